@@ -1,0 +1,1 @@
+"""The one place where an event, a topic or a public post is defined."""

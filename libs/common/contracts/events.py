@@ -1,0 +1,202 @@
+"""Every event, topic by topic. A breaking change is a new class with the next `version`; both live for one release."""
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from libs.common.contracts.base import Id, Payload, Timestamp
+from libs.common.contracts.media import MediaDocument
+
+
+class PostEvent(Payload):
+    """Something happened to a post."""
+
+    topic: ClassVar[str] = "posts"
+
+    post_id: Id
+    author_id: Id
+
+    def key(self) -> str:
+        return str(self.author_id)
+
+
+class PostCreated(PostEvent):
+    """A post became visible: its media are ready."""
+
+    type: ClassVar[str] = "post.created"
+
+    created_at: Timestamp
+
+
+class PostUpdated(PostEvent):
+    """Caption or location changed."""
+
+    type: ClassVar[str] = "post.updated"
+
+
+class PostDeleted(PostEvent):
+    """The post is gone for every reader."""
+
+    type: ClassVar[str] = "post.deleted"
+
+
+class FollowEvent(Payload):
+    """An edge of the graph changed."""
+
+    topic: ClassVar[str] = "graph"
+
+    follower_id: Id
+    followee_id: Id
+
+    def key(self) -> str:
+        return str(self.follower_id)
+
+
+class FollowCreated(FollowEvent):
+    """`follower_id` follows `followee_id`."""
+
+    type: ClassVar[str] = "follow.created"
+
+
+class FollowDeleted(FollowEvent):
+    """`follower_id` follows `followee_id` no more."""
+
+    type: ClassVar[str] = "follow.deleted"
+
+
+class UserEvent(Payload):
+    """Something happened to an account."""
+
+    topic: ClassVar[str] = "users"
+
+    user_id: Id
+
+    def key(self) -> str:
+        return str(self.user_id)
+
+
+class UserCreated(UserEvent):
+    """An account was opened."""
+
+    type: ClassVar[str] = "user.created"
+
+
+class UserUpdated(UserEvent):
+    """The profile changed: drop what was cached of it."""
+
+    type: ClassVar[str] = "user.updated"
+
+
+class MediaEvent(Payload):
+    """Something happened to an upload."""
+
+    topic: ClassVar[str] = "media"
+
+    media_id: Id
+    owner_id: Id
+
+    def key(self) -> str:
+        return str(self.media_id)
+
+
+class MediaUploaded(MediaEvent):
+    """The bytes lie in the object store under `source_key` and wait for the worker."""
+
+    type: ClassVar[str] = "media.uploaded"
+
+    source_key: str
+    content_type: str
+
+
+class MediaProcessed(MediaEvent):
+    """All variants are in the object store."""
+
+    type: ClassVar[str] = "media.processed"
+
+    document: MediaDocument
+
+
+class MediaFailed(MediaEvent):
+    """The upload can't be shown; `reason` is a stable code that clients may show."""
+
+    type: ClassVar[str] = "media.failed"
+
+    reason: str
+
+
+class InteractionEvent(Payload):
+    """Someone did something to a post. `actor_id` and the member make it a membership, so counting is idempotent."""
+
+    topic: ClassVar[str] = "interactions"
+
+    post_id: Id
+    author_id: Id
+    actor_id: Id
+
+    def key(self) -> str:
+        return str(self.post_id)
+
+
+class LikeCreated(InteractionEvent):
+    type: ClassVar[str] = "like.created"
+
+
+class LikeDeleted(InteractionEvent):
+    type: ClassVar[str] = "like.deleted"
+
+
+class SaveCreated(InteractionEvent):
+    type: ClassVar[str] = "save.created"
+
+
+class SaveDeleted(InteractionEvent):
+    type: ClassVar[str] = "save.deleted"
+
+
+class CommentCreated(InteractionEvent):
+    type: ClassVar[str] = "comment.created"
+
+    comment_id: Id
+    parent_id: Id | None = None
+
+
+class CommentDeleted(InteractionEvent):
+    type: ClassVar[str] = "comment.deleted"
+
+    comment_id: Id
+
+
+class ViewRecorded(InteractionEvent):
+    type: ClassVar[str] = "view.recorded"
+
+
+class PostCounted(Payload):
+    """The absolute counts of a post, as of `sequence` (grows with every count of this post)."""
+
+    type: ClassVar[str] = "post.counted"
+    topic: ClassVar[str] = "counters"
+
+    post_id: Id
+    sequence: int = Field(ge=0)
+    like_count: int = Field(ge=0)
+    comment_count: int = Field(ge=0)
+    save_count: int = Field(ge=0)
+    view_count: int = Field(ge=0)
+
+    def key(self) -> str:
+        return str(self.post_id)
+
+
+class FanoutChunk(Payload):
+    """One range of an author's followers, ids in `(after_id, up_to_id]`, to receive one post."""
+
+    type: ClassVar[str] = "fanout.chunk"
+    topic: ClassVar[str] = "feed.fanout"
+
+    post_id: Id
+    author_id: Id
+    after_id: Id
+    up_to_id: Id
+
+    def key(self) -> str:
+        return f"{self.author_id}:{self.after_id}"

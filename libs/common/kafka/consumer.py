@@ -1,0 +1,228 @@
+"""The consumer runner: at-least-once delivery to handlers that are safe to run twice."""
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from opentelemetry import propagate, trace
+from redis.exceptions import RedisError
+
+from libs.common.contracts.base import Envelope, Payload, utc_now
+from libs.common.contracts.codec import UndecodableError, decode
+from libs.common.contracts.topics import dead_letter_topic
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.logging import get_logger
+from libs.common.runtime.metrics import CONSUMER_LAG, EVENTS_HANDLED
+from libs.common.runtime.settings import Settings
+
+POLL_MS = 200
+BATCH = 500
+SESSION_MS = 10_000
+MAX_POLL_INTERVAL_MS = 300_000
+POISON_ATTEMPTS = 3  # a handler's own failure may pass (a race, a deadlock); after this it is poison
+BACKOFF_CAP_S = 5.0
+OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
+MIN_POISON_TO_STOP = 20
+STOP_S = 10.0
+_TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
+_tracer = trace.get_tracer("feedmill.kafka")
+log = get_logger(__name__)
+
+
+class TooMuchPoisonError(RuntimeError):
+    """Most messages fail: the code is wrong, not the messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """An event, and where it stood."""
+
+    envelope: Envelope
+    payload: Payload
+    partition: int
+    offset: int
+
+
+Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
+"""Handles deliveries of one partition, in order. Raising a transient error means: again, all of them."""
+
+
+class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One consumer group: in order within a partition, partitions side by side, commits after the work."""
+
+    def __init__(
+        self, settings: Settings, group: str, topics: Sequence[str], handler: Handler, producer: EventProducer
+    ) -> None:
+        self._group = group
+        self._handler = handler
+        self._producer = producer
+        self._work: dict[TopicPartition, asyncio.Task[None]] = {}
+        self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
+        self._strip = len(settings.namespace)
+        self._topics = [settings.topic(name) for name in topics]
+        self._consumer = AIOKafkaConsumer(
+            bootstrap_servers=settings.kafka_bootstrap,
+            group_id=f"{settings.namespace}{group}",
+            group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=SESSION_MS,
+            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        )
+
+    async def run(self) -> None:
+        """Consume until cancelled.
+
+        Raises:
+            TooMuchPoisonError: stopped rather than move a topic into dead letters.
+        """
+        self._consumer.subscribe(self._topics, listener=self)
+        await self._start()
+        try:
+            while True:
+                await self._poll()
+        finally:
+            await self._drain(list(self._work))
+            try:
+                async with asyncio.timeout(STOP_S):  # aiokafka's stop() may hang (its issues 773, 659)
+                    await self._consumer.stop()
+            except TimeoutError:
+                log.warning("consumer_stop_timed_out", group=self._group)
+
+    async def assigned(self) -> bool:
+        """Whether the group has given this consumer anything to do; for readiness."""
+        return bool(self._consumer.assignment())
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                await self._consumer.start()
+                return
+            except KafkaError as error:
+                log.warning("consumer_waits_for_kafka", group=self._group, error=repr(error))
+                await asyncio.sleep(1)
+
+    async def _poll(self) -> None:
+        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+        for partition, records in batches.items():
+            self._consumer.pause(partition)
+            self._work[partition] = asyncio.create_task(self._process(partition, records))
+        for partition in [p for p, task in self._work.items() if task.done()]:
+            self._work.pop(partition).result()
+
+    async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        await self._handle(records)
+        await self._commit(partition, records[-1].offset + 1)
+        if partition in self._consumer.assignment():
+            self._consumer.resume(partition)
+
+    async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
+        deliveries: list[tuple[ConsumerRecord, Delivery]] = []
+        for record in records:
+            try:
+                received = decode(record.value)
+            except UndecodableError as error:
+                await self._dead_letter(record, error, 1)
+                continue
+            if received is not None:
+                delivery = Delivery(received.envelope, received.payload, record.partition, record.offset)
+                deliveries.append((record, delivery))
+        if not deliveries:
+            return
+        try:
+            await self._attempt([delivery for _, delivery in deliveries])
+        except Exception as error:  # one of them is poison: find it
+            log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
+            for record, delivery in deliveries:
+                await self._handle_alone(record, delivery)
+
+    async def _handle_alone(self, record: ConsumerRecord, delivery: Delivery) -> None:
+        for attempt in range(1, POISON_ATTEMPTS + 1):
+            try:
+                await self._attempt([delivery])
+                return
+            except Exception as error:
+                if attempt == POISON_ATTEMPTS:
+                    await self._dead_letter(record, error, attempt)
+                else:
+                    await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
+
+    async def _attempt(self, deliveries: Sequence[Delivery]) -> None:
+        """Call the handler until it raises no transient error."""
+        first = deliveries[0].envelope
+        context = propagate.extract({"traceparent": first.trace}) if first.trace else None
+        delay = 0.05
+        with _tracer.start_as_current_span(f"consume {self._group}", context):
+            while True:
+                try:
+                    await self._handler(deliveries)
+                    break
+                except _TRANSIENT as error:
+                    log.warning("handler_retries", group=self._group, error=repr(error))
+                    await asyncio.sleep(random.uniform(delay / 2, delay))
+                    delay = min(delay * 2, BACKOFF_CAP_S)
+        now = utc_now()
+        for delivery in deliveries:
+            self._outcomes.append(True)
+            EVENTS_HANDLED.labels(self._group, delivery.payload.topic, "done").inc()
+            age = (now - delivery.envelope.occurred_at).total_seconds()
+            CONSUMER_LAG.labels(self._group, delivery.payload.topic).observe(max(0.0, age))
+
+    async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
+        self._outcomes.append(False)
+        failures = self._outcomes.count(False)
+        if failures >= MIN_POISON_TO_STOP and failures * 2 > len(self._outcomes):
+            raise TooMuchPoisonError(f"{failures} of the last {len(self._outcomes)} messages failed") from error
+        why = {
+            "dlq-group": self._group,
+            "dlq-topic": record.topic,
+            "dlq-partition": str(record.partition),
+            "dlq-offset": str(record.offset),
+            "dlq-error": repr(error)[:1000],
+            "dlq-attempts": str(attempts),
+        }
+        headers = (*record.headers, *((name, value.encode()) for name, value in why.items()))
+        delay = 0.1
+        while True:
+            try:
+                await self._producer.send_raw(dead_letter_topic(record.topic), record.key, record.value, headers)
+                break
+            except UnavailableError:
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, BACKOFF_CAP_S)
+        EVENTS_HANDLED.labels(self._group, record.topic[self._strip :], "dead_letter").inc()
+        log.error("dead_letter", group=self._group, topic=record.topic, offset=record.offset, error=repr(error))
+
+    async def _commit(self, partition: TopicPartition, offset: int) -> None:
+        while partition in self._consumer.assignment():
+            try:
+                await self._consumer.commit({partition: offset})
+                return
+            except (CommitFailedError, IllegalStateError):
+                log.warning("commit_lost_partition", group=self._group, partition=str(partition))
+                return  # another member has it now and will do the work again
+            except KafkaError as error:
+                log.warning("commit_retries", group=self._group, error=repr(error))
+                await asyncio.sleep(0.5)
+
+    async def _drain(self, partitions: Sequence[TopicPartition]) -> None:
+        tasks = [task for p in partitions if (task := self._work.pop(p, None)) is not None]
+        if not tasks:
+            return
+        _, late = await asyncio.wait(tasks, timeout=STOP_S)
+        for task in late:
+            task.cancel()
+
+    async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
+        """Finish what is in hand, commit it, let go."""
+        await self._drain(list(revoked))
+
+    async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        """Fresh start: nothing is in hand."""
+        self._consumer.resume(*assigned)
+        log.info("partitions_assigned", group=self._group, count=len(assigned))

@@ -1,0 +1,83 @@
+"""The transactional outbox: what was committed with its event is published, whatever dies in between."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from libs.common.kafka.producer import EventProducer, Record
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.logging import get_logger
+
+POLL_S = 1.0  # how soon the relay looks again
+GRACE_S = 2.0  # the direct way has this long before the relay takes an event over
+PAGE = 200
+QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to the relay
+log = get_logger(__name__)
+
+
+class OutboxStore(Protocol):
+    """The outbox table of one service."""
+
+    async def lead(self) -> bool:
+        """Whether this process is the one that relays just now."""
+
+    async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
+        """Records older than `grace_s`, oldest first."""
+
+    async def delete(self, record: Record) -> None:
+        """Forget a published record."""
+
+
+class Outbox:
+    """Publishes committed records at once, and relays those that a crash or an outage left behind.
+
+    Delivery is at least once; a record may come after a later one of the same entity, so events carry versions.
+    """
+
+    def __init__(self, store: OutboxStore, producer: EventProducer) -> None:
+        self._store = store
+        self._producer = producer
+        self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_LIMIT)
+
+    def committed(self, records: Sequence[Record]) -> None:
+        """Publish soon; returns at once."""
+        for record in records:
+            try:
+                self._queue.put_nowait(record)
+            except asyncio.QueueFull:
+                return
+
+    async def run_direct(self) -> None:
+        """Publish what `committed` was told of, in order, until cancelled."""
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < PAGE and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            await self._publish(batch, "direct")
+
+    async def run_relay(self) -> None:
+        """Publish what was left behind, oldest first, until cancelled."""
+        while True:
+            try:
+                relayed = await self.relay_once() if await self._store.lead() else 0
+            except UnavailableError as error:
+                log.warning("relay_waits", error=str(error))
+                relayed = 0
+            if relayed < PAGE:
+                await asyncio.sleep(POLL_S)
+
+    async def relay_once(self, grace_s: float = GRACE_S) -> int:
+        """One page; the number of records published."""
+        records = await self._store.oldest(PAGE, grace_s)
+        return await self._publish(records, "relay")
+
+    async def _publish(self, records: Sequence[Record], via: str) -> int:
+        results = await asyncio.gather(*(self._one(record, via) for record in records), return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if failures:
+            log.warning("events_left_to_relay", count=len(failures), error=repr(failures[0]))
+        return len(records) - len(failures)
+
+    async def _one(self, record: Record, via: str) -> None:
+        await self._producer.send(record, via)
+        await self._store.delete(record)

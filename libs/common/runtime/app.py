@@ -1,0 +1,216 @@
+"""Service defaults: one call gives a deployable its HTTP server, health, metrics, errors, auth and background tasks."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, TypeVar
+
+import uvicorn
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
+from libs.common.runtime.auth import ServiceTokens, TokenVerifier
+from libs.common.runtime.errors import Problem, install_error_handlers
+from libs.common.runtime.http import ServiceClient
+from libs.common.runtime.jwks import RemoteKeys
+from libs.common.runtime.logging import configure_logging, get_logger
+from libs.common.runtime.middleware import BodyLimit, RequestContext
+from libs.common.runtime.pagination import Cursors
+from libs.common.runtime.settings import Settings
+
+ReadyCheck = Callable[[], Awaitable[bool]]
+READY_DEADLINE_S = 2.0
+log = get_logger(__name__)
+
+
+class Runtime:
+    """What a composition root builds upon. Everything opened on `stack` is closed in reverse order at the end."""
+
+    def __init__(self, name: str, settings: Settings, stack: AsyncExitStack) -> None:
+        self.name = name
+        self.settings = settings
+        self.stack = stack
+        self.tokens = ServiceTokens(settings.internal_secret.get_secret_value(), name)
+        self.cursors = Cursors(settings.cursor_secret.get_secret_value())
+        self.ready_checks: dict[str, ReadyCheck] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def client(self, service: str, deadline_s: float = 3.0) -> ServiceClient:
+        """A client of another service, closed at the end."""
+        client = ServiceClient(service, getattr(self.settings, f"{service}_url"), self.tokens, deadline_s)
+        self.stack.push_async_callback(client.close)
+        return client
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` until the end. Should it end before, the process is not live any more and stops itself."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._on_done)
+        self.stack.push_async_callback(self._cancel, task)
+
+    async def minter(self, leases: NodeLeaseStore) -> IdMinter:
+        """An id minter whose lease is renewed in the background."""
+        minter = IdMinter(leases)
+        await minter.acquire()
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(RENEW_S)
+                try:
+                    await minter.renew()
+                except Exception as error:  # the store is away: mint() refuses once the lease has run out
+                    log.warning("id_lease_not_renewed", error=repr(error))
+
+        self.start("id-lease", renew())
+        return minter
+
+    def live(self) -> bool:
+        """Whether every background task still runs."""
+        return not any(task.done() for task in self._tasks.values())
+
+    async def readiness(self) -> dict[str, bool]:
+        """The answer of each readiness check."""
+
+        async def ask(check: ReadyCheck) -> bool:
+            try:
+                async with asyncio.timeout(READY_DEADLINE_S):
+                    return await check()
+            except Exception as error:
+                log.warning("readiness_check_failed", error=repr(error))
+                return False
+
+        answers = await asyncio.gather(*(ask(check) for check in self.ready_checks.values()))
+        return dict(zip(self.ready_checks, answers, strict=True))
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error(
+                "background_task_ended", task=task.get_name(), error=repr(task.exception()), exc_info=task.exception()
+            )
+            signal.raise_signal(signal.SIGTERM)
+
+    @staticmethod
+    async def _cancel(task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+Compose = Callable[[FastAPI, Runtime], Awaitable[None]]
+
+
+def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/health/live")
+    async def live() -> Response:
+        runtime = runtime_of()
+        alive = runtime is not None and runtime.live()
+        return JSONResponse({"live": alive}, 200 if alive else 503)
+
+    @router.get("/health/ready")
+    async def ready() -> Response:
+        runtime = runtime_of()
+        checks = await runtime.readiness() if runtime else {"started": False}
+        return JSONResponse({"ready": all(checks.values()), "checks": checks}, 200 if all(checks.values()) else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def create_app(
+    name: str,
+    settings: Settings,
+    compose: Compose,
+    routers: Sequence[APIRouter] = (),
+    large_bodies: Mapping[str, int] | None = None,
+) -> FastAPI:
+    """The ASGI application of a deployable.
+
+    Args:
+        name: the deployable, such as `user`.
+        settings: its settings.
+        compose: opens stores, wires the service and puts what routes need on `app.state`.
+        routers: public routes and those under `/internal`.
+        large_bodies: path → bytes, for the routes that take more than a JSON body.
+    """
+    running: list[Runtime] = []
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            runtime = Runtime(name, settings, stack)
+            app.state.cursors = runtime.cursors
+            app.state.service_tokens = runtime.tokens
+            app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")))
+            await compose(app, runtime)
+            running.append(runtime)
+            log.info("started", port=settings.port, pid=os.getpid())
+            yield
+            running.clear()
+            log.info("stopping")
+
+    errors: dict[int | str, dict[str, Any]] = {
+        "4XX": {"model": Problem, "description": "The caller's to mend", "content": {"application/problem+json": {}}},
+        "5XX": {"model": Problem, "description": "Ours to mend", "content": {"application/problem+json": {}}},
+    }
+    app = FastAPI(
+        title=f"Feedmill {name}",
+        version="1",
+        lifespan=lifespan,
+        responses=errors,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        generate_unique_id_function=lambda route: route.name,
+    )
+    install_error_handlers(app)
+    for router in (*routers, _health_router(lambda: running[0] if running else None)):
+        app.include_router(router)
+    app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
+    app.add_middleware(RequestContext)
+    return app
+
+
+S = TypeVar("S", bound=Settings)
+
+
+def run(
+    name: str,
+    settings_type: type[S],
+    build: Callable[[S], FastAPI],
+    migrate: Callable[[S], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """The command line of a deployable: `python -m services.user [serve|migrate]`."""
+    parser = argparse.ArgumentParser(prog=name)
+    parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+    command = parser.parse_args().command
+    settings = settings_type()
+    configure_logging(name, settings.log_level)
+    if command == "migrate":
+        started = time.monotonic()
+        if migrate is not None:
+            asyncio.run(migrate(settings))
+        log.info("migrated", seconds=round(time.monotonic() - started, 2))
+        return
+    uvicorn.run(
+        build(settings),
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http="httptools",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain_s),
+    )

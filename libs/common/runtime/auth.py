@@ -1,0 +1,138 @@
+"""Who is calling: a person by access token, or another deployable by service token."""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+import jwt
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from libs.common.ids import parse_id
+from libs.common.runtime.errors import ForbiddenError, UnauthorizedError
+
+ALGORITHM = "EdDSA"
+ISSUER = "feedmill"
+SERVICE_TOKEN_S = 300
+_SERVICE_AUDIENCE = "feedmill-internal"
+_LEEWAY_S = 5  # clocks of two machines may differ by this much
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A signed-in person."""
+
+    user_id: int
+    session_id: int
+    role: str
+
+
+class KeySource(Protocol):
+    """Where the public keys of access tokens come from."""
+
+    async def key(self, kid: str) -> Any | None:
+        """The public key with this id, or None."""
+
+
+class TokenVerifier:
+    """Checks access tokens."""
+
+    def __init__(self, keys: KeySource) -> None:
+        self._keys = keys
+
+    async def verify(self, token: str) -> Principal:
+        """The person behind the token.
+
+        Raises:
+            UnauthorizedError: not signed by us, expired, or of another shape.
+        """
+        try:
+            kid = jwt.get_unverified_header(token).get("kid", "")
+            key = await self._keys.key(kid)
+            if key is None:
+                raise UnauthorizedError("the token is not valid", code="invalid_token")
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                issuer=ISSUER,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iat", "sub", "sid"]},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise UnauthorizedError("the token has expired", code="token_expired") from error
+        except jwt.PyJWTError as error:
+            raise UnauthorizedError("the token is not valid", code="invalid_token") from error
+        user_id, session_id = parse_id(str(claims["sub"])), parse_id(str(claims["sid"]))
+        if user_id is None or session_id is None:
+            raise UnauthorizedError("the token is not valid", code="invalid_token")
+        return Principal(user_id, session_id, str(claims.get("role", "user")))
+
+
+class ServiceTokens:
+    """Short-lived tokens with which deployables call one another."""
+
+    def __init__(self, secret: str, name: str) -> None:
+        self._secret = secret
+        self._name = name
+        self._token = ""
+        self._renew_at = 0.0
+
+    def header(self) -> str:
+        """The `Authorization` value for a call from here."""
+        if time.monotonic() >= self._renew_at:
+            now = int(time.time())
+            claims = {"iss": self._name, "aud": _SERVICE_AUDIENCE, "iat": now, "exp": now + SERVICE_TOKEN_S}
+            self._token = f"Bearer {jwt.encode(claims, self._secret, algorithm='HS256')}"
+            self._renew_at = time.monotonic() + SERVICE_TOKEN_S / 2
+        return self._token
+
+    def verify(self, token: str) -> str:
+        """The calling deployable's name.
+
+        Raises:
+            UnauthorizedError: not signed with our secret, expired, or no service token.
+        """
+        try:
+            claims = jwt.decode(token, self._secret, algorithms=["HS256"], audience=_SERVICE_AUDIENCE, leeway=_LEEWAY_S)
+        except jwt.PyJWTError as error:
+            raise UnauthorizedError("not a service token", code="invalid_token") from error
+        return str(claims["iss"])
+
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="access_token")
+_service_bearer = HTTPBearer(auto_error=False, scheme_name="service_token")
+
+
+async def optional_principal(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal | None:
+    """The person signed in, or None for a call without a token; a bad token is an error all the same."""
+    if credentials is None:
+        if request.headers.get("authorization"):
+            raise UnauthorizedError("use 'Authorization: Bearer <token>'")
+        return None
+    verifier: TokenVerifier = request.app.state.token_verifier
+    return await verifier.verify(credentials.credentials)
+
+
+async def require_principal(principal: Annotated[Principal | None, Depends(optional_principal)]) -> Principal:
+    """The person signed in."""
+    if principal is None:
+        raise UnauthorizedError
+    return principal
+
+
+async def require_service(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_service_bearer)]
+) -> str:
+    """The deployable that calls; for routes under `/internal`."""
+    if credentials is None:
+        raise ForbiddenError("only for Feedmill's own services")
+    tokens: ServiceTokens = request.app.state.service_tokens
+    return tokens.verify(credentials.credentials)
+
+
+CurrentUser = Annotated[Principal, Depends(require_principal)]
+OptionalUser = Annotated[Principal | None, Depends(optional_principal)]
+CallingService = Annotated[str, Depends(require_service)]

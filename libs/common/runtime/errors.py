@@ -1,0 +1,155 @@
+"""Errors that a client can act on, and their RFC 9457 form."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from libs.common.runtime.context import request_id
+from libs.common.runtime.logging import get_logger
+
+PROBLEM_TYPE = "application/problem+json"
+log = get_logger(__name__)
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of the request."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """The body of every error answer."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+    errors: list[FieldError] | None = None
+
+
+class ApiError(Exception):
+    """An answer other than success. One subclass for each thing that a caller can do about it."""
+
+    status = 500
+    code = "internal_error"
+    title = "Internal error"
+
+    def __init__(self, detail: str = "", *, code: str | None = None, errors: Sequence[FieldError] = ()) -> None:
+        self.detail = detail or self.title
+        self.code = code or self.code
+        self.errors = list(errors)
+        super().__init__(self.detail)
+
+    headers: Mapping[str, str] = {}
+
+
+class BadRequestError(ApiError):
+    status, code, title = 400, "bad_request", "Bad request"
+
+
+class UnauthorizedError(ApiError):
+    status, code, title = 401, "unauthorized", "Sign in first"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class ForbiddenError(ApiError):
+    status, code, title = 403, "forbidden", "Not yours to do"
+
+
+class NotFoundError(ApiError):
+    status, code, title = 404, "not_found", "No such thing"
+
+
+class ConflictError(ApiError):
+    status, code, title = 409, "conflict", "In conflict with what there is"
+
+
+class TooLargeError(ApiError):
+    status, code, title = 413, "too_large", "Too large"
+
+
+class UnsupportedMediaError(ApiError):
+    status, code, title = 415, "unsupported_media_type", "Not a kind of file that can be shown"
+
+
+class InvalidError(ApiError):
+    status, code, title = 422, "invalid", "The request can't be used as it is"
+
+
+class UnavailableError(ApiError):
+    status, code, title = 503, "unavailable", "Not possible just now"
+    headers = {"Retry-After": "2"}
+
+
+def invalid_field(field: str, message: str, code: str = "invalid") -> InvalidError:
+    """A 422 about one field."""
+    return InvalidError(message, code=code, errors=[FieldError(field=field, message=message)])
+
+
+def problem_response(
+    status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] = {}
+) -> Response:
+    """The problem+json answer."""
+    problem = Problem(
+        type=f"urn:feedmill:problem:{code}",
+        title=title,
+        status=status,
+        detail=detail,
+        code=code,
+        request_id=request_id(),
+        errors=list(errors) or None,
+    )
+    body = problem.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(body, status, headers=dict(headers), media_type=PROBLEM_TYPE)
+
+
+_BY_STATUS = {
+    404: ("not_found", "No such thing"),
+    405: ("method_not_allowed", "Method not allowed"),
+    413: ("too_large", "Too large"),
+}
+
+
+def _on_api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return problem_response(error.status, error.code, error.title, error.detail, error.errors, error.headers)
+
+
+def _on_http_exception(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code, title = _BY_STATUS.get(error.status_code, ("bad_request", "Bad request"))
+    return problem_response(error.status_code, code, title, str(error.detail), headers=error.headers or {})
+
+
+def _field(location: Sequence[Any]) -> str:
+    return ".".join(str(part) for part in location[1:]) or str(location[0])
+
+
+def _on_validation_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    faults = error.errors()
+    if any(fault["type"] == "json_invalid" for fault in faults):
+        return problem_response(400, "malformed_json", "Bad request", "the body is not valid JSON")
+    errors = [FieldError(field=_field(fault["loc"]), message=fault["msg"]) for fault in faults]
+    return problem_response(422, "invalid", InvalidError.title, f"{len(errors)} field(s) are wrong", errors)
+
+
+def _on_unexpected(_: Request, error: Exception) -> Response:
+    log.error("request_failed", exc_info=error)
+    return problem_response(500, ApiError.code, ApiError.title, "something went wrong on our side")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every failure leave as problem+json."""
+    app.add_exception_handler(ApiError, _on_api_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_unexpected)

@@ -1,0 +1,20 @@
+"""Prometheus metrics that every deployable has."""
+
+from prometheus_client import Counter, Histogram
+
+HTTP_SECONDS = Histogram(
+    "feedmill_http_request_seconds",
+    "Time to answer, by route template.",
+    ["method", "route", "status"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 10),
+)
+EVENTS_HANDLED = Counter(
+    "feedmill_events_handled_total", "Events a consumer is done with.", ["group", "topic", "outcome"]
+)
+EVENTS_PUBLISHED = Counter("feedmill_events_published_total", "Events the brokers confirmed.", ["topic", "via"])
+CONSUMER_LAG = Histogram(
+    "feedmill_event_age_seconds",
+    "Age of an event when its handler is done with it.",
+    ["group", "topic"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120),
+)

@@ -1,0 +1,91 @@
+"""Pure ASGI middleware: the request's id, trace, log line and metric; a bound on bodies."""
+
+import re
+import time
+from collections.abc import Mapping
+from uuid import uuid4
+
+from opentelemetry import propagate, trace
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.runtime.context import set_request_id
+from libs.common.runtime.errors import TooLargeError, problem_response
+from libs.common.runtime.logging import get_logger
+from libs.common.runtime.metrics import HTTP_SECONDS
+
+JSON_BODY_BYTES = 256 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+_tracer = trace.get_tracer("feedmill.http")
+log = get_logger(__name__)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+class RequestContext:
+    """Takes or makes the request id, continues the trace, measures."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
+            await self._app(scope, receive, send)
+            return
+        headers = _headers(scope)
+        given = headers.get("x-request-id", "")
+        rid = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        set_request_id(rid)
+        started, status = time.perf_counter(), 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", rid.encode())]
+            await send(message)
+
+        with _tracer.start_as_current_span(f"{scope['method']} {scope['path']}", propagate.extract(headers)):
+            try:
+                await self._app(scope, receive, send_with_id)
+            finally:
+                seconds = time.perf_counter() - started
+                route = getattr(scope.get("route"), "path", "unmatched")
+                HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+                log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
+
+
+class BodyLimit:
+    """Refuses a body over its route's limit, whether its length is announced or not."""
+
+    def __init__(self, app: ASGIApp, large_bodies: Mapping[str, int]) -> None:
+        self._app = app
+        self._large = tuple(large_bodies.items())
+
+    def _limit(self, path: str) -> int:
+        return next((size for prefix, size in self._large if path.startswith(prefix)), JSON_BODY_BYTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit, seen = self._limit(scope["path"]), 0
+        announced = _headers(scope).get("content-length", "0")
+        if announced.isdigit() and int(announced) > limit:
+            detail = f"at most {limit} bytes"
+            response = problem_response(TooLargeError.status, TooLargeError.code, TooLargeError.title, detail)
+            await response(scope, receive, send)
+            return
+
+        async def bounded_receive() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                # not our own error: FastAPI turns all others that break the reading of a body into 400
+                raise HTTPException(TooLargeError.status, f"at most {limit} bytes")
+            return message
+
+        await self._app(scope, bounded_receive, send)

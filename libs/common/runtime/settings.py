@@ -1,0 +1,49 @@
+"""What every deployable is told from outside, by `FEEDMILL_…` variables."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Common settings. A deployable subclasses it with its own name and numbers."""
+
+    model_config = SettingsConfigDict(env_prefix="FEEDMILL_", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65535)
+    log_level: str = "INFO"
+    instance: str = Field(
+        default="", description="stable name of this replica; set it so that a restart keeps its partitions"
+    )
+    namespace: str = Field(default="", pattern=r"^[a-z0-9_]{0,24}$", description="prefix of topics, keyspaces and keys")
+    public_url: str = Field(default="http://127.0.0.1:8080", description="the gateway as clients see it")
+    kafka_bootstrap: str = "127.0.0.1:9092"
+    cassandra_contact_points: str = Field(default="127.0.0.1:9042", description="host:port, comma-separated")
+    cassandra_replication: str = Field(
+        default="{'class': 'SimpleStrategy', 'replication_factor': 1}", description="CQL map for new keyspaces"
+    )
+    postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/postgres")
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    object_store_dir: Path = Path("/var/lib/feedmill/objects")
+    internal_secret: SecretStr = Field(description="shared by the deployables: signs their calls to one another")
+    cursor_secret: SecretStr = Field(description="signs page cursors")
+    user_url: str = "http://127.0.0.1:8001"
+    post_url: str = "http://127.0.0.1:8002"
+    media_url: str = "http://127.0.0.1:8003"
+    interaction_url: str = "http://127.0.0.1:8004"
+    feed_url: str = "http://127.0.0.1:8005"
+    drain_s: float = Field(default=10.0, gt=0, description="how long SIGTERM waits for work in hand")
+
+    def topic(self, name: str) -> str:
+        """The topic's name on this cluster."""
+        return f"{self.namespace}{name}"
+
+    def keyspace(self, name: str) -> str:
+        """The Cassandra keyspace, or PostgreSQL database, of the service `name`."""
+        return f"{self.namespace}feedmill_{name}"
+
+    def redis_prefix(self, name: str) -> str:
+        """What every Redis key of the service `name` begins with."""
+        return f"{self.namespace}{name}:"

@@ -1,0 +1,173 @@
+"""The Cassandra driver behind asyncio: futures bridged to the loop, failures as our errors."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
+from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
+
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.settings import Settings
+from libs.common.stores.migrations import Migration, load, pending
+
+REQUEST_S = 3.0
+IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
+_LOCK_TTL_S = 120
+_LOCK_POLL_S = 0.3
+
+Row = Any
+Bound = tuple[PreparedStatement, Sequence[Any]]
+
+
+def _profile() -> ExecutionProfile:
+    return ExecutionProfile(
+        load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
+        consistency_level=ConsistencyLevel.LOCAL_QUORUM,
+        serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
+        request_timeout=REQUEST_S,
+    )
+
+
+def _cluster(settings: Settings) -> Cluster:
+    points = [point.rsplit(":", 1) for point in settings.cassandra_contact_points.split(",")]
+    return Cluster(
+        [host for host, _ in points],
+        port=int(points[0][1]),
+        execution_profiles={EXEC_PROFILE_DEFAULT: _profile()},
+        protocol_version=5,
+        connect_timeout=REQUEST_S,
+    )
+
+
+class Cassandra:
+    """One keyspace of one cluster.
+
+    Every method raises UnavailableError when the cluster can't answer in time.
+    """
+
+    def __init__(self, settings: Settings, keyspace: str) -> None:
+        self._settings = settings
+        self._keyspace = keyspace
+        self._cluster: Cluster | None = None
+        self._session: Session | None = None
+        self._slots = asyncio.Semaphore(IN_FLIGHT)
+
+    async def __aenter__(self) -> Self:
+        self._cluster = _cluster(self._settings)
+        try:
+            self._session = await asyncio.to_thread(self._cluster.connect, self._keyspace)
+        except (NoHostAvailable, DriverException) as error:
+            self._cluster.shutdown()
+            raise UnavailableError("Cassandra does not answer") from error
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.shutdown)
+
+    @property
+    def _open(self) -> Session:
+        assert self._session is not None, "use `async with`"
+        return self._session
+
+    async def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
+        """A prepared statement; idempotent ones may be retried by the driver."""
+        statement = await asyncio.to_thread(self._open.prepare, cql)
+        statement.is_idempotent = idempotent
+        return statement
+
+    async def execute(
+        self, statement: PreparedStatement | BoundStatement | str, parameters: Sequence[Any] = ()
+    ) -> list[Row]:
+        """All rows of the first page (at most the driver's fetch size, 5,000)."""
+        rows = await self._bridge(statement, parameters)
+        return list(rows or ())
+
+    async def one(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> Row | None:
+        """The first row, or None."""
+        rows = await self.execute(statement, parameters)
+        return rows[0] if rows else None
+
+    async def applied(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> bool:
+        """Whether a conditional statement took effect."""
+        row = await self.one(statement, parameters)
+        return bool(row and row[0])
+
+    async def batch(self, statements: Sequence[Bound], *, logged: bool = True, timestamp_us: int | None = None) -> None:
+        """All or nothing (logged), or one partition's writes at once (not logged), at `timestamp_us` if given."""
+        batch = BatchStatement(BatchType.LOGGED if logged else BatchType.UNLOGGED)
+        batch.is_idempotent = all(statement.is_idempotent for statement, _ in statements)
+        if timestamp_us is not None:
+            batch.timestamp = timestamp_us
+        for statement, parameters in statements:
+            batch.add(statement, parameters)
+        await self._bridge(batch, None)
+
+    async def _bridge(self, statement: Any, parameters: Sequence[Any] | None) -> list[Row] | None:
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[list[Row] | None] = loop.create_future()
+
+        def settle(value: list[Row] | None, error: BaseException | None) -> None:
+            if result.done():
+                return
+            if error is None:
+                result.set_result(value)
+            else:
+                result.set_exception(error)
+
+        async with self._slots:
+            try:
+                future: ResponseFuture = self._open.execute_async(statement, parameters)
+                future.add_callbacks(
+                    lambda rows: loop.call_soon_threadsafe(settle, rows, None),
+                    lambda error: loop.call_soon_threadsafe(settle, None, error),
+                )
+                return await result
+            except (NoHostAvailable, OperationTimedOut, DriverException) as error:
+                raise UnavailableError("Cassandra does not answer") from error
+
+    async def ready(self) -> bool:
+        """Whether the cluster answers."""
+        await self.execute("SELECT release_version FROM system.local")
+        return True
+
+
+async def migrate(settings: Settings, keyspace: str, folder: Path) -> list[str]:
+    """Create the keyspace and run what is pending, one process at a time; the names of what ran."""
+    cluster = _cluster(settings)
+    session: Session = await asyncio.to_thread(cluster.connect)
+
+    async def run(cql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        return list(await asyncio.to_thread(session.execute, cql, parameters, 60.0) or ())
+
+    try:
+        await run(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {settings.cassandra_replication}")
+        await asyncio.to_thread(session.set_keyspace, keyspace)
+        await run(
+            "CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text, applied_at timestamp)"
+        )
+        await run("CREATE TABLE IF NOT EXISTS migration_lock (id int PRIMARY KEY, holder text)")
+        holder = f"{time.time_ns()}"
+        lock = f"INSERT INTO migration_lock (id, holder) VALUES (1, %s) IF NOT EXISTS USING TTL {_LOCK_TTL_S}"
+        while not (await run(lock, (holder,)))[0][0]:  # noqa: ASYNC110 - the other migrator is another process
+            await asyncio.sleep(_LOCK_POLL_S)
+        try:
+            applied = {row.name: row.checksum for row in await run("SELECT name, checksum FROM schema_migrations")}
+            todo: list[Migration] = pending(load(folder, "cql"), applied)
+            for migration in todo:
+                for statement in migration.statements():
+                    await run(statement)
+                record = (
+                    "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))"
+                )
+                await run(record, (migration.name, migration.checksum))
+            return [migration.name for migration in todo]
+        finally:
+            await run("DELETE FROM migration_lock WHERE id = 1 IF holder = %s", (holder,))
+    finally:
+        await asyncio.to_thread(cluster.shutdown)

@@ -1,0 +1,155 @@
+"""Tables that every keyspace with writes of its own has: outbox, id leases, idempotency keys."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+import orjson
+from cassandra.query import PreparedStatement
+
+from libs.common.kafka.producer import Record
+from libs.common.stores.cassandra import Bound, Cassandra, Row
+
+SHARDS = 4
+LEASE_S = 15
+HOUR_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a record lies in the outbox."""
+
+    shard: int
+    hour: int
+    created_us: int
+
+
+def _pack(headers: Sequence[tuple[str, bytes]]) -> bytes:
+    return orjson.dumps([[name, value.decode()] for name, value in headers])
+
+
+def _unpack(raw: bytes) -> tuple[tuple[str, bytes], ...]:
+    return tuple((name, value.encode()) for name, value in orjson.loads(raw))
+
+
+class CassandraOutbox:
+    """An outbox in a keyspace; implements `libs.common.kafka.outbox.OutboxStore`."""
+
+    def __init__(self, cassandra: Cassandra) -> None:
+        self._cassandra = cassandra
+        self._holder = uuid4().hex
+        self._places: dict[object, _Place] = {}
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra) -> Self:
+        """Prepare the statements."""
+        outbox = cls(cassandra)
+        prepare = cassandra.prepare
+        outbox._insert = await prepare(
+            "INSERT INTO outbox (shard, hour, created_us, event_id, topic, key, value, headers)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        outbox._delete = await prepare(
+            "DELETE FROM outbox WHERE shard = ? AND hour = ? AND created_us = ? AND event_id = ?"
+        )
+        outbox._read = await prepare("SELECT * FROM outbox WHERE shard = ? AND hour = ? AND created_us < ? LIMIT ?")
+        outbox._progress = await prepare("SELECT hour FROM outbox_progress WHERE shard = ?")
+        outbox._advance = await prepare("INSERT INTO outbox_progress (shard, hour) VALUES (?, ?)")
+        outbox._take = await prepare(
+            f"INSERT INTO leases (name, holder) VALUES ('relay', ?) IF NOT EXISTS USING TTL {LEASE_S}", idempotent=False
+        )
+        outbox._keep = await prepare(
+            f"UPDATE leases USING TTL {LEASE_S} SET holder = ? WHERE name = 'relay' IF holder = ?", idempotent=False
+        )
+        return outbox
+
+    _insert: PreparedStatement
+    _delete: PreparedStatement
+    _read: PreparedStatement
+    _progress: PreparedStatement
+    _advance: PreparedStatement
+    _take: PreparedStatement
+    _keep: PreparedStatement
+
+    def inserts(self, records: Sequence[Record]) -> list[Bound]:
+        """The statements that put `records` into the outbox; for the batch that holds the change itself."""
+        bound: list[Bound] = []
+        for record in records:
+            now_us = time.time_ns() // 1000
+            place = _Place(record.event_id.int % SHARDS, now_us // 1_000_000 // HOUR_S, now_us)
+            self._places[record.event_id] = place
+            values = (record.event_id, record.topic, record.key, record.value, _pack(record.headers))
+            bound.append((self._insert, (place.shard, place.hour, place.created_us, *values)))
+        return bound
+
+    async def lead(self) -> bool:
+        """Hold or take the relay's lease. Two leaders for a moment only publish something twice."""
+        if await self._cassandra.applied(self._keep, (self._holder, self._holder)):
+            return True
+        return await self._cassandra.applied(self._take, (self._holder,))
+
+    async def oldest(self, limit: int, grace_s: float) -> list[Record]:
+        """Records older than the grace, oldest first."""
+        before_us = int((time.time() - grace_s) * 1_000_000)
+        rows: list[Row] = []
+        for shard in range(SHARDS):
+            rows += await self._oldest_of(shard, before_us, limit)
+        rows.sort(key=lambda row: row.created_us)
+        for row in rows[:limit]:
+            self._places[row.event_id] = _Place(row.shard, row.hour, row.created_us)
+        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers)) for r in rows[:limit]]
+
+    async def _oldest_of(self, shard: int, before_us: int, limit: int) -> list[Row]:
+        current = before_us // 1_000_000 // HOUR_S
+        row = await self._cassandra.one(self._progress, (shard,))
+        if row is None:
+            await self._cassandra.execute(self._advance, (shard, current - 1))
+        hour: int = row.hour if row else current - 1
+        while hour <= current:
+            rows = await self._cassandra.execute(self._read, (shard, hour, before_us, limit))
+            if rows:
+                return rows
+            hour += 1
+            if hour < current:  # a slow writer may still fill the hour before this one
+                await self._cassandra.execute(self._advance, (shard, hour))
+        return []
+
+    async def delete(self, record: Record) -> None:
+        """Forget a published record."""
+        place = self._places.pop(record.event_id, None)
+        if place is not None:
+            await self._cassandra.execute(self._delete, (place.shard, place.hour, place.created_us, record.event_id))
+
+
+class CassandraNodeLeases:
+    """Id node leases; implements `libs.common.ids.NodeLeaseStore`."""
+
+    def __init__(
+        self, cassandra: Cassandra, read: PreparedStatement, first: PreparedStatement, more: PreparedStatement
+    ) -> None:
+        self._cassandra, self._read, self._first, self._more = cassandra, read, first, more
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra) -> Self:
+        """Prepare the statements."""
+        return cls(
+            cassandra,
+            await cassandra.prepare("SELECT until_ms FROM id_nodes WHERE node = ?"),
+            await cassandra.prepare(
+                "INSERT INTO id_nodes (node, until_ms) VALUES (?, ?) IF NOT EXISTS", idempotent=False
+            ),
+            await cassandra.prepare(
+                "UPDATE id_nodes SET until_ms = ? WHERE node = ? IF until_ms = ?", idempotent=False
+            ),
+        )
+
+    async def until_ms(self, node: int) -> int | None:
+        row = await self._cassandra.one(self._read, (node,))
+        return row.until_ms if row else None
+
+    async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
+        if seen_until_ms is None:
+            return await self._cassandra.applied(self._first, (node, until_ms))
+        return await self._cassandra.applied(self._more, (until_ms, node, seen_until_ms))

@@ -1,0 +1,69 @@
+"""The object store: one port, and a plain folder as the embedded adapter."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+
+class ObjectStore(Protocol):
+    """Bytes by key. Keys are relative paths of safe characters; an object appears whole or not at all."""
+
+    async def put(self, key: str, body: AsyncIterator[bytes]) -> int:
+        """Store the stream; its size in bytes. Nothing stays behind when the stream breaks."""
+
+    async def get(self, key: str) -> bytes:
+        """The bytes. Raises FileNotFoundError."""
+
+    async def size(self, key: str) -> int | None:
+        """Size in bytes, or None when there is no such object."""
+
+    async def delete(self, key: str) -> None:
+        """Remove; no error when it is gone already."""
+
+
+class FolderObjectStore:
+    """Objects as files below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def path(self, key: str) -> Path:
+        """Where the object lies.
+
+        Raises:
+            ValueError: the key leaves the folder.
+        """
+        path = (self._root / key).resolve()
+        if not path.is_relative_to(self._root.resolve()):
+            raise ValueError("the key leaves the store")
+        return path
+
+    async def put(self, key: str, body: AsyncIterator[bytes]) -> int:
+        target = self.path(key)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(f".{target.name}.{uuid4().hex}")
+        size = 0
+        try:
+            with partial.open("wb") as file:
+                async for chunk in body:
+                    size += len(chunk)
+                    await asyncio.to_thread(file.write, chunk)
+                file.flush()
+                await asyncio.to_thread(os.fsync, file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+        return size
+
+    async def get(self, key: str) -> bytes:
+        return await asyncio.to_thread(self.path(key).read_bytes)
+
+    async def size(self, key: str) -> int | None:
+        path = self.path(key)
+        return path.stat().st_size if path.is_file() else None
+
+    async def delete(self, key: str) -> None:
+        self.path(key).unlink(missing_ok=True)

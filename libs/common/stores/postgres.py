@@ -1,0 +1,194 @@
+"""asyncpg: pool, migrations, outbox, id leases."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import orjson
+
+from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.settings import Settings
+from libs.common.stores.migrations import load, pending
+
+POOL_SIZE = 16
+COMMAND_S = 3.0
+_MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
+
+Connection = Any  # asyncpg's pool proxies are typed as Any by its stubs
+Unavailable = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+)
+
+
+def _dsn(settings: Settings, database: str) -> str:
+    parts = urlsplit(settings.postgres_dsn.get_secret_value())
+    return urlunsplit(parts._replace(path=f"/{database}"))
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    def get_reset_query(self) -> str:
+        """Nothing: no session state is used, and the round trip costs 40 % (13K → 23K queries/s without it)."""
+        return ""
+
+
+class Postgres:
+    """One database. Queries raise UnavailableError when the server can't answer."""
+
+    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+        self._pool = pool
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection outside any transaction."""
+        try:
+            async with self._pool.acquire(timeout=COMMAND_S) as connection:
+                yield connection
+        except Unavailable as error:
+            raise UnavailableError("PostgreSQL does not answer") from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, sql: str, *parameters: object) -> list[Any]:
+        """All rows."""
+        async with self.connection() as connection:
+            return list(await connection.fetch(sql, *parameters))
+
+    async def fetchrow(self, sql: str, *parameters: object) -> Any | None:
+        """The first row, or None."""
+        async with self.connection() as connection:
+            return await connection.fetchrow(sql, *parameters)
+
+    async def execute(self, sql: str, *parameters: object) -> None:
+        """Run one statement."""
+        async with self.connection() as connection:
+            await connection.execute(sql, *parameters)
+
+    async def ready(self) -> bool:
+        """Whether the server answers."""
+        await self.fetchrow("SELECT 1")
+        return True
+
+
+@asynccontextmanager
+async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Postgres]:
+    """A pool on the database."""
+    try:
+        pool = await asyncpg.create_pool(
+            _dsn(settings, database),
+            min_size=2,
+            max_size=POOL_SIZE,
+            command_timeout=COMMAND_S,
+            connection_class=_Connection,
+        )
+    except Unavailable as error:
+        raise UnavailableError("PostgreSQL does not answer") from error
+    try:
+        yield Postgres(pool)
+    finally:
+        await pool.close()
+
+
+async def _create_database(settings: Settings, database: str) -> None:
+    connection = await asyncpg.connect(settings.postgres_dsn.get_secret_value())
+    try:
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", database):
+            await connection.execute(f'CREATE DATABASE "{database}"')
+    except (asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+        pass  # another migrator was faster
+    finally:
+        await connection.close()
+
+
+async def migrate(settings: Settings, database: str, folder: Path) -> list[str]:
+    """Create the database and run what is pending, each file in a transaction of its own; the names of what ran."""
+    await _create_database(settings, database)
+    connection = await asyncpg.connect(_dsn(settings, database))
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")
+        todo = pending(load(folder, "sql"), {row["name"]: row["checksum"] for row in rows})
+        for migration in todo:
+            async with connection.transaction():
+                await connection.execute(migration.text)
+                record = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)"
+                await connection.execute(record, migration.name, migration.checksum)
+        return [migration.name for migration in todo]
+    finally:
+        await connection.close()
+
+
+class PostgresOutbox:
+    """An outbox table; implements `libs.common.kafka.outbox.OutboxStore`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    @staticmethod
+    async def insert(connection: Connection, records: Sequence[Record]) -> None:
+        """Write inside the caller's transaction."""
+        sql = "INSERT INTO outbox (event_id, topic, key, value, headers) VALUES ($1, $2, $3, $4, $5)"
+        rows = [
+            (r.event_id, r.topic, r.key, r.value, orjson.dumps([[name, value.decode()] for name, value in r.headers]))
+            for r in records
+        ]
+        await connection.executemany(sql, rows)
+
+    async def lead(self) -> bool:
+        """Every process may relay: what it publishes twice is handled once."""
+        return True
+
+    async def oldest(self, limit: int, grace_s: float) -> list[Record]:
+        """Records older than the grace, in the order of their transactions' inserts."""
+        sql = (
+            "SELECT event_id, topic, key, value, headers FROM outbox"
+            " WHERE created_at < clock_timestamp() - make_interval(secs => $2) ORDER BY sequence LIMIT $1"
+        )
+        rows = await self._postgres.fetch(sql, limit, grace_s)
+        return [
+            Record(
+                row["event_id"],
+                row["topic"],
+                row["key"],
+                row["value"],
+                tuple((name, value.encode()) for name, value in orjson.loads(row["headers"])),
+            )
+            for row in rows
+        ]
+
+    async def delete(self, record: Record) -> None:
+        """Forget a published record."""
+        await self._postgres.execute("DELETE FROM outbox WHERE event_id = $1", record.event_id)
+
+
+class PostgresNodeLeases:
+    """Id node leases; implements `libs.common.ids.NodeLeaseStore`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def until_ms(self, node: int) -> int | None:
+        row = await self._postgres.fetchrow("SELECT until_ms FROM id_nodes WHERE node = $1", node)
+        return row["until_ms"] if row else None
+
+    async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
+        sql = (
+            "INSERT INTO id_nodes (node, until_ms) VALUES ($1, $2) ON CONFLICT (node)"
+            " DO UPDATE SET until_ms = $2 WHERE id_nodes.until_ms = $3 RETURNING node"
+        )
+        return await self._postgres.fetchrow(sql, node, until_ms, seen_until_ms) is not None

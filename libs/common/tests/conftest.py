@@ -1,0 +1,21 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.kafka.admin import create_topics
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.settings import Settings
+from libs.common.testing import settings_for
+
+
+@pytest.fixture(scope="session")
+async def settings(store_env: dict[str, str]) -> Settings:
+    settings = settings_for(Settings, store_env)
+    await create_topics(settings, partitions=2)
+    return settings
+
+
+@pytest.fixture
+async def producer(settings: Settings) -> AsyncIterator[EventProducer]:
+    async with EventProducer(settings, "tests") as producer:
+        yield producer

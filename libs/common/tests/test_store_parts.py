@@ -1,0 +1,180 @@
+"""Outbox, id leases and idempotency keys: one set of tests, each run on every real store that has the part."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import PostDeleted
+from libs.common.ids import NodeLeaseStore
+from libs.common.kafka.outbox import Outbox, OutboxStore
+from libs.common.kafka.producer import EventProducer, Record, encode
+from libs.common.runtime.errors import ConflictError
+from libs.common.runtime.settings import Settings
+from libs.common.stores import cassandra as cassandra_store
+from libs.common.stores import postgres as postgres_store
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
+from libs.common.stores.idempotency import Answer, Idempotency, KeyReusedError, StillRunningError
+from libs.common.stores.migrations import MigrationError
+from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
+
+pytestmark = pytest.mark.stores
+NO_MIGRATIONS = Path(__file__).parent / "no-such-folder"
+Insert = Callable[[list[Record]], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+async def cassandra(settings: Settings) -> AsyncIterator[Cassandra]:
+    keyspace = settings.keyspace("parts")
+    await asyncio.gather(*(cassandra_store.migrate(settings, keyspace, NO_MIGRATIONS) for _ in range(2)))
+    async with Cassandra(settings, keyspace) as cassandra:
+        yield cassandra
+
+
+@pytest.fixture(scope="session")
+async def postgres(settings: Settings) -> AsyncIterator[Postgres]:
+    database = settings.keyspace("parts")
+    ran = await asyncio.gather(*(postgres_store.migrate(settings, database, NO_MIGRATIONS) for _ in range(2)))
+    assert sorted(map(len, ran)) == [0, 1]
+    async with open_postgres(settings, database) as postgres:
+        yield postgres
+
+
+@pytest.fixture(params=["cassandra", "postgres"])
+async def outbox(
+    request: pytest.FixtureRequest, cassandra: Cassandra, postgres: Postgres
+) -> tuple[OutboxStore, Insert]:
+    if request.param == "cassandra":
+        store = await CassandraOutbox.open(cassandra)
+
+        async def insert(records: list[Record]) -> None:
+            await cassandra.batch(store.inserts(records))
+
+        return store, insert
+
+    async def insert_rows(records: list[Record]) -> None:
+        async with postgres.transaction() as connection:
+            await PostgresOutbox.insert(connection, records)
+
+    return PostgresOutbox(postgres), insert_rows
+
+
+@pytest.fixture(params=["cassandra", "postgres"])
+async def leases(request: pytest.FixtureRequest, cassandra: Cassandra, postgres: Postgres) -> NodeLeaseStore:
+    if request.param == "cassandra":
+        return await CassandraNodeLeases.open(cassandra)
+    return PostgresNodeLeases(postgres)
+
+
+def some_records(count: int) -> list[Record]:
+    author = uuid4().int >> 66
+    events = [
+        Event(payload=PostDeleted(post_id=i, author_id=author), entity=f"{author}:{i}", entity_version=1)
+        for i in range(count)
+    ]
+    return [encode(event, "tests") for event in events]
+
+
+async def test_the_relay_publishes_what_a_crash_left_behind(
+    outbox: tuple[OutboxStore, Insert], producer: EventProducer
+) -> None:
+    store, insert = outbox
+    records = some_records(5)
+    await insert(records)
+    assert await store.lead()
+    kept = {r.event_id: r for r in await store.oldest(1_000, 0)}
+    assert all(kept[record.event_id] == record for record in records)
+    while await Outbox(store, producer).relay_once(grace_s=0):
+        pass
+    assert await store.oldest(1_000, 0) == []
+
+
+async def test_the_direct_way_leaves_nothing_to_the_relay(
+    outbox: tuple[OutboxStore, Insert], producer: EventProducer
+) -> None:
+    store, insert = outbox
+    direct = Outbox(store, producer)
+    records = some_records(3)
+    await insert(records)
+    direct.committed(records)
+    task = asyncio.create_task(direct.run_direct())
+    ids = {record.event_id for record in records}
+    async with asyncio.timeout(20):
+        while ids & {record.event_id for record in await store.oldest(1_000, 0)}:
+            await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_young_records_are_left_to_the_direct_way(outbox: tuple[OutboxStore, Insert]) -> None:
+    store, insert = outbox
+    records = some_records(1)
+    await insert(records)
+    assert records[0].event_id not in {record.event_id for record in await store.oldest(1_000, 60)}
+    await store.delete(records[0])
+
+
+async def test_one_of_many_gets_a_lease(leases: NodeLeaseStore) -> None:
+    node = int(time.time_ns() % 1_000_000_000)
+    assert await leases.until_ms(node) is None
+    for seen, until in ((None, 100), (100, 200)):
+        taken = await asyncio.gather(*(leases.extend(node, seen, until) for _ in range(8)))
+        assert taken.count(True) == 1
+    assert await leases.until_ms(node) == 200
+    assert not await leases.extend(node, 100, 300)
+
+
+async def test_one_key_creates_once(cassandra: Cassandra) -> None:
+    minted = iter(range(1, 1_000))
+    keys = await Idempotency.open(cassandra, lambda: next(minted))
+    created: list[int] = []
+
+    async def create(resource_id: int) -> Answer:
+        created.append(resource_id)
+        await asyncio.sleep(0.05)
+        return Answer(201, b'{"id":%d}' % resource_id)
+
+    account, key = uuid4().int >> 66, uuid4().hex
+    runs = (keys.run(account, key, b"body", create) for _ in range(50))
+    answers = await asyncio.gather(*runs, return_exceptions=True)
+    assert len(created) == 1
+    assert {type(a) for a in answers} <= {Answer, StillRunningError}
+    assert await keys.run(account, key, b"body", create) == Answer(201, b'{"id":%d}' % created[0])
+    with pytest.raises(KeyReusedError):
+        await keys.run(account, key, b"other body", create)
+
+
+async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:
+    minted = iter(range(1, 1_000))
+    keys = await Idempotency.open(cassandra, lambda: next(minted))
+    tried: list[int] = []
+
+    async def fail_once(resource_id: int) -> Answer:
+        tried.append(resource_id)
+        if len(tried) == 1:
+            raise ConflictError
+        return Answer(201, b"{}")
+
+    account = uuid4().int >> 66
+    with pytest.raises(ConflictError):
+        await keys.run(account, "k", b"", fail_once)
+    assert await keys.run(account, "k", b"", fail_once) == Answer(201, b"{}")
+    assert tried[0] == tried[1]
+
+
+@pytest.mark.parametrize("kind", ["cql", "sql"])
+async def test_a_migration_that_was_changed_is_refused(settings: Settings, tmp_path: Path, kind: str) -> None:
+    migrate = {"cql": cassandra_store.migrate, "sql": postgres_store.migrate}[kind]
+    name = settings.keyspace(f"drift_{kind}")
+    file = tmp_path / f"0001_thing.{kind}"
+    file.write_text("CREATE TABLE thing (id int PRIMARY KEY);")
+    assert len(await migrate(settings, name, tmp_path)) == 2
+    assert await migrate(settings, name, tmp_path) == []
+    file.write_text("CREATE TABLE thing (id int PRIMARY KEY, more int);")
+    with pytest.raises(MigrationError):
+        await migrate(settings, name, tmp_path)

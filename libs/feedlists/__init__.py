@@ -1,0 +1,5 @@
+"""The feed list: one Redis LIST of post ids a reader, written by fan-out, read by the feed service."""
+
+from libs.feedlists.lists import CAP, FeedList, FeedLists
+
+__all__ = ["CAP", "FeedList", "FeedLists"]

@@ -1,0 +1,135 @@
+"""Feed lists on a real Redis."""
+
+import random
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+
+from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from libs.feedlists.lists import CAP, SLACK, FeedLists
+
+pytestmark = pytest.mark.stores
+BASE = 381_000_000_000_000_000
+
+
+@pytest.fixture
+async def redis(store_env: dict[str, str]) -> AsyncIterator["Redis"]:
+    async with open_redis(settings_for(Settings, store_env)) as client:
+        yield client
+
+
+@pytest.fixture
+async def lists(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[FeedLists]:
+    prefix = f"{store_env['FEEDMILL_NAMESPACE']}lists:"
+    yield FeedLists(redis, prefix, buckets=4)
+    if keys := await redis.keys(f"{prefix}*"):
+        await redis.delete(*keys)
+
+
+async def held(lists: FeedLists, user_id: int) -> list[int]:
+    found = await lists.read(user_id)
+    assert found is not None
+    return list(found.post_ids)
+
+
+async def test_push_leaves_absent_lists_absent(lists: FeedLists) -> None:
+    assert await lists.push([1, 2, 3], [BASE]) == 0
+    assert await lists.read(1) is None
+
+
+async def test_a_begun_list_takes_pushes_and_says_that_it_is_building(lists: FeedLists) -> None:
+    await lists.begin(1)
+    assert await lists.push([1], [BASE]) == 1
+    found = await lists.read(1)
+    assert found is not None
+    assert (found.post_ids, found.building, found.complete) == ((BASE,), True, False)
+
+
+async def test_redelivery_writes_nothing(lists: FeedLists) -> None:
+    await lists.begin(1)
+    await lists.push([1], [BASE + 2, BASE + 1])
+    assert await lists.push([1], [BASE + 1]) == 0
+    assert await lists.push([1], [BASE + 1, BASE + 2]) == 0
+    assert await held(lists, 1) == [BASE + 2, BASE + 1]
+
+
+async def test_late_posts_land_in_place(lists: FeedLists) -> None:
+    await lists.begin(1)
+    posts = [BASE + i for i in range(60)]
+    for post in random.sample(posts, len(posts)):
+        await lists.push([1], [post])
+    assert await held(lists, 1) == posts[::-1]
+
+
+async def test_ids_of_different_length_keep_their_order(lists: FeedLists) -> None:
+    await lists.begin(1)
+    for post in (10**18 - 1, 10**18, 5):
+        await lists.push([1], [post])
+    assert await held(lists, 1) == [10**18, 10**18 - 1, 5]
+
+
+async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(lists: FeedLists) -> None:
+    await lists.begin(1)
+    await lists.merge(1, [], whole=True)
+    first = await lists.read(1)
+    assert first is not None
+    assert first.complete
+    for i in range(CAP + SLACK + 2):
+        await lists.push([1], [BASE + i])
+    found = await lists.read(1)
+    assert found is not None
+    assert not found.complete
+    assert found.post_ids[0] == BASE + CAP + SLACK + 1
+    assert len(found.post_ids) == CAP
+    assert await lists.push([1], [BASE - 1]) == 0
+
+
+async def test_merge_unites_and_completes(lists: FeedLists) -> None:
+    await lists.begin(1)
+    await lists.push([1], [BASE + 5, BASE + 9])
+    assert await lists.merge(1, [BASE + 7, BASE + 5, BASE + 1], whole=True)
+    found = await lists.read(1)
+    assert found is not None
+    assert found.post_ids == (BASE + 9, BASE + 7, BASE + 5, BASE + 1)
+    assert found.complete
+
+
+async def test_merge_into_nothing_says_so(lists: FeedLists) -> None:
+    assert not await lists.merge(1, [BASE], whole=True)
+    assert await lists.read(1) is None
+
+
+async def test_functions_come_back_after_a_flush(lists: FeedLists, redis: "Redis") -> None:
+    await lists.begin(1)
+    await redis.function_flush()
+    assert await lists.push([1], [BASE]) == 1
+
+
+async def test_remove_takes_out(lists: FeedLists) -> None:
+    await lists.begin(1)
+    await lists.push([1], [BASE, BASE + 1])
+    await lists.remove(1, [BASE])
+    assert await held(lists, 1) == [BASE + 1]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(1, 300), min_size=1, max_size=8)), max_size=25))
+async def test_any_interleaving_holds_the_set_of_what_came(
+    lists: FeedLists, steps: list[tuple[bool, list[int]]]
+) -> None:
+    await lists.begin(77)
+    expected: set[int] = set()
+    for is_push, offsets in steps:
+        posts = [BASE + offset for offset in offsets]
+        if is_push:
+            await lists.push([77], posts)
+        else:
+            await lists.merge(77, posts, whole=False)
+        expected |= set(posts)
+    assert await held(lists, 77) == sorted(expected, reverse=True)
+    await lists.remove(77, expected)
