@@ -1,0 +1,41 @@
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help bootstrap up down status logs seed test lint fmt bench
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+bootstrap: ## install what this machine lacks
+	@devstack/bootstrap
+
+up: bootstrap ## start the whole system (again: whatever does not run)
+	@$(PYTHON) -m devstack up
+
+down: ## stop it; CLEAN=1 forgets the data too
+	@$(PYTHON) -m devstack down $(if $(CLEAN),--clean)
+
+status: ## every process: state, port, memory
+	@$(PYTHON) -m devstack status
+
+logs: ## follow all logs; NAME=feed for one
+	@$(PYTHON) -m devstack logs $(NAME)
+
+seed: ## add to the sample world: USERS=30 POSTS=60
+	@$(PYTHON) -m devstack run ops seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
+
+test: bootstrap ## every test; ARGS="-k feed" goes to pytest
+	@.venv/bin/pytest $(ARGS)
+
+lint: bootstrap ## linters, types, import rules, contracts
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+	@$(PYTHON) -m libs.common.contracts check
+
+fmt: ## format and fix
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+bench: ## the benchmarks, on the running system
+	@$(PYTHON) -m devstack run bench $(ARGS)

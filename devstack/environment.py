@@ -1,0 +1,52 @@
+"""The environment that a deployable finds."""
+
+from collections.abc import Iterable
+
+from devstack.deployables import ADDRESSED, GATEWAY, GATEWAY_PORT, Deployable
+from devstack.settings import Settings
+from devstack.state import State
+from devstack.stores import Endpoints
+
+DEFAULTS = {
+    "FEEDMILL_HOST": "127.0.0.1",
+    "FEEDMILL_LOG_LEVEL": "INFO",
+    # The sample world has 30 people: with this some authors are pushed and some are pulled.
+    "FEEDMILL_PUSH_THRESHOLD": "10",
+    "PYTHONUNBUFFERED": "1",
+}
+SECRETS = ("INTERNAL_SECRET", "CURSOR_SECRET")
+
+
+def choose_ports(state: State, names: Iterable[str]) -> None:
+    """For processes about to start; the gateway's is the well-known one where it is free."""
+    for name in names:
+        state.free_port(name, GATEWAY_PORT if name == GATEWAY else None)
+
+
+def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> dict[str, str]:
+    """For every process of the checkout: defaults, then what devstack wires, then the user's own word."""
+    jwt_dir, objects_dir = state.directory / "jwt", state.directory / "data" / "objects"
+    jwt_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    objects_dir.mkdir(parents=True, exist_ok=True)
+    return {
+        **DEFAULTS,
+        **{f"FEEDMILL_{name}": state.secret(name.lower()) for name in SECRETS},
+        **{f"FEEDMILL_{name.upper()}_URL": f"http://127.0.0.1:{state.port(name)}" for name in ADDRESSED},
+        "FEEDMILL_PUBLIC_URL": public_url(state),
+        "FEEDMILL_GATEWAY_PORT": str(state.port(GATEWAY, GATEWAY_PORT)),
+        "FEEDMILL_STATE_DIR": str(state.directory),
+        "FEEDMILL_OBJECT_STORE_DIR": str(objects_dir),
+        "FEEDMILL_JWT_KEYS_DIR": str(jwt_dir),
+        **endpoints.environ(),
+        **{key: value for key, value in settings.values.items() if value},
+    }
+
+
+def deployable_environ(common: dict[str, str], state: State, deployable: Deployable) -> dict[str, str]:
+    """For one deployable, with its own port."""
+    return {**common, **deployable.env, "FEEDMILL_PORT": str(state.port(deployable.name))}
+
+
+def public_url(state: State) -> str:
+    """Where people and clients come in."""
+    return f"http://127.0.0.1:{state.port(GATEWAY, GATEWAY_PORT)}"

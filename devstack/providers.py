@@ -1,0 +1,173 @@
+"""Where the stores come from: given addresses, Docker, or plain processes. Chosen once for a state directory."""
+
+import hashlib
+import subprocess
+import sys
+from typing import Literal, Protocol
+
+from devstack import ports
+from devstack.errors import DevstackError
+from devstack.processes import ProcessTable
+from devstack.settings import Settings
+from devstack.state import State
+from devstack.stores import ALL, Endpoints, StoreSet
+
+ProviderName = Literal["given", "docker", "processes"]
+IMAGES = ("postgres:17", "redis:8", "apache/kafka:4.3.1", "cassandra:5.0")
+
+ENGINE_TIMEOUT_S = 2.0
+PULL_TIMEOUT_S = 240.0
+COMPOSE_TIMEOUT_S = 400.0  # on a loaded machine Cassandra in a container may need 300 s
+
+
+class StoreProvider(Protocol):
+    """One way of having stores."""
+
+    @property
+    def name(self) -> ProviderName: ...
+
+    def start(self) -> Endpoints:
+        """Return when all four answer; start only what does not run yet."""
+        ...
+
+    def endpoints(self) -> Endpoints:
+        """The addresses, without starting anything."""
+        ...
+
+    def stop(self, *, discard: bool = False) -> None:
+        """Stop them; with `discard` also forget data that lies outside the state directory."""
+        ...
+
+    def undo(self) -> None:
+        """Stop only what this object's `start` started."""
+        ...
+
+
+class GivenStores:
+    """Stores that someone else runs."""
+
+    name: ProviderName = "given"
+
+    def __init__(self, given: Endpoints) -> None:
+        self._given = given
+
+    def start(self) -> Endpoints:
+        return self._given
+
+    def endpoints(self) -> Endpoints:
+        return self._given
+
+    def stop(self, *, discard: bool = False) -> None:
+        """Not ours to stop."""
+
+    def undo(self) -> None:
+        """Nothing was started."""
+
+
+class ComposeStores:
+    """The store services of docker-compose.yml."""
+
+    name: ProviderName = "docker"
+
+    def __init__(self, settings: Settings, state: State, table: ProcessTable) -> None:
+        self._settings, self._state, self._table = settings, state, table
+        checkout = hashlib.sha256(str(state.directory).encode()).hexdigest()[:8]
+        self._compose = ["docker", "compose", "-p", f"feedmill-{checkout}"]
+        self._started = False
+
+    def start(self) -> Endpoints:
+        self._started = not all(ports.answers("127.0.0.1", self._state.port(name)) for name in ALL)
+        self._run("compose-up", "up", "--detach", "--wait", *ALL)
+        return self.endpoints()
+
+    def endpoints(self) -> Endpoints:
+        at = {name: f"127.0.0.1:{self._state.port(name)}" for name in ALL}
+        return Endpoints(
+            kafka=at["kafka"],
+            cassandra=at["cassandra"],
+            postgres=f"postgresql://feedmill:{self._password()}@{at['postgres']}/postgres",
+            redis=f"redis://{at['redis']}/0",
+        )
+
+    def stop(self, *, discard: bool = False) -> None:
+        self._run("compose-down", "down", *(["--volumes"] if discard else []))
+
+    def undo(self) -> None:
+        if self._started:
+            self.stop()
+
+    def _password(self) -> str:
+        return self._state.secret("postgres_password")
+
+    def _run(self, name: str, *arguments: str) -> None:
+        host_ports = {f"FEEDMILL_{store.upper()}_PORT": str(self._state.port(store)) for store in ALL}
+        env = {**self._settings.values, **host_ports, "FEEDMILL_POSTGRES_PASSWORD": self._password()}
+        self._table.run(name, [*self._compose, *arguments], env, self._settings.root, COMPOSE_TIMEOUT_S)
+
+
+class ProcessStores:
+    """Servers of this machine, started from packages and jars."""
+
+    name: ProviderName = "processes"
+
+    def __init__(self, state: State, table: ProcessTable) -> None:
+        self._stores = StoreSet(state.directory, durable=True, state=state, table=table)
+
+    def start(self) -> Endpoints:
+        return self._stores.start()
+
+    def endpoints(self) -> Endpoints:
+        return self._stores.endpoints()
+
+    def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data lies in the state directory
+        self._stores.stop()
+
+    def undo(self) -> None:
+        self._stores.undo()
+
+
+def provider(settings: Settings, state: State, table: ProcessTable) -> StoreProvider:
+    """The adapter for the chosen way."""
+    match decide(settings, state):
+        case "given":
+            return GivenStores(Endpoints.from_environ(settings.values))
+        case "docker":
+            return ComposeStores(settings, state, table)
+        case "processes":
+            return ProcessStores(state, table)
+
+
+def decide(settings: Settings, state: State) -> ProviderName:
+    """Given addresses first, then FEEDMILL_STORES, then what this state directory began with, then what is there."""
+    given = Endpoints.from_environ(settings.values)
+    if not given.missing():
+        return "given"
+    if given.environ():
+        raise DevstackError(f"some stores are given; also set {', '.join(given.missing())}, or none")
+    asked = settings.get("STORES") or state.get("provider")
+    if asked is None:
+        asked = "docker" if _docker_can(settings) else "processes"
+    if asked not in ("docker", "processes"):
+        raise DevstackError(f"FEEDMILL_STORES={asked}: it may be docker or processes")
+    if state.get("provider") != asked:
+        state.set("provider", asked)
+    return "docker" if asked == "docker" else "processes"
+
+
+def _docker_can(settings: Settings) -> bool:
+    """Whether an engine and Compose answer, and have the images or can get them."""
+    if not (settings.root / "docker-compose.yml").exists():
+        return False
+    if not (_succeeds("docker", "info") and _succeeds("docker", "compose", "version")):
+        return False
+    missing = [image for image in IMAGES if not _succeeds("docker", "image", "inspect", image)]
+    if missing:
+        print(f"pulling {', '.join(missing)}", file=sys.stderr, flush=True)
+    return all(_succeeds("docker", "pull", "-q", image, timeout_s=PULL_TIMEOUT_S) for image in missing)
+
+
+def _succeeds(*command: str, timeout_s: float = ENGINE_TIMEOUT_S) -> bool:
+    try:
+        return subprocess.run(command, check=False, capture_output=True, timeout=timeout_s).returncode == 0
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False

@@ -1,0 +1,185 @@
+"""The whole system on one machine: stores, migrations, deployables, gateway, sample world."""
+
+import http.client
+import shutil
+import sys
+import threading
+from collections.abc import Sequence
+from functools import partial
+
+from devstack import environment, ports
+from devstack.deployables import DEPLOYABLES, GATEWAY, Deployable
+from devstack.errors import DevstackError
+from devstack.parallel import in_parallel
+from devstack.processes import ProcessTable
+from devstack.progress import step
+from devstack.providers import StoreProvider, provider
+from devstack.settings import Settings
+from devstack.state import State
+from devstack.stores import ALL, Endpoints
+
+READY_TIMEOUT_S = 90.0
+TASK_TIMEOUT_S = 180.0
+SEED_TIMEOUT_S = 600.0
+HEALTH_TIMEOUT_S = 2.0
+PARALLEL_TASKS = 3  # more only queue on two cores
+LOGIN_HINT = "sample-login.txt"  # written by `ops seed`
+
+
+class Stack:
+    """Starts, finds and stops everything; one per checkout."""
+
+    def __init__(
+        self, settings: Settings, cancelled: threading.Event, deployables: Sequence[Deployable] = DEPLOYABLES
+    ) -> None:
+        self.settings = settings
+        self.state = State(settings.state_dir, settings.pinned_ports())
+        self.table = ProcessTable(settings.state_dir, cancelled)
+        self.deployables = tuple(deployables)
+        self._cancelled = cancelled
+
+    def names(self) -> list[str]:
+        """Everything of ours, in the order of starting."""
+        return [*(deployable.name for deployable in self.deployables), GATEWAY]
+
+    def provider(self) -> StoreProvider:
+        return provider(self.settings, self.state, self.table)
+
+    def environ(self, endpoints: Endpoints) -> dict[str, str]:
+        return environment.common_environ(self.settings, self.state, endpoints)
+
+    def up(self, only: Sequence[str] = ()) -> None:
+        """Start what does not run. On any failure everything started here is stopped again."""
+        with self.state.lock("up"):
+            stores = self.provider()
+            try:
+                self._up(stores, [name for name in self.names() if name in only or not only], whole=not only)
+            except BaseException:
+                self._take_back(stores)
+                raise
+
+    def start_stores(self) -> Endpoints:
+        with self.state.lock("up"):
+            stores = self.provider()
+            try:
+                return self._start_stores(stores)
+            except BaseException:
+                self._take_back(stores)
+                raise
+
+    def down(self, *, clean: bool = False) -> None:
+        """Stop everything, last started first; with `clean` forget the data."""
+        with self.state.lock("up"):
+            ours = [name for name in self.table.names() if name not in ALL]
+            self.table.stop(GATEWAY)
+            in_parallel([partial(self.table.stop, name) for name in ours], len(self.names()))
+            step("deployables stopped")
+            self.provider().stop(discard=clean)
+            step("stores stopped")
+            if clean:
+                shutil.rmtree(self.state.directory)
+                step("data deleted")
+
+    def _up(self, stores: StoreProvider, wanted: Sequence[str], *, whole: bool) -> None:
+        missing = [name for name in wanted if self.table.find(name) is None]
+        endpoints = self._start_stores(stores)
+        if not missing:
+            step("everything already runs")
+            return
+        environment.choose_ports(self.state, missing)
+        common = self.environ(endpoints)
+        self._prepare(common)
+        self._start([deployable for deployable in self.deployables if deployable.name in missing], common)
+        if GATEWAY in missing:
+            self._start_gateway(common)
+        if whole:
+            self._populate(common)
+
+    def _start_stores(self, stores: StoreProvider) -> Endpoints:
+        step(f"stores: {stores.name}")
+        return stores.start()
+
+    def _prepare(self, common: dict[str, str]) -> None:
+        """Topics and schemas; all are safe to run again."""
+        tasks = [partial(self._task, "topics", common, "libs.common.contracts", "topics")]
+        tasks += [
+            partial(self._task, f"{one.name}-migrate", common, one.module, "migrate")
+            for one in self.deployables
+            if one.migrates(self.settings.root)
+        ]
+        in_parallel(tasks, PARALLEL_TASKS)
+
+    def _start(self, deployables: Sequence[Deployable], common: dict[str, str]) -> None:
+        for one in deployables:
+            env = environment.deployable_environ(common, self.state, one)
+            self.table.spawn(one.name, [sys.executable, "-m", one.module], env, self.settings.root)
+        checks = {one.name: partial(is_healthy, self.state.port(one.name)) for one in deployables}
+        self.table.wait_ready(checks, READY_TIMEOUT_S, self._say_ready)
+
+    def _start_gateway(self, common: dict[str, str]) -> None:
+        home = self.state.directory / "data" / GATEWAY
+        home.mkdir(parents=True, exist_ok=True)
+        config, port = home / "nginx.conf", self.state.port(GATEWAY)
+        self._task("gateway-render", common, "gateway", "render", "--out", str(config))
+        nginx = shutil.which("nginx") or "/usr/sbin/nginx"
+        argv = [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
+        self.table.spawn(GATEWAY, argv, common, home)
+        self.table.wait_ready({GATEWAY: partial(ports.answers, "127.0.0.1", port)}, READY_TIMEOUT_S, self._say_ready)
+
+    def _say_ready(self, name: str) -> None:
+        step(f"{name} ready on 127.0.0.1:{self.state.port(name)}")
+
+    def _populate(self, common: dict[str, str]) -> None:
+        if self.state.get("seeded") is None:
+            self._task("seed", common, "ops", "seed", timeout_s=SEED_TIMEOUT_S, echo=True)
+            self.state.set("seeded", "yes")
+        self._task("journey", common, "ops", "journey", echo=True)
+
+    def _task(
+        self,
+        name: str,
+        common: dict[str, str],
+        *arguments: str,
+        timeout_s: float = TASK_TIMEOUT_S,
+        echo: bool = False,
+    ) -> None:
+        self.table.run(name, [sys.executable, "-m", *arguments], common, self.settings.root, timeout_s, echo=echo)
+        step(f"{name} done")
+
+    def _take_back(self, stores: StoreProvider) -> None:
+        """Undo this start; what ran before it stays. A second Ctrl-C does not interrupt it."""
+        self._cancelled.clear()
+        for name in reversed([name for name in self.table.started if name not in ALL]):
+            self.table.stop(name)
+        stores.undo()
+        step("stopped what this start had started")
+
+
+def is_healthy(port: int) -> bool:
+    """GET /health/ready answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_TIMEOUT_S)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def summary(stack: Stack) -> str:
+    """What a person needs to go on."""
+    hint = stack.state.directory / LOGIN_HINT
+    login = f"\n{hint.read_text().strip()}" if hint.exists() else ""
+    return (
+        f"\nFeedmill is up: {environment.public_url(stack.state)} (reference: /docs){login}\n"
+        f"logs: {stack.state.directory / 'logs'} (make logs), processes: make status, stop: make down"
+    )
+
+
+def find(stack: Stack, name: str) -> Deployable:
+    """The deployable of this name."""
+    for one in stack.deployables:
+        if one.name == name:
+            return one
+    raise DevstackError(f"no deployable is called {name}; there are: {', '.join(stack.names())}")

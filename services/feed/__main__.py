@@ -1,0 +1,42 @@
+"""The feed service: home feeds from feed lists and pulled authors."""
+
+from fastapi import FastAPI
+
+from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.stores.redis import open_redis
+from libs.feedlists import FeedLists
+from services.feed import api
+from services.feed.candidates import CandidateSource
+from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
+from services.feed.consumers import FeedConsumers
+from services.feed.service import FeedReader
+from services.feed.settings import FeedSettings
+from services.feed.stores.redis import RedisCache
+
+
+def build(settings: FeedSettings) -> FastAPI:
+    """The service's application."""
+
+    async def compose(app: FastAPI, runtime: Runtime) -> None:
+        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
+        prefix = settings.redis_prefix("feed")
+        lists = FeedLists(redis, prefix, settings.feed_buckets)
+        cache = RedisCache(redis, lists, prefix, settings.page_cache_s, settings.session_s)
+        graph = UserServiceGraph(runtime.client("user"))
+        posts = PostServicePosts(runtime.client("post"))
+        marks = InteractionServiceMarks(runtime.client("interaction"))
+        source = CandidateSource(graph, posts, lists, cache, settings.window_days)
+        app.state.reader = FeedReader(source, graph, posts, marks, lists, cache, runtime.cursors, settings.public_url)
+        consumers = FeedConsumers(source, posts, lists, cache)
+        events = ConsumerRunner(settings, "feed", ["graph", "posts", "interactions"], consumers.on_events, producer)
+        runtime.ready_checks["events"] = events.assigned
+        runtime.start("events", events.run())
+
+    return create_app("services.feed", settings, compose, [api.router])
+
+
+if __name__ == "__main__":
+    run("services.feed", FeedSettings, build)

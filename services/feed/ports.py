@@ -1,0 +1,83 @@
+"""What the feed needs of others."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from libs.common.contracts.public import Author, Engagement, PostRecord
+from libs.feedlists import FeedList
+from services.feed.domain import Followees
+
+
+class Graph(Protocol):
+    """Whom readers follow. Raises UnavailableError."""
+
+    async def followees(self, user_id: int) -> Followees: ...
+
+    async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]: ...
+
+
+class Posts(Protocol):
+    """Posts of others and their state. Raises UnavailableError."""
+
+    async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
+        """The published ones among `post_ids`."""
+
+    async def recent(
+        self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
+    ) -> list[int]:
+        """Published ids between the bounds, the newest of each author."""
+
+
+class Marks(Protocol):
+    """Counts, and what the reader did. Raises UnavailableError."""
+
+    async def of(self, reader_id: int, post_ids: Sequence[int]) -> dict[int, Engagement]: ...
+
+
+class Lists(Protocol):
+    """The feed lists. Raises redis.RedisError."""
+
+    async def read(self, user_id: int) -> FeedList | None: ...
+
+    async def begin(self, user_id: int) -> None: ...
+
+    async def merge(self, user_id: int, post_ids: Sequence[int], *, whole: bool) -> bool: ...
+
+    async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CachedPage:
+    """An assembled first page, as JSON, and how long ago it was made."""
+
+    body: bytes
+    age_s: int
+
+
+class Cache(Protocol):
+    """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
+
+    async def page(self, reader_id: int, variant: str) -> CachedPage | None:
+        """A page that is still true: no push, act or deletion has come since."""
+
+    async def stamp(self, reader_id: int) -> str:
+        """What the reader's pages depend on, as of now; take it before assembling."""
+
+    async def keep_page(
+        self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
+    ) -> None: ...
+
+    async def touch(self, reader_ids: Iterable[int]) -> None:
+        """The readers did something: their pages are to be made anew."""
+
+    async def bury(self, post_id: int) -> None:
+        """No kept page may show the post."""
+
+    async def keep_session(self, session_id: str, order: Sequence[int]) -> None: ...
+
+    async def session(self, session_id: str) -> list[int] | None: ...
+
+    async def keep_followees(self, user_id: int, followees: Followees) -> None: ...
+
+    async def kept_followees(self, user_id: int) -> Followees | None: ...

@@ -1,0 +1,72 @@
+"""The page cache on a real Redis: a kept page is served only while it is true."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from libs.feedlists import FeedLists
+from services.feed.domain import Followees
+from services.feed.settings import FeedSettings
+from services.feed.stores.redis import RedisCache
+
+pytestmark = pytest.mark.stores
+READER, POST = 11, 381_000_000_000_000_000
+
+
+@pytest.fixture
+async def redis(store_env: dict[str, str]) -> AsyncIterator[tuple[RedisCache, FeedLists]]:
+    settings = settings_for(FeedSettings, store_env)
+    prefix = settings.redis_prefix("feedcache")
+    async with open_redis(settings) as client:
+        lists = FeedLists(client, prefix, 4)
+        yield RedisCache(client, lists, prefix, 60, 60), lists
+        if keys := await client.keys(f"{prefix}*"):
+            await client.delete(*keys)
+
+
+async def keep(cache: RedisCache) -> None:
+    await cache.keep_page(READER, "ranked-20", await cache.stamp(READER), [POST], b'{"x":"\n"}')
+
+
+async def test_a_kept_page_comes_back(redis: tuple[RedisCache, FeedLists]) -> None:
+    cache, _ = redis
+    await keep(cache)
+    page = await cache.page(READER, "ranked-20")
+    assert page is not None
+    assert page.body == b'{"x":"\n"}'
+    assert await cache.page(READER, "ranked-50") is None
+    assert await cache.page(READER + 1, "ranked-20") is None
+
+
+async def test_a_push_an_act_and_a_deletion_end_it(redis: tuple[RedisCache, FeedLists]) -> None:
+    cache, lists = redis
+    await lists.begin(READER)
+    await keep(cache)
+    await lists.push([READER], [POST + 1])
+    assert await cache.page(READER, "ranked-20") is None
+    await keep(cache)
+    await cache.touch([READER])
+    assert await cache.page(READER, "ranked-20") is None
+    await keep(cache)
+    await cache.bury(POST)
+    assert await cache.page(READER, "ranked-20") is None
+
+
+async def test_an_act_while_the_page_is_assembled_ends_it(redis: tuple[RedisCache, FeedLists]) -> None:
+    cache, _ = redis
+    stamp = await cache.stamp(READER)
+    await cache.touch([READER])
+    await cache.keep_page(READER, "ranked-20", stamp, [], b"{}")
+    assert await cache.page(READER, "ranked-20") is None
+
+
+async def test_sessions_and_followees(redis: tuple[RedisCache, FeedLists]) -> None:
+    cache, _ = redis
+    assert await cache.session("none") is None
+    await cache.keep_session("s", [3, 1, 2])
+    assert await cache.session("s") == [3, 1, 2]
+    assert await cache.kept_followees(READER) is None
+    await cache.keep_followees(READER, Followees(frozenset({1, 2}), frozenset({2})))
+    assert await cache.kept_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)

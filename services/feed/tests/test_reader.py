@@ -1,0 +1,159 @@
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.pagination import InvalidCursorError
+from services.feed.domain import Order
+from services.feed.service import Served
+from services.feed.tests.world import World
+
+READER, PUSHED, PULLED, STRANGER = 1, 2, 3, 4
+WEEK_MINUTES = 7 * 24 * 60
+
+
+@pytest.fixture
+def world() -> World:
+    world = World()
+    world.graph.follows[READER] = {PUSHED, PULLED}
+    world.graph.pull = {PULLED}
+    return world
+
+
+def shown(served: Served) -> list[int]:
+    return [int(post["post_id"]) for post in orjson.loads(served.body)["posts"]]
+
+
+async def pages(world: World, order: Order, limit: int) -> list[list[int]]:
+    found, cursor = [], None
+    while True:
+        served = await world.reader.page(READER, order, limit, cursor)
+        body = orjson.loads(served.body)
+        assert body["has_more"] == (body["next_cursor"] is not None)
+        found.append(shown(served))
+        cursor = body["next_cursor"]
+        if cursor is None:
+            return found
+
+
+async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> None:
+    expected = [world.post(a, minutes_ago=m) for m, a in enumerate((READER, PULLED, PUSHED, PULLED))]
+    world.post(STRANGER)
+    served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    assert shown(served) == expected
+    sources = [post["source"] for post in orjson.loads(served.body)["posts"]]
+    assert sources == ["own", "pulled", "pushed", "pulled"]
+    assert (served.quality, served.cache) == ("normal", "miss")
+
+
+async def test_a_list_is_built_on_first_read_and_pushed_into_after_that(world: World) -> None:
+    first = world.post(PUSHED, minutes_ago=5)
+    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [first]
+    calls = world.posts.calls
+    second = world.post(PUSHED)
+    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [second, first]
+    assert world.posts.calls == calls + 1  # pulled authors only: the list is not built again
+
+
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("limit", [1, 3, 20])
+async def test_paging_to_the_end_shows_each_post_once(world: World, order: Order, limit: int) -> None:
+    expected = {world.post((PUSHED, PULLED, READER)[i % 3], minutes_ago=i) for i in range(45)}
+    found = await pages(world, order, limit)
+    assert [post for page in found for post in page] == list(dict.fromkeys(post for page in found for post in page))
+    assert {post for page in found for post in page} == expected
+    assert all(len(page) == limit for page in found[:-1])
+    assert found[-1]
+
+
+async def test_chronological_paging_goes_on_by_pull_below_a_full_list(world: World) -> None:
+    expected = [world.post(PUSHED, minutes_ago=i / 10) for i in range(620)]
+    found = await pages(world, Order.CHRONOLOGICAL, 100)
+    assert [post for page in found for post in page] == expected
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_new_posts_do_not_disturb_a_reader_who_pages(world: World, order: Order) -> None:
+    expected = {world.post(PUSHED, minutes_ago=i + 1) for i in range(9)}
+    first = await world.reader.page(READER, order, 5, None)
+    world.post(PUSHED)
+    second = await world.reader.page(READER, order, 5, orjson.loads(first.body)["next_cursor"])
+    assert set(shown(first)) | set(shown(second)) == expected
+    assert not set(shown(first)) & set(shown(second))
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_what_may_not_be_seen_any_more_is_filled_up_with_others(world: World, order: Order) -> None:
+    posts = [world.post(PUSHED, minutes_ago=i) for i in range(30)]
+    for gone in posts[::2]:
+        del world.posts.all[gone]
+    found = await pages(world, order, 5)
+    assert [len(page) for page in found] == [5, 5, 5]
+    assert {p for page in found for p in page} == set(posts[1::2])
+    assert not set(posts[::2]) & world.lists.lists[READER][0]
+
+
+async def test_unfollowing_takes_effect_on_the_next_read(world: World) -> None:
+    world.post(PUSHED)
+    await world.reader.page(READER, Order.RANKED, 20, None)
+    world.graph.follows[READER].discard(PUSHED)
+    assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == []
+
+
+async def test_posts_older_than_the_window_are_not_shown(world: World) -> None:
+    world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
+    young = world.post(PULLED, minutes_ago=WEEK_MINUTES - 1)
+    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [young]
+
+
+async def test_liked_posts_rank_before_newer_ones(world: World) -> None:
+    liked = world.post(PUSHED, minutes_ago=30, likes=500)
+    plain = world.post(PULLED)
+    assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [liked, plain]
+
+
+async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_so(world: World) -> None:
+    post = world.post(PUSHED)
+    await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    world.graph.down = True
+    served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    assert shown(served) == [post]
+    assert served.quality == "degraded"
+    assert orjson.loads(served.body)["coverage"] == {
+        "complete": False,
+        "gaps": [{"reason": "source_down", "since": None, "until": None}],
+    }
+    with pytest.raises(UnavailableError):
+        await world.reader.page(STRANGER, Order.CHRONOLOGICAL, 20, None)
+
+
+async def test_without_marks_the_counts_of_the_posts_are_shown(world: World) -> None:
+    world.post(PUSHED, likes=7)
+    world.marks.down = True
+    served = await world.reader.page(READER, Order.RANKED, 20, None)
+    assert orjson.loads(served.body)["posts"][0]["engagement"]["like_count"] == 7
+    assert served.quality == "degraded"
+
+
+async def test_cursors_of_others_and_of_ended_sessions_are_refused(world: World) -> None:
+    for i in range(5):
+        world.post(PUSHED, minutes_ago=i)
+    cursor = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)["next_cursor"]
+    with pytest.raises(InvalidCursorError):
+        await world.reader.page(STRANGER, Order.RANKED, 2, cursor)
+    world.cache.sessions.clear()
+    with pytest.raises(InvalidCursorError):
+        await world.reader.page(READER, Order.RANKED, 2, cursor)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.sampled_from([READER, PUSHED, PULLED]), max_size=60), st.integers(1, 25), st.sampled_from(Order))
+async def test_any_feed_pages_to_its_end_exactly(authors: list[int], limit: int, order: Order) -> None:
+    world = World()
+    world.graph.follows[READER] = {PUSHED, PULLED}
+    world.graph.pull = {PULLED}
+    expected = {world.post(author, minutes_ago=i) for i, author in enumerate(authors)}
+    found = [post for page in await pages(world, order, limit) for post in page]
+    assert len(found) == len(expected)
+    assert set(found) == expected
