@@ -3,10 +3,12 @@
 import os
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from devstack.processes import ProcessTable
 from devstack.stores import StoreSet
 
 STORES_DIR = "FEEDMILL_TEST_STORES_DIR"
@@ -22,8 +24,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what any worker started."""
     if not hasattr(config, "workerinput"):
         directory = Path(os.environ.pop(STORES_DIR))
-        StoreSet(directory, say=lambda _: None).stop()
+        _stop_all(directory / "stack")
+        _stop_all(directory)
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _stop_all(directory: Path) -> None:
+    table = ProcessTable(directory)
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(table.stop, table.names()))
 
 
 @pytest.fixture(scope="session")

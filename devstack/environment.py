@@ -1,6 +1,7 @@
 """The environment that a deployable finds."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from devstack.deployables import ADDRESSED, GATEWAY, GATEWAY_PORT, Deployable
 from devstack.settings import Settings
@@ -34,6 +35,8 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
         **{f"FEEDMILL_{name.upper()}_URL": f"http://127.0.0.1:{state.port(name)}" for name in ADDRESSED},
         "FEEDMILL_PUBLIC_URL": public_url(state),
         "FEEDMILL_GATEWAY_PORT": str(state.port(GATEWAY, GATEWAY_PORT)),
+        "FEEDMILL_GATEWAY_STATE_DIR": str(gateway_dir(state)),
+        "FEEDMILL_GATEWAY_DOCS_DIR": str(gateway_dir(state) / "docs"),
         "FEEDMILL_STATE_DIR": str(state.directory),
         "FEEDMILL_OBJECT_STORE_DIR": str(objects_dir),
         "FEEDMILL_JWT_KEYS_DIR": str(jwt_dir),
@@ -44,7 +47,13 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
 
 def deployable_environ(common: dict[str, str], state: State, deployable: Deployable) -> dict[str, str]:
     """For one deployable, with its own port."""
-    return {**common, **deployable.env, "FEEDMILL_PORT": str(state.port(deployable.name))}
+    own = {"FEEDMILL_PORT": str(state.port(deployable.name)), "FEEDMILL_INSTANCE": deployable.name}
+    return {**common, **own, **deployable.env}
+
+
+def gateway_dir(state: State) -> Path:
+    """Where nginx keeps its configuration, cache and documents."""
+    return state.directory / "data" / GATEWAY
 
 
 def public_url(state: State) -> str:

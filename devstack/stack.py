@@ -117,10 +117,11 @@ class Stack:
         self.table.wait_ready(checks, READY_TIMEOUT_S, self._say_ready)
 
     def _start_gateway(self, common: dict[str, str]) -> None:
-        home = self.state.directory / "data" / GATEWAY
+        home = environment.gateway_dir(self.state)
         home.mkdir(parents=True, exist_ok=True)
         config, port = home / "nginx.conf", self.state.port(GATEWAY)
         self._task("gateway-render", common, "gateway", "render", "--out", str(config))
+        self._task("gateway-openapi", common, "gateway", "openapi", "--out", str(home / "docs"))
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         argv = [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
         self.table.spawn(GATEWAY, argv, common, home)

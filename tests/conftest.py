@@ -1,0 +1,42 @@
+"""The whole running system for tests that cross services: started once, by whoever needs it first."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from conftest import STORES_DIR
+from devstack.environment import public_url
+from devstack.settings import ROOT, Settings
+from devstack.stack import Stack
+from devstack.stores import StoreSet
+
+PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
+CHUNK_FOLLOWERS = 3  # several chunks for an author with few followers
+
+
+def running_stack(directory: Path, stores: StoreSet) -> Stack:
+    """The stack below `directory`, on the stores of this test run."""
+    values = {
+        **os.environ,
+        **stores.endpoints().environ(),
+        "FEEDMILL_NAMESPACE": "stack_",
+        "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
+        "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
+    }
+    return Stack(Settings(ROOT, directory / "stack", values), threading.Event())
+
+
+@pytest.fixture(scope="session")
+def stack(stores: StoreSet) -> Stack:
+    """Every deployable and the gateway, without a sample world."""
+    stack = running_stack(Path(os.environ[STORES_DIR]), stores)
+    stack.up(only=stack.names())
+    return stack
+
+
+@pytest.fixture(scope="session")
+def base_url(stack: Stack) -> str:
+    """The gateway's address."""
+    return public_url(stack.state)
