@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from libs.common.ids import MAX_ID
+from libs.common.ids import MAX_ID, parse_id
 
 
 def utc_now() -> datetime:
@@ -15,10 +15,14 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def _parse(value: object) -> object:
+    return int(value) if isinstance(value, str) and parse_id(value) is not None else value
+
+
 Id = Annotated[
     int,
-    BeforeValidator(lambda v: int(v) if isinstance(v, str) and v.isascii() and v.isdigit() else v),
-    Field(ge=0, le=MAX_ID),
+    BeforeValidator(_parse),
+    Field(strict=True, ge=0, le=MAX_ID),
     PlainSerializer(str, return_type=str, when_used="json"),
 ]
 """An id: an integer in Python and in the stores, a decimal string in JSON (a double cannot hold it)."""

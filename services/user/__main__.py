@@ -1,0 +1,68 @@
+"""The user service, put together."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
+from libs.common.stores.postgres import migrate as migrate_postgres
+from services.user import internal
+from services.user.api import routers
+from services.user.clients import HttpMediaLibrary
+from services.user.consumers import POSTS_GROUP, CountPosts
+from services.user.keys import KeyFolder
+from services.user.passwords import Argon2Hasher
+from services.user.service.accounts import Accounts
+from services.user.service.events import PRODUCER
+from services.user.service.graph import Graph
+from services.user.service.profiles import Profiles
+from services.user.settings import UserSettings
+from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
+from services.user.stores.postgres_graph import PostgresGraphStore
+from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
+from services.user.verifier import SessionVerifier
+
+NAME = "user"
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def build(settings: UserSettings) -> FastAPI:
+    """The application."""
+
+    async def compose(app: FastAPI, runtime: Runtime) -> None:
+        postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(NAME)))
+        producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
+        outbox = Outbox(PostgresOutbox(postgres), producer)
+        minter = await runtime.minter(PostgresNodeLeases(postgres))
+        sessions, keys = PostgresSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
+        media = HttpMediaLibrary(runtime.client("media"))
+        profiles = Profiles(PostgresProfileStore(postgres), media, outbox)
+        hasher = await Argon2Hasher.create()
+
+        app.state.settings = settings
+        app.state.keys = keys
+        app.state.token_verifier = SessionVerifier(keys, sessions)
+        app.state.profiles = profiles
+        app.state.accounts = Accounts(PostgresAccountStore(postgres), sessions, hasher, keys, outbox, minter.mint)
+        app.state.graph = Graph(PostgresGraphStore(postgres), profiles, outbox, settings.push_threshold)
+
+        posts = ConsumerRunner(settings, POSTS_GROUP, ["posts"], CountPosts(PostgresAuthoredStore(postgres)), producer)
+        runtime.start("outbox-direct", outbox.run_direct())
+        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.start(POSTS_GROUP, posts.run())
+        runtime.ready_checks["postgres"] = postgres.ready
+
+    return create_app(NAME, settings, compose, (*routers, internal.router))
+
+
+async def migrate(settings: UserSettings) -> None:
+    """Bring the database up to date."""
+    await migrate_postgres(settings, settings.keyspace(NAME), MIGRATIONS)
+
+
+if __name__ == "__main__":
+    run(NAME, UserSettings, build, migrate)

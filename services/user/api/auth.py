@@ -1,0 +1,171 @@
+"""Signing up, in and out."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from libs.common.ids import parse_id
+from libs.common.runtime.auth import CurrentUser, Principal, optional_principal
+from libs.common.runtime.errors import UnauthorizedError
+from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from services.user.api.state import AccountsDep, CursorsDep, Keys, ProfilesDep, PublicUrl
+from services.user.domain.accounts import REFRESH_TOKEN_LIFE
+from services.user.schemas import (
+    Jwks,
+    LoginRequest,
+    Me,
+    OwnUser,
+    PasswordRequest,
+    RefreshRequest,
+    RegisterRequest,
+    SessionList,
+    SessionView,
+    SignedInView,
+    Tokens,
+    User,
+)
+from services.user.service.accounts import SignedIn
+from services.user.service.profiles import Profiles
+
+COOKIE = "feedmill_refresh"
+COOKIE_PATH = "/v1/auth"
+router = APIRouter(tags=["accounts"])
+_bearer = HTTPBearer(auto_error=False, scheme_name="access_token")
+
+RefreshCookie = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
+UserAgent = Annotated[str, Header(include_in_schema=False)]
+
+
+async def _leaving(
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> Principal | None:
+    """Who logs out, if their access token still tells: an expired one must not keep anyone in."""
+    try:
+        return await optional_principal(request, credentials)
+    except UnauthorizedError:
+        return None
+
+
+def _set_cookie(response: Response, token: str, public_url: str) -> None:
+    response.headers["Cache-Control"] = "no-store"
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(REFRESH_TOKEN_LIFE.total_seconds()),
+        path=COOKIE_PATH,
+        secure=public_url.startswith("https://"),
+        httponly=True,
+        samesite="strict",
+    )
+
+
+async def _welcome(signed_in: SignedIn, profiles: Profiles, response: Response, public_url: str) -> SignedInView:
+    _set_cookie(response, signed_in.refresh_token, public_url)
+    profile = await profiles.get(signed_in.user_id, signed_in.user_id)
+    return SignedInView(
+        user=User.of(profile, public_url),
+        access_token=signed_in.access_token,
+        refresh_token=signed_in.refresh_token,
+    )
+
+
+@router.post("/v1/auth/register", status_code=201, response_model=SignedInView)
+async def register(
+    body: RegisterRequest,
+    response: Response,
+    accounts: AccountsDep,
+    profiles: ProfilesDep,
+    public_url: PublicUrl,
+    user_agent: UserAgent = "",
+) -> SignedInView:
+    """Open an account and sign in."""
+    return await _welcome(await accounts.register(body.registration(), user_agent), profiles, response, public_url)
+
+
+@router.post("/v1/auth/login", response_model=SignedInView)
+async def login(
+    body: LoginRequest,
+    response: Response,
+    accounts: AccountsDep,
+    profiles: ProfilesDep,
+    public_url: PublicUrl,
+    user_agent: UserAgent = "",
+) -> SignedInView:
+    """Sign in by username, email address or phone number."""
+    signed_in = await accounts.log_in(body.name(), body.password, user_agent)
+    return await _welcome(signed_in, profiles, response, public_url)
+
+
+@router.post("/v1/auth/refresh", response_model=Tokens)
+async def refresh(
+    response: Response,
+    accounts: AccountsDep,
+    public_url: PublicUrl,
+    body: RefreshRequest | None = None,
+    cookie: RefreshCookie = None,
+) -> Tokens:
+    """A new pair for a refresh token, from the body or the cookie."""
+    signed_in = await accounts.refresh((body and body.refresh_token) or cookie)
+    _set_cookie(response, signed_in.refresh_token, public_url)
+    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token)
+
+
+@router.post("/v1/auth/logout", status_code=204, response_model=None)
+async def logout(
+    response: Response,
+    accounts: AccountsDep,
+    public_url: PublicUrl,
+    principal: Annotated[Principal | None, Depends(_leaving)],
+    body: RefreshRequest | None = None,
+    cookie: RefreshCookie = None,
+) -> None:
+    """End the sessions of the refresh token and of the access token, whichever came."""
+    token = (body and body.refresh_token) or cookie
+    if token is None and principal is None:
+        raise UnauthorizedError
+    await accounts.log_out(token, principal.user_id if principal else None, principal.session_id if principal else None)
+    response.delete_cookie(
+        COOKIE, path=COOKIE_PATH, secure=public_url.startswith("https://"), httponly=True, samesite="strict"
+    )
+
+
+@router.get("/v1/auth/me", response_model=Me)
+async def me(principal: CurrentUser, accounts: AccountsDep, profiles: ProfilesDep, public_url: PublicUrl) -> Me:
+    """Oneself, with the private fields."""
+    profile = await profiles.get(principal.user_id, principal.user_id)
+    return Me(user=OwnUser.own(profile, await accounts.contact(principal.user_id), public_url))
+
+
+@router.get("/v1/auth/sessions", response_model=SessionList)
+async def sessions(
+    principal: CurrentUser,
+    accounts: AccountsDep,
+    cursors: CursorsDep,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: CursorParam = None,
+) -> SessionList:
+    """One's living sessions, newest first."""
+    listing = f"sessions:{principal.user_id}"
+    page = await accounts.sessions(principal.user_id, cursors.after(listing, cursor), limit)
+    views = [SessionView.of(session, principal.session_id) for session in page.items]
+    following = None if page.last is None else cursors.encode(listing, [page.last])
+    return SessionList(sessions=views, next_cursor=following, has_more=following is not None)
+
+
+@router.delete("/v1/auth/sessions/{session_id}", status_code=204, response_model=None)
+async def end_session(session_id: str, principal: CurrentUser, accounts: AccountsDep) -> None:
+    """Sign a device out."""
+    await accounts.end_session(principal.user_id, parse_id(session_id))
+
+
+@router.post("/v1/auth/password", status_code=204, response_model=None)
+async def change_password(body: PasswordRequest, principal: CurrentUser, accounts: AccountsDep) -> None:
+    """Change the password; all other sessions end."""
+    await accounts.change_password(principal.user_id, principal.session_id, body.current_password, body.new_password)
+
+
+@router.get("/.well-known/jwks.json", response_model=Jwks)
+async def jwks(keys: Keys) -> Jwks:
+    """The public keys of access tokens."""
+    return Jwks(keys=keys.published())

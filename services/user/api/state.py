@@ -1,0 +1,50 @@
+"""What routes find on the application."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from libs.common.runtime.pagination import Cursors
+from services.user.keys import KeyFolder
+from services.user.service.accounts import Accounts
+from services.user.service.graph import Graph
+from services.user.service.profiles import Profiles
+from services.user.settings import UserSettings
+
+
+def _accounts(request: Request) -> Accounts:
+    accounts: Accounts = request.app.state.accounts
+    return accounts
+
+
+def _profiles(request: Request) -> Profiles:
+    profiles: Profiles = request.app.state.profiles
+    return profiles
+
+
+def _graph(request: Request) -> Graph:
+    graph: Graph = request.app.state.graph
+    return graph
+
+
+def _cursors(request: Request) -> Cursors:
+    cursors: Cursors = request.app.state.cursors
+    return cursors
+
+
+def _public_url(request: Request) -> str:
+    settings: UserSettings = request.app.state.settings
+    return settings.public_url
+
+
+def _keys(request: Request) -> KeyFolder:
+    keys: KeyFolder = request.app.state.keys
+    return keys
+
+
+AccountsDep = Annotated[Accounts, Depends(_accounts)]
+ProfilesDep = Annotated[Profiles, Depends(_profiles)]
+GraphDep = Annotated[Graph, Depends(_graph)]
+CursorsDep = Annotated[Cursors, Depends(_cursors)]
+PublicUrl = Annotated[str, Depends(_public_url)]
+Keys = Annotated[KeyFolder, Depends(_keys)]

@@ -1,0 +1,23 @@
+"""The media service."""
+
+from libs.common.contracts.media import MediaDocument
+from libs.common.runtime.http import ServiceClient
+from services.user.domain.people import Avatar, OwnedMedia
+
+
+class HttpMediaLibrary:
+    """Implements `ports.MediaLibrary`."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def find(self, media_id: int) -> OwnedMedia | None:
+        """See the port."""
+        answer = await self._client.query("/internal/media/batch", {"media_ids": [media_id]})
+        if not answer["media"]:
+            return None
+        media = answer["media"][0]
+        avatar = None
+        if media["status"] == "ready" and media["document"]:
+            avatar = Avatar(media_id, MediaDocument.model_validate(media["document"]).paths["thumbnail"])
+        return OwnedMedia(int(media["owner_id"]), avatar)

@@ -1,0 +1,124 @@
+"""The keys of access tokens: a folder of Ed25519 keys, the newest signs."""
+
+import base64
+import hashlib
+import os
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import jwt
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from libs.common.runtime.auth import ALGORITHM, ISSUER
+from services.user.domain.accounts import ACCESS_TOKEN_LIFE
+
+FIRST_KEY = "first.pem"
+RESCAN_S = 5.0  # how soon a key that was laid into the folder is seen; and how often an unknown id may cost a look
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """A key pair; `kid` is its RFC 7638 thumbprint."""
+
+    kid: str
+    private: Ed25519PrivateKey
+    public: Ed25519PublicKey
+    jwk: dict[str, str]
+
+    @classmethod
+    def load(cls, path: Path) -> "SigningKey":
+        """Read a PEM file."""
+        private = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(private, Ed25519PrivateKey):
+            raise TypeError(f"{path.name} is no Ed25519 key")
+        raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        jwk = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
+        kid = _base64url(hashlib.sha256(orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS)).digest())
+        return cls(kid, private, private.public_key(), {**jwk, "kid": kid, "alg": ALGORITHM, "use": "sig"})
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def ensure_key(folder: Path) -> None:
+    """Make the first key unless there is one. Processes that start at once agree: the link is made only once."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if any(folder.glob("*.pem")):
+        return
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    draft = folder / f".{secrets.token_hex(8)}"
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(pem)
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):
+            os.link(draft, folder / FIRST_KEY)
+    finally:
+        draft.unlink()
+
+
+class KeyFolder:
+    """Signs, verifies and publishes; a key laid into the folder is used without a restart.
+
+    Implements `ports.TokenSigner` and `libs.common.runtime.auth.KeySource`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        ensure_key(folder)
+        self._keys: list[SigningKey] = []
+        self._scan()
+
+    def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
+        """See the port."""
+        self._rescan()
+        key, issued = self._keys[0], int(now.timestamp())
+        claims = {
+            "iss": ISSUER,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "role": role,
+            "iat": issued,
+            "exp": issued + int(ACCESS_TOKEN_LIFE.total_seconds()),
+        }
+        return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
+
+    async def key(self, kid: str) -> Any | None:
+        """The public key with this id, or None."""
+        if found := self._find(kid):
+            return found
+        self._rescan()
+        return self._find(kid)
+
+    def published(self) -> list[dict[str, str]]:
+        """All public keys, as JWKs; always as the folder is now, for another process may sign with a newer one."""
+        self._scan()
+        return [key.jwk for key in self._keys]
+
+    def _find(self, kid: str) -> Ed25519PublicKey | None:
+        return next((key.public for key in self._keys if key.kid == kid), None)
+
+    def _rescan(self) -> None:
+        if time.monotonic() >= self._next_scan:
+            self._scan()
+
+    def _scan(self) -> None:
+        paths = sorted(self._folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
+        self._keys = [SigningKey.load(path) for path in paths] or self._keys
+        self._next_scan = time.monotonic() + RESCAN_S

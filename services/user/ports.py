@@ -1,0 +1,145 @@
+"""What the use cases need from outside."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from libs.common.kafka.producer import Record
+from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Rotation, Session
+from services.user.domain.people import Audience, Authored, Edge, Followees, Mode, OwnedMedia, Profile, ProfileChange
+
+MakeRecord = Callable[[int], Record]
+"""The event's record, for the entity version that the store gives out."""
+
+
+class AccountStore(Protocol):
+    """Accounts and their credentials."""
+
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+        """Account, first session and event, all or nothing.
+
+        Raises:
+            UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
+        """
+
+    async def credentials(self, login: Login) -> Credentials | None:
+        """Of the account with this login."""
+
+    async def credentials_of(self, user_id: int) -> Credentials | None:
+        """Of the account with this id."""
+
+    async def contact(self, user_id: int) -> Contact | None:
+        """The private fields."""
+
+    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
+        """Change it and end all other sessions, all or nothing."""
+
+
+class SessionStore(Protocol):
+    """Sessions and their refresh tokens; of a token only the hash is ever seen here."""
+
+    async def start(self, session: Session, token_hash: bytes) -> None:
+        """Keep a new session with its first token, and forget the user's expired ones."""
+
+    async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
+        """Judge the presented token; keep the next one, or end the session of a reused one."""
+
+    async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
+        """Neither ended nor expired."""
+
+    async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
+        """False when the user has no such living session."""
+
+    async def end_by_token(self, token_hash: bytes, now: datetime) -> None:
+        """End the session that the token belongs to, if there is one."""
+
+    async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+        """Newest first."""
+
+
+class ProfileStore(Protocol):
+    """Profiles, each with its counts and its relationship to the reader."""
+
+    async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
+        """Those that exist, in any order."""
+
+    async def id_of(self, username: str) -> int | None:
+        """The account with exactly this username."""
+
+    async def search(self, prefix: str, after: str, limit: int) -> list[int]:
+        """Ids by username, from beyond `after`."""
+
+    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
+        """Set and write the event in one transaction; the records written."""
+
+
+class GraphStore(Protocol):
+    """Who follows whom. `add` and `remove` return the records written: none when nothing changed."""
+
+    async def add(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
+        """Follow."""
+
+    async def remove(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
+        """Unfollow."""
+
+    async def audience(self, user_id: int) -> Audience | None:
+        """None for an unknown user."""
+
+    async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
+        """Compare and set; False when another was faster."""
+
+    async def followers(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
+        """Newest accounts first."""
+
+    async def following(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
+        """Newest accounts first."""
+
+    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
+        """Followers of `user_id` whom the reader follows, newest accounts first."""
+
+    async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
+        """Half-open `(after, up_to]`, in order, together all followers."""
+
+    async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
+        """Ascending, `after < id <= up_to`."""
+
+    async def followees(self, user_id: int, pull_since: datetime) -> Followees:
+        """All; as `pull` also those who left that mode after `pull_since`."""
+
+
+class AuthoredStore(Protocol):
+    """Which posts a user has, for an exact count."""
+
+    async def apply(self, changes: Sequence[Authored]) -> None:
+        """In any order, any number of times; a deleted post stays deleted."""
+
+
+class MediaLibrary(Protocol):
+    """The media service."""
+
+    async def find(self, media_id: int) -> OwnedMedia | None:
+        """None for an unknown upload."""
+
+
+class PasswordHasher(Protocol):
+    """Slow on purpose, and never on the event loop."""
+
+    async def hash(self, password: str) -> str:
+        """A salted hash."""
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """False, after the same time, when there is no hash."""
+
+
+class TokenSigner(Protocol):
+    """Makes access tokens."""
+
+    def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
+        """A token that every service can verify."""
+
+
+class EventPublisher(Protocol):
+    """Publishes what is committed; `libs.common.kafka.outbox.Outbox` is one."""
+
+    def committed(self, records: Sequence[Record]) -> None:
+        """Soon; returns at once."""

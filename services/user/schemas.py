@@ -1,0 +1,291 @@
+"""What is asked of this service, and what it answers."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from libs.common.contracts.base import Id, Timestamp
+from libs.common.contracts.public import Author
+from services.user.domain.accounts import ACCESS_TOKEN_LIFE, Contact, Registration, Session
+from services.user.domain.people import Mode, Profile, ProfileChange
+
+MAX_BATCH = 500
+_LOGIN_CHARS = 254  # the longest email address
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("must not contain NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]
+Username = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower)]
+Email = Annotated[
+    Text, Field(max_length=_LOGIN_CHARS, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), AfterValidator(str.lower)
+]
+Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
+NewPassword = Annotated[Text, Field(min_length=8, max_length=128)]
+GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
+GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
+DisplayName = Annotated[Text, Field(min_length=1, max_length=64)]
+Bio = Annotated[Text, Field(max_length=500)]
+RefreshToken = Annotated[Text, Field(min_length=1, max_length=128)]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RegisterRequest(_Request):
+    """A new account; `email` or `phone` is needed."""
+
+    username: Username
+    password: NewPassword
+    email: Email | None = None
+    phone: Phone | None = None
+    display_name: DisplayName | None = None
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> "RegisterRequest":
+        if self.email is None and self.phone is None:
+            raise ValueError("give an email address or a phone number")
+        return self
+
+    def registration(self) -> Registration:
+        """As the use case takes it."""
+        return Registration(self.username, self.password, self.email, self.phone, self.display_name)
+
+
+class LoginRequest(_Request):
+    """Exactly one of the three names the account."""
+
+    password: GivenPassword
+    login: GivenLogin | None = None
+    email: GivenLogin | None = None
+    username: GivenLogin | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "LoginRequest":
+        if sum(name is not None for name in (self.login, self.email, self.username)) != 1:
+            raise ValueError("give one of login, email, username")
+        return self
+
+    def name(self) -> str:
+        """The one that was given."""
+        return self.login or self.email or self.username or ""
+
+
+class RefreshRequest(_Request):
+    """Left out by browsers, which send the cookie."""
+
+    refresh_token: RefreshToken | None = None
+
+
+class PasswordRequest(_Request):
+    """A change of password."""
+
+    current_password: GivenPassword
+    new_password: NewPassword
+
+
+class ProfileRequest(_Request):
+    """What is left out or null stays as it is; only `avatar_media_id` may be null to be removed."""
+
+    display_name: DisplayName | None = None
+    bio: Bio | None = None
+    avatar_media_id: Id | None = None
+
+    def change(self) -> ProfileChange:
+        """As the use case takes it."""
+        return ProfileChange(self.display_name, self.bio, sets_avatar="avatar_media_id" in self.model_fields_set)
+
+
+class RelationshipView(BaseModel):
+    """How the reader and this person stand to one another."""
+
+    following: bool
+    followed_by: bool
+    requested: bool = False
+    blocking: bool = False
+    muting: bool = False
+
+
+def _avatar_url(profile: Profile, public_url: str) -> str | None:
+    return f"{public_url}/v1/m/{profile.avatar_path}" if profile.avatar_path else None
+
+
+class User(BaseModel):
+    """A person."""
+
+    user_id: Id
+    username: str
+    display_name: str
+    bio: str
+    avatar_url: str | None
+    is_verified: bool
+    is_private: bool = False
+    follower_count: int
+    following_count: int
+    post_count: int
+    created_at: Timestamp
+    relationship: RelationshipView | None
+
+    @classmethod
+    def of(cls, profile: Profile, public_url: str) -> "User":
+        """The public form."""
+        ours = profile.relationship
+        return cls(
+            user_id=profile.user_id,
+            username=profile.username,
+            display_name=profile.display_name,
+            bio=profile.bio,
+            avatar_url=_avatar_url(profile, public_url),
+            is_verified=profile.is_verified,
+            follower_count=profile.follower_count,
+            following_count=profile.following_count,
+            post_count=profile.post_count,
+            created_at=profile.created_at,
+            relationship=RelationshipView(following=ours.following, followed_by=ours.followed_by) if ours else None,
+        )
+
+
+class OwnUser(User):
+    """Oneself, with the private fields."""
+
+    email: str | None
+    phone: str | None
+
+    @classmethod
+    def own(cls, profile: Profile, contact: Contact, public_url: str) -> "OwnUser":
+        """The owner's form."""
+        public = User.of(profile, public_url).model_dump()
+        return cls(**public, email=contact.email, phone=contact.phone)
+
+
+class Tokens(BaseModel):
+    """A pair of tokens; `expires_in` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int = int(ACCESS_TOKEN_LIFE.total_seconds())
+
+
+class SignedInView(Tokens):
+    """A pair of tokens, and for whom."""
+
+    user: User
+
+
+class Me(BaseModel):
+    """Oneself."""
+
+    user: OwnUser
+
+
+class SessionView(BaseModel):
+    """A device that is signed in."""
+
+    session_id: Id
+    user_agent: str
+    created_at: Timestamp
+    last_used_at: Timestamp
+    current: bool
+
+    @classmethod
+    def of(cls, session: Session, current_id: int) -> "SessionView":
+        """The public form."""
+        return cls(
+            session_id=session.session_id,
+            user_agent=session.user_agent,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            current=session.session_id == current_id,
+        )
+
+
+class SessionList(BaseModel):
+    """One's sessions, newest first."""
+
+    sessions: list[SessionView]
+    next_cursor: str | None
+    has_more: bool
+
+
+class UserList(BaseModel):
+    """People."""
+
+    users: list[User]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Following(BaseModel):
+    """What a follow led to."""
+
+    following: bool
+    requested: bool = False
+
+
+class Jwks(BaseModel):
+    """Public keys of access tokens."""
+
+    keys: list[dict[str, str]]
+
+
+class UserBatchRequest(_Request):
+    """Whose profiles."""
+
+    user_ids: list[Id] = Field(max_length=MAX_BATCH)
+
+
+class Authors(BaseModel):
+    """Those that exist."""
+
+    users: list[Author]
+
+    @classmethod
+    def of(cls, profiles: list[Profile], public_url: str) -> "Authors":
+        """As posts and comments show them."""
+        return cls(
+            users=[
+                Author(
+                    user_id=profile.user_id,
+                    username=profile.username,
+                    display_name=profile.display_name,
+                    avatar_url=_avatar_url(profile, public_url),
+                    is_verified=profile.is_verified,
+                )
+                for profile in profiles
+            ]
+        )
+
+
+class AudienceView(BaseModel):
+    """For fan-out."""
+
+    follower_count: int
+    mode: Mode
+
+
+class Ranges(BaseModel):
+    """Half-open, `(after, up_to]`."""
+
+    ranges: list[tuple[int, int]]
+
+
+class FollowerIds(BaseModel):
+    """Ascending."""
+
+    ids: list[int]
+
+
+class FolloweesView(BaseModel):
+    """`pull` is a part of `followees`."""
+
+    followees: list[int]
+    pull: list[int]

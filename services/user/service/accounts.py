@@ -1,0 +1,152 @@
+"""Signing up, in and out."""
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from libs.common.contracts.base import utc_now
+from libs.common.contracts.events import UserCreated
+from libs.common.runtime.errors import NotFoundError
+from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Registration, Session, Verdict
+from services.user.domain.people import Page
+from services.user.errors import (
+    InvalidCredentialsError,
+    InvalidRefreshTokenError,
+    RefreshTokenReusedError,
+    WrongPasswordError,
+)
+from services.user.ports import AccountStore, EventPublisher, PasswordHasher, SessionStore, TokenSigner
+from services.user.service.events import Clock, micros, user_record
+
+_TOKEN_BYTES = 32
+_USER_AGENT_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A pair of tokens, and for whom."""
+
+    user_id: int
+    access_token: str
+    refresh_token: str
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
+
+
+class Accounts:
+    """Use cases of accounts and sessions."""
+
+    def __init__(
+        self,
+        accounts: AccountStore,
+        sessions: SessionStore,
+        hasher: PasswordHasher,
+        signer: TokenSigner,
+        events: EventPublisher,
+        mint: Callable[[], int],
+        clock: Clock = utc_now,
+    ) -> None:
+        self._accounts = accounts
+        self._sessions = sessions
+        self._hasher = hasher
+        self._signer = signer
+        self._events = events
+        self._mint = mint
+        self._clock = clock
+
+    async def register(self, form: Registration, user_agent: str) -> SignedIn:
+        """Open an account and sign in.
+
+        Raises:
+            UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
+        """
+        password_hash, now, user_id = await self._hasher.hash(form.password), self._clock(), self._mint()
+        name = form.display_name or form.username
+        account = NewAccount(
+            user_id, form.username, name, form.email, form.phone, password_hash, micros(now), created_at=now
+        )
+        session, token = self._new_session(user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
+        record = user_record(UserCreated, user_id, account.version)
+        await self._accounts.open(account, session, _hash(token), record)
+        self._events.committed([record])
+        return self._signed_in(user_id, session.session_id, "user", token)
+
+    async def log_in(self, login: str, password: str, user_agent: str) -> SignedIn:
+        """Start a session.
+
+        Raises:
+            InvalidCredentialsError: no such account, or another password; nothing tells which.
+        """
+        found = await self._accounts.credentials(Login.parse(login))
+        if not await self._hasher.verify(found.password_hash if found else None, password) or found is None:
+            raise InvalidCredentialsError
+        session, token = self._new_session(found.user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
+        await self._sessions.start(session, _hash(token))
+        return self._signed_in(found.user_id, session.session_id, found.role, token)
+
+    async def refresh(self, token: str | None) -> SignedIn:
+        """A new pair.
+
+        Raises:
+            InvalidRefreshTokenError: unknown, expired, or of an ended session.
+            RefreshTokenReusedError: used before; its session has been ended.
+        """
+        if not token:
+            raise InvalidRefreshTokenError
+        following = secrets.token_urlsafe(_TOKEN_BYTES)
+        rotation = await self._sessions.rotate(_hash(token), _hash(following), self._clock())
+        if rotation.verdict is Verdict.REUSED:
+            raise RefreshTokenReusedError
+        if rotation.verdict is Verdict.DEAD:
+            raise InvalidRefreshTokenError
+        return self._signed_in(rotation.user_id, rotation.session_id, rotation.role, following)
+
+    async def log_out(self, token: str | None, user_id: int | None = None, session_id: int | None = None) -> None:
+        """End the session of a refresh token and the session named; what has ended, or never was, is no error."""
+        if token is not None:
+            await self._sessions.end_by_token(_hash(token), self._clock())
+        if user_id is not None and session_id is not None:
+            await self._sessions.end(user_id, session_id, self._clock())
+
+    async def end_session(self, user_id: int, session_id: int | None) -> None:
+        """End one of one's own sessions.
+
+        Raises:
+            NotFoundError: there is none with this id.
+        """
+        if session_id is None or not await self._sessions.end(user_id, session_id, self._clock()):
+            raise NotFoundError
+
+    async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[Session, int]:
+        """One's own living sessions, newest first."""
+        found = await self._sessions.living(user_id, below_id, limit + 1, self._clock())
+        return Page(found[:limit], found[limit - 1].session_id if len(found) > limit else None)
+
+    async def contact(self, user_id: int) -> Contact:
+        """One's own private fields."""
+        contact = await self._accounts.contact(user_id)
+        if contact is None:
+            raise NotFoundError
+        return contact
+
+    async def change_password(self, user_id: int, session_id: int, current: str, new: str) -> None:
+        """Set a new password; all sessions but this one end.
+
+        Raises:
+            WrongPasswordError: `current` is not the password.
+        """
+        credentials: Credentials | None = await self._accounts.credentials_of(user_id)
+        if not await self._hasher.verify(credentials.password_hash if credentials else None, current):
+            raise WrongPasswordError
+        await self._accounts.set_password(user_id, await self._hasher.hash(new), session_id, self._clock())
+
+    def _new_session(self, user_id: int, user_agent: str) -> Session:
+        now = self._clock()
+        return Session(self._mint(), user_id, user_agent[:_USER_AGENT_CHARS], created_at=now, last_used_at=now)
+
+    def _signed_in(self, user_id: int, session_id: int, role: str, refresh_token: str) -> SignedIn:
+        access_token = self._signer.sign(user_id, session_id, role, self._clock())
+        return SignedIn(user_id, access_token, refresh_token)

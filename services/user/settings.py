@@ -1,0 +1,18 @@
+"""What the user service is told from outside."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from libs.common.runtime.settings import Settings
+
+
+class UserSettings(Settings):
+    """Common settings and the user service's own."""
+
+    jwt_keys_dir: Path = Field(
+        default=Path("/var/lib/feedmill/jwt"), description="Ed25519 keys as *.pem; the newest signs, all are published"
+    )
+    push_threshold: int = Field(
+        default=10_000, ge=1, description="followers from which an author's posts are pulled, not pushed"
+    )

@@ -1,0 +1,198 @@
+"""Accounts and sessions in PostgreSQL."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import asyncpg
+
+from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import ConflictError
+from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from services.user.domain.accounts import (
+    REFRESH_TOKEN_LIFE,
+    Contact,
+    Credentials,
+    Login,
+    NewAccount,
+    RefreshState,
+    Rotation,
+    Session,
+    Verdict,
+    judge,
+)
+from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
+
+_TAKEN: dict[str, type[ConflictError]] = {
+    "users_username_taken": UsernameTakenError,
+    "users_email_taken": EmailTakenError,
+    "users_phone_taken": PhoneTakenError,
+}
+_BY_LOGIN = {
+    kind: f"SELECT user_id, role, password_hash FROM users WHERE {kind} = $1"  # noqa: S608 - three constants
+    for kind in ("username", "email", "phone")
+}
+
+
+@asynccontextmanager
+async def _unique() -> AsyncIterator[None]:
+    try:
+        yield
+    except asyncpg.UniqueViolationError as error:
+        raise _TAKEN[error.constraint_name] from error
+
+
+async def _insert_session(connection: Connection, session: Session, token_hash: bytes) -> None:
+    expires_at = session.created_at + REFRESH_TOKEN_LIFE
+    await connection.execute(
+        "INSERT INTO sessions (session_id, user_id, user_agent, created_at, last_used_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $4, $5)",
+        session.session_id,
+        session.user_id,
+        session.user_agent,
+        session.created_at,
+        expires_at,
+    )
+    await _insert_token(connection, session.session_id, token_hash, expires_at)
+
+
+async def _insert_token(connection: Connection, session_id: int, token_hash: bytes, expires_at: datetime) -> None:
+    sql = "INSERT INTO refresh_tokens (token_hash, session_id, expires_at) VALUES ($1, $2, $3)"
+    await connection.execute(sql, token_hash, session_id, expires_at)
+
+
+class PostgresAccountStore:
+    """Implements `ports.AccountStore`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+        """See the port."""
+        async with _unique(), self._postgres.transaction() as connection:
+            await connection.execute(
+                "INSERT INTO users (user_id, username, display_name, email, phone, password_hash, version, created_at)"
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                account.user_id,
+                account.username,
+                account.display_name,
+                account.email,
+                account.phone,
+                account.password_hash,
+                account.version,
+                account.created_at,
+            )
+            await _insert_session(connection, session, token_hash)
+            await PostgresOutbox.insert(connection, [record])
+
+    async def credentials(self, login: Login) -> Credentials | None:
+        """See the port."""
+        row = await self._postgres.fetchrow(_BY_LOGIN[login.kind], login.value)
+        return Credentials(**row) if row else None
+
+    async def credentials_of(self, user_id: int) -> Credentials | None:
+        """See the port."""
+        sql = "SELECT user_id, role, password_hash FROM users WHERE user_id = $1"
+        row = await self._postgres.fetchrow(sql, user_id)
+        return Credentials(**row) if row else None
+
+    async def contact(self, user_id: int) -> Contact | None:
+        """See the port."""
+        row = await self._postgres.fetchrow("SELECT email, phone FROM users WHERE user_id = $1", user_id)
+        return Contact(**row) if row else None
+
+    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
+        """See the port."""
+        async with self._postgres.transaction() as connection:
+            await connection.execute("UPDATE users SET password_hash = $2 WHERE user_id = $1", user_id, password_hash)
+            await connection.execute(
+                "UPDATE sessions SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL",
+                user_id,
+                keep_session,
+                now,
+            )
+
+
+class PostgresSessionStore:
+    """Implements `ports.SessionStore`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def start(self, session: Session, token_hash: bytes) -> None:
+        """See the port."""
+        async with self._postgres.transaction() as connection:
+            sql = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2"
+            await connection.execute(sql, session.user_id, session.created_at)
+            await _insert_session(connection, session, token_hash)
+
+    async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
+        """See the port. The session's row is locked first, as by all that changes a session."""
+        async with self._postgres.transaction() as connection:
+            row = await connection.fetchrow(
+                "SELECT session_id, user_id, role, revoked_at IS NULL AS lives FROM sessions JOIN users USING (user_id)"
+                " WHERE session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1)"
+                " FOR UPDATE OF sessions",
+                token_hash,
+            )
+            if row is None:
+                return Rotation(Verdict.DEAD)
+            token = await connection.fetchrow(
+                "SELECT expires_at, used_at FROM refresh_tokens WHERE token_hash = $1", token_hash
+            )
+            if token is None:
+                return Rotation(Verdict.DEAD)
+            verdict = judge(RefreshState(token["expires_at"], token["used_at"], row["lives"]), now)
+            if verdict is Verdict.ROTATE:
+                await self._replace(connection, row["session_id"], token_hash, next_hash, now)
+            elif verdict is Verdict.REUSED:
+                sql = "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1"
+                await connection.execute(sql, row["session_id"], now)
+            return Rotation(verdict, row["user_id"], row["session_id"], row["role"])
+
+    @staticmethod
+    async def _replace(
+        connection: Connection, session_id: int, token_hash: bytes, next_hash: bytes, now: datetime
+    ) -> None:
+        expires_at = now + REFRESH_TOKEN_LIFE
+        sql = "UPDATE refresh_tokens SET used_at = COALESCE(used_at, $2) WHERE token_hash = $1"
+        await connection.execute(sql, token_hash, now)
+        sql = "DELETE FROM refresh_tokens WHERE session_id = $1 AND expires_at <= $2"
+        await connection.execute(sql, session_id, now)
+        await _insert_token(connection, session_id, next_hash, expires_at)
+        sql = "UPDATE sessions SET last_used_at = $2, expires_at = $3 WHERE session_id = $1"
+        await connection.execute(sql, session_id, now, expires_at)
+
+    async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
+        """See the port."""
+        sql = "SELECT 1 FROM sessions WHERE session_id = $2 AND user_id = $1 AND revoked_at IS NULL AND expires_at > $3"
+        return await self._postgres.fetchrow(sql, user_id, session_id, now) is not None
+
+    async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
+        """See the port."""
+        sql = (
+            "UPDATE sessions SET revoked_at = $3 WHERE session_id = $2 AND user_id = $1"
+            " AND revoked_at IS NULL AND expires_at > $3 RETURNING 1"
+        )
+        return await self._postgres.fetchrow(sql, user_id, session_id, now) is not None
+
+    async def end_by_token(self, token_hash: bytes, now: datetime) -> None:
+        """See the port."""
+        sql = (
+            "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL"
+            " AND session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1)"
+        )
+        await self._postgres.execute(sql, token_hash, now)
+
+    async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+        """See the port."""
+        rows = await self._postgres.fetch(
+            "SELECT session_id, user_id, user_agent, created_at, last_used_at FROM sessions"
+            " WHERE user_id = $1 AND ($2::bigint IS NULL OR session_id < $2) AND revoked_at IS NULL"
+            " AND expires_at > $4 ORDER BY session_id DESC LIMIT $3",
+            user_id,
+            below_id,
+            limit,
+            now,
+        )
+        return [Session(**row) for row in rows]

@@ -1,0 +1,28 @@
+"""Transactions that PostgreSQL asks to run again."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import asyncpg
+
+from libs.common.runtime.errors import UnavailableError
+
+ATTEMPTS = 5
+_BACKOFF_S = 0.02
+T = TypeVar("T")
+
+
+async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run it until it is not the victim of a deadlock or a serialization failure.
+
+    Raises:
+        UnavailableError: it was the victim every time.
+    """
+    for attempt in range(ATTEMPTS):
+        try:
+            return await transaction()
+        except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
+            await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))
+    raise UnavailableError("too much at once")

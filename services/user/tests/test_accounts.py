@@ -1,0 +1,202 @@
+"""Signing up, in and out, over fakes."""
+
+from itertools import count
+
+import pytest
+
+from libs.common.runtime.errors import NotFoundError
+from services.user.domain.accounts import REFRESH_TOKEN_LIFE, REUSE_GRACE, Registration
+from services.user.errors import (
+    EmailTakenError,
+    InvalidCredentialsError,
+    InvalidRefreshTokenError,
+    RefreshTokenReusedError,
+    UsernameTakenError,
+    WrongPasswordError,
+)
+from services.user.service.accounts import Accounts, SignedIn
+from services.user.tests.fakes import (
+    CollectedEvents,
+    InMemoryAccountStore,
+    InMemorySessionStore,
+    PlainSigner,
+    ReversingHasher,
+    SteppingClock,
+    World,
+)
+
+ADA = Registration("ada", "correct horse", "ada@example.org", "+441234567890", None)
+
+
+class House:
+    """Accounts over fakes, with everything in reach."""
+
+    def __init__(self) -> None:
+        self.world, self.events, self.clock, self.hasher = (
+            World(),
+            CollectedEvents(),
+            SteppingClock(),
+            ReversingHasher(),
+        )
+        self.store = InMemorySessionStore(self.world)
+        ids = count(1)
+        self.accounts = Accounts(
+            InMemoryAccountStore(self.world, self.store),
+            self.store,
+            self.hasher,
+            PlainSigner(),
+            self.events,
+            lambda: next(ids),
+            self.clock,
+        )
+
+    async def ada(self) -> SignedIn:
+        return await self.accounts.register(ADA, "test")
+
+
+async def test_registering_opens_an_account_a_session_and_tells_it() -> None:
+    house = House()
+    signed_in = await house.ada()
+    assert house.events.types() == ["user.created"]
+    assert house.world.accounts[signed_in.user_id].display_name == "ada"
+    assert (await house.accounts.refresh(signed_in.refresh_token)).user_id == signed_in.user_id
+
+
+async def test_of_the_token_only_the_hash_is_kept() -> None:
+    house = House()
+    signed_in = await house.ada()
+    assert all(len(kept) == 32 and kept != signed_in.refresh_token.encode() for kept in house.world.tokens)
+
+
+@pytest.mark.parametrize(
+    ("form", "error"),
+    [
+        (Registration("ada", "long enough", "other@example.org", None, None), UsernameTakenError),
+        (Registration("other", "long enough", "ada@example.org", None, None), EmailTakenError),
+    ],
+)
+async def test_names_are_taken_once(form: Registration, error: type[Exception]) -> None:
+    house = House()
+    await house.ada()
+    with pytest.raises(error):
+        await house.accounts.register(form, "")
+    assert house.events.types() == ["user.created"]
+
+
+@pytest.mark.parametrize("login", ["ada", "ADA", "Ada@Example.org", "+441234567890"])
+async def test_login_by_any_name(login: str) -> None:
+    house = House()
+    signed_in = await house.ada()
+    assert (await house.accounts.log_in(login, ADA.password, "")).user_id == signed_in.user_id
+
+
+@pytest.mark.parametrize("login", ["ada", "nobody", "nobody@example.org"])
+async def test_wrong_login_and_wrong_password_look_the_same_and_both_verify(login: str) -> None:
+    house = House()
+    await house.ada()
+    with pytest.raises(InvalidCredentialsError):
+        await house.accounts.log_in(login, "wrong password", "")
+    assert len(house.hasher.verified) == 1
+
+
+async def test_rotation_gives_a_new_token_each_time() -> None:
+    house = House()
+    first = await house.ada()
+    second = await house.accounts.refresh(first.refresh_token)
+    house.clock.step(days=1)
+    third = await house.accounts.refresh(second.refresh_token)
+    assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
+
+
+async def test_within_the_grace_a_second_use_gets_a_pair_also() -> None:
+    house = House()
+    first = await house.ada()
+    await house.accounts.refresh(first.refresh_token)
+    house.clock.step(seconds=REUSE_GRACE.total_seconds())
+    again = await house.accounts.refresh(first.refresh_token)
+    assert await house.accounts.refresh(again.refresh_token)
+
+
+async def test_reuse_after_the_grace_ends_the_family() -> None:
+    house = House()
+    first = await house.ada()
+    second = await house.accounts.refresh(first.refresh_token)
+    house.clock.step(seconds=REUSE_GRACE.total_seconds() + 1)
+    with pytest.raises(RefreshTokenReusedError):
+        await house.accounts.refresh(first.refresh_token)
+    with pytest.raises(InvalidRefreshTokenError):
+        await house.accounts.refresh(second.refresh_token)
+
+
+async def test_reuse_leaves_other_sessions_alone() -> None:
+    house = House()
+    first = await house.ada()
+    other = await house.accounts.log_in("ada", ADA.password, "other")
+    await house.accounts.refresh(first.refresh_token)
+    house.clock.step(minutes=1)
+    with pytest.raises(RefreshTokenReusedError):
+        await house.accounts.refresh(first.refresh_token)
+    assert await house.accounts.refresh(other.refresh_token)
+
+
+@pytest.mark.parametrize("token", [None, "", "unknown"])
+async def test_no_token_no_pair(token: str | None) -> None:
+    with pytest.raises(InvalidRefreshTokenError):
+        await House().accounts.refresh(token)
+
+
+async def test_an_expired_token_is_dead() -> None:
+    house = House()
+    signed_in = await house.ada()
+    house.clock.now += REFRESH_TOKEN_LIFE
+    with pytest.raises(InvalidRefreshTokenError):
+        await house.accounts.refresh(signed_in.refresh_token)
+
+
+async def test_logging_out_ends_the_session_and_may_be_repeated() -> None:
+    house = House()
+    signed_in = await house.ada()
+    for _ in range(2):
+        await house.accounts.log_out(signed_in.refresh_token)
+    with pytest.raises(InvalidRefreshTokenError):
+        await house.accounts.refresh(signed_in.refresh_token)
+
+
+async def test_logging_out_with_both_tokens_ends_both_sessions() -> None:
+    house = House()
+    here = await house.ada()
+    there = await house.accounts.log_in("ada", ADA.password, "")
+    await house.accounts.log_out(there.refresh_token, here.user_id, int(here.access_token.split("/")[1]))
+    for signed_in in (here, there):
+        with pytest.raises(InvalidRefreshTokenError):
+            await house.accounts.refresh(signed_in.refresh_token)
+
+
+async def test_sessions_page_newest_first_and_end_once() -> None:
+    house = House()
+    user_id = (await house.ada()).user_id
+    for _ in range(2):
+        await house.accounts.log_in("ada", ADA.password, "")
+    first = await house.accounts.sessions(user_id, None, 2)
+    rest = await house.accounts.sessions(user_id, first.last, 2)
+    assert len(first.items) == 2
+    assert len(rest.items) == 1
+    assert rest.last is None
+    await house.accounts.end_session(user_id, rest.items[0].session_id)
+    for session_id in (rest.items[0].session_id, 999, None):
+        with pytest.raises(NotFoundError):
+            await house.accounts.end_session(user_id, session_id)
+
+
+async def test_a_new_password_ends_other_sessions() -> None:
+    house = House()
+    here = await house.ada()
+    there = await house.accounts.log_in("ada", ADA.password, "")
+    session_id = int(here.access_token.split("/")[1])
+    with pytest.raises(WrongPasswordError):
+        await house.accounts.change_password(here.user_id, session_id, "not it", "new password")
+    await house.accounts.change_password(here.user_id, session_id, ADA.password, "new password")
+    assert await house.accounts.refresh(here.refresh_token)
+    with pytest.raises(InvalidRefreshTokenError):
+        await house.accounts.refresh(there.refresh_token)
+    assert await house.accounts.log_in("ada", "new password", "")

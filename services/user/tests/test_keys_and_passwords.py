@@ -1,0 +1,94 @@
+"""Keys, tokens, passwords, requests."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from argon2 import PasswordHasher as Argon2
+from pydantic import ValidationError
+
+from libs.common.runtime.auth import TokenVerifier
+from libs.common.runtime.errors import UnauthorizedError
+from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
+from services.user.passwords import Argon2Hasher
+from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest
+
+
+async def test_a_signed_token_names_its_person(tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path)
+    principal = await TokenVerifier(keys).verify(keys.sign(1, 2, "user", datetime.now(UTC)))
+    assert (principal.user_id, principal.session_id, principal.role) == (1, 2, "user")
+
+
+async def test_a_token_of_another_folder_is_refused(tmp_path: Path) -> None:
+    stranger = KeyFolder(tmp_path / "other").sign(1, 2, "user", datetime.now(UTC))
+    with pytest.raises(UnauthorizedError):
+        await TokenVerifier(KeyFolder(tmp_path / "ours")).verify(stranger)
+
+
+async def test_the_newest_key_signs_and_all_are_published(tmp_path: Path) -> None:
+    keys = KeyFolder(tmp_path)
+    old = keys.sign(1, 2, "user", datetime.now(UTC))
+    ensure_key(tmp_path / "next")
+    (tmp_path / "next" / FIRST_KEY).rename(tmp_path / "second.pem")
+    later = (tmp_path / FIRST_KEY).stat().st_mtime + 1
+    os.utime(tmp_path / "second.pem", (later, later))
+    assert len(keys.published()) == 2
+    new = keys.sign(1, 2, "user", datetime.now(UTC))
+    assert new.split(".")[0] != old.split(".")[0]
+    for token in (old, new):
+        assert await TokenVerifier(keys).verify(token)
+
+
+def test_those_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        published = list(pool.map(lambda _: str(KeyFolder(tmp_path / "keys").published()), range(8)))
+    assert len(set(published)) == 1
+    assert [path.name for path in (tmp_path / "keys").iterdir()] == [FIRST_KEY]
+    assert (tmp_path / "keys" / FIRST_KEY).stat().st_mode & 0o777 == 0o600
+
+
+async def test_passwords_verify_and_nobody_has_none() -> None:
+    hasher = await Argon2Hasher.create(Argon2(time_cost=1, memory_cost=64, parallelism=1))
+    kept = await hasher.hash("correct horse")
+    assert await hasher.verify(kept, "correct horse")
+    assert not await hasher.verify(kept, "battery staple")
+    assert not await hasher.verify(None, "correct horse")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"username": "ab"},
+        {"username": "with space"},
+        {"password": "short"},
+        {"password": "nul\0inside"},
+        {"password": "lone\ud800surrogate"},
+        {"email": None},
+        {"email": "nowhere"},
+        {"phone": "0123456789"},
+        {"display_name": "a\0b"},
+        {"is_admin": True},
+    ],
+)
+def test_what_cannot_register(wrong: dict[str, object]) -> None:
+    good = {"username": "Ada_1", "password": "long enough", "email": "Ada@Example.org"}
+    assert RegisterRequest.model_validate(good).username == "ada_1"
+    assert RegisterRequest.model_validate(good).email == "ada@example.org"
+    with pytest.raises(ValidationError):
+        RegisterRequest.model_validate({**good, **wrong})
+
+
+def test_a_login_has_one_name() -> None:
+    for name in ("login", "email", "username"):
+        assert LoginRequest.model_validate({name: "ada", "password": "x"}).name() == "ada"
+    for names in ({}, {"login": "ada", "email": "ada"}):
+        with pytest.raises(ValidationError):
+            LoginRequest.model_validate({**names, "password": "x"})
+
+
+def test_an_avatar_is_set_only_when_named() -> None:
+    assert not ProfileRequest.model_validate({"bio": "x"}).change().sets_avatar
+    assert ProfileRequest.model_validate({"avatar_media_id": None}).change().sets_avatar

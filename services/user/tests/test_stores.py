@@ -1,0 +1,246 @@
+"""The PostgreSQL adapters, on PostgreSQL."""
+
+import asyncio
+import hashlib
+import itertools
+import time
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+
+from libs.common.contracts.events import FollowCreated, FollowDeleted, UserCreated, UserUpdated
+from libs.common.kafka.producer import Record
+from libs.common.runtime.settings import Settings
+from libs.common.stores.postgres import Postgres, migrate
+from services.user.__main__ import MIGRATIONS
+from services.user.domain.accounts import Login, NewAccount, Session, Verdict
+from services.user.domain.people import Authored, Avatar, Edge, ProfileChange, Relationship
+from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.ports import GraphStore
+from services.user.service.events import edge_record, user_record
+from services.user.settings import UserSettings
+from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
+from services.user.stores.postgres_graph import PostgresGraphStore
+from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
+
+pytestmark = pytest.mark.stores
+NOW = datetime(2025, 6, 1, tzinfo=UTC)
+_ids = itertools.count(time.time_ns() // 1000)  # also in a database that outlives the run
+RUN = f"{next(_ids):x}"
+
+
+def _hash(user_id: int) -> bytes:
+    return hashlib.sha256(str(user_id).encode()).digest()
+
+
+async def person(postgres: Postgres, name: str = "") -> int:
+    user_id = next(_ids)
+    name = name or f"person{user_id}"
+    account = NewAccount(user_id, name, name, f"{name}@x.org", f"+4912345{user_id}", "hash", user_id, created_at=NOW)
+    session = Session(user_id, user_id, "test", NOW, NOW)
+    record = user_record(UserCreated, user_id, user_id)
+    await PostgresAccountStore(postgres).open(account, session, _hash(user_id), record)
+    return user_id
+
+
+async def people(postgres: Postgres, count: int) -> list[int]:
+    return [await person(postgres) for _ in range(count)]
+
+
+async def follow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
+    edge = Edge(follower, followee)
+    return await graph.add(edge, NOW, edge_record(FollowCreated, edge))
+
+
+async def unfollow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
+    edge = Edge(follower, followee)
+    return await graph.remove(edge, NOW, edge_record(FollowDeleted, edge))
+
+
+async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
+    [profile] = await PostgresProfileStore(postgres).profiles([user_id], None)
+    return profile.follower_count, profile.following_count, profile.post_count
+
+
+async def test_migrating_twice_and_at_once_runs_each_file_once(user_settings: Settings) -> None:
+    database = f"{user_settings.namespace}migrated_at_once_{RUN}"
+    ran = await asyncio.gather(*(migrate(user_settings, database, MIGRATIONS) for _ in range(3)))
+    assert sorted(len(names) for names in ran) == [0, 0, 2]
+    assert await migrate(user_settings, database, MIGRATIONS) == []
+
+
+async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgres) -> None:
+    name = f"findme_{RUN}"
+    store, user_id = PostgresAccountStore(postgres), await person(postgres, name)
+    for login in (name, f"{name}@x.org", f"+4912345{user_id}"):
+        found = await store.credentials(Login.parse(login))
+        assert found is not None
+        assert found.user_id == user_id
+    assert await store.credentials(Login("username", "nobody")) is None
+    for username, email, phone, error in (
+        (name, f"a{RUN}@x.org", None, UsernameTakenError),
+        (f"other{RUN}", f"{name}@x.org", None, EmailTakenError),
+        (f"other{RUN}", None, f"+4912345{user_id}", PhoneTakenError),
+    ):
+        other = next(_ids)
+        account = NewAccount(other, username, username, email, phone, "hash", other, created_at=NOW)
+        session, record = Session(other, other, "", NOW, NOW), user_record(UserCreated, other, other)
+        with pytest.raises(error):
+            await store.open(account, session, _hash(other), record)
+        assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
+
+
+async def test_rotation_reuse_and_end(postgres: Postgres) -> None:
+    store, user_id = PostgresSessionStore(postgres), await person(postgres)
+    first = await store.rotate(_hash(user_id), b"second%d" % user_id, NOW)
+    assert (first.verdict, first.user_id, first.session_id) == (Verdict.ROTATE, user_id, user_id)
+    again = await store.rotate(_hash(user_id), b"sibling%d" % user_id, NOW + timedelta(seconds=10))
+    assert again.verdict is Verdict.ROTATE
+    reused = await store.rotate(_hash(user_id), b"third%d" % user_id, NOW + timedelta(seconds=11))
+    assert reused.verdict is Verdict.REUSED
+    dead = await store.rotate(b"second%d" % user_id, b"fourth%d" % user_id, NOW + timedelta(seconds=12))
+    assert dead.verdict is Verdict.DEAD
+    assert not await store.lives(user_id, user_id, NOW)
+    assert not await store.end(user_id, user_id, NOW)
+    assert await store.living(user_id, None, 10, NOW) == []
+
+
+async def test_a_token_presented_twice_at_once_gives_two_pairs(postgres: Postgres) -> None:
+    store, user_id = PostgresSessionStore(postgres), await person(postgres)
+    both = await asyncio.gather(*(store.rotate(_hash(user_id), b"%d%d" % (n, user_id), NOW) for n in range(2)))
+    assert [rotation.verdict for rotation in both] == [Verdict.ROTATE, Verdict.ROTATE]
+
+
+async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
+    accounts, sessions, user_id = PostgresAccountStore(postgres), PostgresSessionStore(postgres), await person(postgres)
+    other = next(_ids)
+    await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other))
+    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [other, user_id]
+    await accounts.set_password(user_id, "new", user_id, NOW)
+    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
+    found = await accounts.credentials_of(user_id)
+    assert found is not None
+    assert found.password_hash == "new"
+
+
+async def test_counts_are_exact_under_concurrent_follows_and_unfollows(postgres: Postgres) -> None:
+    graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 20)
+
+    async def change_mind(fan: int, stays: bool) -> None:
+        await asyncio.gather(follow(graph, fan, star), follow(graph, star, fan), follow(graph, fan, star))
+        await unfollow(graph, fan, star)
+        if stays:
+            await follow(graph, fan, star)
+
+    await asyncio.gather(*(change_mind(fan, stays=nth % 4 != 0) for nth, fan in enumerate(fans)))
+    assert await counts(postgres, star) == (15, 20, 0)
+    assert [(await counts(postgres, fan))[:2] for fan in fans] == [(1, nth % 4 != 0) for nth in range(20)]
+    rows = await postgres.fetch("SELECT FROM user_counts WHERE user_id = $1", star)
+    assert len(rows) > 1
+
+
+async def test_an_edge_and_its_event_are_one_and_versions_grow(postgres: Postgres) -> None:
+    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
+    records = [await follow(graph, fan, star), await unfollow(graph, fan, star), await follow(graph, fan, star)]
+    assert await follow(graph, fan, star) == []
+    kept = await postgres.fetch(
+        "SELECT value FROM outbox WHERE key = $1 AND topic = 'graph' ORDER BY sequence", str(fan)
+    )
+    assert [row["value"] for row in kept] == [record.value for [record] in records]
+    versions = [orjson.loads(row["value"])["entity_version"] for row in kept]
+    assert versions == sorted(set(versions))
+
+
+async def test_what_fails_after_the_edge_leaves_no_edge(postgres: Postgres) -> None:
+    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
+
+    def broken(version: int) -> Record:
+        raise ValueError(version)
+
+    with pytest.raises(ValueError, match=r"\d+"):
+        await graph.add(Edge(fan, star), NOW, broken)
+    assert await graph.followers(star, None, 10) == []
+    assert await counts(postgres, star) == (0, 0, 0)
+
+
+async def test_follower_pages_and_ranges_hold_each_once(postgres: Postgres) -> None:
+    graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 7)
+    assert await graph.follower_ranges(star, 3) == []
+    assert await graph.follower_ids(star, 0, 2**63 - 1, 10) == []
+    for fan in fans:
+        await follow(graph, fan, star)
+    ranges = await graph.follower_ranges(star, 3)
+    assert ranges == [(0, fans[2]), (fans[2], fans[5]), (fans[5], fans[6])]
+    assert [await graph.follower_ids(star, *r, 10) for r in ranges] == [fans[:3], fans[3:6], fans[6:]]
+    assert await graph.follower_ids(star, fans[0], fans[5], 2) == fans[1:3]
+    assert await graph.followers(star, fans[5], 3) == [fans[4], fans[3], fans[2]]
+    await follow(graph, fans[0], fans[3])
+    assert await graph.mutuals(star, fans[0], None, 10) == [fans[3]]
+    assert await graph.following(fans[0], None, 10) == [fans[3], star]
+
+
+async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
+    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
+    await follow(graph, fan, star)
+    assert (await graph.followees(fan, NOW)).pull == []
+    assert await graph.set_mode(star, 0, "pull", NOW)
+    assert not await graph.set_mode(star, 0, "push", NOW)
+    assert (await graph.followees(fan, NOW)).pull == [star]
+    assert await graph.set_mode(star, 1, "push", NOW)
+    assert (await graph.followees(fan, NOW - timedelta(days=1))).pull == [star]
+    found = await graph.followees(fan, NOW + timedelta(days=1))
+    assert (found.ids, found.pull) == ([star], [])
+    assert await graph.audience(next(_ids)) is None
+
+
+async def test_profiles_are_seen_from_the_reader(postgres: Postgres) -> None:
+    graph, store, (fan, star) = PostgresGraphStore(postgres), PostgresProfileStore(postgres), await people(postgres, 2)
+    await follow(graph, fan, star)
+    seen = {profile.user_id: profile.relationship for profile in await store.profiles([fan, star, 1], fan)}
+    assert seen == {fan: None, star: Relationship(following=True, followed_by=False)}
+
+
+async def test_search_is_by_prefix_and_an_underscore_is_no_wildcard(postgres: Postgres) -> None:
+    store = PostgresProfileStore(postgres)
+    prefix = f"{RUN}_"
+    wanted = [await person(postgres, prefix + name) for name in ("a", "b", "z9")]
+    await person(postgres, f"{RUN}xa")
+    assert await store.search(prefix, "", 10) == wanted
+    assert await store.search(prefix, f"{prefix}a", 1) == [wanted[1]]
+
+
+async def test_a_profile_changes_with_its_event(postgres: Postgres) -> None:
+    store, user_id = PostgresProfileStore(postgres), await person(postgres)
+
+    async def change(change: ProfileChange) -> int:
+        [record] = await store.update(user_id, change, 5, lambda version: user_record(UserUpdated, user_id, version))
+        assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is not None
+        return int(orjson.loads(record.value)["entity_version"])
+
+    first = await change(ProfileChange(bio="hello", sets_avatar=True, avatar=Avatar(7, "a/7")))
+    second = await change(ProfileChange(display_name="New"))
+    [profile] = await store.profiles([user_id], None)
+    assert (profile.display_name, profile.bio, profile.avatar_path) == ("New", "hello", "a/7")
+    assert second > first
+    await change(ProfileChange(sets_avatar=True))
+    [profile] = await store.profiles([user_id], None)
+    assert profile.avatar_path is None
+
+
+async def test_posts_are_counted_once_in_any_order_and_delete_wins(postgres: Postgres) -> None:
+    store, user_id = PostgresAuthoredStore(postgres), await person(postgres)
+    created = [Authored(user_id, post, deleted=False) for post in (1, 2, 3, 4)]
+    deleted = [Authored(user_id, post, deleted=True) for post in (2, 5)]
+    await store.apply(deleted[1:])
+    await store.apply([*created, Authored(user_id, 5, deleted=False)])
+    assert (await counts(postgres, user_id))[2] == 4
+    for _ in range(2):
+        await asyncio.gather(store.apply(deleted), store.apply(created), store.apply(list(reversed(created))))
+    assert (await counts(postgres, user_id))[2] == 3
+    await store.apply([Authored(user_id, 6, deleted=False), Authored(user_id, 6, deleted=True)])
+    assert (await counts(postgres, user_id))[2] == 3
+
+
+def test_settings_know_the_threshold(user_settings: UserSettings) -> None:
+    assert user_settings.push_threshold == 10_000

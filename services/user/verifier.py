@@ -1,0 +1,25 @@
+"""Access tokens that end with their session."""
+
+from libs.common.contracts.base import utc_now
+from libs.common.runtime.auth import KeySource, Principal, TokenVerifier
+from services.user.errors import SessionRevokedError
+from services.user.ports import SessionStore
+
+
+class SessionVerifier(TokenVerifier):
+    """Checks the session also, which only this service can do without a call."""
+
+    def __init__(self, keys: KeySource, sessions: SessionStore) -> None:
+        super().__init__(keys)
+        self._sessions = sessions
+
+    async def verify(self, token: str) -> Principal:
+        """The person behind the token.
+
+        Raises:
+            UnauthorizedError: not signed by us, expired, of another shape, or of an ended session.
+        """
+        principal = await super().verify(token)
+        if not await self._sessions.lives(principal.user_id, principal.session_id, utc_now()):
+            raise SessionRevokedError
+        return principal
