@@ -1,0 +1,97 @@
+"""Fan-out: deliveries a second of one process into full feeds, beside redis-benchmark's pipelined LPUSH."""
+
+import asyncio
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+
+from libs.common.ids import first_id_at, now_ms
+from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import open_redis
+from libs.feedlists import CAP, FeedLists
+
+FEEDS = 20_000
+BUCKETS = 16
+PAGE = 8_000  # followers handled together, as in a chunk of the worker
+ROUNDS = 3
+PIPELINE = 100
+REFERENCE = "bench-lpush:"
+REFERENCE_REQUESTS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class FanoutFigures:
+    """Rates in feed entries a second."""
+
+    pushed: float
+    redelivered: float
+    reference: float
+    bytes_a_feed: float
+
+
+def reference_rate(redis_url: str) -> float:
+    """redis-benchmark's own pipelined LPUSH of 19-digit values into as many full feeds, requests a second."""
+    parts = urlsplit(redis_url)
+    command = [
+        "redis-benchmark", "-h", str(parts.hostname), "-p", str(parts.port), "-P", str(PIPELINE), "-n",
+        str(REFERENCE_REQUESTS), "-r", str(FEEDS), "-q", "LPUSH", f"{REFERENCE}__rand_int__", "1234567890123456789",
+    ]  # fmt: skip
+    output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    rates = re.findall(r"([\d.]+) requests per second", output)
+    return float(rates[-1])
+
+
+async def measure(settings: Settings) -> FanoutFigures:
+    """Fill the feeds, then push posts one by one into all of them; the best of the rounds."""
+    url = settings.redis_url.get_secret_value()
+    async with open_redis(settings) as redis:
+        lists = FeedLists(redis, "bench-fanout:", BUCKETS)
+        users = [first_id_at(now_ms()) + i * 4_096 for i in range(FEEDS)]
+        first = first_id_at(now_ms())
+        try:
+            await _fill(lists, users, first)
+            before = (await redis.info("memory"))["used_memory"]
+            pushed = [await _rate(lists, users, first + CAP + n) for n in range(1, ROUNDS + 1)]
+            again = [await _rate(lists, users, first + CAP + ROUNDS) for _ in range(ROUNDS)]
+            await _clear(redis, "bench-fanout:*")
+            memory = (before - (await redis.info("memory"))["used_memory"]) / FEEDS
+            await _fill_reference(redis)
+            return FanoutFigures(max(pushed), max(again), reference_rate(url), memory)
+        finally:
+            for pattern in ("bench-fanout:*", f"{REFERENCE}*"):
+                await _clear(redis, pattern)
+
+
+async def _fill(lists: FeedLists, users: list[int], first: int) -> None:
+    for start in range(0, len(users), PAGE):
+        page = users[start : start + PAGE]
+        await asyncio.gather(*(lists.begin(user) for user in page[:64]))
+        for user in page[64:]:
+            await lists.begin(user)
+        for low in range(0, CAP, 25):
+            await lists.push(page, range(first + low, first + low + 25))
+
+
+async def _fill_reference(redis: "Redis") -> None:
+    values = [str(1_234_567_890_123_456_789 - i) for i in range(CAP)]
+    for start in range(0, FEEDS, PIPELINE):
+        async with redis.pipeline(transaction=False) as pipe:
+            for key in range(start, start + PIPELINE):
+                pipe.rpush(f"{REFERENCE}{key:012d}", *values)
+            await pipe.execute()
+
+
+async def _rate(lists: FeedLists, users: list[int], post_id: int) -> float:
+    started = time.perf_counter()
+    for start in range(0, len(users), PAGE):
+        await lists.push(users[start : start + PAGE], [post_id])
+    return len(users) / (time.perf_counter() - started)
+
+
+async def _clear(redis: "Redis", pattern: str) -> None:
+    async for key in redis.scan_iter(match=pattern, count=5_000):
+        await redis.unlink(key)
