@@ -116,6 +116,11 @@ async def optional_principal(
     return await verifier.verify(credentials.credentials)
 
 
+async def reader_id(principal: Annotated[Principal | None, Depends(optional_principal)]) -> int | None:
+    """The id of the person signed in, or None."""
+    return principal.user_id if principal else None
+
+
 async def require_principal(principal: Annotated[Principal | None, Depends(optional_principal)]) -> Principal:
     """The person signed in."""
     if principal is None:
@@ -135,4 +140,5 @@ async def require_service(
 
 CurrentUser = Annotated[Principal, Depends(require_principal)]
 OptionalUser = Annotated[Principal | None, Depends(optional_principal)]
+ReaderId = Annotated[int | None, Depends(reader_id)]
 CallingService = Annotated[str, Depends(require_service)]

@@ -94,6 +94,14 @@ def invalid_field(field: str, message: str, code: str = "invalid") -> InvalidErr
     return InvalidError(message, code=code, errors=[FieldError(field=field, message=message)])
 
 
+def relayed_problem(problem: Mapping[str, Any]) -> ApiError:
+    """Another service's problem, to be answered as our own."""
+    errors = [FieldError.model_validate(item) for item in problem.get("errors", ())]
+    error = ApiError(str(problem["detail"]), code=str(problem["code"]), errors=errors)
+    error.status, error.title = int(problem["status"]), str(problem["title"])
+    return error
+
+
 def problem_response(
     status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] = {}
 ) -> Response:

@@ -9,7 +9,7 @@ import stamina
 
 from libs.common.runtime.auth import ServiceTokens
 from libs.common.runtime.context import request_id, traceparent
-from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_problem
 
 CONNECT_S = 0.5
 DEADLINE_S = 3.0
@@ -37,8 +37,27 @@ class ServiceClient:
         """A read whose question is too long for a URL: POST, but safe to repeat."""
         return await self._send("POST", path, content=orjson.dumps(body))
 
+    async def send_bytes(self, path: str, body: bytes, content_type: str, params: dict[str, Any]) -> Any:
+        """Hand a file over. What the service has against it (4xx) is raised as the service's own problem."""
+        response = await self._request("POST", path, content_type, content=body, params=params)
+        if 400 <= response.status_code < 500:
+            problem = orjson.loads(response.content)
+            raise relayed_problem(problem)
+        return self._json(response)
+
     async def _send(self, method: str, path: str, **request: Any) -> Any:
-        headers = {"Authorization": self._tokens.header(), "Content-Type": "application/json"}
+        response = await self._request(method, path, "application/json", **request)
+        if response.status_code == 404:
+            raise NotFoundError
+        return self._json(response)
+
+    def _json(self, response: httpx2.Response) -> Any:
+        if response.status_code >= 400:
+            raise UnavailableError(f"the {self.name} service answered {response.status_code}")
+        return orjson.loads(response.content)
+
+    async def _request(self, method: str, path: str, content_type: str, **request: Any) -> httpx2.Response:
+        headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
         if rid := request_id():
             headers["X-Request-Id"] = rid
         if trace := traceparent():
@@ -46,14 +65,10 @@ class ServiceClient:
         try:
             async for attempt in stamina.retry_context(on=_RETRIED, attempts=2, wait_initial=0.02, wait_jitter=0.05):
                 with attempt:
-                    response = await self._http.request(method, path, headers=headers, **request)
+                    return await self._http.request(method, path, headers=headers, **request)
         except httpx2.HTTPError as error:
             raise UnavailableError(f"the {self.name} service does not answer") from error
-        if response.status_code == 404:
-            raise NotFoundError
-        if response.status_code >= 400:
-            raise UnavailableError(f"the {self.name} service answered {response.status_code}")
-        return orjson.loads(response.content)
+        raise AssertionError("unreachable: the loop returns or raises")
 
     async def close(self) -> None:
         """Close the pool."""

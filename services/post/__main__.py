@@ -1,0 +1,63 @@
+"""The post service."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.stores import cassandra as cassandra_store
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
+from libs.common.stores.idempotency import Idempotency
+from services.post import api, internal
+from services.post.clients import InteractionServiceMarks, MediaServiceLibrary, UserServiceAuthors
+from services.post.consumers import PostConsumers
+from services.post.reading import KeptAuthors, PostReader
+from services.post.settings import PostSettings
+from services.post.stores.cassandra import CassandraPostStore
+from services.post.writing import PRODUCER, PostWriter
+
+MEDIA_DEADLINE_S = 20.0  # a picture of 10 MB is written to disk and synced meanwhile
+
+
+def build(settings: PostSettings) -> FastAPI:
+    """The service's application."""
+
+    async def compose(app: FastAPI, runtime: Runtime) -> None:
+        cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("post")))
+        producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
+        minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
+        outbox_store = await CassandraOutbox.open(cassandra)
+        outbox = Outbox(outbox_store, producer)
+        store = await CassandraPostStore.open(cassandra, outbox_store)
+        media = MediaServiceLibrary(runtime.client("media", MEDIA_DEADLINE_S))
+        authors = KeptAuthors(UserServiceAuthors(runtime.client("user")))
+        marks = InteractionServiceMarks(runtime.client("interaction"))
+        writer = PostWriter(store, media, outbox)
+        reader = PostReader(store, authors, marks, settings.public_url)
+        keys = await Idempotency.open(cassandra, minter.mint)
+        app.state.post_api = api.PostApi(writer, reader, media, keys, settings)
+        consumers = PostConsumers(writer, store)
+        published = ConsumerRunner(settings, "post-publish", ["media"], consumers.on_media, producer)
+        counted = ConsumerRunner(settings, "post-counts", ["counters"], consumers.on_counters, producer)
+        runtime.ready_checks["cassandra"] = cassandra.ready
+        runtime.ready_checks["media-events"] = published.assigned
+        runtime.start("outbox-direct", outbox.run_direct())
+        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.start("media-events", published.run())
+        runtime.start("counter-events", counted.run())
+
+    large_bodies = {"/v1/posts": api.MULTIPART_BYTES}
+    return create_app("services.post", settings, compose, [api.router, internal.router], large_bodies)
+
+
+async def migrate(settings: PostSettings) -> None:
+    """Bring the keyspace up to date."""
+    await cassandra_store.migrate(settings, settings.keyspace("post"), Path(__file__).parent / "migrations")
+
+
+if __name__ == "__main__":
+    run("services.post", PostSettings, build, migrate)

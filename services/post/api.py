@@ -1,0 +1,196 @@
+"""Public routes of posts."""
+
+from datetime import timedelta
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import ValidationError
+from starlette.datastructures import UploadFile
+
+from libs.common.contracts.base import utc_now
+from libs.common.contracts.public import Post
+from libs.common.ids import parse_id
+from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
+from libs.common.runtime.errors import NotFoundError, TooLargeError
+from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.runtime.validation import request_invalid
+from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from services.post.domain import Draft, Status, StoredPost
+from services.post.errors import ContentTypeError
+from services.post.ports import MediaLibrary
+from services.post.reading import PostReader
+from services.post.schemas import (
+    MEDIA_A_POST,
+    Accepted,
+    Created,
+    CreateMultipart,
+    CreatePost,
+    PatchPost,
+    PostPage,
+    PostStatus,
+)
+from services.post.settings import PostSettings
+from services.post.writing import Change, PostWriter
+
+IMAGE_BYTES = 10 * 1024 * 1024
+MULTIPART_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
+router = APIRouter(tags=["posts"])
+
+
+class PostApi:
+    """What the routes call; put together in `__main__`."""
+
+    def __init__(
+        self, writer: PostWriter, reader: PostReader, media: MediaLibrary, keys: Idempotency, settings: PostSettings
+    ) -> None:
+        self.writer = writer
+        self.reader = reader
+        self.media = media
+        self.keys = keys
+        self._picture = timedelta(seconds=settings.seconds_a_picture)
+
+    async def draft_of(self, request: Request) -> tuple[bytes, Draft | None]:
+        """What tells this request from another one, and the draft if the body is JSON."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            return b"", None
+        if kind != "application/json":
+            raise ContentTypeError
+        body = await request.body()
+        try:
+            wanted = CreatePost.model_validate_json(body)
+        except ValidationError as error:
+            raise request_invalid(error) from error
+        return body, Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
+
+    async def uploaded(self, request: Request, author_id: int) -> Draft:
+        """The draft of a multipart body: its pictures are handed to the media service one after the other."""
+        async with request.form(max_files=MEDIA_A_POST, max_fields=4) as form:
+            images = [item for item in form.getlist("image") if isinstance(item, UploadFile)]
+            rest = {name: value for name, value in form.items() if name != "image"}
+            try:
+                wanted = CreateMultipart.model_validate({**rest, "image": [image.filename or "" for image in images]})
+            except ValidationError as error:
+                raise request_invalid(error) from error
+            if any((image.size or 0) > IMAGE_BYTES for image in images):
+                raise TooLargeError(f"a picture may have {IMAGE_BYTES} bytes")
+            media_ids = [
+                await self.media.store(author_id, image.content_type or "", await image.read()) for image in images
+            ]
+        return Draft(wanted.caption, tuple(media_ids), (), None)
+
+    async def created(self, author: Principal, post: StoredPost) -> Answer:
+        """201 with the post when it can be seen, 202 when it will be."""
+        if post.status is Status.PUBLISHED:
+            shown = await self.reader.present(author.user_id, post)
+            return Answer(201, Created(post_id=post.post_id, status=post.status, post=shown).model_dump_json().encode())
+        accepted = Accepted(
+            post_id=post.post_id,
+            status=post.status,
+            estimated_ready_at=utc_now() + self._picture * len(post.media_ids),
+            status_url=f"/v1/posts/{post.post_id}/status",
+        )
+        return Answer(202, accepted.model_dump_json().encode())
+
+
+def _api(request: Request) -> PostApi:
+    api: PostApi = request.app.state.post_api
+    return api
+
+
+Api = Annotated[PostApi, Depends(_api)]
+
+
+def _id(text: str) -> int:
+    value = parse_id(text)
+    if value is None:
+        raise NotFoundError
+    return value
+
+
+_BODIES: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": CreatePost.model_json_schema(ref_template="#/components/schemas/{model}")},
+            "multipart/form-data": {"schema": CreateMultipart.model_json_schema()},
+        },
+    }
+}
+
+
+@router.post(
+    "/v1/posts",
+    status_code=201,
+    response_model=Created,
+    responses={202: {"model": Accepted, "description": "The media are still being processed"}},
+    openapi_extra=_BODIES,
+)
+async def create_post(request: Request, user: CurrentUser, api: Api, key: IdempotencyKey = None) -> Response:
+    """A new post, from uploaded media (JSON) or from pictures in one request (multipart)."""
+    body, draft = await api.draft_of(request)
+
+    async def create(post_id: int) -> Answer:
+        wanted = draft or await api.uploaded(request, user.user_id)
+        return await api.created(user, await api.writer.create(user.user_id, post_id, wanted))
+
+    answer = await api.keys.run(user.user_id, key, b"POST /v1/posts " + body, create)
+    return Response(answer.body, answer.status, media_type="application/json")
+
+
+@router.get("/v1/posts/{post_id}/status")
+async def get_post_status(post_id: str, reader_id: ReaderId, api: Api) -> PostStatus:
+    """Where a post stands; before it is published only its author may ask."""
+    post = await api.reader.stored(reader_id, _id(post_id))
+    return PostStatus(post_id=post.post_id, status=post.status, reason=post.reason)
+
+
+@router.get("/v1/posts/{post_id}")
+async def get_post(post_id: str, reader_id: ReaderId, api: Api) -> Post:
+    """One post."""
+    return await api.reader.one(reader_id, _id(post_id))
+
+
+@router.patch("/v1/posts/{post_id}")
+async def patch_post(post_id: str, patch: PatchPost, user: CurrentUser, api: Api) -> Post:
+    """Change caption or location of one's own post."""
+    change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
+    post = await api.writer.edit(user.user_id, _id(post_id), change)
+    return await api.reader.present(user.user_id, post)
+
+
+@router.delete("/v1/posts/{post_id}", status_code=204)
+async def delete_post(post_id: str, user: CurrentUser, api: Api) -> None:
+    """Delete one's own post."""
+    await api.writer.delete(user.user_id, _id(post_id))
+
+
+@router.get("/v1/users/{user_id}/posts")
+async def list_user_posts(
+    request: Request,
+    user_id: str,
+    reader_id: ReaderId,
+    api: Api,
+    limit: Limit = DEFAULT_LIMIT,
+    cursor: CursorParam = None,
+) -> PostPage:
+    """Someone's posts, newest first."""
+    listing = f"user-posts:{_id(user_id)}"
+    before = request.app.state.cursors.after(listing, cursor)
+    return _page(request, listing, await api.reader.by_author(reader_id, _id(user_id), before, limit + 1), limit)
+
+
+@router.get("/v1/hashtags/{tag}/posts")
+async def list_hashtag_posts(
+    request: Request, tag: str, reader_id: ReaderId, api: Api, limit: Limit = DEFAULT_LIMIT, cursor: CursorParam = None
+) -> PostPage:
+    """Posts with a hashtag, newest first."""
+    listing = f"hashtag-posts:{tag}"
+    before = request.app.state.cursors.after(listing, cursor)
+    return _page(request, listing, await api.reader.by_hashtag(reader_id, tag, before, limit + 1), limit)
+
+
+def _page(request: Request, listing: str, posts: list[Post], limit: int) -> PostPage:
+    more = len(posts) > limit
+    cursor = request.app.state.cursors.encode(listing, [posts[limit - 1].post_id]) if more else None
+    return PostPage(posts=posts[:limit], next_cursor=cursor, has_more=more)

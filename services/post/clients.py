@@ -1,0 +1,55 @@
+"""User, media and interaction service over HTTP."""
+
+from collections.abc import Sequence
+
+from libs.common.contracts.media import MediaDocument
+from libs.common.contracts.public import Author, Engagement
+from libs.common.runtime.http import ServiceClient
+from services.post.domain import MediaState, MediaStatus
+
+
+class UserServiceAuthors:
+    """Asks the user service."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        answer = await self._client.query("/internal/users/batch", {"user_ids": list(user_ids)})
+        authors = [Author.model_validate(item) for item in answer["users"]]
+        return {author.user_id: author for author in authors}
+
+
+class InteractionServiceMarks:
+    """Asks the interaction service."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
+        answer = await self._client.query("/internal/marks", {"reader_id": reader_id, "post_ids": list(post_ids)})
+        return {int(mark["post_id"]): Engagement.model_validate(mark) for mark in answer["marks"]}
+
+
+class MediaServiceLibrary:
+    """Asks the media service."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
+        answer = await self._client.query("/internal/media/batch", {"media_ids": list(media_ids)})
+        return [
+            MediaState(
+                media_id=int(item["media_id"]),
+                owner_id=int(item["owner_id"]),
+                status=MediaStatus(item["status"]),
+                reason=item["reason"],
+                document=MediaDocument.model_validate(item["document"]) if item["document"] else None,
+            )
+            for item in answer["media"]
+        ]
+
+    async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
+        answer = await self._client.send_bytes("/internal/media/store", body, content_type, {"owner_id": owner_id})
+        return int(answer["media_id"])

@@ -1,0 +1,28 @@
+"""Events that change posts from outside."""
+
+from collections.abc import Sequence
+
+from libs.common.contracts.events import MediaFailed, MediaProcessed, PostCounted
+from libs.common.kafka.consumer import Delivery
+from services.post.ports import PostStore
+from services.post.writing import PostWriter
+
+
+class PostConsumers:
+    """Handlers; each may run twice."""
+
+    def __init__(self, writer: PostWriter, store: PostStore) -> None:
+        self._writer = writer
+        self._store = store
+
+    async def on_media(self, deliveries: Sequence[Delivery]) -> None:
+        """Publish the posts whose media are through."""
+        for delivery in deliveries:
+            if isinstance(delivery.payload, MediaProcessed | MediaFailed):
+                await self._writer.media_done(delivery.payload.media_id)
+
+    async def on_counters(self, deliveries: Sequence[Delivery]) -> None:
+        """Keep the counts for the time that the interaction service is away."""
+        for delivery in deliveries:
+            if isinstance(delivery.payload, PostCounted):
+                await self._store.keep_counts(delivery.payload)

@@ -1,0 +1,160 @@
+"""Posts as readers and other services see them."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from libs.common.contracts.public import Author, Counts, Engagement, Post, PostRecord
+from libs.common.ids import MAX_ID
+from libs.common.runtime.errors import NotFoundError, UnavailableError
+from services.post.domain import Status, StoredPost, normal_tag
+from services.post.ports import Authors, Marks, PostStore
+
+AUTHOR_S = 300.0  # how long a profile may be shown while the user service is away
+AUTHORS_KEPT = 10_000
+STORE_READS = 64  # reads of one request under way at once
+
+
+class KeptAuthors:
+    """Asks for profiles, and shows those last known while nobody answers."""
+
+    def __init__(self, authors: Authors, clock: Callable[[], float] = time.monotonic) -> None:
+        self._authors = authors
+        self._clock = clock
+        self._kept: dict[int, tuple[float, Author]] = {}
+
+    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        now = self._clock()
+        try:
+            found = await self._authors.of(user_ids)
+        except UnavailableError:
+            kept = {u: self._kept[u] for u in user_ids if u in self._kept}
+            if len(kept) < len(set(user_ids)) or any(at < now - AUTHOR_S for at, _ in kept.values()):
+                raise
+            return {user_id: author for user_id, (_, author) in kept.items()}
+        if len(self._kept) > AUTHORS_KEPT:
+            self._kept.clear()
+        self._kept.update({user_id: (now, author) for user_id, author in found.items()})
+        return found
+
+
+class PostReader:
+    """Use cases that read."""
+
+    def __init__(self, store: PostStore, authors: Authors, marks: Marks, public_url: str) -> None:
+        self._store = store
+        self._authors = authors
+        self._marks = marks
+        self._public_url = public_url
+
+    async def stored(self, reader_id: int | None, post_id: int) -> StoredPost:
+        """The post, if the reader may see it. Raises NotFoundError."""
+        post = await self._store.get(post_id)
+        if post is None or not post.visible_to(reader_id):
+            raise NotFoundError
+        return post
+
+    async def one(self, reader_id: int | None, post_id: int) -> Post:
+        """One post. Raises NotFoundError."""
+        posts = await self._compose(reader_id, [await self.stored(reader_id, post_id)])
+        if not posts:
+            raise NotFoundError
+        return posts[0]
+
+    async def present(self, reader_id: int, post: StoredPost) -> Post:
+        """A post that is at hand."""
+        return (await self._compose(reader_id, [post]))[0]
+
+    async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> list[Post]:
+        """Published posts of an author, newest first. Raises NotFoundError for nobody's id."""
+        if author_id not in await self._authors.of([author_id]):
+            raise NotFoundError
+        return await self._page(
+            reader_id, before_id, limit, lambda before: self._store.by_author(author_id, 0, before, limit)
+        )
+
+    async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> list[Post]:
+        """Published posts with a hashtag, newest first. Raises NotFoundError for what can be no tag."""
+        normal = normal_tag(tag)
+        if normal is None:
+            raise NotFoundError
+        return await self._page(
+            reader_id, before_id, limit, lambda before: self._store.by_hashtag(normal, before, limit)
+        )
+
+    async def _page(
+        self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int], Awaitable[list[int]]]
+    ) -> list[Post]:
+        """Up to `limit` posts that can be shown; index rows that outlived their post are passed over."""
+        found: list[Post] = []
+        bound = MAX_ID if before_id is None else before_id
+        while len(found) < limit:
+            post_ids = await read(bound)
+            found += await self.hydrate(reader_id, post_ids)
+            if len(post_ids) < limit:
+                break
+            bound = post_ids[-1]
+        return found[:limit]
+
+    async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
+        """Published posts in the order asked for; others are left out."""
+        posts = {post.post_id: post for post in await self._store.get_many(post_ids)}
+        published = [posts[p] for p in post_ids if p in posts and posts[p].status is Status.PUBLISHED]
+        return await self._compose(reader_id, published)
+
+    async def records(self, post_ids: Sequence[int]) -> list[PostRecord]:
+        """Published posts as services hand them around, with the counts that the counters told."""
+        posts, counts = await asyncio.gather(self._store.get_many(post_ids), self._store.counts(post_ids))
+        return [_record(post, counts.get(post.post_id)) for post in posts if post.status is Status.PUBLISHED]
+
+    async def recent(
+        self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int
+    ) -> list[tuple[int, int]]:
+        """(author, post) pairs between the bounds, newest first for each author."""
+        slots = asyncio.Semaphore(STORE_READS)
+
+        async def of(author_id: int) -> list[tuple[int, int]]:
+            async with slots:
+                upper = MAX_ID if before_id is None else before_id
+                found = await self._store.by_author(author_id, after_id, upper, limit_each)
+            return [(author_id, post_id) for post_id in found]
+
+        pages = await asyncio.gather(*(of(author_id) for author_id in author_ids))
+        return [pair for page in pages for pair in page]
+
+    async def _compose(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[Post]:
+        if not posts:
+            return []
+        authors, marks = await asyncio.gather(
+            self._authors.of(list({post.author_id for post in posts})),
+            self._marks_of(reader_id, [post.post_id for post in posts]),
+        )
+        return [
+            Post.of(_record(post), authors[post.author_id], marks.get(post.post_id, Engagement()), self._public_url)
+            for post in posts
+            if post.author_id in authors
+        ]
+
+    async def _marks_of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
+        try:
+            return await self._marks.of(reader_id, post_ids)
+        except UnavailableError:
+            counts = await self._store.counts(post_ids)
+            return {post_id: Engagement(**count.model_dump()) for post_id, count in counts.items()}
+
+
+def _record(post: StoredPost, counts: Counts | None = None) -> PostRecord:
+    return PostRecord(
+        post_id=post.post_id,
+        author_id=post.author_id,
+        media=post.media,
+        caption=post.caption,
+        hashtags=post.hashtags,
+        mentions=post.mentions,
+        location=post.location,
+        counts=counts or Counts(),
+        status=post.status,
+        version=post.version,
+        created_at=post.created_at,
+        edited_at=post.edited_at,
+    )

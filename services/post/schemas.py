@@ -1,0 +1,120 @@
+"""Requests and answers of the post service."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from libs.common.contracts.base import Id, Timestamp
+from libs.common.contracts.public import Location, Post
+from libs.common.runtime.text import Text
+from services.post.domain import MAX_HASHTAGS, Status, normal_tag
+
+CAPTION_CHARS = 2_200
+MEDIA_A_POST = 10
+
+
+def _distinct(ids: list[int]) -> list[int]:
+    if len(set(ids)) != len(ids):
+        raise ValueError("each media id once")
+    return ids
+
+
+def _tag(text: str) -> str:
+    tag = normal_tag(text)
+    if tag is None:
+        raise ValueError("letters, digits and _ only, at most 100")
+    return tag
+
+
+class PostLocation(Location):
+    """Where it was taken."""
+
+    id: Annotated[Text, Field(max_length=64)] | None = None
+    name: Annotated[Text, Field(min_length=1, max_length=200)]
+
+
+class CreatePost(BaseModel):
+    """A new post from uploaded media."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
+    media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_A_POST), AfterValidator(_distinct)]
+    hashtags: Annotated[list[Annotated[Text, AfterValidator(_tag)]], Field(max_length=MAX_HASHTAGS)] = []
+    location: PostLocation | None = None
+
+
+class CreateMultipart(BaseModel):
+    """A new post with its pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image: Annotated[
+        list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
+        Field(min_length=1, max_length=MEDIA_A_POST),
+    ]
+    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
+
+
+class PatchPost(BaseModel):
+    """Changes; what is left out stays. `location: null` takes it away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] | None = None
+    location: PostLocation | None = None
+
+
+class Created(BaseModel):
+    """The post can be seen."""
+
+    post_id: Id
+    status: Status
+    post: Post
+
+
+class Accepted(BaseModel):
+    """The post will be seen when its media are ready."""
+
+    post_id: Id
+    status: Status
+    estimated_ready_at: Timestamp
+    status_url: str
+
+
+class PostStatus(BaseModel):
+    """Where a post stands."""
+
+    post_id: Id
+    status: Status
+    reason: str | None = None
+
+
+class PostPage(BaseModel):
+    """Posts, newest first."""
+
+    posts: list[Post]
+    next_cursor: str | None
+    has_more: bool
+
+
+class BatchRequest(BaseModel):
+    """Ids of posts."""
+
+    post_ids: list[int] = Field(max_length=500)
+
+
+class RecentRequest(BaseModel):
+    """Recent posts of several authors; ids in `(after_id, before_id)`."""
+
+    author_ids: list[int] = Field(max_length=1_000)
+    after_id: int = 0
+    before_id: int | None = None
+    limit_each: int = Field(ge=1, le=500)
+
+
+class HydrateRequest(BaseModel):
+    """Posts as a reader sees them."""
+
+    post_ids: list[int] = Field(max_length=100)
+    reader_id: int | None = None

@@ -1,0 +1,13 @@
+"""Settings of the post service."""
+
+from pydantic import Field
+
+from libs.common.runtime.settings import Settings
+
+
+class PostSettings(Settings):
+    """Common settings and these."""
+
+    seconds_a_picture: float = Field(
+        default=5.0, gt=0, description="for `estimated_ready_at`: decoding and five sizes take 1 to 3 s on a busy core"
+    )

@@ -1,0 +1,200 @@
+"""Posts in Cassandra. Status is not a column: what happened to a post are marks that are only ever set, so that
+delete wins whatever order writes come in."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Self
+
+import orjson
+from cassandra.query import PreparedStatement
+
+from libs.common.contracts.base import utc_now
+from libs.common.contracts.events import PostCounted
+from libs.common.contracts.media import MediaDocument
+from libs.common.contracts.public import Counts, Location
+from libs.common.kafka.producer import Record
+from libs.common.stores.cassandra import Bound, Cassandra, Row
+from libs.common.stores.cassandra_parts import CassandraOutbox
+from services.post.domain import Status, StoredPost, month_of, months_down, year_of, years_down
+
+_STATEMENTS = {
+    "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
+    "create": (
+        "INSERT INTO posts_by_id"
+        " (post_id, author_id, caption, hashtags, mentions, location, media_ids, version, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    ),
+    "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?)",
+    "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
+    "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
+    "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
+    "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
+    "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
+    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id) VALUES (?, ?, ?)",
+    "untag": "DELETE FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id = ?",
+    "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
+    "edit": (
+        "UPDATE posts_by_id SET caption = ?, hashtags = ?, mentions = ?, location = ?, version = ?, edited_at = ?"
+        " WHERE post_id = ?"
+    ),
+    "delete": "UPDATE posts_by_id SET deleted_at = ?, version = ? WHERE post_id = ?",
+    "by_user": (
+        "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
+    ),
+    "by_tag": "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id < ? LIMIT ?",
+    "counts": "SELECT * FROM post_counts WHERE post_id = ?",
+    "count": (
+        "INSERT INTO post_counts (post_id, like_count, comment_count, save_count, view_count) VALUES (?, ?, ?, ?, ?)"
+        " USING TIMESTAMP ?"
+    ),
+}
+
+
+def _status(row: Row) -> Status:
+    if row.deleted_at:
+        return Status.DELETED
+    if row.published_at:
+        return Status.PUBLISHED
+    return Status.FAILED if row.failed_reason else Status.PROCESSING
+
+
+def _location(location: Location | None) -> str | None:
+    return location.model_dump_json() if location else None
+
+
+def _media(documents: Iterable[MediaDocument]) -> str:
+    return orjson.dumps([document.model_dump(mode="json") for document in documents]).decode()
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return value and value.replace(tzinfo=UTC)
+
+
+def _post(row: Row) -> StoredPost:
+    return StoredPost(
+        post_id=row.post_id,
+        author_id=row.author_id,
+        caption=row.caption or "",
+        hashtags=tuple(row.hashtags or ()),
+        mentions=tuple(row.mentions or ()),
+        location=Location.model_validate_json(row.location) if row.location else None,
+        media_ids=tuple(row.media_ids or ()),
+        media=tuple(MediaDocument.model_validate(item) for item in orjson.loads(row.media or "[]")),
+        status=_status(row),
+        reason=row.failed_reason,
+        version=row.version,
+        created_at=row.created_at.replace(tzinfo=UTC),
+        edited_at=_utc(row.edited_at),
+    )
+
+
+class CassandraPostStore:
+    """Implements `services.post.ports.PostStore`."""
+
+    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, statements: dict[str, PreparedStatement]) -> None:
+        self._cassandra = cassandra
+        self._outbox = outbox
+        self._statements = statements
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox) -> Self:
+        """Prepare the statements."""
+        prepared = await asyncio.gather(*(cassandra.prepare(cql) for cql in _STATEMENTS.values()))
+        return cls(cassandra, outbox, dict(zip(_STATEMENTS, prepared, strict=True)))
+
+    async def get(self, post_id: int) -> StoredPost | None:
+        row = await self._cassandra.one(self._statements["get"], (post_id,))
+        return _post(row) if row and row.author_id is not None else None
+
+    async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
+        posts = await asyncio.gather(*(self.get(post_id) for post_id in set(post_ids)))
+        return [post for post in posts if post]
+
+    async def create(self, post: StoredPost) -> None:
+        text = (post.caption, list(post.hashtags), list(post.mentions), _location(post.location))
+        row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at)
+        waits = [(self._statements["wait"], (media_id, post.post_id)) for media_id in post.media_ids]
+        await self._cassandra.batch([(self._statements["create"], row), *waits])
+
+    async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
+        published = (self._statements["publish"], (_media(post.media), utc_now(), post.post_id))
+        listed = (self._statements["list"], (post.author_id, year_of(post.post_id), post.post_id))
+        done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
+        await self._write([published, listed, *self._tags("tag", post, post.hashtags), *done], events)
+
+    async def fail(self, post_id: int, reason: str) -> None:
+        await self._cassandra.execute(self._statements["fail"], (reason, post_id))
+
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+        values = (after.caption, list(after.hashtags), list(after.mentions), _location(after.location))
+        changed = (self._statements["edit"], (*values, after.version, after.edited_at, after.post_id))
+        tags: list[Bound] = []
+        if after.status is Status.PUBLISHED:
+            tags += self._tags("untag", before, set(before.hashtags) - set(after.hashtags))
+            tags += self._tags("tag", after, set(after.hashtags) - set(before.hashtags))
+        await self._write([changed, *tags], events)
+
+    async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
+        deleted = (self._statements["delete"], (utc_now(), post.version, post.post_id))
+        unlisted = (self._statements["unlist"], (post.author_id, year_of(post.post_id), post.post_id))
+        done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
+        await self._write([deleted, unlisted, *self._tags("untag", post, post.hashtags), *done], events)
+
+    async def waiting_for(self, media_id: int) -> list[int]:
+        rows = await self._cassandra.execute(self._statements["waiting"], (media_id,))
+        return [row.post_id for row in rows]
+
+    async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
+        def parameters(year: int, upper: int, wanted: int) -> tuple[int, ...]:
+            return (author_id, year, after_id, upper, wanted)
+
+        return await self._down("by_user", years_down(before_id, after_id), parameters, before_id, limit)
+
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
+        def parameters(month: int, upper: int, wanted: int) -> tuple[str | int, ...]:
+            return (tag, month, upper, wanted)
+
+        return await self._down("by_tag", months_down(before_id), parameters, before_id, limit)
+
+    async def counts(self, post_ids: Sequence[int]) -> dict[int, Counts]:
+        rows = await asyncio.gather(*(self._cassandra.one(self._statements["counts"], (p,)) for p in set(post_ids)))
+        return {
+            row.post_id: Counts(
+                like_count=row.like_count,
+                comment_count=row.comment_count,
+                save_count=row.save_count,
+                view_count=row.view_count,
+            )
+            for row in rows
+            if row
+        }
+
+    async def keep_counts(self, counted: PostCounted) -> None:
+        counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
+        # the write time is the sequence: older counts lose by themselves
+        await self._cassandra.execute(self._statements["count"], (counted.post_id, *counts, counted.sequence))
+
+    def _tags(self, statement: str, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
+        return [(self._statements[statement], (tag, month_of(post.post_id), post.post_id)) for tag in tags]
+
+    async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
+        await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
+
+    async def _down(
+        self,
+        statement: str,
+        buckets: Iterable[int],
+        parameters: Callable[[int, int, int], Sequence[object]],
+        before_id: int,
+        limit: int,
+    ) -> list[int]:
+        """Ids from bucket to bucket, until there are enough."""
+        found: list[int] = []
+        for bucket in buckets:
+            values = parameters(bucket, before_id, limit - len(found))
+            rows = await self._cassandra.execute(self._statements[statement], values)
+            found += [row.post_id for row in rows]
+            if len(found) >= limit:
+                break
+        return found

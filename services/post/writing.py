@@ -1,0 +1,158 @@
+"""Making, publishing, changing and deleting posts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from libs.common.contracts.base import Event, utc_now
+from libs.common.contracts.events import PostCreated, PostDeleted, PostEvent, PostUpdated
+from libs.common.contracts.public import Location
+from libs.common.ids import id_time
+from libs.common.kafka.producer import Record, encode
+from libs.common.runtime.errors import NotFoundError, invalid_field
+from services.post.domain import (
+    CREATED_VERSION,
+    Draft,
+    MediaState,
+    MediaStatus,
+    Status,
+    StoredPost,
+    all_ready,
+    failure_of,
+    hashtags_of,
+    mentions_of,
+)
+from services.post.errors import NotYourPostError
+from services.post.ports import EventOutbox, MediaLibrary, PostStore
+
+PRODUCER = "services.post"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a PATCH asks for; None leaves the caption, `keep_location` the place."""
+
+    caption: str | None
+    location: Location | None
+    keep_location: bool
+
+
+class PostWriter:
+    """Use cases that change posts. Each may run twice with the same ids."""
+
+    def __init__(self, store: PostStore, media: MediaLibrary, outbox: EventOutbox) -> None:
+        self._store = store
+        self._media = media
+        self._outbox = outbox
+
+    async def create(self, author_id: int, post_id: int, draft: Draft) -> StoredPost:
+        """A post from uploaded media; published when these are ready.
+
+        Raises:
+            InvalidError: an upload is not the author's, or failed.
+        """
+        states = await self._media.states(draft.media_ids)
+        _check_media(author_id, draft.media_ids, states)
+        post = StoredPost(
+            post_id=post_id,
+            author_id=author_id,
+            caption=draft.caption,
+            hashtags=hashtags_of(draft.caption, draft.hashtags),
+            mentions=mentions_of(draft.caption),
+            location=draft.location,
+            media_ids=draft.media_ids,
+            media=(),
+            status=Status.PROCESSING,
+            reason=None,
+            version=CREATED_VERSION,
+            created_at=id_time(post_id),
+            edited_at=None,
+        )
+        await self._store.create(post)
+        return await self.settle(post_id) or post
+
+    async def settle(self, post_id: int) -> StoredPost | None:
+        """Publish or fail a post on its way, if its media are through; the post as it is then.
+
+        Runs when a post was made and when an upload is through: whichever comes last finds all it needs.
+        """
+        post = await self._store.get(post_id)
+        if post is None or post.status is not Status.PROCESSING:
+            return post
+        states = await self._media.states(post.media_ids)
+        if reason := failure_of(states):
+            await self._store.fail(post_id, reason)
+            return replace(post, status=Status.FAILED, reason=reason)
+        documents = all_ready(states, post.media_ids)
+        if documents is None:
+            return post
+        published = replace(post, media=documents, status=Status.PUBLISHED)
+        payload = PostCreated(post_id=post_id, author_id=post.author_id, created_at=post.created_at)
+        events = [_record(payload, CREATED_VERSION)]
+        await self._store.publish(published, events)
+        self._outbox.committed(events)
+        return published
+
+    async def media_done(self, media_id: int) -> None:
+        """An upload is through, or failed: settle the posts that waited for it."""
+        for post_id in await self._store.waiting_for(media_id):
+            await self.settle(post_id)
+
+    async def edit(self, author_id: int, post_id: int, change: Change) -> StoredPost:
+        """Change one's own post.
+
+        Raises:
+            NotFoundError, NotYourPostError.
+        """
+        before = await self._own(author_id, post_id)
+        caption = before.caption if change.caption is None else change.caption
+        after = replace(
+            before,
+            caption=caption,
+            hashtags=hashtags_of(caption, (t for t in before.hashtags if t not in hashtags_of(before.caption))),
+            mentions=mentions_of(caption),
+            location=before.location if change.keep_location else change.location,
+            version=_next_version(before),
+            edited_at=utc_now(),
+        )
+        payload = PostUpdated(post_id=post_id, author_id=author_id)
+        events = [_record(payload, after.version)] if after.status is Status.PUBLISHED else []
+        await self._store.edit(before, after, events)
+        self._outbox.committed(events)
+        return after
+
+    async def delete(self, author_id: int, post_id: int) -> None:
+        """Delete one's own post: gone for every reader at once.
+
+        Raises:
+            NotFoundError, NotYourPostError.
+        """
+        post = await self._own(author_id, post_id)
+        post = replace(post, version=_next_version(post))
+        events = [_record(PostDeleted(post_id=post_id, author_id=author_id), post.version)]
+        await self._store.delete(post, events)
+        self._outbox.committed(events)
+
+    async def _own(self, author_id: int, post_id: int) -> StoredPost:
+        post = await self._store.get(post_id)
+        if post is None or not post.visible_to(author_id):
+            raise NotFoundError
+        if post.author_id != author_id:
+            raise NotYourPostError
+        return post
+
+
+def _record(payload: PostEvent, version: int) -> Record:
+    return encode(Event(payload=payload, entity=str(payload.post_id), entity_version=version), PRODUCER)
+
+
+def _next_version(post: StoredPost) -> int:
+    """Microseconds of wall time, and more than before whatever the clock says."""
+    return max(post.version + 1, int(utc_now().timestamp() * 1_000_000))
+
+
+def _check_media(author_id: int, media_ids: Sequence[int], states: Sequence[MediaState]) -> None:
+    own = {state.media_id: state for state in states if state.owner_id == author_id}
+    if unknown := [media_id for media_id in media_ids if media_id not in own]:
+        raise invalid_field("media_ids", f"no such upload of yours: {unknown[0]}", "media_not_found")
+    if any(state.status is MediaStatus.FAILED for state in own.values()):
+        raise invalid_field("media_ids", "an upload failed", "media_failed")
