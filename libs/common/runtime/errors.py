@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
+from libs.common.ids import NoLeaseError
 from libs.common.runtime.context import request_id
 from libs.common.runtime.logging import get_logger
 
@@ -150,6 +151,11 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
     return problem_response(422, "invalid", InvalidError.title, f"{len(errors)} field(s) are wrong", errors)
 
 
+def _on_no_lease(request: Request, error: Exception) -> Response:
+    log.error("no_id_lease", error=repr(error))
+    return _on_api_error(request, UnavailableError())
+
+
 def _on_unexpected(_: Request, error: Exception) -> Response:
     log.error("request_failed", exc_info=error)
     return problem_response(500, ApiError.code, ApiError.title, "something went wrong on our side")
@@ -160,4 +166,5 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, _on_api_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(NoLeaseError, _on_no_lease)
     app.add_exception_handler(Exception, _on_unexpected)

@@ -1,0 +1,54 @@
+"""The interaction service."""
+
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.stores import cassandra as cassandra_store
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
+from libs.common.stores.idempotency import Idempotency
+from libs.common.stores.redis import open_redis
+from services.interaction import api, internal
+from services.interaction.clients import PostServicePosts, UserServicePeople
+from services.interaction.service import PRODUCER, Comments, Marks
+from services.interaction.settings import InteractionSettings
+from services.interaction.stores.cassandra import CassandraComments, CassandraLedger, CassandraMarks
+from services.interaction.stores.redis import CachedLedger
+
+
+def build(settings: InteractionSettings) -> FastAPI:
+    """The service's application."""
+
+    async def compose(app: FastAPI, runtime: Runtime) -> None:
+        cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("interaction")))
+        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
+        minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
+        outbox_store = await CassandraOutbox.open(cassandra)
+        outbox = Outbox(outbox_store, producer)
+        ledger = await CassandraLedger.open(cassandra, outbox_store)
+        cached = CachedLedger(ledger, redis, settings.redis_prefix("interaction"))
+        posts, people = PostServicePosts(runtime.client("post")), UserServicePeople(runtime.client("user"))
+        marks_store = await CassandraMarks.open(cassandra, outbox_store)
+        marks = Marks(marks_store, cached, posts, people, outbox, minter.mint)
+        comments = Comments(await CassandraComments.open(cassandra, outbox_store), posts, people, outbox)
+        keys = await Idempotency.open(cassandra, minter.mint)
+        app.state.interactions = api.InteractionApi(marks, comments, keys, runtime.cursors)
+        runtime.ready_checks["cassandra"] = cassandra.ready
+        runtime.start("outbox-direct", outbox.run_direct())
+        runtime.start("outbox-relay", outbox.run_relay())
+
+    return create_app("services.interaction", settings, compose, [api.router, internal.router])
+
+
+async def migrate(settings: InteractionSettings) -> None:
+    """Bring the keyspace up to date."""
+    await cassandra_store.migrate(settings, settings.keyspace("interaction"), Path(__file__).parent / "migrations")
+
+
+if __name__ == "__main__":
+    run("services.interaction", InteractionSettings, build, migrate)

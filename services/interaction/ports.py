@@ -1,0 +1,69 @@
+"""What the interaction service needs of others."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from libs.common.contracts.public import Author, Counts, Post
+from libs.common.kafka.producer import Record
+from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+
+
+class MarkStore(Protocol):
+    """Likes and saves. Raises UnavailableError."""
+
+    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None: ...
+
+    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+        """Write the mark with its events. Of two writes of one mark the one of the higher version stays."""
+
+    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
+        """(mark id, member) pairs below `before_id`, newest first; marks taken back are left out."""
+
+    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
+        """Which of the posts bear the person's mark."""
+
+
+class CommentStore(Protocol):
+    """Comments. Raises UnavailableError."""
+
+    async def get(self, comment_id: int) -> StoredComment | None: ...
+
+    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+        """Doing it again changes nothing."""
+
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None: ...
+
+    async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
+        """Oldest first."""
+
+    async def record(self, events: Sequence[Record]) -> None:
+        """Events that have no row beside them."""
+
+
+class Ledger(Protocol):
+    """The counts that the counters worker writes. Raises UnavailableError."""
+
+    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted: ...
+
+    async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]: ...
+
+
+class Posts(Protocol):
+    """Posts of the post service. Raises UnavailableError."""
+
+    async def author_of(self, post_id: int) -> int | None:
+        """None for a post that can't be seen."""
+
+    async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]: ...
+
+
+class People(Protocol):
+    """Profiles. Raises UnavailableError."""
+
+    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]: ...
+
+
+class EventOutbox(Protocol):
+    """Where committed events go."""
+
+    def committed(self, records: Sequence[Record]) -> None: ...

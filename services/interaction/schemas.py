@@ -1,0 +1,82 @@
+"""Requests and answers of the interaction service."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.common.contracts.base import Id, Timestamp
+from libs.common.contracts.public import Author, Engagement, Post
+from libs.common.runtime.text import Text
+
+COMMENT_CHARS = 2_200
+
+
+class Liked(BaseModel):
+    """The caller's own act is counted already."""
+
+    liked: bool
+    like_count: int
+
+
+class Saved(BaseModel):
+    """The caller's own act is counted already."""
+
+    saved: bool
+    save_count: int
+
+
+class UserPage(BaseModel):
+    """People, newest act first."""
+
+    users: list[Author]
+    next_cursor: str | None
+    has_more: bool
+
+
+class SavedPage(BaseModel):
+    """Saved posts, last saved first."""
+
+    posts: list[Post]
+    next_cursor: str | None
+    has_more: bool
+
+
+class CreateComment(BaseModel):
+    """A comment, or a reply to one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[Text, Field(min_length=1, max_length=COMMENT_CHARS)]
+    parent_id: Id | None = None
+
+
+class Comment(BaseModel):
+    """A comment as clients see it."""
+
+    comment_id: Id
+    post_id: Id
+    parent_id: Id | None
+    author: Author
+    text: str
+    created_at: Timestamp
+
+
+class CommentPage(BaseModel):
+    """Comments, oldest first."""
+
+    comments: list[Comment]
+    next_cursor: str | None
+    has_more: bool
+
+
+class MarksRequest(BaseModel):
+    """Posts, and whose marks on them."""
+
+    reader_id: int | None = None
+    post_ids: list[int] = Field(max_length=500)
+
+
+class PostMarks(Engagement):
+    """Counts of a post, and the reader's marks."""
+
+    post_id: int

@@ -1,0 +1,212 @@
+"""Likes, saves, comments, views."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import (
+    CommentCreated,
+    CommentDeleted,
+    InteractionEvent,
+    LikeCreated,
+    LikeDeleted,
+    SaveCreated,
+    SaveDeleted,
+    ViewRecorded,
+)
+from libs.common.contracts.public import Author, Post
+from libs.common.kafka.producer import Record, encode
+from libs.common.runtime.errors import NotFoundError
+from services.interaction.domain import NO_PARENT, Mark, MarkKind, StoredComment
+from services.interaction.errors import NotYourCommentError, TooDeepError
+from services.interaction.ports import CommentStore, EventOutbox, Ledger, MarkStore, People, Posts
+from services.interaction.schemas import Comment, PostMarks
+
+PRODUCER = "services.interaction"
+CREATED, DELETED = 1, 2  # versions of a comment
+REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
+_MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
+    (MarkKind.LIKE, True): LikeCreated,
+    (MarkKind.LIKE, False): LikeDeleted,
+    (MarkKind.SAVE, True): SaveCreated,
+    (MarkKind.SAVE, False): SaveDeleted,
+}
+
+
+class Marks:
+    """Use cases of likes and saves. Doing one twice changes nothing."""
+
+    def __init__(
+        self,
+        store: MarkStore,
+        ledger: Ledger,
+        posts: Posts,
+        people: People,
+        outbox: EventOutbox,
+        mint: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._posts = posts
+        self._people = people
+        self._outbox = outbox
+        self._mint = mint
+
+    async def set(self, user_id: int, kind: MarkKind, post_id: int, *, active: bool) -> int:
+        """Put the mark there or take it away; the count with it. Raises NotFoundError."""
+        author_id = await existing_author(self._posts, post_id)
+        mark = await self._store.get(user_id, kind, post_id)
+        if active != (mark is not None and mark.active):
+            await self._change(user_id, kind, post_id, author_id, mark)
+        counted = await self._ledger.counted(post_id, kind, user_id)
+        return counted.shown(is_member=active)
+
+    async def _change(self, user_id: int, kind: MarkKind, post_id: int, author_id: int, before: Mark | None) -> None:
+        version = max(self._mint(), before.version + 1 if before else 0)
+        active = before is None or not before.active
+        mark_id = version if active or before is None else before.mark_id
+        payload = _MARK_EVENTS[kind, active](post_id=post_id, author_id=author_id, actor_id=user_id)
+        events = [_record(payload, f"{post_id}:{user_id}", version)]
+        await self._store.put(Mark(user_id, kind, post_id, mark_id, version, active), events)
+        self._outbox.committed(events)
+
+    async def likers(self, post_id: int, before_id: int, limit: int) -> tuple[list[Author], list[int]]:
+        """Who liked a post, newest first, and the mark ids read. Raises NotFoundError."""
+        await existing_author(self._posts, post_id)
+        rows = await self._store.list(post_id, MarkKind.LIKE, before_id, limit)
+        people = await self._people.of([member for _, member in rows])
+        return [people[member] for _, member in rows if member in people], [mark_id for mark_id, _ in rows]
+
+    async def saved(self, user_id: int, before_id: int, limit: int) -> tuple[list[Post], list[int]]:
+        """A person's saved posts, last saved first, and their mark ids; posts that are gone are passed over."""
+        posts: list[Post] = []
+        mark_ids: list[int] = []
+        while len(posts) < limit:
+            rows = await self._store.list(user_id, MarkKind.SAVE, before_id, limit)
+            marks = {post_id: mark_id for mark_id, post_id in rows}
+            shown = await self._posts.hydrate(user_id, list(marks))
+            posts += shown
+            mark_ids += [marks[post.post_id] for post in shown]
+            if len(rows) < limit:
+                break
+            before_id = rows[-1][0]
+        return posts[:limit], mark_ids[:limit]
+
+    async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> list[PostMarks]:
+        """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
+
+        async def active(kind: MarkKind) -> set[int]:
+            return await self._store.active(reader_id, kind, post_ids) if reader_id is not None else set()
+
+        counts, liked, saved = await asyncio.gather(
+            self._ledger.counts(post_ids), active(MarkKind.LIKE), active(MarkKind.SAVE)
+        )
+        return [
+            PostMarks(
+                post_id=p,
+                like_count=max(counts[p].like_count, int(p in liked)),
+                save_count=max(counts[p].save_count, int(p in saved)),
+                comment_count=counts[p].comment_count,
+                view_count=counts[p].view_count,
+                is_liked=p in liked,
+                is_saved=p in saved,
+            )
+            for p in post_ids
+        ]
+
+
+class Comments:
+    """Use cases of comments and views."""
+
+    def __init__(self, store: CommentStore, posts: Posts, people: People, outbox: EventOutbox) -> None:
+        self._store = store
+        self._posts = posts
+        self._people = people
+        self._outbox = outbox
+
+    async def add(self, author_id: int, post_id: int, comment_id: int, text: str, parent_id: int | None) -> Comment:
+        """Write a comment. Raises NotFoundError, TooDeepError."""
+        post_author = await existing_author(self._posts, post_id)
+        if parent_id is not None:
+            parent = await self._store.get(parent_id)
+            if parent is None or parent.deleted or parent.post_id != post_id:
+                raise NotFoundError
+            if parent.parent_id != NO_PARENT:
+                raise TooDeepError
+        comment = StoredComment(comment_id, post_id, parent_id or NO_PARENT, author_id, text)
+        payload = CommentCreated(
+            post_id=post_id, author_id=post_author, actor_id=author_id, comment_id=comment_id, parent_id=parent_id
+        )
+        events = [_record(payload, str(comment_id), CREATED)]
+        await self._store.add(comment, events)
+        self._outbox.committed(events)
+        return (await self._shown([comment]))[0]
+
+    async def delete(self, user_id: int, comment_id: int) -> None:
+        """Delete one's own comment, or one on one's own post, with its replies.
+
+        Raises:
+            NotFoundError, NotYourCommentError.
+        """
+        comment = await self._store.get(comment_id)
+        post_author = await self._posts.author_of(comment.post_id) if comment else None
+        if comment is None or comment.deleted or post_author is None:
+            raise NotFoundError
+        if user_id not in (comment.author_id, post_author):
+            raise NotYourCommentError
+        if comment.parent_id == NO_PARENT:
+            while replies := await self._store.list(comment.post_id, comment_id, 0, REPLIES_AT_ONCE):
+                await self._delete(replies, post_author)
+        await self._delete([comment], post_author)
+
+    async def _delete(self, comments: Sequence[StoredComment], post_author: int) -> None:
+        events = [
+            _record(
+                CommentDeleted(post_id=c.post_id, author_id=post_author, actor_id=c.author_id, comment_id=c.comment_id),
+                str(c.comment_id),
+                DELETED,
+            )
+            for c in comments
+        ]
+        await self._store.delete(comments, events)
+        self._outbox.committed(events)
+
+    async def list(self, post_id: int, parent_id: int | None, after_id: int, limit: int) -> Sequence[Comment]:
+        """Comments on the post, or replies, oldest first. Raises NotFoundError."""
+        await existing_author(self._posts, post_id)
+        return await self._shown(await self._store.list(post_id, parent_id or NO_PARENT, after_id, limit))
+
+    async def viewed(self, user_id: int, post_id: int) -> None:
+        """The person saw the post; counted once a person. Raises NotFoundError."""
+        author_id = await existing_author(self._posts, post_id)
+        payload = ViewRecorded(post_id=post_id, author_id=author_id, actor_id=user_id)
+        events = [_record(payload, f"{post_id}:{user_id}", CREATED)]
+        await self._store.record(events)
+        self._outbox.committed(events)
+
+    async def _shown(self, comments: Sequence[StoredComment]) -> Sequence[Comment]:
+        people = await self._people.of(list({comment.author_id for comment in comments})) if comments else {}
+        return [
+            Comment(
+                comment_id=c.comment_id,
+                post_id=c.post_id,
+                parent_id=c.parent_id or None,
+                author=people[c.author_id],
+                text=c.text,
+                created_at=c.created_at,
+            )
+            for c in comments
+            if c.author_id in people
+        ]
+
+
+async def existing_author(posts: Posts, post_id: int) -> int:
+    """The author of a post that can be seen. Raises NotFoundError."""
+    author_id = await posts.author_of(post_id)
+    if author_id is None:
+        raise NotFoundError
+    return author_id
+
+
+def _record(payload: InteractionEvent, entity: str, version: int) -> Record:
+    return encode(Event(payload=payload, entity=entity, entity_version=version), PRODUCER)

@@ -1,0 +1,171 @@
+"""Marks, comments and the ledger in Cassandra."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Self
+
+from cassandra.query import PreparedStatement
+
+from libs.common.contracts.base import utc_now
+from libs.common.contracts.public import Counts
+from libs.common.kafka.producer import Record
+from libs.common.stores.cassandra import Bound, Cassandra, Row
+from libs.common.stores.cassandra_parts import CassandraOutbox
+from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+
+COUNT_KINDS = ("like", "comment", "save", "view")
+READS = 128  # reads of one request under way at once
+
+
+class _Statements:
+    """Prepared statements by name."""
+
+    cql: dict[str, str]
+
+    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, prepared: dict[str, PreparedStatement]) -> None:
+        self._cassandra = cassandra
+        self._outbox = outbox
+        self._prepared = prepared
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox) -> Self:
+        """Prepare them."""
+        prepared = await asyncio.gather(*(cassandra.prepare(cql) for cql in cls.cql.values()))
+        return cls(cassandra, outbox, dict(zip(cls.cql, prepared, strict=True)))
+
+    async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
+        await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
+
+    async def _rows(self, name: str, *parameters: object) -> list[Row]:
+        return await self._cassandra.execute(self._prepared[name], parameters)
+
+
+class CassandraMarks(_Statements):
+    """Implements `services.interaction.ports.MarkStore`. Rows are written at their version's time."""
+
+    cql = {
+        "get": "SELECT * FROM marks WHERE user_id = ? AND kind = ? AND post_id = ?",
+        "put": (
+            "INSERT INTO marks (user_id, kind, post_id, mark_id, version, active) VALUES (?, ?, ?, ?, ?, ?)"
+            " USING TIMESTAMP ?"
+        ),
+        "enlist": "INSERT INTO mark_lists (owner_id, kind, mark_id, member_id) VALUES (?, ?, ?, ?)",
+        "delist": "DELETE FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id = ?",
+        "list": "SELECT mark_id, member_id FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id < ? LIMIT ?",
+        "active": "SELECT post_id, active FROM marks WHERE user_id = ? AND kind = ? AND post_id IN ?",
+    }
+
+    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None:
+        rows = await self._rows("get", user_id, kind, post_id)
+        return next((Mark(user_id, kind, post_id, r.mark_id, r.version, r.active) for r in rows), None)
+
+    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+        values = (mark.user_id, mark.kind, mark.post_id, mark.mark_id, mark.version, mark.active, mark.version)
+        owner_id, member_id = mark.list_place
+        if mark.active:
+            listed: Bound = (self._prepared["enlist"], (owner_id, mark.kind, mark.mark_id, member_id))
+        else:
+            listed = (self._prepared["delist"], (owner_id, mark.kind, mark.mark_id))
+        await self._write([(self._prepared["put"], values), listed], events)
+
+    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
+        found: list[tuple[int, int]] = []
+        while len(found) < limit:
+            rows = await self._rows("list", owner_id, kind, before_id, limit)
+            current = await asyncio.gather(*(self._is_current(owner_id, kind, row) for row in rows))
+            found += [(row.mark_id, row.member_id) for row, ok in zip(rows, current, strict=True) if ok]
+            if len(rows) < limit:
+                break
+            before_id = rows[-1].mark_id
+        return found[:limit]
+
+    async def _is_current(self, owner_id: int, kind: MarkKind, row: Row) -> bool:
+        """Acts of one person that raced may have left a row that stands for nothing."""
+        user_id, post_id = (row.member_id, owner_id) if kind.lists_members else (owner_id, row.member_id)
+        mark = await self.get(user_id, kind, post_id)
+        return mark is not None and mark.active and mark.mark_id == row.mark_id
+
+    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
+        rows = await self._rows("active", user_id, kind, list(post_ids))
+        return {row.post_id for row in rows if row.active}
+
+
+class CassandraComments(_Statements):
+    """Implements `services.interaction.ports.CommentStore`."""
+
+    cql = {
+        "get": "SELECT * FROM comments_by_id WHERE comment_id = ?",
+        "add": "INSERT INTO comments_by_id (comment_id, post_id, parent_id, author_id, text) VALUES (?, ?, ?, ?, ?)",
+        "enlist": "INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, ?, ?)",
+        "delist": "DELETE FROM comments_by_post WHERE post_id = ? AND parent_id = ? AND comment_id = ?",
+        "delete": "UPDATE comments_by_id SET deleted_at = ?, text = null WHERE comment_id = ?",
+        "list": (
+            "SELECT comment_id FROM comments_by_post WHERE post_id = ? AND parent_id = ? AND comment_id > ? LIMIT ?"
+        ),
+    }
+
+    async def get(self, comment_id: int) -> StoredComment | None:
+        rows = await self._rows("get", comment_id)
+        if not rows or rows[0].author_id is None:
+            return None
+        row = rows[0]
+        deleted = row.deleted_at is not None
+        return StoredComment(comment_id, row.post_id, row.parent_id, row.author_id, row.text or "", deleted)
+
+    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+        place = (comment.post_id, comment.parent_id)
+        values = (comment.comment_id, *place, comment.author_id, comment.text)
+        listed = (self._prepared["enlist"], (*place, comment.comment_id))
+        await self._write([(self._prepared["add"], values), listed], events)
+
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+        now = utc_now()
+        statements: list[Bound] = []
+        for comment in comments:
+            statements.append((self._prepared["delete"], (now, comment.comment_id)))
+            place = (comment.post_id, comment.parent_id, comment.comment_id)
+            statements.append((self._prepared["delist"], place))
+        await self._write(statements, events)
+
+    async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
+        rows = await self._rows("list", post_id, parent_id, after_id, limit)
+        comments = await asyncio.gather(*(self.get(row.comment_id) for row in rows))
+        return [comment for comment in comments if comment and not comment.deleted]
+
+    async def record(self, events: Sequence[Record]) -> None:
+        await self._write([], events)
+
+
+class CassandraLedger(_Statements):
+    """Implements `services.interaction.ports.Ledger`: reads what the counters worker writes."""
+
+    cql = {
+        "member": "SELECT present, total FROM ledger WHERE post_id = ? AND kind = ? AND member = ?",
+        "total": "SELECT total FROM ledger WHERE post_id = ? AND kind = ? LIMIT 1",
+    }
+
+    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
+        """The total is read before the member: a member that is not there then was not in the total either."""
+        total = await self._total(post_id, kind)
+        rows = await self._rows("member", post_id, kind, member)
+        if rows and rows[0].present is not None:
+            return Counted(rows[0].total or 0, bool(rows[0].present))
+        return Counted(total, has_member=False)
+
+    async def counts(self, post_ids: Sequence[int]) -> dict[int, Counts]:
+        slots = asyncio.Semaphore(READS)
+
+        async def read(post_id: int, kind: str) -> int:
+            async with slots:
+                return await self._total(post_id, kind)
+
+        totals = await asyncio.gather(*(read(post_id, kind) for post_id in post_ids for kind in COUNT_KINDS))
+        found = {}
+        for i, post_id in enumerate(post_ids):
+            like, comment, save, view = totals[4 * i : 4 * i + 4]
+            found[post_id] = Counts(like_count=like, comment_count=comment, save_count=save, view_count=view)
+        return found
+
+    async def _total(self, post_id: int, kind: str) -> int:
+        rows = await self._rows("total", post_id, kind)
+        return (rows[0].total or 0) if rows else 0

@@ -1,0 +1,45 @@
+"""A cache of counts in front of the ledger."""
+
+from collections.abc import Mapping, Sequence
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from libs.common.contracts.public import Counts
+from libs.common.runtime.logging import get_logger
+from services.interaction.domain import Counted, MarkKind
+from services.interaction.ports import Ledger
+
+log = get_logger(__name__)
+
+
+class CachedLedger:
+    """A ledger whose counts come from Redis where they are: the counters worker writes them there with every count."""
+
+    def __init__(self, ledger: Ledger, redis: "Redis", prefix: str) -> None:
+        self._ledger = ledger
+        self._redis = redis
+        self._prefix = prefix
+
+    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
+        return await self._ledger.counted(post_id, kind, member)
+
+    async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
+        cached = await self._cached(post_ids)
+        missing = [post_id for post_id in post_ids if post_id not in cached]
+        return {**cached, **await self._ledger.counts(missing)} if missing else cached
+
+    async def _cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
+        keys = [f"{self._prefix}counts:{post_id}" for post_id in post_ids]
+        try:
+            raws = await self._redis.mget(keys) if keys else []
+        except RedisError as error:
+            log.warning("counts_cache_unreadable", error=repr(error))
+            return {}
+        return {post_id: _counts(raw) for post_id, raw in zip(post_ids, raws, strict=True) if raw}
+
+
+def _counts(raw: bytes | str) -> Counts:
+    """`sequence like comment save view`, as the counters worker writes it."""
+    _, like, comment, save, view = map(int, raw.split())
+    return Counts(like_count=like, comment_count=comment, save_count=save, view_count=view)

@@ -1,0 +1,92 @@
+"""Public routes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from libs.common.runtime.auth import CurrentUser
+from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from services.media.domain import Upload
+from services.media.http import Library, body_of, declared_type, known_id
+from services.media.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The bytes"}
+router = APIRouter(tags=["media"])
+
+
+def _keys(request: Request) -> Idempotency:
+    keys: Idempotency = request.app.state.idempotency
+    return keys
+
+
+Keys = Annotated[Idempotency, Depends(_keys)]
+
+
+@router.post("/v1/media/upload-url", response_model=UploadTicket)
+async def create_upload_url(
+    body: UploadRequest, user: CurrentUser, library: Library, keys: Keys, key: IdempotencyKey = None
+) -> Response:
+    """Ask where to put an image."""
+
+    async def create(upload_id: int) -> Answer:
+        ticket = await library.announce(body.upload(upload_id, user.user_id))
+        return Answer(200, UploadTicket.of(ticket).model_dump_json().encode())
+
+    answer = await keys.run(user.user_id, key, b"upload-url " + body.model_dump_json().encode(), create)
+    return Response(answer.body, answer.status, media_type="application/json")
+
+
+async def _signed_upload(
+    request: Request,
+    upload_id: str,
+    library: Library,
+    expires: Annotated[int, Query(ge=0, lt=1 << 40)],
+    signature: Annotated[str, Query(max_length=64)],
+) -> Upload:
+    return await library.authorize_put(known_id(upload_id), expires, signature, declared_type(request))
+
+
+@router.put("/v1/media/uploads/{upload_id}", status_code=204, response_model=None, openapi_extra=_UPLOAD_BODY)
+async def put_upload(request: Request, upload: Annotated[Upload, Depends(_signed_upload)], library: Library) -> None:
+    """Put the bytes; the signature in the URL is all the right that is needed."""
+    await library.receive(upload, body_of(request))
+
+
+@router.post("/v1/media/upload-url/{upload_id}/complete", response_model=MediaState)
+async def complete_upload(upload_id: str, user: CurrentUser, library: Library) -> MediaState:
+    """Say that the bytes are put; doing it twice answers the same."""
+    media = await library.complete(user.user_id, known_id(upload_id))
+    return MediaState(media_id=media.media_id, status=status_of(media))
+
+
+@router.get("/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True)
+async def read_media(request: Request, media_id: str, user: CurrentUser, library: Library) -> MediaAnswer:
+    """Where a piece of media stands; only its owner sees one that is not ready."""
+    media = await library.show(user.user_id, known_id(media_id))
+    return MediaAnswer.of(media, request.app.state.public_url)
+
+
+@router.get(
+    "/v1/m/{prefix}/{user_id}/{media_id}/{name}",
+    response_model=None,
+    response_class=FileResponse,
+    responses={200: _FILE, 206: {**_FILE, "description": "A range of the bytes"}, 304: {"description": "Not changed"}},
+)
+async def read_variant(
+    request: Request, prefix: str, user_id: str, media_id: str, name: str, library: Library
+) -> Response:
+    """The bytes of one variant; they never change."""
+    file = await library.variant(prefix, user_id, media_id, name)
+    # Not from the file's time: making a variant again must not change the tag that caches hold.
+    headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{media_id}-{name}"', "X-Content-Type-Options": "nosniff"}
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(file.path, media_type=file.content_type, headers=headers)

@@ -1,0 +1,27 @@
+"""What a caller of the media service can do wrong."""
+
+from libs.common.runtime.errors import ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
+
+
+class UploadUrlInvalidError(ForbiddenError):
+    code, title = "upload_url_invalid", "The upload URL is wrong or has expired"
+
+
+class UploadMissingError(ConflictError):
+    code, title = "upload_missing", "Nothing has been put to the upload URL yet"
+
+
+class UploadCompletedError(ConflictError):
+    code, title = "upload_completed", "The upload is complete and can't be changed"
+
+
+class SizeMismatchError(InvalidError):
+    code, title = "size_mismatch", "Not as many bytes as declared"
+
+
+class TypeMismatchError(UnsupportedMediaError):
+    code, title = "media_type_mismatch", "The file is not what it was declared to be"
+
+
+class BrokenBodyError(InvalidError):
+    code, title = "body_incomplete", "The body broke off"

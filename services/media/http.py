@@ -1,0 +1,43 @@
+"""What the public and the internal routes share."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from starlette.requests import ClientDisconnect
+
+from libs.common.ids import parse_id
+from libs.common.runtime.errors import NotFoundError
+from services.media.errors import BrokenBodyError
+from services.media.service import MediaLibrary
+
+
+def _library(request: Request) -> MediaLibrary:
+    library: MediaLibrary = request.app.state.library
+    return library
+
+
+Library = Annotated[MediaLibrary, Depends(_library)]
+
+
+def known_id(text: str) -> int:
+    """The id in a path; what is none can't be found."""
+    value = parse_id(text)
+    if value is None:
+        raise NotFoundError
+    return value
+
+
+def declared_type(request: Request) -> str:
+    """The Content-Type without its parameters; empty when there is none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def body_of(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes."""
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as error:
+        raise BrokenBodyError from error

@@ -1,0 +1,29 @@
+"""Routes for other services."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from libs.common.ids import MAX_ID
+from libs.common.runtime.auth import CallingService
+from services.media.domain import Upload
+from services.media.http import Library, body_of, declared_type
+from services.media.schemas import BatchAnswer, BatchRequest, OwnedMedia, StoreAnswer, status_of
+
+router = APIRouter(prefix="/internal/media", include_in_schema=False)
+
+
+@router.post("/batch", response_model=BatchAnswer)
+async def find_media(body: BatchRequest, _: CallingService, library: Library) -> BatchAnswer:
+    """State and document of media; unknown ones are left out."""
+    return BatchAnswer(media=[OwnedMedia.of(media) for media in await library.find(body.media_ids)])
+
+
+@router.post("/store", response_model=StoreAnswer)
+async def store_media(
+    request: Request, _: CallingService, library: Library, owner_id: Annotated[int, Query(ge=0, le=MAX_ID)]
+) -> StoreAnswer:
+    """Take bytes that another service received: put and complete in one."""
+    upload = Upload(request.app.state.mint(), owner_id, declared_type(request), 0, "post")
+    media = await library.store(upload, body_of(request))
+    return StoreAnswer(media_id=media.media_id, status=status_of(media))

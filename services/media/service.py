@@ -1,0 +1,190 @@
+"""Use cases: announce, receive, complete, look at, and settle media."""
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import MediaUploaded
+from libs.common.kafka.producer import encode
+from libs.common.runtime.errors import NotFoundError, TooLargeError, UnsupportedMediaError
+from services.media.domain import (
+    IMAGE_TYPES,
+    MAX_IMAGE_BYTES,
+    SNIFF_BYTES,
+    Status,
+    StoredMedia,
+    Upload,
+    UploadSigner,
+    sniff,
+    variant_key,
+)
+from services.media.errors import (
+    SizeMismatchError,
+    TypeMismatchError,
+    UploadCompletedError,
+    UploadMissingError,
+    UploadUrlInvalidError,
+)
+from services.media.ports import EventPublisher, MediaObjects, MediaStore
+
+PRODUCER = "services.media"
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Where and until when an announced upload may be put."""
+
+    upload: Upload
+    upload_url: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFile:
+    """One servable file."""
+
+    path: Path
+    content_type: str
+
+
+class MediaLibrary:
+    """Everything that happens to media on this side of the worker."""
+
+    def __init__(
+        self,
+        store: MediaStore,
+        objects: MediaObjects,
+        events: EventPublisher,
+        signer: UploadSigner,
+        public_url: str,
+        upload_url_s: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._objects = objects
+        self._events = events
+        self._signer = signer
+        self._uploads_url = f"{public_url}/v1/media/uploads"
+        self._upload_url_s = upload_url_s
+        self._clock = clock
+
+    async def announce(self, upload: Upload) -> Ticket:
+        """Allow these bytes to be put. Announcing the same again changes nothing but the expiry."""
+        _require_image_type(upload.content_type)
+        if upload.file_size > MAX_IMAGE_BYTES:
+            raise TooLargeError(f"an image has at most {MAX_IMAGE_BYTES} bytes")
+        await self._store.announce(upload)
+        expires = int(self._clock()) + self._upload_url_s
+        query = f"expires={expires}&signature={self._signer.sign(upload, expires)}"
+        return Ticket(upload, f"{self._uploads_url}/{upload.upload_id}?{query}", datetime.fromtimestamp(expires, UTC))
+
+    async def authorize_put(self, upload_id: int, expires: int, signature: str, content_type: str) -> Upload:
+        """The upload that a signed URL stands for, when it may be put now and as this type."""
+        upload = await self._store.upload(upload_id)
+        if upload is None or not self._signer.holds(upload, expires, signature, self._clock()):
+            raise UploadUrlInvalidError
+        if content_type and content_type != upload.content_type:
+            raise TypeMismatchError(f"the upload was declared as {upload.content_type}")
+        if await self._store.find([upload_id]):
+            raise UploadCompletedError
+        return upload
+
+    async def receive(self, upload: Upload, body: AsyncIterator[bytes]) -> None:
+        """Store exactly the declared number of bytes, or nothing."""
+        await self._objects.put(upload.source_key, _exactly(body, upload.file_size))
+
+    async def complete(self, owner_id: int, upload_id: int) -> StoredMedia:
+        """Take the upload over as media. Doing it again answers the same and changes nothing."""
+        if existing := await self._store.find([upload_id]):
+            return _owned(existing[0], owner_id)
+        upload = await self._store.upload(upload_id)
+        if upload is None or upload.owner_id != owner_id:
+            raise NotFoundError
+        size = await self._objects.size(upload.source_key)
+        if size is None:
+            raise UploadMissingError
+        if size != upload.file_size:
+            raise SizeMismatchError
+        return await self._take_over(upload)
+
+    async def store(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredMedia:
+        """Announce, put and complete in one; for services that received the bytes themselves."""
+        _require_image_type(upload.content_type)
+        if not await self._objects.put(upload.source_key, _at_most(body, MAX_IMAGE_BYTES)):
+            await self._objects.delete(upload.source_key)
+            raise SizeMismatchError("the file is empty")
+        try:
+            return await self._take_over(upload)
+        except TypeMismatchError:
+            await self._objects.delete(upload.source_key)
+            raise
+
+    async def show(self, user_id: int, media_id: int) -> StoredMedia:
+        """One piece of media, as far as the reader may see it."""
+        found = await self._store.find([media_id])
+        if not found or not found[0].visible_to(user_id):
+            raise NotFoundError
+        return found[0]
+
+    async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
+        """Those that exist."""
+        return await self._store.find(media_ids)
+
+    async def settle(self, media: StoredMedia) -> None:
+        """Keep the worker's verdict; an earlier or repeated one changes nothing."""
+        await self._store.save(media)
+
+    async def variant(self, prefix: str, user_id: str, media_id: str, name: str) -> VariantFile:
+        """A file that the worker made."""
+        known = variant_key(prefix, user_id, media_id, name)
+        path = await self._objects.file(known[0]) if known else None
+        if known is None or path is None:
+            raise NotFoundError
+        return VariantFile(path, known[1])
+
+    async def _take_over(self, upload: Upload) -> StoredMedia:
+        if sniff(await self._objects.head(upload.source_key, SNIFF_BYTES)) != upload.content_type:
+            raise TypeMismatchError(f"the bytes are not {upload.content_type}")
+        media = StoredMedia(upload.upload_id, upload.owner_id, Status.PROCESSING)
+        payload = MediaUploaded(
+            media_id=media.media_id,
+            owner_id=media.owner_id,
+            source_key=upload.source_key,
+            content_type=upload.content_type,
+        )
+        record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=media.status), PRODUCER)
+        await self._store.save(media, [record])
+        self._events.committed([record])
+        return media
+
+
+def _require_image_type(content_type: str) -> None:
+    if content_type not in IMAGE_TYPES:
+        raise UnsupportedMediaError(f"only {', '.join(IMAGE_TYPES)}")
+
+
+def _owned(media: StoredMedia, owner_id: int) -> StoredMedia:
+    if media.owner_id != owner_id:
+        raise NotFoundError
+    return media
+
+
+async def _at_most(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:
+    seen = 0
+    async for chunk in body:
+        seen += len(chunk)
+        if seen > limit:
+            raise TooLargeError(f"more than {limit} bytes")
+        yield chunk
+
+
+async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    seen = 0
+    async for chunk in _at_most(body, size):
+        seen += len(chunk)
+        yield chunk
+    if seen != size:
+        raise SizeMismatchError(f"{seen} bytes instead of {size}")

@@ -1,0 +1,168 @@
+"""The routes: what they answer, over the fakes."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import orjson
+import pytest
+from fastapi import FastAPI
+
+from libs.common.runtime.app import Runtime, create_app
+from libs.common.runtime.auth import Principal, ServiceTokens
+from libs.common.runtime.errors import UnauthorizedError
+from libs.common.stores.idempotency import Answer, Create
+from libs.common.testing import SECRET, settings_for
+from services.media import api, internal
+from services.media.__main__ import LARGE_BODIES
+from services.media.domain import UploadSigner
+from services.media.service import MediaLibrary
+from services.media.settings import MediaSettings
+from services.media.stores.folder import FolderMediaObjects
+from services.media.tests.fakes import Committed, InMemoryMediaStore
+from services.media.tests.test_service import OWNER, PNG, READY, STRANGER
+
+MEDIA_ID = READY.media_id
+BASE = "http://test"
+WANTED = {"content_type": "image/png", "file_size": len(PNG)}
+AS_OWNER, AS_STRANGER = ({"Authorization": f"Bearer {user}"} for user in (OWNER, STRANGER))
+
+
+class Verifier:
+    """Takes the token for the user's id."""
+
+    async def verify(self, token: str) -> Principal:
+        if not token.isdigit():
+            raise UnauthorizedError
+        return Principal(int(token), 1, "user")
+
+
+class InMemoryKeys:
+    """Answers a key's second request as its first."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[int, str, bytes], Answer] = {}
+
+    async def run(self, account_id: int, key: str | None, request: bytes, create: Create) -> Answer:
+        if key is None:
+            return await create(MEDIA_ID)
+        place = (account_id, key, request)
+        if place not in self._answers:
+            self._answers[place] = await create(MEDIA_ID + 1 + len(self._answers))
+        return self._answers[place]
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    settings = settings_for(MediaSettings, {}, public_url=BASE)
+
+    async def compose(app: FastAPI, _: Runtime) -> None:
+        objects, signer = FolderMediaObjects(tmp_path), UploadSigner("a secret")
+        app.state.library = MediaLibrary(InMemoryMediaStore(), objects, Committed(), signer, BASE, 60)
+        app.state.idempotency, app.state.token_verifier = InMemoryKeys(), Verifier()
+        app.state.mint, app.state.public_url = lambda: MEDIA_ID, BASE
+
+    app = create_app("media", settings, compose, (api.router, internal.router), LARGE_BODIES)
+    http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE)
+    async with app.router.lifespan_context(app), http:
+        http.app = app  # type: ignore[attr-defined]  # for the tests that settle media
+        yield http
+
+
+async def announced(client: httpx2.AsyncClient) -> str:
+    answer = await client.post("/v1/media/upload-url", json=WANTED, headers=AS_OWNER)
+    assert answer.status_code == 200
+    assert answer.json()["headers"] == {"Content-Type": "image/png"}
+    assert answer.json()["method"] == "PUT"
+    url: str = answer.json()["upload_url"]
+    return url
+
+
+async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
+    url = await announced(client)
+    done = f"/v1/media/upload-url/{MEDIA_ID}/complete"
+    assert (await client.post(done, headers=AS_OWNER)).json()["code"] == "upload_missing"
+    assert (await client.put(url, content=PNG, headers={"Content-Type": "image/png"})).status_code == 204
+    for _ in range(2):
+        answer = await client.post(done, headers=AS_OWNER)
+        assert (answer.status_code, answer.json()) == (200, {"media_id": str(MEDIA_ID), "status": "processing"})
+    state = f"/v1/media/{MEDIA_ID}"
+    assert (await client.get(state, headers=AS_OWNER)).json() == {"media_id": str(MEDIA_ID), "status": "processing"}
+    assert (await client.get(state, headers=AS_STRANGER)).status_code == 404
+    await client.app.state.library.settle(READY)  # type: ignore[attr-defined]
+    assert (await client.get(state, headers=AS_STRANGER)).json()["urls"] == {"small": f"{BASE}/v1/m/0f/5/1/small.webp"}
+
+
+async def test_an_announcement_with_a_key_is_made_once(client: httpx2.AsyncClient) -> None:
+    def sent(key: str) -> dict[str, str]:
+        return AS_OWNER | {"Idempotency-Key": key}
+
+    first, again, other = [
+        (await client.post("/v1/media/upload-url", json=WANTED, headers=sent(key))).json() for key in ("a", "a", "b")
+    ]
+    assert first == again
+    assert first["upload_id"] != other["upload_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "code"),
+    [
+        ({"content_type": "image/heic"}, 415, "unsupported_media_type"),
+        ({"content_type": "video/mp4"}, 415, "unsupported_media_type"),
+        ({"file_size": 10 * 1024 * 1024 + 1}, 413, "too_large"),
+        ({"file_size": 0}, 422, "invalid"),
+        ({"purpose": "story"}, 422, "invalid"),
+        ({"more": 1}, 422, "invalid"),
+    ],
+)
+async def test_announcements_that_are_refused(
+    client: httpx2.AsyncClient, change: dict[str, object], status: int, code: str
+) -> None:
+    answer = await client.post("/v1/media/upload-url", json=WANTED | change, headers=AS_OWNER)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_puts_that_are_refused(client: httpx2.AsyncClient) -> None:
+    url = await announced(client)
+    for wrong, body, status in ((url[:-2] + "zz", PNG, 403), (url, PNG + b".", 413), (url, PNG[1:], 422)):
+        answer = await client.put(wrong, content=body)
+        assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert (await client.put(url, content=b"\0" * (10 * 1024 * 1024 + 1))).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/media/upload-url/x/complete", "/v1/media/1/complete", "/v1/media/07"])
+async def test_ids_that_are_none(client: httpx2.AsyncClient, path: str) -> None:
+    method = "POST" if path.endswith("complete") else "GET"
+    assert (await client.request(method, path, headers=AS_OWNER)).status_code == 404
+
+
+async def test_serving(client: httpx2.AsyncClient, tmp_path: Path) -> None:
+    folder = tmp_path / "0f" / "5" / "1"
+    folder.mkdir(parents=True)
+    (folder / "small.webp").write_bytes(b"0123456789")
+    answer = await client.get("/v1/m/0f/5/1/small.webp")
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
+    assert answer.headers["content-type"] == "image/webp"
+    assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+    part = await client.get("/v1/m/0f/5/1/small.webp", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content) == (206, b"234")
+    tag = {"If-None-Match": answer.headers["etag"]}
+    assert (await client.get("/v1/m/0f/5/1/small.webp", headers=tag)).status_code == 304
+    missing = await client.get("/v1/m/0f/5/1/large.webp")
+    assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+    assert (await client.get("/v1/m/uploads/5/1/small.webp")).status_code == 404
+
+
+async def test_internal_routes(client: httpx2.AsyncClient) -> None:
+    service = {"Authorization": ServiceTokens(SECRET, "post").header(), "Content-Type": "image/png"}
+    assert (await client.post("/internal/media/store?owner_id=5", content=PNG)).status_code == 403
+    stored = await client.post("/internal/media/store?owner_id=5", content=PNG, headers=service)
+    assert stored.json() == {"media_id": MEDIA_ID, "status": "processing"}
+    asked = orjson.dumps({"media_ids": [MEDIA_ID, 3]})
+    found = await client.post(
+        "/internal/media/batch", content=asked, headers=service | {"Content-Type": "application/json"}
+    )
+    wanted = {"media_id": MEDIA_ID, "owner_id": 5, "status": "processing", "reason": None, "document": None}
+    assert found.json() == {"media": [wanted]}
+    html = await client.post("/internal/media/store?owner_id=5", content=b"<html>", headers=service)
+    assert (html.status_code, html.json()["code"]) == (415, "media_type_mismatch")

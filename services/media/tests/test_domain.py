@@ -1,0 +1,73 @@
+"""Signatures, sniffing, paths and the order of states."""
+
+import pytest
+
+from services.media.domain import Status, StoredMedia, Upload, UploadSigner, sniff, variant_key
+
+UPLOAD = Upload(1 << 40, 5, "image/png", 1000, "post")
+SIGNER = UploadSigner("a secret")
+
+
+def test_a_signature_holds_until_it_expires() -> None:
+    signature = SIGNER.sign(UPLOAD, 100)
+    assert SIGNER.holds(UPLOAD, 100, signature, 99.9)
+    assert not SIGNER.holds(UPLOAD, 100, signature, 100)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Upload(UPLOAD.upload_id + 1, 5, "image/png", 1000, "post"),
+        Upload(UPLOAD.upload_id, 5, "image/jpeg", 1000, "post"),
+        Upload(UPLOAD.upload_id, 5, "image/png", 1001, "post"),
+    ],
+)
+def test_a_signature_binds_id_type_and_size(other: Upload) -> None:
+    assert not SIGNER.holds(other, 100, SIGNER.sign(UPLOAD, 100), 1)
+
+
+def test_a_signature_binds_expiry_and_secret() -> None:
+    assert not SIGNER.holds(UPLOAD, 101, SIGNER.sign(UPLOAD, 100), 1)
+    assert not UploadSigner("another").holds(UPLOAD, 100, SIGNER.sign(UPLOAD, 100), 1)
+    assert not SIGNER.holds(UPLOAD, 100, "é", 1)
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"\xff\xd8\xff\xe0", "image/jpeg"),
+        (b"\x89PNG\r\n\x1a\n..", "image/png"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "image/webp"),
+        (b"RIFF\0\0\0\0WAVE", None),
+        (b"<html>", None),
+        (b"\0\0\0\x18ftypheic", None),
+        (b"", None),
+    ],
+)
+def test_the_first_bytes_tell_the_type(head: bytes, expected: str | None) -> None:
+    assert sniff(head) == expected
+
+
+def test_variant_paths() -> None:
+    assert variant_key("0f", "12", "34", "small.webp") == ("0f/12/34/small.webp", "image/webp")
+    assert variant_key("0f", "12", "34", "original.jpg") == ("0f/12/34/original.jpg", "image/jpeg")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("0F", "12", "34", "small.webp"),
+        ("..", "12", "34", "small.webp"),
+        ("0f", "..", "34", "small.webp"),
+        ("0f", "12", "034", "small.webp"),
+        ("0f", "12", "34", "original.webp"),
+        ("0f", "12", "34", "../../x"),
+    ],
+)
+def test_paths_that_no_variant_can_have(path: tuple[str, str, str, str]) -> None:
+    assert variant_key(*path) is None
+
+
+def test_a_later_state_is_written_later() -> None:
+    written = [StoredMedia(9 << 40, 1, status).written_at_us for status in Status]
+    assert written == sorted(set(written))

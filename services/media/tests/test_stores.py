@@ -1,0 +1,87 @@
+"""The Cassandra adapter on a real Cassandra, by the same rules as the fake."""
+
+import itertools
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import MediaUploaded
+from libs.common.ids import first_id_at
+from libs.common.kafka.producer import encode
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.testing import settings_for
+from services.media.__main__ import NAME, migrate
+from services.media.domain import Status, StoredMedia, Upload
+from services.media.ports import MediaStore
+from services.media.settings import MediaSettings
+from services.media.stores.cassandra import CassandraMediaStore
+from services.media.tests.fakes import InMemoryMediaStore
+from services.media.tests.test_service import DOCUMENT
+
+_ids = itertools.count(first_id_at(time.time_ns() // 1_000_000))
+
+
+@pytest.fixture
+async def outbox_and_store(store_env: dict[str, str]) -> AsyncIterator[tuple[CassandraOutbox, CassandraMediaStore]]:
+    settings = settings_for(MediaSettings, store_env)
+    await migrate(settings)
+    async with Cassandra(settings, settings.keyspace(NAME)) as cassandra:
+        outbox = await CassandraOutbox.open(cassandra)
+        yield outbox, await CassandraMediaStore.open(cassandra, outbox)
+
+
+class MediaStoreConformance:
+    """What every `MediaStore` does."""
+
+    async def test_uploads_come_back(self, store: MediaStore) -> None:
+        upload = Upload(next(_ids), 5, "image/png", 100, "avatar")
+        assert await store.upload(upload.upload_id) is None
+        await store.announce(upload)
+        assert await store.upload(upload.upload_id) == upload
+
+    async def test_the_greatest_status_stays_in_any_order(self, store: MediaStore) -> None:
+        for order in itertools.permutations(Status):
+            media_id = next(_ids)
+            states = {
+                Status.PROCESSING: StoredMedia(media_id, 5, Status.PROCESSING),
+                Status.FAILED: StoredMedia(media_id, 5, Status.FAILED, reason="corrupt"),
+                Status.READY: StoredMedia(media_id, 5, Status.READY, document=DOCUMENT),
+            }
+            for status in (*order, *order):
+                await store.save(states[status])
+            assert await store.find([media_id]) == [states[Status.READY]]
+
+    async def test_unknown_media_are_left_out(self, store: MediaStore) -> None:
+        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        await store.save(media)
+        assert await store.find([media.media_id, 1]) == [media]
+        assert await store.find([]) == []
+
+
+class TestInMemoryMediaStore(MediaStoreConformance):
+    @pytest.fixture
+    def store(self) -> MediaStore:
+        return InMemoryMediaStore()
+
+
+@pytest.mark.stores
+class TestCassandraMediaStore(MediaStoreConformance):
+    @pytest.fixture
+    def store(self, outbox_and_store: tuple[CassandraOutbox, CassandraMediaStore]) -> MediaStore:
+        return outbox_and_store[1]
+
+    async def test_the_event_is_committed_with_the_state(
+        self, outbox_and_store: tuple[CassandraOutbox, CassandraMediaStore]
+    ) -> None:
+        outbox, store = outbox_and_store
+        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        payload = MediaUploaded(media_id=media.media_id, owner_id=5, source_key="uploads/1", content_type="image/png")
+        record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=1), "services.media")
+        await store.save(media, [record])
+        waiting = await outbox.oldest(100, -60)
+        assert record in waiting
+        await outbox.delete(record)
+        assert record not in await outbox.oldest(100, -60)

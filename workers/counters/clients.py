@@ -1,0 +1,16 @@
+"""The topic `counters`."""
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import PostCounted
+from libs.common.kafka.producer import EventProducer
+
+
+class KafkaCountsTopic:
+    """Implements `workers.counters.ports.CountsTopic`."""
+
+    def __init__(self, producer: EventProducer) -> None:
+        self._producer = producer
+
+    async def publish(self, counted: PostCounted) -> None:
+        event = Event(payload=counted, entity=str(counted.post_id), entity_version=counted.sequence)
+        await self._producer.publish(event)

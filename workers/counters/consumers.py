@@ -1,0 +1,55 @@
+"""Interactions, post by post."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from libs.common.contracts.base import Payload
+from libs.common.contracts.events import (
+    CommentCreated,
+    CommentDeleted,
+    InteractionEvent,
+    LikeCreated,
+    LikeDeleted,
+    SaveCreated,
+    SaveDeleted,
+    ViewRecorded,
+)
+from libs.common.kafka.consumer import Delivery
+from workers.counters.domain import Act, CountKind
+from workers.counters.service import PostCounters
+
+STEP = 200  # events applied together: a ledger batch stays far below Cassandra's limit of 50 KiB
+_MEANING: dict[type[Payload], tuple[CountKind, bool]] = {
+    LikeCreated: (CountKind.LIKE, True),
+    LikeDeleted: (CountKind.LIKE, False),
+    SaveCreated: (CountKind.SAVE, True),
+    SaveDeleted: (CountKind.SAVE, False),
+    CommentCreated: (CountKind.COMMENT, True),
+    CommentDeleted: (CountKind.COMMENT, False),
+    ViewRecorded: (CountKind.VIEW, True),
+}
+
+
+class CounterConsumers:
+    """Handler of the topic `interactions`."""
+
+    def __init__(self, counters: PostCounters) -> None:
+        self._counters = counters
+
+    async def on_interactions(self, deliveries: Sequence[Delivery]) -> None:
+        """Apply in steps; posts of one step side by side."""
+        for start in range(0, len(deliveries), STEP):
+            step = deliveries[start : start + STEP]
+            by_post: dict[int, list[tuple[CountKind, Act]]] = defaultdict(list)
+            for delivery in step:
+                if isinstance(delivery.payload, InteractionEvent) and type(delivery.payload) in _MEANING:
+                    by_post[delivery.payload.post_id].append(_act(delivery.payload, delivery.envelope.entity_version))
+            last = step[-1].offset
+            await asyncio.gather(*(self._counters.apply(post_id, acts, last) for post_id, acts in by_post.items()))
+
+
+def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, Act]:
+    kind, present = _MEANING[type(payload)]
+    member = payload.comment_id if isinstance(payload, CommentCreated | CommentDeleted) else payload.actor_id
+    return kind, Act(member, present, version)

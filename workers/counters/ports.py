@@ -1,0 +1,40 @@
+"""What counting needs of others."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from libs.common.contracts.events import PostCounted
+from workers.counters.domain import CountKind, Folded, Membership
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the ledger knows of some members of one count."""
+
+    members: Mapping[int, Membership]
+    total: int
+
+
+class Ledger(Protocol):
+    """Memberships and totals. Raises UnavailableError."""
+
+    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page: ...
+
+    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+        """All at once, at the write time `at`; what was written later stays."""
+
+    async def totals(self, post_id: int) -> Mapping[CountKind, int]: ...
+
+
+class CountsCache(Protocol):
+    """Counts for readers. Raises redis.RedisError."""
+
+    async def put(self, counted: PostCounted) -> None:
+        """Counts of a lower sequence than those that are there change nothing."""
+
+
+class CountsTopic(Protocol):
+    """Counts for other services. Raises UnavailableError."""
+
+    async def publish(self, counted: PostCounted) -> None: ...

@@ -1,0 +1,57 @@
+"""Counting."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from libs.common.contracts.events import PostCounted
+from libs.common.runtime.logging import get_logger
+from workers.counters.domain import Act, CountKind, fold, write_time
+from workers.counters.ports import CountsCache, CountsTopic, Ledger
+
+COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])
+log = get_logger(__name__)
+
+Acts = Sequence[tuple[CountKind, Act]]
+
+
+class PostCounters:
+    """Applies acts to the ledger and tells the absolute counts. Doing it again changes nothing and tells them again."""
+
+    def __init__(self, ledger: Ledger, cache: CountsCache, topic: CountsTopic, epoch: int) -> None:
+        self._ledger = ledger
+        self._cache = cache
+        self._topic = topic
+        self._epoch = epoch
+
+    async def apply(self, post_id: int, acts: Acts, last_offset: int) -> None:
+        """Acts on one post, up to the event at `last_offset`."""
+        at = write_time(self._epoch, last_offset)
+        by_kind: dict[CountKind, list[Act]] = defaultdict(list)
+        for kind, act in acts:
+            by_kind[kind].append(act)
+        await asyncio.gather(*(self._apply(post_id, kind, of_kind, at) for kind, of_kind in by_kind.items()))
+        totals = await self._ledger.totals(post_id)
+        counted = PostCounted(
+            post_id=post_id,
+            sequence=at,
+            like_count=totals[CountKind.LIKE],
+            comment_count=totals[CountKind.COMMENT],
+            save_count=totals[CountKind.SAVE],
+            view_count=totals[CountKind.VIEW],
+        )
+        await self._topic.publish(counted)
+        try:
+            await self._cache.put(counted)
+        except RedisError as error:  # readers take the ledger's; the next count of the post mends the cache
+            log.warning("counts_not_cached", error=repr(error))
+
+    async def _apply(self, post_id: int, kind: CountKind, acts: Sequence[Act], at: int) -> None:
+        page = await self._ledger.read(post_id, kind, {act.member for act in acts})
+        folded = fold(page.members, page.total, acts)
+        if folded.members:
+            await self._ledger.write(post_id, kind, folded, at)
+            COUNTED.labels(kind).inc(len(folded.members))

@@ -1,0 +1,57 @@
+"""The ledger in Cassandra."""
+
+from collections.abc import Iterable, Mapping
+from typing import Self
+
+from cassandra.query import PreparedStatement
+
+from libs.common.stores.cassandra import Cassandra
+from workers.counters.domain import CountKind, Folded, Membership
+from workers.counters.ports import Page
+
+
+class CassandraLedger:
+    """Implements `workers.counters.ports.Ledger`. The table is made by the interaction service's migrations."""
+
+    def __init__(
+        self,
+        cassandra: Cassandra,
+        members: PreparedStatement,
+        total: PreparedStatement,
+        member: PreparedStatement,
+        set_total: PreparedStatement,
+    ) -> None:
+        self._cassandra = cassandra
+        self._members, self._total = members, total
+        self._member, self._set_total = member, set_total
+
+    @classmethod
+    async def open(cls, cassandra: Cassandra) -> Self:
+        """Prepare the statements."""
+        where = "FROM ledger WHERE post_id = ? AND kind = ?"
+        return cls(
+            cassandra,
+            await cassandra.prepare(f"SELECT member, present, version {where} AND member IN ?"),
+            await cassandra.prepare(f"SELECT total {where} LIMIT 1"),
+            await cassandra.prepare(
+                "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?)"
+            ),
+            await cassandra.prepare("UPDATE ledger SET total = ?, sequence = ? WHERE post_id = ? AND kind = ?"),
+        )
+
+    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        total = await self._read_total(post_id, kind)
+        rows = await self._cassandra.execute(self._members, (post_id, kind, list(members)))
+        return Page({row.member: Membership(row.present, row.version) for row in rows}, total)
+
+    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+        rows = [(self._member, (post_id, kind, member, m.present, m.version)) for member, m in folded.members.items()]
+        totals = (self._set_total, (folded.total, at, post_id, kind))
+        await self._cassandra.batch([*rows, totals], logged=False, timestamp_us=at)
+
+    async def totals(self, post_id: int) -> Mapping[CountKind, int]:
+        return {kind: await self._read_total(post_id, kind) for kind in CountKind}
+
+    async def _read_total(self, post_id: int, kind: CountKind) -> int:
+        row = await self._cassandra.one(self._total, (post_id, kind))
+        return (row.total or 0) if row else 0

@@ -1,0 +1,32 @@
+"""The media worker: uploads into variants."""
+
+from fastapi import FastAPI
+
+from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.stores.objects import FolderObjectStore
+from workers.media.clients import ChildDecoder
+from workers.media.consumers import GROUP, ProcessUploads
+from workers.media.service import Processing
+from workers.media.settings import MediaWorkerSettings
+
+NAME = "workers.media"
+
+
+def build(settings: MediaWorkerSettings) -> FastAPI:
+    """The worker's application: health and metrics over HTTP, the work behind it."""
+
+    async def compose(_: FastAPI, runtime: Runtime) -> None:
+        producer = await runtime.stack.enter_async_context(EventProducer(settings, NAME))
+        objects = FolderObjectStore(settings.object_store_dir)
+        processing = Processing(objects, ChildDecoder(), producer, settings.decoders)
+        uploads = ConsumerRunner(settings, GROUP, ["media"], ProcessUploads(processing), producer)
+        runtime.ready_checks["uploads"] = uploads.assigned
+        runtime.start(GROUP, uploads.run())
+
+    return create_app(NAME, settings, compose)
+
+
+if __name__ == "__main__":
+    run(NAME, MediaWorkerSettings, build)

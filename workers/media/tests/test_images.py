@@ -1,0 +1,186 @@
+"""Hostile and ordinary files, and what becomes of them."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageCms, ImageDraw
+
+from workers.media.domain import FILES
+from workers.media.images import FIT_PX, NotShowableError, dominant_color, make_variants
+
+RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)
+
+
+def drawn(size: tuple[int, int]) -> Image.Image:
+    """Red, with a green top left corner, so that every turn can be told apart."""
+    image = Image.new("RGB", size, RED)
+    ImageDraw.Draw(image).rectangle((0, 0, size[0] // 3, size[1] // 3), GREEN)
+    return image
+
+
+def saved(image: Image.Image, format_: str, path: Path, **options: object) -> Path:
+    image.save(path, format_, **options)
+    return path
+
+
+def png_header(width: int, height: int) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
+    )
+
+
+def refusal(source: Path, folder: Path) -> str:
+    with pytest.raises(NotShowableError) as caught:
+        make_variants(source, folder)
+    return caught.value.reason
+
+
+def opened(folder: Path, variant: str) -> Image.Image:
+    with Image.open(folder / FILES[variant]) as image:
+        image.load()
+        return image
+
+
+def near(pixel: object, colour: tuple[int, int, int], within: int = 12) -> bool:
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) <= within for a, b in zip(pixel, colour, strict=True))
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_variants_have_their_sizes_and_formats(format_: str, tmp_path: Path) -> None:
+    source = saved(drawn((2400, 1200)), format_, tmp_path / "source")
+    picture = make_variants(source, tmp_path)
+    assert (picture.width, picture.height) == (2400, 1200)
+    sizes = {name: opened(tmp_path, name).size for name in FILES}
+    assert sizes == {
+        "thumbnail": (150, 150),
+        "small": (320, 160),
+        "medium": (640, 320),
+        "large": (1080, 540),
+        "original": (2048, 1024),
+    }
+    assert {opened(tmp_path, name).format for name in ("thumbnail", *FIT_PX)} == {"WEBP"}
+    assert opened(tmp_path, "original").format == "JPEG"
+    assert near(opened(tmp_path, "small").getpixel((10, 10)), GREEN)
+    assert len(picture.placeholder) == 28
+
+
+def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
+    make_variants(saved(drawn((200, 90)), "PNG", tmp_path / "source"), tmp_path)
+    assert {opened(tmp_path, name).size for name in (*FIT_PX, "original")} == {(200, 90)}
+    assert opened(tmp_path, "thumbnail").size == (150, 150)
+
+
+def test_one_pixel_wide_is_a_picture(tmp_path: Path) -> None:
+    make_variants(saved(Image.new("L", (1, 9000), 90), "PNG", tmp_path / "source"), tmp_path)
+    assert opened(tmp_path, "small").size == (1, 320)
+
+
+@pytest.mark.parametrize(("orientation", "corner"), [(1, (2, 2)), (3, (-3, -3)), (6, (-3, 2)), (8, (2, -3))])
+def test_pictures_are_turned_upright_and_lose_all_metadata(
+    orientation: int, corner: tuple[int, int], tmp_path: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "Secret Camera"
+    exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.0)
+    source = saved(drawn((600, 300)), "JPEG", tmp_path / "source", exif=exif, comment=b"secret comment")
+    picture = make_variants(source, tmp_path)
+    sideways = orientation in (6, 8)
+    assert (picture.width, picture.height) == ((300, 600) if sideways else (600, 300))
+    for name in FILES:
+        image = opened(tmp_path, name)
+        assert not dict(image.getexif())
+        assert not {"exif", "icc_profile", "comment", "xmp"} & set(image.info)
+        assert b"ecret" not in (tmp_path / FILES[name]).read_bytes()
+    small = opened(tmp_path, "small")
+    assert near(small.getpixel((corner[0] % small.width, corner[1] % small.height)), GREEN)
+
+
+def test_transparency_becomes_white(tmp_path: Path) -> None:
+    make_variants(saved(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), "PNG", tmp_path / "source"), tmp_path)
+    assert near(opened(tmp_path, "small").getpixel((5, 5)), (255, 255, 255), 2)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16", "CMYK"])
+def test_every_mode_of_pixels_is_shown(mode: str, tmp_path: Path) -> None:
+    image = Image.new("I;16", (80, 60), 65535) if mode == "I;16" else Image.new("L", (80, 60), 255).convert(mode)
+    format_ = "JPEG" if mode == "CMYK" else "PNG"
+    make_variants(saved(image, format_, tmp_path / "source"), tmp_path)
+    assert near(opened(tmp_path, "original").getpixel((40, 30)), (255, 255, 255), 3)
+
+
+def test_profiles_are_applied_and_bad_ones_ignored(tmp_path: Path) -> None:
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for number, profile in enumerate((lab, b"no profile at all" * 20)):
+        source = saved(drawn((90, 90)), "PNG", tmp_path / f"{number}", icc_profile=profile)
+        make_variants(source, tmp_path)
+        assert near(opened(tmp_path, "original").getpixel((80, 80)), RED)
+
+
+def test_an_animation_shows_its_first_frame(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (120, 80), colour) for colour in (BLUE, RED, GREEN)]
+    frames[0].save(tmp_path / "source", "WEBP", save_all=True, append_images=frames[1:], duration=50)
+    make_variants(tmp_path / "source", tmp_path)
+    small = opened(tmp_path, "small")
+    assert getattr(small, "n_frames", 1) == 1
+    assert near(small.getpixel((60, 40)), BLUE)
+
+
+@pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (12_000, 12_000)])
+def test_bombs_are_refused_by_their_header(size: tuple[int, int], tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(png_header(*size))
+    assert refusal(source, tmp_path) == "too_many_pixels"
+
+
+def test_a_huge_webp_is_refused(tmp_path: Path) -> None:
+    header = (16_382).to_bytes(3, "little") * 2
+    body = b"WEBPVP8X" + (10).to_bytes(4, "little") + b"\0\0\0\0" + header
+    (tmp_path / "source").write_bytes(b"RIFF" + len(body).to_bytes(4, "little") + body)
+    assert refusal(tmp_path / "source", tmp_path) in {"too_many_pixels", "corrupt", "not_an_image"}
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_truncated_files_are_corrupt(format_: str, tmp_path: Path) -> None:
+    noise = Image.effect_noise((400, 400), 90).convert("RGB")
+    source = saved(noise, format_, tmp_path / "source")
+    source.write_bytes(source.read_bytes()[: source.stat().st_size // 2])
+    assert refusal(source, tmp_path) in {"corrupt", "not_an_image"}
+
+
+@pytest.mark.parametrize(
+    "content", [b"<html><script>alert(1)</script></html>", b"", b"\xff\xd8\xff", b"GIF89a\1\0\1\0"]
+)
+def test_what_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
+    source = tmp_path / "picture.jpg"
+    source.write_bytes(content)
+    assert refusal(source, tmp_path) in {"not_an_image", "corrupt"}
+
+
+@pytest.mark.parametrize("format_", ["GIF", "BMP", "TIFF", "PPM"])
+def test_other_formats_are_no_picture_here(format_: str, tmp_path: Path) -> None:
+    source = saved(drawn((40, 40)), format_, tmp_path / "source")
+    assert refusal(source, tmp_path) == "not_an_image"
+
+
+def test_the_dominant_colour_is_the_most_frequent() -> None:
+    assert dominant_color(drawn((320, 320))) == "#c81e1e"
+
+
+def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    drawn((700, 500)).save(buffer, "PNG")
+    first, second = tmp_path / "1", tmp_path / "2"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "source").write_bytes(buffer.getvalue())
+        make_variants(folder / "source", folder)
+    assert all((first / file).read_bytes() == (second / file).read_bytes() for file in FILES.values())
