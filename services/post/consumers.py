@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from libs.common.contracts.events import MediaFailed, MediaProcessed, PostCounted
 from libs.common.kafka.consumer import Delivery
+from services.post.domain import MediaState, MediaStatus
 from services.post.ports import PostStore
 from services.post.writing import PostWriter
 
@@ -18,8 +19,14 @@ class PostConsumers:
     async def on_media(self, deliveries: Sequence[Delivery]) -> None:
         """Publish the posts whose media are through."""
         for delivery in deliveries:
-            if isinstance(delivery.payload, MediaProcessed | MediaFailed):
-                await self._writer.media_done(delivery.payload.media_id)
+            match delivery.payload:
+                case MediaProcessed(media_id=media_id, owner_id=owner_id, document=document):
+                    outcome = MediaState(media_id, owner_id, MediaStatus.READY, None, document)
+                case MediaFailed(media_id=media_id, owner_id=owner_id, reason=reason):
+                    outcome = MediaState(media_id, owner_id, MediaStatus.FAILED, reason, None)
+                case _:
+                    continue
+            await self._writer.media_done(outcome)
 
     async def on_counters(self, deliveries: Sequence[Delivery]) -> None:
         """Keep the counts for the time that the interaction service is away."""

@@ -29,6 +29,12 @@ class PostStore(Protocol):
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None: ...
 
+    async def keep_outcome(self, outcome: MediaState) -> None:
+        """Remember what the topic told of an upload."""
+
+    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
+        """What is remembered; the others are left out."""
+
     async def waiting_for(self, media_id: int) -> list[int]:
         """Posts that were made with the upload and were not published yet."""
 

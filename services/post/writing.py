@@ -50,7 +50,7 @@ class PostWriter:
         Raises:
             InvalidError: an upload is not the author's, or failed.
         """
-        states = await self._media.states(draft.media_ids)
+        states = await self._states(draft.media_ids)
         _check_media(author_id, draft.media_ids, states)
         post = StoredPost(
             post_id=post_id,
@@ -78,7 +78,7 @@ class PostWriter:
         post = await self._store.get(post_id)
         if post is None or post.status is not Status.PROCESSING:
             return post
-        states = await self._media.states(post.media_ids)
+        states = await self._states(post.media_ids)
         if reason := failure_of(states):
             await self._store.fail(post_id, reason)
             return replace(post, status=Status.FAILED, reason=reason)
@@ -92,10 +92,17 @@ class PostWriter:
         self._outbox.committed(events)
         return published
 
-    async def media_done(self, media_id: int) -> None:
+    async def media_done(self, outcome: MediaState) -> None:
         """An upload is through, or failed: settle the posts that waited for it."""
-        for post_id in await self._store.waiting_for(media_id):
+        await self._store.keep_outcome(outcome)
+        for post_id in await self._store.waiting_for(outcome.media_id):
             await self.settle(post_id)
+
+    async def _states(self, media_ids: Sequence[int]) -> list[MediaState]:
+        """As the topic told it; the media service is asked for the rest."""
+        known = await self._store.outcomes(media_ids)
+        rest = set(media_ids) - {state.media_id for state in known}
+        return known + (await self._media.states(list(rest)) if rest else [])
 
     async def edit(self, author_id: int, post_id: int, change: Change) -> StoredPost:
         """Change one's own post.

@@ -16,7 +16,7 @@ from libs.common.contracts.public import Counts, Location
 from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
-from services.post.domain import Status, StoredPost, month_of, months_down, year_of, years_down
+from services.post.domain import MediaState, MediaStatus, Status, StoredPost, month_of, months_down, year_of, years_down
 
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
@@ -27,6 +27,8 @@ _STATEMENTS = {
     ),
     "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?)",
     "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
+    "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
+    "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
     "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
     "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
     "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
@@ -89,6 +91,12 @@ def _post(row: Row) -> StoredPost:
     )
 
 
+def _outcome(row: Row) -> MediaState:
+    document = MediaDocument.model_validate_json(row.document) if row.document else None
+    status = MediaStatus.READY if document else MediaStatus.FAILED
+    return MediaState(row.media_id, row.owner_id, status, row.failed_reason, document)
+
+
 class CassandraPostStore:
     """Implements `services.post.ports.PostStore`."""
 
@@ -140,6 +148,15 @@ class CassandraPostStore:
         unlisted = (self._statements["unlist"], (post.author_id, year_of(post.post_id), post.post_id))
         done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
         await self._write([deleted, unlisted, *self._tags("untag", post, post.hashtags), *done], events)
+
+    async def keep_outcome(self, outcome: MediaState) -> None:
+        document = outcome.document.model_dump_json() if outcome.document else None
+        values = (outcome.media_id, outcome.owner_id, document, outcome.reason)
+        await self._cassandra.execute(self._statements["keep_outcome"], values)
+
+    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
+        rows = await asyncio.gather(*(self._cassandra.one(self._statements["outcome"], (m,)) for m in media_ids))
+        return [_outcome(row) for row in rows if row]
 
     async def waiting_for(self, media_id: int) -> list[int]:
         rows = await self._cassandra.execute(self._statements["waiting"], (media_id,))

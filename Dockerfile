@@ -1,0 +1,37 @@
+# One recipe for every deployable: docker build --build-arg DEPLOYABLE=services.post --build-arg EXTRA=cassandra .
+
+FROM python:3.11-slim-bookworm AS requirements
+ARG EXTRA=base
+RUN python -m venv --without-pip /venv
+COPY requirements/${EXTRA}.txt /requirements.txt
+RUN pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --no-compile \
+        --only-binary :all: --require-hashes -r /requirements.txt
+
+FROM python:3.11-slim-bookworm AS room
+ARG DEPLOYABLE
+WORKDIR /tree
+COPY . .
+RUN room=$(printf %s "${DEPLOYABLE:?say which deployable}" | tr . /) \
+ && mkdir -p "/app/$(dirname "$room")" \
+ && cp -R libs /app/ \
+ && cp -R "$room" "/app/$room" \
+ && if [ -f "$(dirname "$room")/__init__.py" ]; then cp "$(dirname "$room")/__init__.py" "/app/$(dirname "$room")/"; fi
+
+FROM python:3.11-slim-bookworm
+# Named volumes take their owner from here. `objects` is shared by the media service and its worker.
+RUN groupadd --gid 10001 feedmill \
+ && useradd --uid 10001 --gid feedmill --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin feedmill \
+ && install -d -o feedmill -g feedmill -m 0750 /var/lib/feedmill /var/lib/feedmill/objects /var/lib/feedmill/jwt \
+ && install -d -o feedmill -g feedmill -m 0755 /var/lib/feedmill-gateway
+COPY --from=requirements /venv /venv
+COPY --from=room /app /app
+ARG DEPLOYABLE
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    FEEDMILL_DEPLOYABLE=${DEPLOYABLE} FEEDMILL_HOST=0.0.0.0 FEEDMILL_PORT=8000
+WORKDIR /app
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-IS", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FEEDMILL_PORT'] + '/health/live', timeout=3)"]
+ENTRYPOINT ["sh", "-c", "exec python -m \"$FEEDMILL_DEPLOYABLE\" \"$@\"", "feedmill"]

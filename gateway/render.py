@@ -1,0 +1,107 @@
+"""nginx.conf from the template, the routing table and the settings."""
+
+import os
+import pwd
+import re
+from pathlib import Path
+
+from gateway.problems import PROBLEMS, Problem
+from gateway.routes import ROUTES, Route
+from gateway.settings import SERVICES, GatewaySettings, Service
+
+TEMPLATE = Path(__file__).parent / "nginx.conf.template"
+_PLACE = re.compile(r"<<(\w+)>>")
+_UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
+
+
+def render(settings: GatewaySettings, folder: Path) -> str:
+    """The configuration.
+
+    Args:
+        settings: addresses and folders.
+        folder: where the configuration will stand; state and docs lie below it unless settings say otherwise.
+
+    Raises:
+        ValueError: a folder's name that nginx can't be told.
+    """
+    state_dir = (settings.gateway_state_dir or folder).absolute()
+    docs_dir = (settings.gateway_docs_dir or state_dir / "docs").absolute()
+    values = {
+        "user": _user(),
+        "state": _quotable(state_dir),
+        "docs": _quotable(docs_dir),
+        "listen": f"{settings.gateway_host}:{settings.gateway_port}",
+        "cache_mb": str(settings.gateway_cache_mb),
+        "upstreams": "\n".join(_upstream(name, settings.urls()[name]) for name in SERVICES),
+        "routes": "\n".join(_location(route) for route in ROUTES),
+        "error_pages": "\n".join(_error_page(problem) for problem in PROBLEMS),
+        "problems": "\n".join(_problem(problem) for problem in PROBLEMS),
+    }
+    return _PLACE.sub(lambda place: values[place[1]], TEMPLATE.read_text())
+
+
+def _user() -> str:
+    """Root's nginx would hand its workers to `nobody`, who may not reach a folder below root's home."""
+    return f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+
+
+def _quotable(path: Path) -> str:
+    if _UNQUOTABLE.search(str(path)):
+        raise ValueError(f"nginx can't be told of a folder named {path}")
+    return str(path)
+
+
+def _upstream(service: Service, url: str) -> str:
+    address = url.removeprefix("http://")
+    return f"""
+    upstream {service} {{
+        server {address} max_fails=0;  # the answer is an error either way, and one refusal must not shut it for long
+        keepalive 64;
+        keepalive_timeout 4s;  # shorter than uvicorn's 5 s, else a POST may meet a connection that just closed
+    }}"""
+
+
+_HANDLING = {
+    "json": "",
+    "upload": """
+            client_max_body_size 11m;  # an image of 10 MB, and the form around it
+            proxy_request_buffering off;
+            proxy_read_timeout 60s;""",
+    "cached": """
+            proxy_cache media;
+            proxy_cache_key $uri;
+            proxy_force_ranges on;
+            proxy_cache_lock on;
+            proxy_cache_lock_timeout 5s;
+            proxy_cache_revalidate on;
+            proxy_cache_background_update on;
+            proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;
+            # What is kept for all must not depend on who asked first, nor on what stands behind the path.
+            set $args "";
+            set $authorization "";
+            set $cookie "";
+            set $api_key "";""",
+}
+
+
+def _location(route: Route) -> str:
+    return f"""
+        location ~ "{route.pattern}" {{{_HANDLING[route.handling]}
+            proxy_pass http://{route.service};
+        }}"""
+
+
+def _error_page(problem: Problem) -> str:
+    causes = " ".join(str(cause) for cause in problem.causes)
+    return f"        error_page {causes} ={problem.status} {problem.location};"
+
+
+def _problem(problem: Problem) -> str:
+    name = f"= {problem.location}" if problem.before_routing else problem.location
+    # nginx has already added the server's headers and would add them again: one that is empty stands in for them.
+    headers = '\n            add_header X-Content-Type-Options "" always;' if problem.after_headers else ""
+    return f"""
+        location {name} {{{headers}
+            default_type application/problem+json;
+            return {problem.status} '{problem.body()}';
+        }}"""

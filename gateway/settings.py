@@ -1,0 +1,53 @@
+"""What the gateway is told from outside."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Service = Literal["user", "post", "media", "interaction", "feed"]
+SERVICES: tuple[Service, ...] = ("user", "post", "media", "interaction", "feed")
+
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
+
+
+def _base_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.path.strip("/") or not _ADDRESS.fullmatch(parts.netloc):
+        raise ValueError("expected http://host:port")
+    return f"http://{parts.netloc}"
+
+
+BaseUrl = Annotated[str, AfterValidator(_base_url)]
+
+
+class GatewaySettings(BaseSettings):
+    """Addresses and folders; everything else is the same everywhere and stands in the template."""
+
+    model_config = SettingsConfigDict(env_prefix="FEEDMILL_", extra="ignore", frozen=True)
+
+    gateway_host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9._:\[\]-]+$")
+    gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_state_dir: Path | None = Field(
+        default=None, description="cache, temporary files, pid; the configuration's folder when not given"
+    )
+    gateway_docs_dir: Path | None = Field(default=None, description="what `openapi` wrote; docs/ in the state folder")
+    gateway_cache_mb: int = Field(default=2048, ge=16, description="disk for the edge cache of media")
+    user_url: BaseUrl = "http://127.0.0.1:8001"
+    post_url: BaseUrl = "http://127.0.0.1:8002"
+    media_url: BaseUrl = "http://127.0.0.1:8003"
+    interaction_url: BaseUrl = "http://127.0.0.1:8004"
+    feed_url: BaseUrl = "http://127.0.0.1:8005"
+
+    def urls(self) -> dict[Service, str]:
+        """Every service's base URL."""
+        return {
+            "user": self.user_url,
+            "post": self.post_url,
+            "media": self.media_url,
+            "interaction": self.interaction_url,
+            "feed": self.feed_url,
+        }

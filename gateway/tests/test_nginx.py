@@ -1,0 +1,323 @@
+"""The rendered configuration in the real nginx, before small upstreams."""
+
+import contextlib
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from gateway.render import render
+from gateway.settings import SERVICES, GatewaySettings
+from gateway.tests.upstream import PICTURE, Upstream
+
+pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("gateway")]
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+START_S = 10.0
+KIB, MIB = 1024, 1024 * 1024
+
+
+@dataclass
+class Gateway:
+    client: httpx2.Client
+    upstreams: dict[str, Upstream]
+    folder: Path
+    port: int
+
+    def get(self, path: str, **headers: str) -> httpx2.Response:
+        return self.client.get(path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    def exact(self, path: str) -> tuple[int, str, dict[str, Any]]:
+        """Status, type and JSON of the path as it stands: HTTP libraries tidy it."""
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)) as connection:
+            connection.request("GET", path, headers={"Connection": "close"})
+            with connection.getresponse() as answer:
+                return answer.status, answer.headers["content-type"], json.loads(answer.read())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            return
+        time.sleep(0.02)
+    raise RuntimeError("nginx did not start")
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    folder = tmp_path_factory.mktemp("gateway")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "openapi.json").write_text('{"openapi": "3.1.0"}')
+    (folder / "docs" / "docs.html").write_text("<!doctype html><title>Docs</title>")
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        upstreams: dict[str, Upstream] = {
+            name: stack.enter_context(Upstream(name)) for name in SERVICES if name != "feed"
+        }
+        urls = {f"{name}_url": upstream.url for name, upstream in upstreams.items()}
+        urls["feed_url"] = f"http://127.0.0.1:{free_port()}"  # nobody listens there
+        config = folder / "nginx.conf"
+        config.write_text(render(GatewaySettings.model_validate({"gateway_port": port, **urls}), folder))
+        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
+            process = subprocess.Popen(
+                [NGINX, "-e", "stderr", "-c", str(config), "-p", str(folder), "-g", "daemon off;"],
+                stdout=out,
+                stderr=errors,
+            )
+        stack.callback(process.wait, 10)
+        stack.callback(process.terminate)
+        wait_for(port, process)
+        client = stack.enter_context(httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, trust_env=False))
+        yield Gateway(client, upstreams, folder, port)
+
+
+def assert_problem(answer: httpx2.Response, status: int, code: str) -> None:
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers.get_list("x-request-id") == [answer.json()["request_id"]]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert (answer.json()["code"], answer.json()["status"]) == (code, status)
+
+
+def test_nginx_accepts_the_configuration_without_a_warning(gateway: Gateway) -> None:
+    config = gateway.folder / "nginx.conf"
+    done = subprocess.run([NGINX, "-t", "-e", "stderr", "-c", config], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "[" not in done.stderr
+
+
+@pytest.mark.parametrize("prefix", ["/v1", "/api/v1"])
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/auth/login", "user"),
+        ("/users/1/follow?x=1", "user"),
+        ("/users/1/posts", "post"),
+        ("/posts/1", "post"),
+        ("/posts/1/comments", "interaction"),
+        ("/hashtags/%C3%A9t%C3%A9/posts", "post"),
+        ("/media/upload-url", "media"),
+    ],
+)
+def test_both_roots_reach_the_owner(gateway: Gateway, prefix: str, path: str, service: str) -> None:
+    answer = gateway.get(prefix + path)
+    assert answer.status_code == 200
+    assert (answer.json()["service"], answer.json()["path"]) == (service, f"/v1{path}")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/internal/users/batch",
+        "/health/live",
+        "/metrics",
+        "/v1/nothing",
+        "/api/internal/users/batch",
+        "/api/feed",
+        "//form",
+        "/v1/feed/..%2f..%2finternal/users/batch",
+        "/v1/feed/../../internal/users/batch",
+        "/%69nternal/users/batch",
+        "/openapi.json",
+    ],
+)
+def test_what_is_not_published_is_not_found(gateway: Gateway, path: str) -> None:
+    status, kind, body = gateway.exact(path)
+    assert (status, kind, body["code"]) == (404, "application/problem+json", "not_found")
+
+
+def test_a_service_gets_the_path_that_was_routed(gateway: Gateway) -> None:
+    _, _, got = gateway.exact("/internal/..//v1/%75sers/a%20b%3f?c=%2f")
+    assert got["path"] == "/v1/users/a%20b%3F?c=%2f"
+
+
+@pytest.mark.parametrize("given", ["client-id-1", "A.b_c-1234"])
+def test_a_good_request_id_is_taken(gateway: Gateway, given: str) -> None:
+    answer = gateway.get("/v1/users", x_request_id=given)
+    assert answer.headers.get_list("x-request-id") == [given]
+    assert answer.json()["headers"]["x-request-id"] == given
+    assert_problem(gateway.get("/nothing", x_request_id=given), 404, "not_found")
+
+
+@pytest.mark.parametrize("given", ["short", "x" * 65, 'quote"quote"', "a b c d e f"])
+def test_a_bad_request_id_is_replaced(gateway: Gateway, given: str) -> None:
+    answer = gateway.get("/v1/users", x_request_id=given)
+    made = answer.json()["headers"]["x-request-id"]
+    assert answer.headers.get_list("x-request-id") == [made]
+    assert len(made) == 32
+    assert_problem(gateway.get("/nothing", x_request_id=given), 404, "not_found")
+
+
+def test_what_the_services_need_to_know_is_passed_on(gateway: Gateway) -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    answer = gateway.get(
+        "/v1/users", traceparent=trace, authorization="Bearer t", x_api_key="k", x_forwarded_for="6.6.6.6"
+    )
+    headers = answer.json()["headers"]
+    assert (headers["traceparent"], headers["authorization"], headers["x-api-key"]) == (trace, "Bearer t", "k")
+    assert (headers["x-forwarded-for"], headers["x-forwarded-proto"]) == ("127.0.0.1", "http")
+    assert headers["host"] == f"127.0.0.1:{gateway.port}"
+
+
+def test_json_is_compressed(gateway: Gateway) -> None:
+    answer = gateway.get("/v1/users", accept_encoding="gzip")
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+FORM = "multipart/form-data; boundary=b"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "size"),
+    [
+        ("POST", "/v1/posts", "application/json", 256 * KIB),
+        ("POST", "/v1/posts", FORM, 12 * MIB),
+        ("POST", "/api/v1/posts", FORM, 12 * MIB),
+        ("PUT", "/v1/media/uploads/1", "image/jpeg", 10 * MIB),
+    ],
+)
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_within_bounds_arrives(
+    gateway: Gateway, method: str, path: str, kind: str, size: int, chunked: bool
+) -> None:
+    body = iter([b"x" * size]) if chunked else b"x" * size
+    answer = gateway.client.request(method, path, content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 200
+    assert (answer.json()["body_bytes"], answer.json()["path"]) == (size, path.removeprefix("/api"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind", "size"),
+    [
+        ("POST", "/v1/posts", "application/json", 256 * KIB + 1),
+        ("POST", "/v1/posts", "", 256 * KIB + 1),
+        ("PATCH", "/v1/posts/1", FORM, 256 * KIB + 1),
+        ("POST", "/v1/posts", FORM, 102 * MIB),
+        ("POST", "/v1/users/1", FORM, 256 * KIB + 1),
+        ("PUT", "/v1/media/uploads/1", "image/jpeg", 12 * MIB),
+    ],
+)
+def test_a_body_out_of_bounds_is_refused_before_it_is_sent(
+    gateway: Gateway, method: str, path: str, kind: str, size: int
+) -> None:
+    """With Expect, so that the refusal is not lost in a connection that breaks under the body."""
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection:
+        head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n"
+        connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(connection, method=method)
+        answer.begin()
+        assert (answer.status, answer.headers["content-type"]) == (413, "application/problem+json")
+        assert json.loads(answer.read())["code"] == "too_large"
+
+
+def test_a_chunked_body_out_of_bounds_is_refused(gateway: Gateway) -> None:
+    answer = gateway.client.post("/v1/users", content=iter([b"x" * (300 * KIB)]))
+    assert_problem(answer, 413, "too_large")
+
+
+def test_a_service_that_is_away_is_unavailable(gateway: Gateway) -> None:
+    answer = gateway.get("/v1/feed")
+    assert_problem(answer, 503, "unavailable")
+    assert answer.headers.get_list("retry-after") == ["2"]
+
+
+def test_a_services_own_503_is_left_as_it_is(gateway: Gateway) -> None:
+    answer = gateway.get("/v1/users/busy")
+    assert (answer.status_code, answer.headers.get_list("retry-after")) == (503, ["9"])
+    assert answer.json()["service"] == "user"
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_request_that_may_have_acted_is_not_sent_again(gateway: Gateway, method: str) -> None:
+    for _ in range(3):  # so that a kept connection is used too
+        gateway.get("/v1/users")
+    path = f"/v1/users/{method}/hang-up"
+    assert_problem(gateway.client.request(method, path, content=b"{}"), 503, "unavailable")
+    assert gateway.upstreams["user"].hits[path] == 1
+
+
+def test_media_is_kept_at_the_edge_whoever_asks(gateway: Gateway) -> None:
+    path, hits = "/v1/m/a/1/2/small.webp", gateway.upstreams["media"].hits
+    first = gateway.get(path, authorization="Bearer one")
+    assert (first.headers["x-edge-cache"], first.content) == ("MISS", PICTURE)
+    again = gateway.get(f"/api{path}?x=2", cookie="a=b")
+    assert (again.headers["x-edge-cache"], again.content) == ("HIT", PICTURE)
+    assert again.headers["x-request-id"] != first.headers["x-request-id"]
+    part = gateway.get(path, range="bytes=10-19")
+    assert (part.status_code, part.content, part.headers["x-edge-cache"]) == (206, PICTURE[10:20], "HIT")
+    assert_problem(gateway.get(path, range="bytes=9000-"), 416, "range_not_satisfiable")
+    assert hits[path] == 1
+
+
+def test_media_asked_for_in_part_first_is_whole_later(gateway: Gateway) -> None:
+    path = "/v1/m/a/1/3/small.webp"
+    assert gateway.get(path, range="bytes=0-1").content == PICTURE[:2]
+    assert gateway.get(path).content == PICTURE
+
+
+def test_private_media_is_not_kept(gateway: Gateway) -> None:
+    for _ in range(2):
+        assert gateway.get("/v1/m/a/1/2/private").headers["x-edge-cache"] == "MISS"
+
+
+def test_media_stays_when_the_service_fails(gateway: Gateway) -> None:
+    path, media = "/v1/m/a/1/4/small.webp", gateway.upstreams["media"]
+    gateway.get(path)
+    time.sleep(2.1)  # past its max-age of one second, whatever the rounding
+    media.broken = True
+    try:
+        answer = gateway.get(path)
+        assert (answer.status_code, answer.content) == (200, PICTURE)
+        assert answer.headers["x-edge-cache"] in {"STALE", "UPDATING"}
+    finally:
+        media.broken = False
+
+
+def test_only_media_says_where_it_comes_from(gateway: Gateway) -> None:
+    assert "x-edge-cache" not in gateway.get("/v1/users").headers
+
+
+@pytest.mark.parametrize("path", ["/v1/openapi.json", "/api/v1/openapi.json"])
+def test_the_document_is_served(gateway: Gateway, path: str) -> None:
+    answer = gateway.get(path)
+    assert (answer.headers["content-type"], answer.json()) == ("application/json", {"openapi": "3.1.0"})
+
+
+def test_the_front_door_points_at_the_page(gateway: Gateway) -> None:
+    page = gateway.get(gateway.get("/").json()["docs"])
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert_problem(gateway.client.post("/docs"), 405, "method_not_allowed")
+
+
+def test_what_nginx_can_not_read_is_a_problem(gateway: Gateway) -> None:
+    assert_problem(gateway.get("/v1/users/%00"), 400, "bad_request")
+    assert_problem(gateway.get("/v1/users", x_large="x" * 20_000), 431, "headers_too_large")
+    assert_problem(gateway.get("/v1/" + "x" * 20_000), 414, "uri_too_long")
+
+
+def test_the_version_is_not_told(gateway: Gateway) -> None:
+    assert gateway.get("/").headers["server"] == "nginx"
+
+
+def test_the_log_is_json_and_holds_no_query(gateway: Gateway) -> None:
+    gateway.get("/v1/users?token=secret", x_request_id="logged-one", user_agent='"odd\\agent')
+    time.sleep(0.1)
+    lines = [json.loads(line) for line in (gateway.folder / "stdout").read_text().splitlines()]
+    line = next(line for line in lines if line["request_id"] == "logged-one")
+    assert (line["status"], line["path"], line["agent"]) == (200, "/v1/users", '"odd\\agent')
+    assert "secret" not in (gateway.folder / "stdout").read_text()

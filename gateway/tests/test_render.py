@@ -1,0 +1,71 @@
+import json
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.__main__ import main
+from gateway.problems import PROBLEMS
+from gateway.render import render
+from gateway.routes import ROUTES
+from gateway.settings import GatewaySettings
+
+
+def test_all_places_are_filled() -> None:
+    text = render(GatewaySettings(), Path("/srv/gateway"))
+    assert "<<" not in text
+    assert text.count("{") - text.count("}") == 0
+    assert all(f'location ~ "{route.pattern}"' in text for route in ROUTES)
+
+
+def test_settings_reach_the_configuration() -> None:
+    settings = GatewaySettings(
+        gateway_host="0.0.0.0",
+        gateway_port=81,
+        gateway_state_dir=Path("/var/state"),
+        gateway_docs_dir=Path("/etc/docs"),
+        gateway_cache_mb=64,
+        feed_url="http://feed:8000/",
+    )
+    text = render(settings, Path("/elsewhere"))
+    assert "listen 0.0.0.0:81 default_server;" in text
+    assert 'pid "/var/state/nginx.pid";' in text
+    assert "max_size=64m" in text
+    assert 'alias "/etc/docs/docs.html";' in text
+    assert "server feed:8000 " in text
+    assert "/elsewhere" not in text
+
+
+def test_state_stands_beside_the_configuration_by_default() -> None:
+    text = render(GatewaySettings(), Path("/srv/gateway"))
+    assert 'alias "/srv/gateway/docs/openapi.json";' in text
+
+
+@pytest.mark.parametrize(
+    "url", ["https://feed", "http://feed", "http://feed:80/x", "http://a:1; include /x;", "feed:80"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError):
+        GatewaySettings(feed_url=url)
+
+
+def test_a_folder_that_nginx_would_misread_is_refused() -> None:
+    with pytest.raises(ValueError, match="folder"):
+        render(GatewaySettings(gateway_state_dir=Path('/srv/"; include x')), Path("/srv"))
+
+
+def test_the_command_writes_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "new" / "nginx.conf"
+    assert main(["render", "--out", str(out)]) == 0
+    assert str(tmp_path / "new") in out.read_text()
+    assert [path.name for path in out.parent.iterdir()] == ["nginx.conf"]
+
+
+def test_problems_are_json_and_each_cause_has_one() -> None:
+    causes = [cause for problem in PROBLEMS for cause in problem.causes]
+    assert len(causes) == len(set(causes))
+    for problem in PROBLEMS:
+        body = json.loads(problem.body())
+        assert body.keys() == {"type", "title", "status", "detail", "code", "request_id"}
+        assert not re.search(r"['\\]|\$(?!rid)", problem.body())
