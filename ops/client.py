@@ -1,0 +1,129 @@
+"""A client of the public API, for the sample world, the journey, tests and benchmarks."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+TIMEOUT_S = 30.0
+POLL_S = 0.05
+PUBLISH_DEADLINE_S = 60.0
+
+Json = dict[str, Any]
+
+
+class ApiFailure(Exception):
+    """An answer that was not wanted."""
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        body = response.text[:500]
+        super().__init__(f"{response.request.method} {response.request.url} → {response.status_code}: {body}")
+
+    @property
+    def code(self) -> str:
+        """The stable code of the problem; empty when the answer is none."""
+        try:
+            return str(self.response.json().get("code", ""))
+        except ValueError:
+            return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Someone who is signed in."""
+
+    user_id: str
+    username: str
+    access_token: str
+    refresh_token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What each of the person's requests carries."""
+        return {"Authorization": f"Bearer {self.access_token}"}
+
+
+class Api:
+    """Calls below the gateway's `/v1`. `base_url` is the gateway's address."""
+
+    def __init__(self, base_url: str) -> None:
+        self.base_url = base_url
+        self.http = httpx2.AsyncClient(base_url=f"{base_url}/v1", timeout=TIMEOUT_S)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.http.aclose()
+
+    async def send(self, method: str, path: str, who: Account | None = None, **request: Any) -> httpx2.Response:
+        """Any answer at all."""
+        headers = {**(who.headers if who else {}), **request.pop("headers", {})}
+        return await self.http.request(method, path, headers=headers, **request)
+
+    async def call(self, method: str, path: str, who: Account | None = None, **request: Any) -> Json:
+        """The JSON of a success; empty for an answer without a body. Raises ApiFailure."""
+        response = await self.send(method, path, who, **request)
+        if response.status_code >= 400:
+            raise ApiFailure(response)
+        return dict(response.json()) if response.content else {}
+
+    async def pages(self, path: str, noun: str, who: Account | None = None, **params: Any) -> AsyncIterator[list[Json]]:
+        """The pages of a list, to its end."""
+        cursor: str | None = None
+        while True:
+            page = await self.call("GET", path, who, params={**params, **({"cursor": cursor} if cursor else {})})
+            yield page[noun]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return
+
+    async def register(self, username: str, password: str, **more: Any) -> Account:
+        """A new account."""
+        body = {"username": username, "email": f"{username}@example.org", "password": password, **more}
+        return _account(await self.call("POST", "/auth/register", json=body))
+
+    async def login(self, login: str, password: str) -> Account:
+        """Sign in."""
+        return _account(await self.call("POST", "/auth/login", json={"login": login, "password": password}))
+
+    async def post_photo(self, who: Account, photo: bytes, caption: str, key: str | None = None) -> str:
+        """Post a picture in one request; the post's id."""
+        headers = {"Idempotency-Key": key} if key else {}
+        files = {"image": ("photo.jpg", photo, "image/jpeg")}
+        answer = await self.call("POST", "/posts", who, files=files, data={"caption": caption}, headers=headers)
+        return str(answer["post_id"])
+
+    async def upload(self, who: Account, photo: bytes, purpose: str = "post") -> str:
+        """Upload a picture the presigned way; the media's id."""
+        wanted = {"content_type": "image/jpeg", "file_size": len(photo), "purpose": purpose}
+        place = await self.call("POST", "/media/upload-url", who, json=wanted)
+        put = await self.http.request(place["method"], place["upload_url"], content=photo, headers=place["headers"])
+        if put.status_code >= 400:
+            raise ApiFailure(put)
+        done = await self.call("POST", f"/media/upload-url/{place['upload_id']}/complete", who)
+        return str(done["media_id"])
+
+    async def settled(self, path: str, who: Account) -> Json:
+        """The status document at `path` once it says something other than `processing`."""
+        async with asyncio.timeout(PUBLISH_DEADLINE_S):
+            while True:
+                status = await self.call("GET", path, who)
+                if status["status"] != "processing":
+                    return status
+                await asyncio.sleep(POLL_S)
+
+    async def published(self, who: Account, post_id: str) -> None:
+        """Return when the post can be seen."""
+        status = await self.settled(f"/posts/{post_id}/status", who)
+        if status["status"] != "published":
+            raise RuntimeError(f"post {post_id} is {status['status']}: {status.get('reason')}")
+
+
+def _account(answer: Json) -> Account:
+    user = answer["user"]
+    return Account(user["user_id"], user["username"], answer["access_token"], answer["refresh_token"])
