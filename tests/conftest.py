@@ -13,7 +13,14 @@ from devstack.stack import Stack
 from devstack.stores import StoreSet
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
-CHUNK_FOLLOWERS = 3  # several chunks for an author with few followers
+CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of the stack, one after the other: some of them kill parts of it."""
+    for item in items:
+        if item.get_closest_marker("stack"):
+            item.add_marker(pytest.mark.xdist_group("stack"))
 
 
 def running_stack(directory: Path, stores: StoreSet) -> Stack:

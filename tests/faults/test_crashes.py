@@ -1,0 +1,104 @@
+"""An acknowledged post reaches its followers though processes are killed at the worst moment."""
+
+import secrets
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+
+from devstack.deployables import DEPLOYABLES
+from devstack.environment import deployable_environ
+from devstack.stack import Stack
+from devstack.stores import StoreSet
+from libs.common.testing.eventually import eventually
+from ops.client import Account, Api
+from ops.photos import paint
+from tests.conftest import PUSH_THRESHOLD
+from tests.faults.proxy import FaultProxy
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+RECOVERY_S = 90.0  # a restarted consumer may wait for its predecessor's session to end
+REDIS_LATENCY_S = 0.2
+
+
+@pytest.fixture
+async def api(base_url: str) -> AsyncIterator[Api]:
+    async with Api(base_url) as api:
+        yield api
+
+
+def environ(stack: Stack) -> dict[str, str]:
+    return stack.environ(stack.provider().endpoints())
+
+
+async def author_with_followers(api: Api, count: int) -> tuple[Account, list[Account]]:
+    """Everyone has read their feed, so that there are lists to push into."""
+    tag = secrets.token_hex(4)
+    author = await api.register(f"author_{tag}", "a long password")
+    followers = [await api.register(f"reader{i}_{tag}", "a long password") for i in range(count)]
+    for follower in followers:
+        await api.call("POST", f"/users/{author.user_id}/follow", follower)
+        await api.call("GET", "/feed", follower)
+    return author, followers
+
+
+async def shown_to(api: Api, readers: Sequence[Account], post_id: str) -> int:
+    """How many of the readers have the post in their feed, once."""
+    pages = [await api.call("GET", "/feed", reader, params={"order": "chronological"}) for reader in readers]
+    times = [[post["post_id"] for post in page["posts"]].count(post_id) for page in pages]
+    assert max(times) <= 1
+    return sum(times)
+
+
+async def ready_media(api: Api, author: Account) -> str:
+    media_id = await api.upload(author, paint("terrazzo", 1))
+    assert (await api.settled(f"/media/{media_id}", author))["status"] == "ready"
+    return media_id
+
+
+async def test_the_post_service_dies_between_the_write_and_the_publish(
+    stack: Stack, stores: StoreSet, api: Api
+) -> None:
+    author, readers = await author_with_followers(api, 2)
+    media_id = await ready_media(api, author)
+    broker = stores.store("kafka")
+    broker.pause()  # the write is acknowledged, the publish waits for an answer that never comes
+    try:
+        body = {"media_ids": [media_id], "caption": "last words"}
+        answer = await api.call("POST", "/posts", author, json=body)
+        stack.table.kill("post")
+    finally:
+        broker.resume()
+    assert answer["status"] == "published"
+    stack.up(only=["post"])
+    await eventually(lambda: all_shown(api, readers, answer["post_id"]), RECOVERY_S)
+
+
+async def test_the_fanout_worker_dies_in_the_middle_of_a_fanout(stack: Stack, api: Api) -> None:
+    author, readers = await author_with_followers(api, PUSH_THRESHOLD - 1)
+    media_id = await ready_media(api, author)
+    env = environ(stack)
+    redis_url = env["FEEDMILL_REDIS_URL"]
+    address = redis_url.split("//")[1].split("/")[0]
+    worker = next(one for one in DEPLOYABLES if one.name == "fanout")
+    async with FaultProxy(address) as redis:
+        redis.latency_s = REDIS_LATENCY_S
+        slow = {**env, "FEEDMILL_REDIS_URL": redis_url.replace(address, redis.address)}
+        stack.table.stop(worker.name)
+        command = [sys.executable, "-m", worker.module]
+        stack.table.spawn(worker.name, command, deployable_environ(slow, stack.state, worker), stack.settings.root)
+        body = {"media_ids": [media_id], "caption": "in pieces"}
+        post_id = (await api.call("POST", "/posts", author, json=body))["post_id"]
+        await eventually(lambda: any_shown(api, readers, post_id), RECOVERY_S)
+        stack.table.kill(worker.name)
+    assert await shown_to(api, readers, post_id) < len(readers)
+    stack.up(only=[worker.name])
+    await eventually(lambda: all_shown(api, readers, post_id), RECOVERY_S)
+
+
+async def all_shown(api: Api, readers: Sequence[Account], post_id: str) -> bool:
+    return await shown_to(api, readers, post_id) == len(readers)
+
+
+async def any_shown(api: Api, readers: Sequence[Account], post_id: str) -> bool:
+    return await shown_to(api, readers, post_id) > 0
