@@ -7,6 +7,7 @@ import sys
 import threading
 
 from devstack import environment, logs
+from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
 from devstack.processes import ProcessTable
 from devstack.providers import decide
@@ -60,6 +61,8 @@ def _follow(table: ProcessTable, names: list[str], cancelled: threading.Event) -
 
 def _run(stack: Stack, name: str, arguments: list[str]) -> None:
     """Become the deployable (instead of the running one) or a module such as `ops`, in the stack's environment."""
+    if stack.table.find(GATEWAY) is None:
+        raise DevstackError("Feedmill does not run here: make up")
     env = stack.environ(stack.provider().endpoints())
     module = name
     for one in stack.deployables:

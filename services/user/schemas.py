@@ -6,6 +6,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
+from libs.common.runtime.text import Text
 from services.user.domain.accounts import ACCESS_TOKEN_LIFE, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange
 
@@ -13,17 +14,6 @@ MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
 
 
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain NUL")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("must be valid Unicode") from None
-    return text
-
-
-Text = Annotated[str, AfterValidator(_storable)]
 Username = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower)]
 Email = Annotated[
     Text, Field(max_length=_LOGIN_CHARS, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), AfterValidator(str.lower)

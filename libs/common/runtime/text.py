@@ -7,9 +7,13 @@ from pydantic import AfterValidator
 
 def _storable(text: str) -> str:
     if "\0" in text:
-        raise ValueError("may not contain the NUL character")
+        raise ValueError("must not contain NUL")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be valid Unicode") from None
     return text
 
 
 Text = Annotated[str, AfterValidator(_storable)]
-"""Unicode that every store can hold. Lone surrogates never get here: pydantic refuses them."""
+"""Text that every store can hold: no NUL, no lone surrogates."""
