@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed test lint fmt bench
+.PHONY: help bootstrap up down status logs seed test lint contracts fmt bench
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,6 +32,9 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.common.contracts check
+
+contracts: bootstrap ## write schemas and docs/events.md from the code
+	@$(PYTHON) -m libs.common.contracts write
 
 fmt: ## format and fix
 	@.venv/bin/ruff check --fix

@@ -24,6 +24,7 @@ from libs.common.runtime.logging import configure_logging, get_logger
 from libs.common.runtime.middleware import BodyLimit, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
+from libs.common.runtime.tracing import configure_tracing
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
@@ -196,6 +197,7 @@ def run(
     command = parser.parse_args().command
     settings = settings_type()
     configure_logging(name, settings.log_level)
+    configure_tracing(name)
     if command == "migrate":
         started = time.monotonic()
         if migrate is not None:
