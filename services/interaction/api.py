@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common.ids import MAX_ID, parse_id
+from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
+from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.interaction.domain import MarkKind
 from services.interaction.schemas import (
@@ -43,49 +43,42 @@ def _api(request: Request) -> InteractionApi:
 Api = Annotated[InteractionApi, Depends(_api)]
 
 
-def _id(text: str) -> int:
-    value = parse_id(text)
-    if value is None:
-        raise NotFoundError
-    return value
-
-
 @router.post("/v1/posts/{post_id}/like")
-async def like(post_id: str, user: CurrentUser, api: Api) -> Liked:
+async def like(post_id: PathId, user: CurrentUser, api: Api) -> Liked:
     """Like a post."""
-    count = await api.marks.set(user.user_id, MarkKind.LIKE, _id(post_id), active=True)
+    count = await api.marks.set(user.user_id, MarkKind.LIKE, post_id, active=True)
     return Liked(liked=True, like_count=count)
 
 
 @router.delete("/v1/posts/{post_id}/like")
-async def unlike(post_id: str, user: CurrentUser, api: Api) -> Liked:
+async def unlike(post_id: PathId, user: CurrentUser, api: Api) -> Liked:
     """Take a like back."""
-    count = await api.marks.set(user.user_id, MarkKind.LIKE, _id(post_id), active=False)
+    count = await api.marks.set(user.user_id, MarkKind.LIKE, post_id, active=False)
     return Liked(liked=False, like_count=count)
 
 
 @router.post("/v1/posts/{post_id}/save")
-async def save(post_id: str, user: CurrentUser, api: Api) -> Saved:
+async def save(post_id: PathId, user: CurrentUser, api: Api) -> Saved:
     """Save a post."""
-    count = await api.marks.set(user.user_id, MarkKind.SAVE, _id(post_id), active=True)
+    count = await api.marks.set(user.user_id, MarkKind.SAVE, post_id, active=True)
     return Saved(saved=True, save_count=count)
 
 
 @router.delete("/v1/posts/{post_id}/save")
-async def unsave(post_id: str, user: CurrentUser, api: Api) -> Saved:
+async def unsave(post_id: PathId, user: CurrentUser, api: Api) -> Saved:
     """Forget a saved post."""
-    count = await api.marks.set(user.user_id, MarkKind.SAVE, _id(post_id), active=False)
+    count = await api.marks.set(user.user_id, MarkKind.SAVE, post_id, active=False)
     return Saved(saved=False, save_count=count)
 
 
 @router.get("/v1/posts/{post_id}/likes")
 async def list_likes(
-    post_id: str, _: CurrentUser, api: Api, limit: Limit = PEOPLE_LIMIT, cursor: CursorParam = None
+    post_id: PathId, _: CurrentUser, api: Api, limit: Limit = PEOPLE_LIMIT, cursor: CursorParam = None
 ) -> UserPage:
     """Who liked a post, newest first."""
-    listing = f"likes:{_id(post_id)}"
+    listing = f"likes:{post_id}"
     before = api.cursors.after(listing, cursor)
-    users, mark_ids = await api.marks.likers(_id(post_id), MAX_ID if before is None else before, limit + 1)
+    users, mark_ids = await api.marks.likers(post_id, MAX_ID if before is None else before, limit + 1)
     more = len(mark_ids) > limit
     after = api.cursors.encode(listing, [mark_ids[limit - 1]]) if more else None
     return UserPage(users=users[:limit], next_cursor=after, has_more=more)
@@ -106,46 +99,44 @@ async def list_saved(
 
 @router.post("/v1/posts/{post_id}/comments", status_code=201, response_model=Comment)
 async def create_comment(
-    post_id: str, wanted: CreateComment, user: CurrentUser, api: Api, key: IdempotencyKey = None
+    post_id: PathId, wanted: CreateComment, user: CurrentUser, api: Api, key: IdempotencyKey = None
 ) -> Response:
     """Comment on a post, or reply to a comment."""
-    post = _id(post_id)
 
     async def create(comment_id: int) -> Answer:
-        comment = await api.comments.add(user.user_id, post, comment_id, wanted.text, wanted.parent_id)
+        comment = await api.comments.add(user.user_id, post_id, comment_id, wanted.text, wanted.parent_id)
         return Answer(201, comment.model_dump_json().encode())
 
-    request = f"POST comments {post} {wanted.model_dump_json()}".encode()
+    request = f"POST comments {post_id} {wanted.model_dump_json()}".encode()
     answer = await api.keys.run(user.user_id, key, request, create)
     return Response(answer.body, answer.status, media_type="application/json")
 
 
 @router.get("/v1/posts/{post_id}/comments")
 async def list_comments(
-    post_id: str,
+    post_id: PathId,
     api: Api,
     _: CurrentUser,
-    parent_id: Annotated[str | None, Query(max_length=19)] = None,
+    parent_id: PathId | None = None,
     limit: Limit = PEOPLE_LIMIT,
     cursor: CursorParam = None,
 ) -> CommentPage:
     """Comments on a post, or the replies to one, oldest first."""
-    parent = None if parent_id is None else _id(parent_id)
-    listing = f"comments:{_id(post_id)}:{parent}"
+    listing = f"comments:{post_id}:{parent_id}"
     after = api.cursors.after(listing, cursor)
-    comments = await api.comments.list(_id(post_id), parent, after or 0, limit + 1)
+    comments = await api.comments.list(post_id, parent_id, after or 0, limit + 1)
     more = len(comments) > limit
     next_cursor = api.cursors.encode(listing, [comments[limit - 1].comment_id]) if more else None
     return CommentPage(comments=list(comments[:limit]), next_cursor=next_cursor, has_more=more)
 
 
 @router.delete("/v1/comments/{comment_id}", status_code=204)
-async def delete_comment(comment_id: str, user: CurrentUser, api: Api) -> None:
+async def delete_comment(comment_id: PathId, user: CurrentUser, api: Api) -> None:
     """Delete one's own comment, or one on one's own post."""
-    await api.comments.delete(user.user_id, _id(comment_id))
+    await api.comments.delete(user.user_id, comment_id)
 
 
 @router.post("/v1/posts/{post_id}/view", status_code=202)
-async def record_view(post_id: str, user: CurrentUser, api: Api) -> None:
+async def record_view(post_id: PathId, user: CurrentUser, api: Api) -> None:
     """The caller saw the post."""
-    await api.comments.viewed(user.user_id, _id(post_id))
+    await api.comments.viewed(user.user_id, post_id)

@@ -6,9 +6,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.media.domain import Upload
-from services.media.http import Library, body_of, declared_type, known_id
+from services.media.http import Library, body_of, declared_type
 from services.media.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
 
 IMMUTABLE = "public, max-age=31536000, immutable"
@@ -46,12 +47,12 @@ async def create_upload_url(
 
 async def _signed_upload(
     request: Request,
-    upload_id: str,
+    upload_id: PathId,
     library: Library,
     expires: Annotated[int, Query(ge=0, lt=1 << 40)],
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
-    return await library.authorize_put(known_id(upload_id), expires, signature, declared_type(request))
+    return await library.authorize_put(upload_id, expires, signature, declared_type(request))
 
 
 @router.put("/v1/media/uploads/{upload_id}", status_code=204, response_model=None, openapi_extra=_UPLOAD_BODY)
@@ -61,16 +62,16 @@ async def put_upload(request: Request, upload: Annotated[Upload, Depends(_signed
 
 
 @router.post("/v1/media/upload-url/{upload_id}/complete", response_model=MediaState)
-async def complete_upload(upload_id: str, user: CurrentUser, library: Library) -> MediaState:
+async def complete_upload(upload_id: PathId, user: CurrentUser, library: Library) -> MediaState:
     """Say that the bytes are put; doing it twice answers the same."""
-    media = await library.complete(user.user_id, known_id(upload_id))
+    media = await library.complete(user.user_id, upload_id)
     return MediaState(media_id=media.media_id, status=status_of(media))
 
 
 @router.get("/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True)
-async def read_media(request: Request, media_id: str, user: CurrentUser, library: Library) -> MediaAnswer:
+async def read_media(request: Request, media_id: PathId, user: CurrentUser, library: Library) -> MediaAnswer:
     """Where a piece of media stands; only its owner sees one that is not ready."""
-    media = await library.show(user.user_id, known_id(media_id))
+    media = await library.show(user.user_id, media_id)
     return MediaAnswer.of(media, request.app.state.public_url)
 
 

@@ -6,8 +6,6 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from libs.common.ids import parse_id
-from libs.common.runtime.errors import NotFoundError
 from services.media.errors import BrokenBodyError
 from services.media.service import MediaLibrary
 
@@ -18,14 +16,6 @@ def _library(request: Request) -> MediaLibrary:
 
 
 Library = Annotated[MediaLibrary, Depends(_library)]
-
-
-def known_id(text: str) -> int:
-    """The id in a path; what is none can't be found."""
-    value = parse_id(text)
-    if value is None:
-        raise NotFoundError
-    return value
 
 
 def declared_type(request: Request) -> str:

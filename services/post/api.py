@@ -9,10 +9,10 @@ from starlette.datastructures import UploadFile
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
-from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
-from libs.common.runtime.errors import NotFoundError, TooLargeError
+from libs.common.runtime.errors import TooLargeError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.runtime.params import PathId
 from libs.common.runtime.validation import request_invalid
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.post.domain import Draft, Status, StoredPost
@@ -101,13 +101,6 @@ def _api(request: Request) -> PostApi:
 Api = Annotated[PostApi, Depends(_api)]
 
 
-def _id(text: str) -> int:
-    value = parse_id(text)
-    if value is None:
-        raise NotFoundError
-    return value
-
-
 _BODIES: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -139,45 +132,45 @@ async def create_post(request: Request, user: CurrentUser, api: Api, key: Idempo
 
 
 @router.get("/v1/posts/{post_id}/status")
-async def get_post_status(post_id: str, reader_id: ReaderId, api: Api) -> PostStatus:
+async def get_post_status(post_id: PathId, reader_id: ReaderId, api: Api) -> PostStatus:
     """Where a post stands; before it is published only its author may ask."""
-    post = await api.reader.stored(reader_id, _id(post_id))
+    post = await api.reader.stored(reader_id, post_id)
     return PostStatus(post_id=post.post_id, status=post.status, reason=post.reason)
 
 
 @router.get("/v1/posts/{post_id}")
-async def get_post(post_id: str, reader_id: ReaderId, api: Api) -> Post:
+async def get_post(post_id: PathId, reader_id: ReaderId, api: Api) -> Post:
     """One post."""
-    return await api.reader.one(reader_id, _id(post_id))
+    return await api.reader.one(reader_id, post_id)
 
 
 @router.patch("/v1/posts/{post_id}")
-async def patch_post(post_id: str, patch: PatchPost, user: CurrentUser, api: Api) -> Post:
+async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: Api) -> Post:
     """Change caption or location of one's own post."""
     change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
-    post = await api.writer.edit(user.user_id, _id(post_id), change)
+    post = await api.writer.edit(user.user_id, post_id, change)
     return await api.reader.present(user.user_id, post)
 
 
 @router.delete("/v1/posts/{post_id}", status_code=204)
-async def delete_post(post_id: str, user: CurrentUser, api: Api) -> None:
+async def delete_post(post_id: PathId, user: CurrentUser, api: Api) -> None:
     """Delete one's own post."""
-    await api.writer.delete(user.user_id, _id(post_id))
+    await api.writer.delete(user.user_id, post_id)
 
 
 @router.get("/v1/users/{user_id}/posts")
 async def list_user_posts(
     request: Request,
-    user_id: str,
+    user_id: PathId,
     reader_id: ReaderId,
     api: Api,
     limit: Limit = DEFAULT_LIMIT,
     cursor: CursorParam = None,
 ) -> PostPage:
     """Someone's posts, newest first."""
-    listing = f"user-posts:{_id(user_id)}"
+    listing = f"user-posts:{user_id}"
     before = request.app.state.cursors.after(listing, cursor)
-    return _page(request, listing, await api.reader.by_author(reader_id, _id(user_id), before, limit + 1), limit)
+    return _page(request, listing, await api.reader.by_author(reader_id, user_id, before, limit + 1), limit)
 
 
 @router.get("/v1/hashtags/{tag}/posts")

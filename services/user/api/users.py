@@ -5,17 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from libs.common.ids import parse_id
-from libs.common.runtime.auth import CurrentUser, OptionalUser, Principal
+from libs.common.runtime.auth import CurrentUser, ReaderId
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
 from services.user.api.state import CursorsDep, GraphDep, ProfilesDep, PublicUrl
 from services.user.domain.people import Page, Profile
 from services.user.schemas import Following, ProfileRequest, User, UserList
 
 router = APIRouter(tags=["people"])
-
-
-def _reader_id(principal: Principal | None) -> int | None:
-    return principal.user_id if principal else None
 
 
 def _answer(page: Page[Profile, int] | Page[Profile, str], listing: str, cursors: Cursors, public_url: str) -> UserList:
@@ -27,7 +23,7 @@ def _answer(page: Page[Profile, int] | Page[Profile, str], listing: str, cursors
 @router.get("/v1/users", response_model=UserList)
 async def search_users(
     q: Annotated[str, Query(min_length=1, max_length=30, description="how the username begins")],
-    reader: OptionalUser,
+    reader: ReaderId,
     profiles: ProfilesDep,
     cursors: CursorsDep,
     public_url: PublicUrl,
@@ -37,22 +33,20 @@ async def search_users(
     """People by the beginning of their username."""
     listing = f"search:{q}"
     position = cursors.decode(listing, cursor)
-    page = await profiles.search(q, _reader_id(reader), str(position[0]) if position else None, limit)
+    page = await profiles.search(q, reader, str(position[0]) if position else None, limit)
     return _answer(page, listing, cursors, public_url)
 
 
 @router.get("/v1/users/by-username/{username}", response_model=User)
-async def get_user_by_username(
-    username: str, reader: OptionalUser, profiles: ProfilesDep, public_url: PublicUrl
-) -> User:
+async def get_user_by_username(username: str, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
     """A profile."""
-    return User.of(await profiles.by_username(username, _reader_id(reader)), public_url)
+    return User.of(await profiles.by_username(username, reader), public_url)
 
 
 @router.get("/v1/users/{user_id}", response_model=User)
-async def get_user(user_id: str, reader: OptionalUser, profiles: ProfilesDep, public_url: PublicUrl) -> User:
+async def get_user(user_id: str, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
     """A profile."""
-    return User.of(await profiles.get(parse_id(user_id), _reader_id(reader)), public_url)
+    return User.of(await profiles.get(parse_id(user_id), reader), public_url)
 
 
 @router.patch("/v1/users/{user_id}", response_model=User)
@@ -94,7 +88,7 @@ async def remove_follower(user_id: str, me: CurrentUser, graph: GraphDep) -> Non
 @router.get("/v1/users/{user_id}/followers", response_model=UserList)
 async def followers(
     user_id: str,
-    reader: OptionalUser,
+    reader: ReaderId,
     graph: GraphDep,
     cursors: CursorsDep,
     public_url: PublicUrl,
@@ -103,14 +97,14 @@ async def followers(
 ) -> UserList:
     """Who follows this person."""
     listing = f"followers:{user_id}"
-    page = await graph.followers(parse_id(user_id), _reader_id(reader), cursors.after(listing, cursor), limit)
+    page = await graph.followers(parse_id(user_id), reader, cursors.after(listing, cursor), limit)
     return _answer(page, listing, cursors, public_url)
 
 
 @router.get("/v1/users/{user_id}/following", response_model=UserList)
 async def following(
     user_id: str,
-    reader: OptionalUser,
+    reader: ReaderId,
     graph: GraphDep,
     cursors: CursorsDep,
     public_url: PublicUrl,
@@ -119,7 +113,7 @@ async def following(
 ) -> UserList:
     """Whom this person follows."""
     listing = f"following:{user_id}"
-    page = await graph.following(parse_id(user_id), _reader_id(reader), cursors.after(listing, cursor), limit)
+    page = await graph.following(parse_id(user_id), reader, cursors.after(listing, cursor), limit)
     return _answer(page, listing, cursors, public_url)
 
 
