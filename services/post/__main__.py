@@ -18,6 +18,7 @@ from services.post.consumers import PostConsumers
 from services.post.reading import KeptAuthors, PostReader
 from services.post.settings import PostSettings
 from services.post.stores.cassandra import CassandraPostStore
+from services.post.submission import BODY_BYTES
 from services.post.writing import PRODUCER, PostWriter
 
 MEDIA_DEADLINE_S = 20.0  # a picture of 10 MB is written to disk and synced meanwhile
@@ -50,7 +51,7 @@ def build(settings: PostSettings) -> FastAPI:
         runtime.start("media-events", published.run())
         runtime.start("counter-events", counted.run())
 
-    large_bodies = {"/v1/posts": api.MULTIPART_BYTES}
+    large_bodies = {"/v1/posts": BODY_BYTES}
     return create_app("services.post", settings, compose, [api.router, internal.router], large_bodies)
 
 

@@ -4,23 +4,17 @@ from datetime import timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import ValidationError
-from starlette.datastructures import UploadFile
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
-from libs.common.runtime.errors import TooLargeError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from libs.common.runtime.params import PathId
-from libs.common.runtime.validation import request_invalid
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
-from services.post.domain import Draft, Status, StoredPost
-from services.post.errors import ContentTypeError
+from services.post.domain import Status, StoredPost
 from services.post.ports import MediaLibrary
 from services.post.reading import PostReader
 from services.post.schemas import (
-    MEDIA_A_POST,
     Accepted,
     Created,
     CreateMultipart,
@@ -30,10 +24,9 @@ from services.post.schemas import (
     PostStatus,
 )
 from services.post.settings import PostSettings
+from services.post.submission import submission_of
 from services.post.writing import Change, PostWriter
 
-IMAGE_BYTES = 10 * 1024 * 1024
-MULTIPART_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
 router = APIRouter(tags=["posts"])
 
 
@@ -48,36 +41,6 @@ class PostApi:
         self.media = media
         self.keys = keys
         self._picture = timedelta(seconds=settings.seconds_a_picture)
-
-    async def draft_of(self, request: Request) -> tuple[bytes, Draft | None]:
-        """What tells this request from another one, and the draft if the body is JSON."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "multipart/form-data":
-            return b"", None
-        if kind != "application/json":
-            raise ContentTypeError
-        body = await request.body()
-        try:
-            wanted = CreatePost.model_validate_json(body)
-        except ValidationError as error:
-            raise request_invalid(error) from error
-        return body, Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
-
-    async def uploaded(self, request: Request, author_id: int) -> Draft:
-        """The draft of a multipart body: its pictures are handed to the media service one after the other."""
-        async with request.form(max_files=MEDIA_A_POST, max_fields=4) as form:
-            images = [item for item in form.getlist("image") if isinstance(item, UploadFile)]
-            rest = {name: value for name, value in form.items() if name != "image"}
-            try:
-                wanted = CreateMultipart.model_validate({**rest, "image": [image.filename or "" for image in images]})
-            except ValidationError as error:
-                raise request_invalid(error) from error
-            if any((image.size or 0) > IMAGE_BYTES for image in images):
-                raise TooLargeError(f"a picture may have {IMAGE_BYTES} bytes")
-            media_ids = [
-                await self.media.store(author_id, image.content_type or "", await image.read()) for image in images
-            ]
-        return Draft(wanted.caption, tuple(media_ids), (), None)
 
     async def created(self, author: Principal, post: StoredPost) -> Answer:
         """201 with the post when it can be seen, 202 when it will be."""
@@ -121,13 +84,13 @@ _BODIES: dict[str, Any] = {
 )
 async def create_post(request: Request, user: CurrentUser, api: Api, key: IdempotencyKey = None) -> Response:
     """A new post, from uploaded media (JSON) or from pictures in one request (multipart)."""
-    body, draft = await api.draft_of(request)
+    async with submission_of(request) as submission:
 
-    async def create(post_id: int) -> Answer:
-        wanted = draft or await api.uploaded(request, user.user_id)
-        return await api.created(user, await api.writer.create(user.user_id, post_id, wanted))
+        async def create(post_id: int) -> Answer:
+            draft = await submission.uploaded(user.user_id, api.media)
+            return await api.created(user, await api.writer.create(user.user_id, post_id, draft))
 
-    answer = await api.keys.run(user.user_id, key, b"POST /v1/posts " + body, create)
+        answer = await api.keys.run(user.user_id, key, b"POST /v1/posts " + submission.fingerprint, create)
     return Response(answer.body, answer.status, media_type="application/json")
 
 

@@ -142,7 +142,7 @@ def create_app(
         settings: its settings.
         compose: opens stores, wires the service and puts what routes need on `app.state`.
         routers: public routes and those under `/internal`.
-        large_bodies: path → bytes, for the routes that take more than a JSON body.
+        large_bodies: path (or a prefix that ends with /) → bytes, for the routes that take more than a JSON body.
     """
     running: list[Runtime] = []
 

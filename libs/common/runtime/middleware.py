@@ -65,7 +65,9 @@ class BodyLimit:
         self._large = tuple(large_bodies.items())
 
     def _limit(self, path: str) -> int:
-        return next((size for prefix, size in self._large if path.startswith(prefix)), JSON_BODY_BYTES)
+        """A name that ends with / stands for all below it, another one for itself."""
+        named = (size for name, size in self._large if path == name or (name[-1] == "/" and path.startswith(name)))
+        return next(named, JSON_BODY_BYTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
