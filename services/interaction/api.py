@@ -136,7 +136,8 @@ async def delete_comment(comment_id: PathId, user: CurrentUser, api: Api) -> Non
     await api.comments.delete(user.user_id, comment_id)
 
 
-@router.post("/v1/posts/{post_id}/view", status_code=202)
-async def record_view(post_id: PathId, user: CurrentUser, api: Api) -> None:
+@router.post("/v1/posts/{post_id}/view", status_code=202, response_class=Response)
+async def record_view(post_id: PathId, user: CurrentUser, api: Api) -> Response:
     """The caller saw the post."""
     await api.comments.viewed(user.user_id, post_id)
+    return Response(status_code=202)
