@@ -1,5 +1,6 @@
 """Events to Kafka."""
 
+import time
 from dataclasses import dataclass
 from typing import Self
 from uuid import UUID
@@ -21,13 +22,17 @@ Header = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """An event as bytes, ready for an outbox or a topic; `topic` is the contract's name."""
+    """An event as bytes, ready for an outbox or a topic; `topic` is the contract's name.
+
+    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it.
+    """
 
     event_id: UUID
     topic: str
     key: str
     value: bytes
     headers: tuple[Header, ...]
+    created_us: int
 
 
 def encode(event: Event, producer: str) -> Record:
@@ -37,7 +42,14 @@ def encode(event: Event, producer: str) -> Record:
     headers = [("type", envelope.type.encode()), ("version", str(envelope.version).encode())]
     if trace:
         headers.append(("traceparent", trace.encode()))
-    return Record(event.event_id, event.payload.topic, event.payload.key(), envelope.encode(), tuple(headers))
+    return Record(
+        event.event_id,
+        event.payload.topic,
+        event.payload.key(),
+        envelope.encode(),
+        tuple(headers),
+        time.time_ns() // 1_000,
+    )
 
 
 class EventProducer:

@@ -2,9 +2,8 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Self
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 from cassandra.query import PreparedStatement
@@ -14,16 +13,12 @@ from libs.common.stores.cassandra import Bound, Cassandra, Row
 
 SHARDS = 4
 LEASE_S = 15
-HOUR_S = 3600
+US_AN_HOUR = 3_600_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a record lies in the outbox."""
-
-    shard: int
-    hour: int
-    created_us: int
+def _place(record: Record) -> tuple[int, int, int, UUID]:
+    """Shard, hour, time and id: the primary key of a record."""
+    return record.event_id.int % SHARDS, record.created_us // US_AN_HOUR, record.created_us, record.event_id
 
 
 def _pack(headers: Sequence[tuple[str, bytes]]) -> bytes:
@@ -40,7 +35,6 @@ class CassandraOutbox:
     def __init__(self, cassandra: Cassandra) -> None:
         self._cassandra = cassandra
         self._holder = uuid4().hex
-        self._places: dict[object, _Place] = {}
 
     @classmethod
     async def open(cls, cassandra: Cassandra) -> Self:
@@ -75,14 +69,10 @@ class CassandraOutbox:
 
     def inserts(self, records: Sequence[Record]) -> list[Bound]:
         """The statements that put `records` into the outbox; for the batch that holds the change itself."""
-        bound: list[Bound] = []
-        for record in records:
-            now_us = time.time_ns() // 1000
-            place = _Place(record.event_id.int % SHARDS, now_us // 1_000_000 // HOUR_S, now_us)
-            self._places[record.event_id] = place
-            values = (record.event_id, record.topic, record.key, record.value, _pack(record.headers))
-            bound.append((self._insert, (place.shard, place.hour, place.created_us, *values)))
-        return bound
+        return [
+            (self._insert, (*_place(record), record.topic, record.key, record.value, _pack(record.headers)))
+            for record in records
+        ]
 
     async def lead(self) -> bool:
         """Hold or take the relay's lease. Two leaders for a moment only publish something twice."""
@@ -97,12 +87,10 @@ class CassandraOutbox:
         for shard in range(SHARDS):
             rows += await self._oldest_of(shard, before_us, limit)
         rows.sort(key=lambda row: row.created_us)
-        for row in rows[:limit]:
-            self._places[row.event_id] = _Place(row.shard, row.hour, row.created_us)
-        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers)) for r in rows[:limit]]
+        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows[:limit]]
 
     async def _oldest_of(self, shard: int, before_us: int, limit: int) -> list[Row]:
-        current = before_us // 1_000_000 // HOUR_S
+        current = before_us // US_AN_HOUR
         row = await self._cassandra.one(self._progress, (shard,))
         if row is None:
             await self._cassandra.execute(self._advance, (shard, current - 1))
@@ -118,9 +106,7 @@ class CassandraOutbox:
 
     async def delete(self, record: Record) -> None:
         """Forget a published record."""
-        place = self._places.pop(record.event_id, None)
-        if place is not None:
-            await self._cassandra.execute(self._delete, (place.shard, place.hour, place.created_us, record.event_id))
+        await self._cassandra.execute(self._delete, _place(record))
 
 
 class CassandraNodeLeases:

@@ -159,7 +159,7 @@ class PostgresOutbox:
     async def oldest(self, limit: int, grace_s: float) -> list[Record]:
         """Records older than the grace, in the order of their transactions' inserts."""
         sql = (
-            "SELECT event_id, topic, key, value, headers FROM outbox"
+            "SELECT event_id, topic, key, value, headers, created_at FROM outbox"
             " WHERE created_at < clock_timestamp() - make_interval(secs => $2) ORDER BY sequence LIMIT $1"
         )
         rows = await self._postgres.fetch(sql, limit, grace_s)
@@ -170,6 +170,7 @@ class PostgresOutbox:
                 row["key"],
                 row["value"],
                 tuple((name, value.encode()) for name, value in orjson.loads(row["headers"])),
+                int(row["created_at"].timestamp() * 1_000_000),
             )
             for row in rows
         ]
