@@ -98,12 +98,10 @@ class Cassandra:
         row = await self.one(statement, parameters)
         return bool(row and row[0])
 
-    async def batch(self, statements: Sequence[Bound], *, logged: bool = True, timestamp_us: int | None = None) -> None:
-        """All or nothing (logged), or one partition's writes at once (not logged), at `timestamp_us` if given."""
+    async def batch(self, statements: Sequence[Bound], *, logged: bool = True) -> None:
+        """All or nothing (logged), or one partition's writes at once (unlogged)."""
         batch = BatchStatement(BatchType.LOGGED if logged else BatchType.UNLOGGED)
         batch.is_idempotent = all(statement.is_idempotent for statement, _ in statements)
-        if timestamp_us is not None:
-            batch.timestamp = timestamp_us
         for statement, parameters in statements:
             batch.add(statement, parameters)
         await self._bridge(batch, None)

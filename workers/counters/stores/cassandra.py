@@ -11,7 +11,9 @@ from workers.counters.ports import Page
 
 
 class CassandraLedger:
-    """Implements `workers.counters.ports.Ledger`. The table is made by the interaction service's migrations."""
+    """Implements `workers.counters.ports.Ledger`. The interaction service's migrations make the table.
+
+    The write time stands in each statement: the driver has none for a batch as a whole."""
 
     def __init__(
         self,
@@ -34,9 +36,11 @@ class CassandraLedger:
             await cassandra.prepare(f"SELECT member, present, version {where} AND member IN ?"),
             await cassandra.prepare(f"SELECT total {where} LIMIT 1"),
             await cassandra.prepare(
-                "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?)"
+                "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
             ),
-            await cassandra.prepare("UPDATE ledger SET total = ?, sequence = ? WHERE post_id = ? AND kind = ?"),
+            await cassandra.prepare(
+                "UPDATE ledger USING TIMESTAMP ? SET total = ?, sequence = ? WHERE post_id = ? AND kind = ?"
+            ),
         )
 
     async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
@@ -45,9 +49,11 @@ class CassandraLedger:
         return Page({row.member: Membership(row.present, row.version) for row in rows}, total)
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
-        rows = [(self._member, (post_id, kind, member, m.present, m.version)) for member, m in folded.members.items()]
-        totals = (self._set_total, (folded.total, at, post_id, kind))
-        await self._cassandra.batch([*rows, totals], logged=False, timestamp_us=at)
+        rows = [
+            (self._member, (post_id, kind, member, m.present, m.version, at)) for member, m in folded.members.items()
+        ]
+        totals = (self._set_total, (at, folded.total, at, post_id, kind))
+        await self._cassandra.batch([*rows, totals], logged=False)
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:
         return {kind: await self._read_total(post_id, kind) for kind in CountKind}

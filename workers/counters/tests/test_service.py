@@ -1,0 +1,82 @@
+from collections.abc import Iterable, Mapping
+
+import pytest
+
+from libs.common.contracts.events import PostCounted
+from libs.common.runtime.errors import UnavailableError
+from workers.counters.domain import Act, CountKind, Folded, Membership
+from workers.counters.ports import Page
+from workers.counters.service import PostCounters
+
+POST = 5
+ACTS = [(CountKind.LIKE, Act(1, True, 10)), (CountKind.LIKE, Act(2, True, 11)), (CountKind.COMMENT, Act(7, True, 1))]
+
+
+class InMemoryLedger:
+    """Later write times stay, as in the real one."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, CountKind, int], tuple[int, Membership]] = {}
+        self.totals_at: dict[tuple[int, CountKind], tuple[int, int]] = {}
+
+    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        found = {m: self.rows[post_id, kind, m][1] for m in members if (post_id, kind, m) in self.rows}
+        return Page(found, self.totals_at.get((post_id, kind), (0, 0))[1])
+
+    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+        for member, membership in folded.members.items():
+            key = (post_id, kind, member)
+            self.rows[key] = max(self.rows.get(key, (-1, membership)), (at, membership), key=lambda row: row[0])
+        key_total = (post_id, kind)
+        self.totals_at[key_total] = max(self.totals_at.get(key_total, (-1, 0)), (at, folded.total))
+
+    async def totals(self, post_id: int) -> Mapping[CountKind, int]:
+        return {kind: self.totals_at.get((post_id, kind), (0, 0))[1] for kind in CountKind}
+
+
+class InMemoryCounts:
+    def __init__(self) -> None:
+        self.told: list[PostCounted] = []
+        self.down = False
+
+    async def put(self, counted: PostCounted) -> None:
+        self.told.append(counted)
+
+    async def publish(self, counted: PostCounted) -> None:
+        if self.down:
+            raise UnavailableError
+        self.told.append(counted)
+
+
+def like_count(topic: InMemoryCounts) -> int:
+    return topic.told[-1].like_count
+
+
+async def test_everything_delivered_again_counts_the_same() -> None:
+    topic = InMemoryCounts()
+    counters = PostCounters(InMemoryLedger(), InMemoryCounts(), topic, epoch=0)
+    for _ in range(3):
+        await counters.apply(POST, ACTS, last_offset=2)
+    assert (like_count(topic), topic.told[-1].comment_count) == (2, 1)
+    assert len({counted.sequence for counted in topic.told}) == 1
+
+
+async def test_a_crash_after_the_ledger_is_healed_by_redelivery() -> None:
+    ledger, topic, cache = InMemoryLedger(), InMemoryCounts(), InMemoryCounts()
+    counters = PostCounters(ledger, cache, topic, epoch=0)
+    topic.down = True
+    with pytest.raises(UnavailableError):
+        await counters.apply(POST, ACTS, last_offset=2)
+    topic.down = False
+    await counters.apply(POST, ACTS, last_offset=2)
+    assert like_count(topic) == like_count(cache) == 2
+
+
+async def test_a_zombie_that_writes_late_changes_nothing() -> None:
+    ledger, topic = InMemoryLedger(), InMemoryCounts()
+    counters = PostCounters(ledger, InMemoryCounts(), topic, epoch=0)
+    stale = await ledger.read(POST, CountKind.LIKE, [1])
+    await counters.apply(POST, [*ACTS, (CountKind.LIKE, Act(3, True, 12))], last_offset=3)
+    await ledger.write(POST, CountKind.LIKE, Folded({1: Membership(True, 10)}, stale.total + 1), at=2)
+    await counters.apply(POST, [], last_offset=4)
+    assert like_count(topic) == 3

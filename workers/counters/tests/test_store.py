@@ -1,0 +1,72 @@
+"""The ledger on a real Cassandra, the counts on a real Redis."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from devstack.settings import ROOT
+from libs.common.contracts.events import PostCounted
+from libs.common.stores.cassandra import Cassandra, migrate
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from workers.counters.domain import Act, CountKind, Folded, Membership, fold, write_time
+from workers.counters.settings import CountersSettings
+from workers.counters.stores.cassandra import CassandraLedger
+from workers.counters.stores.redis import RedisCountsCache
+
+pytestmark = pytest.mark.stores
+LIKE = CountKind.LIKE
+
+
+@pytest.fixture(scope="session")
+async def ledger(store_env: dict[str, str]) -> AsyncIterator[CassandraLedger]:
+    settings = settings_for(CountersSettings, store_env)
+    keyspace = settings.keyspace("interaction")
+    await migrate(settings, keyspace, ROOT / "services" / "interaction" / "migrations")
+    async with Cassandra(settings, keyspace) as cassandra:
+        yield await CassandraLedger.open(cassandra)
+
+
+@pytest.fixture
+def post_id() -> int:
+    return uuid4().int >> 66
+
+
+async def apply(ledger: CassandraLedger, post_id: int, acts: list[Act], offset: int) -> None:
+    page = await ledger.read(post_id, LIKE, {act.member for act in acts})
+    await ledger.write(post_id, LIKE, fold(page.members, page.total, acts), write_time(0, offset))
+
+
+async def test_a_topic_delivered_again_from_the_start_counts_the_same(ledger: CassandraLedger, post_id: int) -> None:
+    steps = [[Act(i % 7, i % 3 != 0, i) for i in range(start, start + 10)] for start in range(0, 60, 10)]
+    for _ in range(2):
+        for i, acts in enumerate(steps):
+            await apply(ledger, post_id, acts, i)
+    final = {act.member: act.present for acts in steps for act in acts}
+    assert (await ledger.totals(post_id))[LIKE] == sum(final.values())
+
+
+async def test_a_late_write_of_a_zombie_loses(ledger: CassandraLedger, post_id: int) -> None:
+    await apply(ledger, post_id, [Act(1, True, 1)], 0)
+    stale = await ledger.read(post_id, LIKE, [2])
+    await apply(ledger, post_id, [Act(2, True, 2), Act(3, True, 3)], 2)
+    await apply(ledger, post_id, [Act(2, False, 4)], 3)
+    await ledger.write(post_id, LIKE, Folded({2: Membership(True, 2)}, stale.total + 1), write_time(0, 1))
+    page = await ledger.read(post_id, LIKE, [1, 2, 3])
+    assert page.total == 2
+    assert page.members == {1: Membership(True, 1), 2: Membership(False, 4), 3: Membership(True, 3)}
+
+
+async def test_what_nobody_touched_counts_nothing(ledger: CassandraLedger, post_id: int) -> None:
+    assert set((await ledger.totals(post_id)).values()) == {0}
+
+
+async def test_cached_counts_never_go_back(store_env: dict[str, str], post_id: int) -> None:
+    settings = settings_for(CountersSettings, store_env)
+    async with open_redis(settings) as redis:
+        cache = RedisCountsCache(redis, "counters-test:")
+        for sequence, likes in ((9, 1), (10, 2), (9, 3), (10, 4), (2**53 + 1, 5), (2**53, 6)):
+            counts = {"like_count": likes, "comment_count": 0, "save_count": 0, "view_count": 0}
+            await cache.put(PostCounted(post_id=post_id, sequence=sequence, **counts))
+        assert await redis.getdel(f"counters-test:counts:{post_id}") == b"%d 5 0 0 0" % (2**53 + 1)
