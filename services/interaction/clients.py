@@ -1,35 +1,20 @@
 """User and post service over HTTP."""
 
-import time
 from collections.abc import Sequence
 
 from libs.common.contracts.public import Author, Post
 from libs.common.runtime.http import ServiceClient
 
-AUTHOR_S = 60.0  # a deleted post may still be liked for so long: the like is lost with it
-AUTHORS_KEPT = 50_000
-
 
 class PostServicePosts:
-    """Asks the post service; remembers authors of posts for a minute."""
+    """Asks the post service."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
-        self._kept: dict[int, tuple[float, int]] = {}
 
     async def author_of(self, post_id: int) -> int | None:
-        kept = self._kept.get(post_id)
-        if kept and kept[0] > time.monotonic():
-            return kept[1]
         answer = await self._client.query("/internal/posts/batch", {"post_ids": [post_id]})
-        if not answer["posts"]:
-            self._kept.pop(post_id, None)
-            return None
-        author_id = int(answer["posts"][0]["author_id"])
-        if len(self._kept) >= AUTHORS_KEPT:
-            self._kept.clear()
-        self._kept[post_id] = (time.monotonic() + AUTHOR_S, author_id)
-        return author_id
+        return int(answer["posts"][0]["author_id"]) if answer["posts"] else None
 
     async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]:
         if not post_ids:

@@ -1,0 +1,102 @@
+"""Who may do what, and how those are told who may not."""
+
+import dataclasses
+import secrets
+
+import pytest
+
+from ops.client import Account, Api
+from tests.e2e.world import PASSWORD, Someone, assert_problem, publish, snapshot
+
+pytestmark = pytest.mark.stack
+
+MEMBERS_ONLY = [
+    ("GET", "/feed"),
+    ("GET", "/auth/me"),
+    ("GET", "/auth/sessions"),
+    ("GET", "/saved"),
+    ("POST", "/posts"),
+    ("POST", "/media/upload-url"),
+    ("PATCH", "/users/1"),
+    ("POST", "/users/1/follow"),
+    ("DELETE", "/followers/1"),
+    ("PATCH", "/posts/1"),
+    ("DELETE", "/posts/1"),
+    ("POST", "/posts/1/like"),
+    ("DELETE", "/posts/1/save"),
+    ("GET", "/posts/1/comments"),
+    ("DELETE", "/comments/1"),
+    ("GET", "/media/1"),
+]
+WRONG_IDS = ("1", "0", "-1", "abc", "99999999999999999999", "1e3")
+
+
+@pytest.mark.parametrize(("method", "path"), MEMBERS_ONLY)
+async def test_without_a_good_token(api: Api, method: str, path: str) -> None:
+    body: dict[str, str] | None = {} if method in {"POST", "PATCH"} else None
+    assert_problem(await api.send(method, path, json=body), 401)
+    for header in ("Bearer nonsense", "Bearer a.b.c", "Bearer", "Basic YTpi"):
+        assert_problem(await api.send(method, path, json=body, headers={"Authorization": header}), 401)
+
+
+async def test_a_forged_token(api: Api, someone: Someone) -> None:
+    account = await someone()
+    head, payload, signature = account.access_token.split(".")
+    forged = dataclasses.replace(account, access_token=f"{head}.{payload}.{signature[::-1]}")
+    assert_problem(await api.send("GET", "/feed", forged), 401)
+
+
+async def test_what_is_anothers_cannot_be_changed(api: Api, someone: Someone) -> None:
+    author, other = await someone(), await someone()
+    (post_id,) = await publish(api, author)
+    comment = await api.call("POST", f"/posts/{post_id}/comments", author, json={"text": "mine"})
+    assert_problem(await api.send("PATCH", f"/posts/{post_id}", other, json={"caption": "theirs"}), 403)
+    assert_problem(await api.send("DELETE", f"/posts/{post_id}", other), 403)
+    assert_problem(await api.send("DELETE", f"/comments/{comment['comment_id']}", other), 403)
+    assert_problem(await api.send("PATCH", f"/users/{author.user_id}", other, json={"bio": "theirs"}), 403)
+    assert (await api.call("GET", f"/posts/{post_id}", other))["caption"] == "a post"
+
+
+async def test_what_is_not_there_and_what_is_not_shown_look_the_same(api: Api, someone: Someone) -> None:
+    owner, other = await someone(), await someone()
+    asked = {"content_type": "image/jpeg", "file_size": len(snapshot())}
+    upload_id = (await api.call("POST", "/media/upload-url", owner, json=asked))["upload_id"]
+    assert_problem(await api.send("POST", f"/media/upload-url/{upload_id}/complete", other), 404)
+    for wrong in WRONG_IDS:
+        for path in ("posts", "users", "media"):
+            assert_problem(await api.send("GET", f"/{path}/{wrong}", other), 404)
+        assert_problem(await api.send("POST", f"/posts/{wrong}/like", other), 404)
+        assert_problem(await api.send("POST", f"/users/{wrong}/follow", other), 404)
+        assert_problem(await api.send("DELETE", f"/posts/{wrong}", other), 404)
+        assert_problem(await api.send("DELETE", f"/comments/{wrong}", other), 404)
+        assert_problem(await api.send("POST", f"/posts/{wrong}/comments", other, json={"text": "x"}), 404)
+
+
+async def test_refreshing_gives_a_new_pair(api: Api, someone: Someone) -> None:
+    account = await someone()
+    first = await api.call("POST", "/auth/refresh", json={"refresh_token": account.refresh_token})
+    second = await api.call("POST", "/auth/refresh", json={"refresh_token": first["refresh_token"]})
+    assert len({account.refresh_token, first["refresh_token"], second["refresh_token"]}) == 3
+    fresh = Account(account.user_id, account.username, second["access_token"], second["refresh_token"])
+    assert (await api.call("GET", "/auth/me", fresh))["user"]["user_id"] == account.user_id
+    assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": "none of ours"}), 401)
+
+
+async def test_logging_out(api: Api, someone: Someone) -> None:
+    account = await someone()
+    api.http.cookies.clear()
+    body = {"refresh_token": account.refresh_token}
+    assert (await api.send("POST", "/auth/logout", account, json=body)).status_code == 204
+    assert_problem(await api.send("POST", "/auth/refresh", json=body), 401)
+    assert (await api.login(account.username, PASSWORD)).user_id == account.user_id
+
+
+async def test_a_wrong_login_does_not_tell_whether_the_account_exists(api: Api, someone: Someone) -> None:
+    account = await someone()
+    wrong = {"login": account.username, "password": "another password"}
+    unknown = {"login": f"n_{secrets.token_hex(8)}", "password": "another password"}
+    answers = [
+        assert_problem(await api.send("POST", "/auth/login", json=body), 401, "invalid_credentials")
+        for body in (wrong, unknown)
+    ]
+    assert len({(answer["title"], answer["detail"]) for answer in answers}) == 1
