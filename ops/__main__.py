@@ -14,13 +14,14 @@ HINT = "sample-login.txt"
 
 
 def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--base-url", default=os.environ.get("FEEDMILL_PUBLIC_URL", "http://127.0.0.1:8080"))
     parser = argparse.ArgumentParser(prog="ops", description=__doc__)
-    parser.add_argument("--base-url", default=os.environ.get("FEEDMILL_PUBLIC_URL", "http://127.0.0.1:8080"))
     commands = parser.add_subparsers(dest="command", required=True)
-    seeding = commands.add_parser("seed", help="make the sample world; again: add what is missing")
+    seeding = commands.add_parser("seed", parents=[common], help="make the sample world; again: add what is missing")
     seeding.add_argument("--users", type=int, default=30)
     seeding.add_argument("--posts", type=int, default=60)
-    commands.add_parser("journey", help="show a post travelling to a follower's feed")
+    commands.add_parser("journey", parents=[common], help="show a post travelling to a follower's feed")
     return parser
 
 

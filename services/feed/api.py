@@ -13,7 +13,7 @@ from services.feed.service import FeedReader
 router = APIRouter(tags=["feed"])
 
 
-def _reader(request: Request) -> FeedReader:
+async def _reader(request: Request) -> FeedReader:
     reader: FeedReader = request.app.state.reader
     return reader
 

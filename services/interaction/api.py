@@ -35,7 +35,7 @@ class InteractionApi:
     cursors: Cursors
 
 
-def _api(request: Request) -> InteractionApi:
+async def _api(request: Request) -> InteractionApi:
     api: InteractionApi = request.app.state.interactions
     return api
 

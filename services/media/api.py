@@ -23,7 +23,7 @@ _FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The by
 router = APIRouter(tags=["media"])
 
 
-def _keys(request: Request) -> Idempotency:
+async def _keys(request: Request) -> Idempotency:
     keys: Idempotency = request.app.state.idempotency
     return keys
 

@@ -10,7 +10,7 @@ from services.media.errors import BrokenBodyError
 from services.media.service import MediaLibrary
 
 
-def _library(request: Request) -> MediaLibrary:
+async def _library(request: Request) -> MediaLibrary:
     library: MediaLibrary = request.app.state.library
     return library
 

@@ -56,7 +56,7 @@ class PostApi:
         return Answer(202, accepted.model_dump_json().encode())
 
 
-def _api(request: Request) -> PostApi:
+async def _api(request: Request) -> PostApi:
     api: PostApi = request.app.state.post_api
     return api
 

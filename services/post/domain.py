@@ -3,12 +3,12 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from libs.common.contracts.media import MediaDocument
-from libs.common.contracts.public import Location
+from libs.common.contracts.public import Counts, Location
 from libs.common.ids import id_time
 
 MAX_HASHTAGS = 30
@@ -75,6 +75,7 @@ class StoredPost:
     version: int
     created_at: datetime
     edited_at: datetime | None
+    counts: Counts = field(default_factory=Counts)
 
     def visible_to(self, reader_id: int | None) -> bool:
         """Published posts are for all; one on its way or failed is for its author; a deleted one for nobody."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import Author, Counts, Engagement
+from libs.common.contracts.public import Author, Engagement
 from libs.common.kafka.producer import Record
 from services.post.domain import MediaState, StoredPost
 
@@ -42,8 +42,6 @@ class PostStore(Protocol):
         """Ids in `(after_id, before_id)`, newest first."""
 
     async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]: ...
-
-    async def counts(self, post_ids: Sequence[int]) -> dict[int, Counts]: ...
 
     async def keep_counts(self, counted: PostCounted) -> None:
         """Older counts than those that are there change nothing."""

@@ -4,14 +4,15 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from libs.common.contracts.public import Author, Counts, Engagement, Post, PostRecord
-from libs.common.ids import MAX_ID
+from libs.common.contracts.public import Author, Engagement, Post, PostRecord
+from libs.common.ids import MAX_ID, first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from services.post.domain import Status, StoredPost, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
 AUTHOR_S = 300.0  # how long a profile may be shown while the user service is away
 AUTHORS_KEPT = 10_000
+CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
 STORE_READS = 64  # reads of one request under way at once
 
 
@@ -87,7 +88,7 @@ class PostReader:
     ) -> list[Post]:
         """Up to `limit` posts that can be shown; index rows that outlived their post are passed over."""
         found: list[Post] = []
-        bound = MAX_ID if before_id is None else before_id
+        bound = _newest() if before_id is None else before_id
         while len(found) < limit:
             post_ids = await read(bound)
             found += await self.hydrate(reader_id, post_ids)
@@ -104,8 +105,7 @@ class PostReader:
 
     async def records(self, post_ids: Sequence[int]) -> list[PostRecord]:
         """Published posts as services hand them around, with the counts that the counters told."""
-        posts, counts = await asyncio.gather(self._store.get_many(post_ids), self._store.counts(post_ids))
-        return [_record(post, counts.get(post.post_id)) for post in posts if post.status is Status.PUBLISHED]
+        return [_record(post) for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
 
     async def recent(
         self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int
@@ -115,7 +115,7 @@ class PostReader:
 
         async def of(author_id: int) -> list[tuple[int, int]]:
             async with slots:
-                upper = MAX_ID if before_id is None else before_id
+                upper = min(_newest(), before_id or MAX_ID)
                 found = await self._store.by_author(author_id, after_id, upper, limit_each)
             return [(author_id, post_id) for post_id in found]
 
@@ -127,7 +127,7 @@ class PostReader:
             return []
         authors, marks = await asyncio.gather(
             self._authors.of(list({post.author_id for post in posts})),
-            self._marks_of(reader_id, [post.post_id for post in posts]),
+            self._marks_of(reader_id, posts),
         )
         return [
             Post.of(_record(post), authors[post.author_id], marks.get(post.post_id, Engagement()), self._public_url)
@@ -135,15 +135,19 @@ class PostReader:
             if post.author_id in authors
         ]
 
-    async def _marks_of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
+    async def _marks_of(self, reader_id: int | None, posts: Sequence[StoredPost]) -> dict[int, Engagement]:
         try:
-            return await self._marks.of(reader_id, post_ids)
+            return await self._marks.of(reader_id, [post.post_id for post in posts])
         except UnavailableError:
-            counts = await self._store.counts(post_ids)
-            return {post_id: Engagement(**count.model_dump()) for post_id, count in counts.items()}
+            return {post.post_id: Engagement(**post.counts.model_dump()) for post in posts}
 
 
-def _record(post: StoredPost, counts: Counts | None = None) -> PostRecord:
+def _newest() -> int:
+    """Above every id that there is: buckets of the future are not looked into."""
+    return first_id_at(now_ms() + CLOCKS_APART_MS)
+
+
+def _record(post: StoredPost) -> PostRecord:
     return PostRecord(
         post_id=post.post_id,
         author_id=post.author_id,
@@ -152,7 +156,7 @@ def _record(post: StoredPost, counts: Counts | None = None) -> PostRecord:
         hashtags=post.hashtags,
         mentions=post.mentions,
         location=post.location,
-        counts=counts or Counts(),
+        counts=post.counts,
         status=post.status,
         version=post.version,
         created_at=post.created_at,

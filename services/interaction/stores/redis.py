@@ -10,6 +10,7 @@ from libs.common.runtime.logging import get_logger
 from services.interaction.domain import Counted, MarkKind
 from services.interaction.ports import Ledger
 
+TTL_S = 3_600  # as cached posts (SPEC: 3600 s)
 log = get_logger(__name__)
 
 
@@ -27,7 +28,22 @@ class CachedLedger:
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
         cached = await self._cached(post_ids)
         missing = [post_id for post_id in post_ids if post_id not in cached]
-        return {**cached, **await self._ledger.counts(missing)} if missing else cached
+        if not missing:
+            return cached
+        found = await self._ledger.counts(missing)
+        await self._fill(found)
+        return {**cached, **found}
+
+    async def _fill(self, found: Mapping[int, Counts]) -> None:
+        """Only where the worker has put nothing meanwhile; sequence 0 gives way to whatever it puts."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for post_id, c in found.items():
+                    value = f"0 {c.like_count} {c.comment_count} {c.save_count} {c.view_count}"
+                    pipe.set(f"{self._prefix}counts:{post_id}", value, ex=TTL_S, nx=True)
+                await pipe.execute()
+        except RedisError as error:
+            log.warning("counts_not_cached", error=repr(error))
 
     async def _cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
         keys = [f"{self._prefix}counts:{post_id}" for post_id in post_ids]

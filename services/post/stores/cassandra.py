@@ -18,8 +18,10 @@ from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from services.post.domain import MediaState, MediaStatus, Status, StoredPost, month_of, months_down, year_of, years_down
 
+KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
+    "get_many": "SELECT * FROM posts_by_id WHERE post_id IN ?",
     "create": (
         "INSERT INTO posts_by_id"
         " (post_id, author_id, caption, hashtags, mentions, location, media_ids, version, created_at)"
@@ -45,10 +47,9 @@ _STATEMENTS = {
         "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
     ),
     "by_tag": "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id < ? LIMIT ?",
-    "counts": "SELECT * FROM post_counts WHERE post_id = ?",
     "count": (
-        "INSERT INTO post_counts (post_id, like_count, comment_count, save_count, view_count) VALUES (?, ?, ?, ?, ?)"
-        " USING TIMESTAMP ?"
+        "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
+        " WHERE post_id = ?"
     ),
 }
 
@@ -88,6 +89,12 @@ def _post(row: Row) -> StoredPost:
         version=row.version,
         created_at=row.created_at.replace(tzinfo=UTC),
         edited_at=_utc(row.edited_at),
+        counts=Counts(
+            like_count=row.like_count or 0,
+            comment_count=row.comment_count or 0,
+            save_count=row.save_count or 0,
+            view_count=row.view_count or 0,
+        ),
     )
 
 
@@ -116,8 +123,10 @@ class CassandraPostStore:
         return _post(row) if row and row.author_id is not None else None
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
-        posts = await asyncio.gather(*(self.get(post_id) for post_id in set(post_ids)))
-        return [post for post in posts if post]
+        wanted = list(set(post_ids))
+        pages = [wanted[start : start + KEYS_A_READ] for start in range(0, len(wanted), KEYS_A_READ)]
+        reads = (self._cassandra.execute(self._statements["get_many"], (page,)) for page in pages)
+        return [_post(row) for rows in await asyncio.gather(*reads) for row in rows if row.author_id is not None]
 
     async def create(self, post: StoredPost) -> None:
         text = (post.caption, list(post.hashtags), list(post.mentions), _location(post.location))
@@ -174,23 +183,10 @@ class CassandraPostStore:
 
         return await self._down("by_tag", months_down(before_id), parameters, before_id, limit)
 
-    async def counts(self, post_ids: Sequence[int]) -> dict[int, Counts]:
-        rows = await asyncio.gather(*(self._cassandra.one(self._statements["counts"], (p,)) for p in set(post_ids)))
-        return {
-            row.post_id: Counts(
-                like_count=row.like_count,
-                comment_count=row.comment_count,
-                save_count=row.save_count,
-                view_count=row.view_count,
-            )
-            for row in rows
-            if row
-        }
-
     async def keep_counts(self, counted: PostCounted) -> None:
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
         # the write time is the sequence: older counts lose by themselves
-        await self._cassandra.execute(self._statements["count"], (counted.post_id, *counts, counted.sequence))
+        await self._cassandra.execute(self._statements["count"], (counted.sequence, *counts, counted.post_id))
 
     def _tags(self, statement: str, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
         return [(self._statements[statement], (tag, month_of(post.post_id), post.post_id)) for tag in tags]

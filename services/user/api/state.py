@@ -12,32 +12,32 @@ from services.user.service.profiles import Profiles
 from services.user.settings import UserSettings
 
 
-def _accounts(request: Request) -> Accounts:
+async def _accounts(request: Request) -> Accounts:
     accounts: Accounts = request.app.state.accounts
     return accounts
 
 
-def _profiles(request: Request) -> Profiles:
+async def _profiles(request: Request) -> Profiles:
     profiles: Profiles = request.app.state.profiles
     return profiles
 
 
-def _graph(request: Request) -> Graph:
+async def _graph(request: Request) -> Graph:
     graph: Graph = request.app.state.graph
     return graph
 
 
-def _cursors(request: Request) -> Cursors:
+async def _cursors(request: Request) -> Cursors:
     cursors: Cursors = request.app.state.cursors
     return cursors
 
 
-def _public_url(request: Request) -> str:
+async def _public_url(request: Request) -> str:
     settings: UserSettings = request.app.state.settings
     return settings.public_url
 
 
-def _keys(request: Request) -> KeyFolder:
+async def _keys(request: Request) -> KeyFolder:
     keys: KeyFolder = request.app.state.keys
     return keys
 

@@ -1,0 +1,74 @@
+"""`python -m bench [feed|delivery|fanout …]`: figures of the running system, each beside its reference."""
+
+import argparse
+import asyncio
+import sys
+
+import httpx2
+from pydantic import ValidationError
+
+from bench import delivery, fanout, feed
+from bench.figures import Row, table
+from libs.common.runtime.settings import Settings
+from ops.client import ApiFailure
+from ops.progress import say
+
+NAMES = ("feed", "delivery", "fanout")
+PROBE_S = 3.0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=NAMES, help="all when none is named")
+    return parser
+
+
+async def _rows(name: str, settings: Settings) -> list[Row]:
+    postgres = settings.postgres_dsn.get_secret_value()
+    match name:
+        case "feed":
+            return await feed.measure(settings.public_url, postgres)
+        case "delivery":
+            return await delivery.measure(settings.public_url, postgres)
+        case _:
+            return _fanout_rows(await fanout.measure(settings))
+
+
+def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
+    reference = f"{figures.reference:,.0f}/s"
+    return [
+        Row("fan-out deliveries", f"{figures.pushed:,.0f}/s", reference, figures.pushed / figures.reference),
+        Row("… redelivered", f"{figures.redelivered:,.0f}/s", reference, figures.redelivered / figures.reference),
+    ]
+
+
+async def _bench(names: list[str]) -> str:
+    settings = Settings()
+    async with httpx2.AsyncClient(timeout=PROBE_S) as http:
+        await http.get(f"{settings.public_url}/v1/openapi.json")
+    rows: list[Row] = []
+    for name in names:
+        say(name)
+        rows += await _rows(name, settings)
+    return table(rows)
+
+
+def main() -> int:
+    """Exit 1, with one line that says why, when there is nothing to measure."""
+    names = _parser().parse_args().what or list(NAMES)
+    try:
+        print(asyncio.run(_bench(names)))
+    except ValidationError:
+        print("bench: not in the environment of a running Feedmill: make up, then make bench", file=sys.stderr)
+        return 1
+    except httpx2.TransportError as error:
+        print(f"bench: Feedmill does not answer ({error}): make up, then make bench", file=sys.stderr)
+        return 1
+    except (ApiFailure, RuntimeError, TimeoutError) as error:
+        print(f"bench: {error or type(error).__name__}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

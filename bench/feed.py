@@ -1,0 +1,107 @@
+"""Reading a feed page of 20 posts: kept pages and assembled ones, beside the pull query."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from bench.figures import Latency, Row, rows_of
+from bench.http import Connection
+from bench.reference_pull import serving
+from libs.common.testing.eventually import eventually
+from ops.client import Account, Api
+from ops.photos import paint
+
+AUTHORS = 20
+POSTS_EACH = 5
+REFERENCE_USERS = 1_000
+PAGE = 20
+CONNECTIONS = 8
+AT_ONCE = 4  # while making the world
+MEASURED_S = 5.0
+ARRIVAL_S = 60.0
+PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests of one kind; `expected_cache` is what X-Cache-Status must say in each answer."""
+
+    base_url: str
+    token: str
+    paths: Callable[[], str]
+    expected_cache: str | None = None
+
+
+async def measure(base_url: str, postgres: str) -> list[Row]:
+    """Rows of the table."""
+    async with Api(base_url) as api:
+        reader, cursor = await _world(api)
+    first = f"/v1/feed?limit={PAGE}"
+    second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
+    async with serving(postgres, REFERENCE_USERS, AUTHORS, POSTS_EACH) as reference_url:
+        random_reader = lambda: f"/feed/{secrets.randbelow(REFERENCE_USERS)}?limit={PAGE}"  # noqa: E731
+        pulled = await run(Load(reference_url, "", random_reader))
+    kept = await run(Load(base_url, reader.access_token, lambda: first, "hit"))
+    # The second page is never kept, and is assembled like the first one.
+    assembled = await run(Load(base_url, reader.access_token, lambda: second, "miss"))
+    return [*rows_of("feed page, kept", kept, pulled), *rows_of("feed page, assembled", assembled, pulled)]
+
+
+async def run(load: Load) -> Latency:
+    """As many requests as the time allows, on kept connections; any answer but the expected one ends the run."""
+    times: list[float] = []
+    async with Connection(load.base_url, load.token) as warm:
+        shown = len(orjson.loads((await warm.get(load.paths())).body).get("posts", ()))
+    if shown != PAGE:
+        raise RuntimeError(f"{load.base_url} shows {shown} posts, not {PAGE}")
+    started = time.perf_counter()
+    end = started + MEASURED_S
+
+    async def client() -> None:
+        async with Connection(load.base_url, load.token) as connection:
+            while (begun := time.perf_counter()) < end:
+                answer = await connection.get(load.paths())
+                times.append(time.perf_counter() - begun)
+                if answer.status != 200:
+                    raise RuntimeError(f"{load.base_url} answered {answer.status}: {answer.body[:200]!r}")
+                if load.expected_cache not in (None, cache := answer.headers.get("x-cache-status")):
+                    raise RuntimeError(f"X-Cache-Status is {cache}, not {load.expected_cache}")
+
+    async with asyncio.TaskGroup() as clients:
+        for _ in range(CONNECTIONS):
+            clients.create_task(client())
+    return Latency.of(times, time.perf_counter() - started)
+
+
+async def _world(api: Api) -> tuple[Account, str]:
+    """A reader of full feeds, and the cursor of the second page."""
+    tag = secrets.token_hex(4)
+    reader = await api.register(f"bench_{tag}", PASSWORD)
+    slots = asyncio.Semaphore(AT_ONCE)
+    photo = paint("terrazzo", 1)
+
+    async def author(index: int) -> None:
+        async with slots:
+            who = await api.register(f"bench_{tag}_{index}", PASSWORD)
+            await api.call("POST", f"/users/{who.user_id}/follow", reader)
+            media_id = await api.upload(who, photo)
+            await api.settled(f"/media/{media_id}", who)
+            for i in range(POSTS_EACH):
+                await api.call("POST", "/posts", who, json={"media_ids": [media_id], "caption": f"number {i}"})
+
+    await asyncio.gather(*(author(index) for index in range(AUTHORS)))
+    return reader, await _second_page(api, reader)
+
+
+async def _second_page(api: Api, reader: Account) -> str:
+    async def all_there() -> bool:
+        page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": 100})
+        return len(page["posts"]) == AUTHORS * POSTS_EACH
+
+    await eventually(all_there, ARRIVAL_S)
+    params = {"order": "chronological", "limit": PAGE}
+    return str((await api.call("GET", "/feed", reader, params=params))["next_cursor"])

@@ -1,0 +1,58 @@
+"""What is measured, and how it is printed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds; `rate` is requests a second, where many ran at a time."""
+
+    p50: float
+    p99: float
+    count: int
+    rate: float = 0.0
+
+    @classmethod
+    def of(cls, seconds: Sequence[float], elapsed_s: float = 0.0) -> "Latency":
+        """From single times, and the time that all took."""
+        cuts = quantiles(seconds, n=100, method="inclusive")
+        return cls(cuts[49] * 1_000, cuts[98] * 1_000, len(seconds), len(seconds) / elapsed_s if elapsed_s else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A figure and its reference, both of this run; `ratio` is figure / reference."""
+
+    what: str
+    figure: str
+    reference: str
+    ratio: float
+
+
+def rows_of(what: str, ours: Latency, reference: Latency) -> list[Row]:
+    """p50, p99 and, if known, the rate."""
+    rows = [
+        Row(f"{what}, p50", f"{ours.p50:.1f} ms", f"{reference.p50:.1f} ms", ours.p50 / reference.p50),
+        Row(
+            f"{what}, p99 of {ours.count:,}", f"{ours.p99:.1f} ms", f"{reference.p99:.1f} ms", ours.p99 / reference.p99
+        ),
+    ]
+    if ours.rate and reference.rate:
+        rate = Row(f"{what}, rate", f"{ours.rate:,.0f}/s", f"{reference.rate:,.0f}/s", ours.rate / reference.rate)
+        rows.append(rate)
+    return rows
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows in columns."""
+    cells = [("", "Feedmill", "reference", "ratio")]
+    cells += [(row.what, row.figure, row.reference, f"{row.ratio:.2f}") for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(4)]
+    return "\n".join(
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in cells
+    )
