@@ -1,0 +1,100 @@
+"""The interaction service's surroundings in memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from libs.common.contracts.public import Author, Counts, Post
+from libs.common.kafka.producer import Record
+from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+
+POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3
+
+
+class InMemoryMarks:
+    def __init__(self) -> None:
+        self.rows: dict[tuple[int, MarkKind, int], Mark] = {}
+
+    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None:
+        return self.rows.get((user_id, kind, post_id))
+
+    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+        known = self.rows.get((mark.user_id, mark.kind, mark.post_id))
+        if known is None or known.version < mark.version:
+            self.rows[mark.user_id, mark.kind, mark.post_id] = mark
+
+    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
+        found = [
+            (m.mark_id, m.list_place[1])
+            for m in self.rows.values()
+            if m.active and m.kind is kind and m.list_place[0] == owner_id and m.mark_id < before_id
+        ]
+        return sorted(found, reverse=True)[:limit]
+
+    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
+        return {p for p in post_ids if (mark := self.rows.get((user_id, kind, p))) and mark.active}
+
+
+class InMemoryComments:
+    def __init__(self) -> None:
+        self.rows: dict[int, StoredComment] = {}
+
+    async def get(self, comment_id: int) -> StoredComment | None:
+        return self.rows.get(comment_id)
+
+    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+        self.rows[comment.comment_id] = comment
+
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+        for comment in comments:
+            self.rows[comment.comment_id] = replace(comment, deleted=True)
+
+    async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
+        found = [
+            c
+            for c in self.rows.values()
+            if (c.post_id, c.parent_id) == (post_id, parent_id) and c.comment_id > after_id and not c.deleted
+        ]
+        return sorted(found, key=lambda comment: comment.comment_id)[:limit]
+
+    async def record(self, events: Sequence[Record]) -> None: ...
+
+
+class InMemoryLedger:
+    """What the counters have counted so far; nothing by itself."""
+
+    def __init__(self) -> None:
+        self.members: dict[tuple[int, MarkKind], set[int]] = {}
+
+    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
+        members = self.members.get((post_id, kind), set())
+        return Counted(len(members), member in members)
+
+    async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
+        return {p: Counts(like_count=len(self.members.get((p, MarkKind.LIKE), ()))) for p in post_ids}
+
+
+class InMemoryPosts:
+    def __init__(self) -> None:
+        self.there = {POST: POST_AUTHOR}
+
+    async def author_of(self, post_id: int) -> int | None:
+        return self.there.get(post_id)
+
+    async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]:
+        return []
+
+
+class InMemoryPeople:
+    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in user_ids}
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def committed(self, records: Sequence[Record]) -> None:
+        self.records += records
+
+    def types(self) -> list[str]:
+        return [dict(record.headers)["type"].decode() for record in self.records]

@@ -1,0 +1,132 @@
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.contracts.codec import decode
+from libs.common.ids import MAX_ID
+from libs.common.runtime.errors import NotFoundError
+from services.interaction.domain import Counted, MarkKind
+from services.interaction.errors import NotYourCommentError, TooDeepError
+from services.interaction.service import Comments, Marks
+from services.interaction.tests.fakes import (
+    ANN,
+    BOB,
+    POST,
+    POST_AUTHOR,
+    InMemoryComments,
+    InMemoryLedger,
+    InMemoryMarks,
+    InMemoryPeople,
+    InMemoryPosts,
+    Outbox,
+)
+
+LIKE = MarkKind.LIKE
+
+
+class World:
+    def __init__(self, ids: Iterator[int] | None = None) -> None:
+        self.ids = ids or count(1)
+        self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), Outbox()
+        people = InMemoryPeople()
+        self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
+        self.marks = Marks(self.mark_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids))
+        self.comments = Comments(self.comment_store, self.posts, people, self.outbox)
+
+
+async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() -> None:
+    world = World()
+    assert await world.marks.set(ANN, LIKE, POST, active=True) == 1
+    assert await world.marks.set(BOB, LIKE, POST, active=True) == 1  # Ann's is not counted yet
+    world.ledger.members[POST, LIKE] = {ANN, BOB}
+    assert await world.marks.set(BOB, LIKE, POST, active=True) == 2
+    assert await world.marks.set(BOB, LIKE, POST, active=False) == 1
+
+
+async def test_doing_it_again_changes_nothing_and_tells_nobody() -> None:
+    world = World()
+    for _ in range(3):
+        await world.marks.set(ANN, LIKE, POST, active=True)
+    for _ in range(3):
+        await world.marks.set(ANN, LIKE, POST, active=False)
+    assert world.outbox.types() == ["like.created", "like.deleted"]
+
+
+async def test_versions_grow_though_the_clock_goes_back() -> None:
+    world = World(iter([50, 10, 5, 60]))
+    for active in (True, False, True, False):
+        await world.marks.set(ANN, LIKE, POST, active=active)
+    versions = [received.envelope.entity_version for r in world.outbox.records if (received := decode(r.value))]
+    assert versions == [50, 51, 52, 60]
+
+
+async def test_likers_newest_first() -> None:
+    world = World()
+    for user in (ANN, BOB):
+        await world.marks.set(user, LIKE, POST, active=True)
+    users, _ = await world.marks.likers(POST, MAX_ID, 10)
+    assert [user.user_id for user in users] == [BOB, ANN]
+
+
+async def test_marks_of_a_reader_and_of_nobody() -> None:
+    world = World()
+    await world.marks.set(ANN, LIKE, POST, active=True)
+    (mine,) = await world.marks.of(ANN, [POST])
+    (nobodys,) = await world.marks.of(None, [POST])
+    assert (mine.is_liked, mine.like_count) == (True, 1)
+    assert (nobodys.is_liked, nobodys.like_count) == (False, 0)
+
+
+async def test_what_is_not_there_can_not_be_liked_or_commented_on() -> None:
+    world = World()
+    with pytest.raises(NotFoundError):
+        await world.marks.set(ANN, LIKE, 404, active=True)
+    with pytest.raises(NotFoundError):
+        await world.comments.add(ANN, 404, 1, "text", None)
+    with pytest.raises(NotFoundError):
+        await world.comments.viewed(ANN, 404)
+
+
+@given(st.integers(0, 5), st.booleans(), st.booleans())
+def test_a_shown_count_holds_the_members_own_state(others: int, known: bool, now: bool) -> None:
+    counted = Counted(others + known, has_member=known)
+    assert counted.shown(is_member=now) == others + now
+
+
+async def test_replies_go_one_level_deep() -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "a comment", None)
+    await world.comments.add(BOB, POST, 11, "a reply", 10)
+    with pytest.raises(TooDeepError):
+        await world.comments.add(ANN, POST, 12, "too deep", 11)
+    with pytest.raises(NotFoundError):
+        await world.comments.add(ANN, POST, 12, "to nothing", 99)
+    assert [c.comment_id for c in await world.comments.list(POST, None, 0, 9)] == [10]
+    assert [c.comment_id for c in await world.comments.list(POST, 10, 0, 9)] == [11]
+
+
+async def test_a_deleted_comment_takes_its_replies_along() -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "a comment", None)
+    for reply in range(11, 75):
+        await world.comments.add(BOB, POST, reply, "a reply", 10)
+    await world.comments.delete(ANN, 10)
+    assert world.outbox.types().count("comment.deleted") == 65
+    assert all(comment.deleted for comment in world.comment_store.rows.values())
+    with pytest.raises(NotFoundError):
+        await world.comments.delete(ANN, 10)
+
+
+@pytest.mark.parametrize(("who", "may"), [(ANN, True), (POST_AUTHOR, True), (BOB, False)])
+async def test_who_may_delete_a_comment(who: int, *, may: bool) -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "a comment", None)
+    if may:
+        await world.comments.delete(who, 10)
+    else:
+        with pytest.raises(NotYourCommentError):
+            await world.comments.delete(who, 10)
+    assert world.comment_store.rows[10].deleted is may

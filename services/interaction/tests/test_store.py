@@ -1,0 +1,112 @@
+"""Marks, comments and counts on a real Cassandra and a real Redis."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+from redis.asyncio import Redis
+
+from devstack.settings import ROOT
+from libs.common.contracts.public import Counts
+from libs.common.ids import MAX_ID
+from libs.common.stores.cassandra import Cassandra, migrate
+from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from services.interaction.domain import NO_PARENT, Counted, Mark, MarkKind, StoredComment
+from services.interaction.settings import InteractionSettings
+from services.interaction.stores.cassandra import CassandraComments, CassandraLedger, CassandraMarks
+from services.interaction.stores.redis import CachedLedger
+
+pytestmark = pytest.mark.stores
+LIKE = MarkKind.LIKE
+LEDGER = "INSERT INTO ledger (post_id, kind, member, present, version, total) VALUES (?, ?, ?, ?, ?, ?)"
+
+
+@pytest.fixture(scope="session")
+async def cassandra(store_env: dict[str, str]) -> AsyncIterator[Cassandra]:
+    settings = settings_for(InteractionSettings, store_env)
+    await migrate(settings, settings.keyspace("interaction"), ROOT / "services" / "interaction" / "migrations")
+    async with Cassandra(settings, settings.keyspace("interaction")) as cassandra:
+        yield cassandra
+
+
+@pytest.fixture
+async def outbox(cassandra: Cassandra) -> CassandraOutbox:
+    return await CassandraOutbox.open(cassandra)
+
+
+@pytest.fixture
+async def redis(store_env: dict[str, str]) -> AsyncIterator["Redis"]:
+    async with open_redis(settings_for(InteractionSettings, store_env)) as redis:
+        yield redis
+
+
+@pytest.fixture
+def post_id() -> int:
+    return uuid4().int >> 66
+
+
+async def test_of_two_writes_of_a_mark_the_higher_version_stays(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    marks = await CassandraMarks.open(cassandra, outbox)
+    later = Mark(5, LIKE, post_id, 20, 30, active=False)
+    await marks.put(later, [])
+    await marks.put(Mark(5, LIKE, post_id, 20, 20, active=True), [])
+    assert await marks.get(5, LIKE, post_id) == later
+    assert await marks.active(5, LIKE, [post_id]) == set()
+    assert await marks.list(post_id, LIKE, MAX_ID, 10) == []  # the earlier write's row stands for nothing
+
+
+async def test_marks_are_listed_newest_first_page_by_page(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    marks = await CassandraMarks.open(cassandra, outbox)
+    for user in range(1, 8):
+        await marks.put(Mark(user, LIKE, post_id, user * 10, user * 10, active=True), [])
+    await marks.put(Mark(6, LIKE, post_id, 60, 61, active=False), [])
+    assert await marks.list(post_id, LIKE, MAX_ID, 3) == [(70, 7), (50, 5), (40, 4)]
+    assert await marks.list(post_id, LIKE, 40, 10) == [(30, 3), (20, 2), (10, 1)]
+    assert await marks.active(7, LIKE, [post_id, 5]) == {post_id}
+
+
+async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
+    comments = await CassandraComments.open(cassandra, outbox)
+    base = post_id & ~0xFF
+    written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(4)]
+    for comment in (*written, written[0]):
+        await comments.add(comment, [])
+    await comments.delete([written[1]], [])
+    assert await comments.list(post_id, NO_PARENT, 0, 2) == [written[0], written[2]]
+    assert await comments.list(post_id, NO_PARENT, written[2].comment_id, 9) == [written[3]]
+    deleted = await comments.get(written[1].comment_id)
+    assert deleted is not None
+    assert (deleted.deleted, deleted.text) == (True, "")
+    assert await comments.get(1) is None
+
+
+async def test_the_ledger_knows_totals_and_members(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
+    ledger = await CassandraLedger.open(cassandra, outbox)
+    insert = await cassandra.prepare(LEDGER)
+    assert await ledger.counted(post_id, LIKE, 5) == Counted(0, has_member=False)
+    await cassandra.execute(insert, (post_id, "like", 5, True, 1, 1))
+    await cassandra.execute(insert, (post_id, "comment", 9, True, 1, 3))
+    assert await ledger.counted(post_id, LIKE, 5) == Counted(1, has_member=True)
+    assert await ledger.counted(post_id, LIKE, 6) == Counted(1, has_member=False)
+    untouched = [post_id + i for i in range(1, 25)]
+    counts = await ledger.counts([post_id, *untouched])
+    assert counts[post_id] == Counts(like_count=1, comment_count=3)
+    assert all(counts[p] == Counts() for p in untouched)
+
+
+async def test_a_cold_cache_is_filled_and_gives_way_to_the_counters(
+    cassandra: Cassandra, outbox: CassandraOutbox, redis: "Redis", post_id: int
+) -> None:
+    prefix = "interaction-test:"
+    cached = CachedLedger(await CassandraLedger.open(cassandra, outbox), redis, prefix)
+    assert await cached.counts([post_id]) == {post_id: Counts()}
+    assert await redis.get(f"{prefix}counts:{post_id}") == b"0 0 0 0 0"
+    await redis.set(f"{prefix}counts:{post_id}", "7 4 3 2 1", ex=60)
+    shown = await cached.counts([post_id])
+    assert shown[post_id] == Counts(like_count=4, comment_count=3, save_count=2, view_count=1)

@@ -1,0 +1,146 @@
+"""The post service's surroundings in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from libs.common.contracts.events import PostCounted
+from libs.common.contracts.media import Dimensions, MediaDocument
+from libs.common.contracts.public import Author, Counts, Engagement
+from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import UnavailableError
+from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost
+
+AUTHOR, OTHER = 11, 12
+
+
+def document(media_id: int) -> MediaDocument:
+    return MediaDocument(
+        media_id=media_id,
+        owner_id=AUTHOR,
+        paths={"thumbnail": f"aa/{AUTHOR}/{media_id}/thumbnail.webp"},
+        dimensions=Dimensions(width=3, height=4),
+        placeholder="L",
+        dominant_color="#000000",
+    )
+
+
+def ready(media_id: int, owner_id: int = AUTHOR) -> MediaState:
+    return MediaState(media_id, owner_id, MediaStatus.READY, None, document(media_id))
+
+
+def processing(media_id: int) -> MediaState:
+    return MediaState(media_id, AUTHOR, MediaStatus.PROCESSING, None, None)
+
+
+def failed(media_id: int) -> MediaState:
+    return MediaState(media_id, AUTHOR, MediaStatus.FAILED, "corrupt", None)
+
+
+def draft(*media_ids: int, caption: str = "a #caption") -> Draft:
+    return Draft(caption, media_ids, (), None)
+
+
+class InMemoryPosts:
+    """Marks are only ever set, as in the real store: a deleted post stays deleted."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, StoredPost] = {}
+        self.listed: set[int] = set()
+        self.tags: set[tuple[str, int]] = set()
+        self.waiting: set[tuple[int, int]] = set()
+        self.kept: dict[int, MediaState] = {}
+        self.deleted: set[int] = set()
+
+    async def get(self, post_id: int) -> StoredPost | None:
+        row = self.rows.get(post_id)
+        return replace(row, status=Status.DELETED) if row and post_id in self.deleted else row
+
+    async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
+        return [post for p in set(post_ids) if (post := await self.get(p))]
+
+    async def create(self, post: StoredPost) -> None:
+        self.rows.setdefault(post.post_id, post)
+        self.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
+
+    async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
+        self.rows[post.post_id] = post
+        self.listed.add(post.post_id)
+        self.tags |= {(tag, post.post_id) for tag in post.hashtags}
+        self.waiting -= {(media_id, post.post_id) for media_id in post.media_ids}
+
+    async def fail(self, post_id: int, reason: str) -> None:
+        self.rows[post_id] = replace(self.rows[post_id], status=Status.FAILED, reason=reason)
+
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+        self.rows[after.post_id] = after
+        self.tags -= {(tag, after.post_id) for tag in before.hashtags}
+        self.tags |= {(tag, after.post_id) for tag in after.hashtags}
+
+    async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
+        self.deleted.add(post.post_id)
+        self.listed.discard(post.post_id)
+
+    async def keep_outcome(self, outcome: MediaState) -> None:
+        self.kept[outcome.media_id] = outcome
+
+    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
+        return [self.kept[m] for m in media_ids if m in self.kept]
+
+    async def waiting_for(self, media_id: int) -> list[int]:
+        return [post_id for m, post_id in self.waiting if m == media_id]
+
+    async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
+        found = [p for p in self.listed if self.rows[p].author_id == author_id and after_id < p < before_id]
+        return sorted(found, reverse=True)[:limit]
+
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
+        return sorted((p for t, p in self.tags if t == tag and p < before_id), reverse=True)[:limit]
+
+    async def keep_counts(self, counted: PostCounted) -> None:
+        post = self.rows[counted.post_id]
+        self.rows[counted.post_id] = replace(post, counts=Counts(like_count=counted.like_count))
+
+
+class InMemoryMedia:
+    def __init__(self, *states: MediaState) -> None:
+        self.known = {state.media_id: state for state in states}
+
+    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
+        return [self.known[m] for m in media_ids if m in self.known]
+
+    async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
+        media_id = len(self.known) + 1
+        self.known[media_id] = MediaState(media_id, owner_id, MediaStatus.PROCESSING, None, None)
+        return media_id
+
+
+class InMemoryAuthors:
+    def __init__(self) -> None:
+        self.down = False
+
+    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        if self.down:
+            raise UnavailableError
+        known = (u for u in user_ids if u in (AUTHOR, OTHER))
+        return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in known}
+
+
+class InMemoryMarks:
+    def __init__(self) -> None:
+        self.down = False
+
+    async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
+        if self.down:
+            raise UnavailableError
+        return {p: Engagement(like_count=9, is_liked=reader_id is not None) for p in post_ids}
+
+
+class Outbox:
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+
+    def committed(self, records: Sequence[Record]) -> None:
+        self.records += records
+
+    def types(self) -> list[str]:
+        return [dict(record.headers)["type"].decode() for record in self.records]

@@ -1,0 +1,86 @@
+import pytest
+
+from libs.common.ids import first_id_at, now_ms
+from libs.common.runtime.errors import NotFoundError, UnavailableError
+from services.post.reading import AUTHOR_S, KeptAuthors, PostReader
+from services.post.tests.fakes import (
+    AUTHOR,
+    OTHER,
+    InMemoryAuthors,
+    InMemoryMarks,
+    InMemoryMedia,
+    InMemoryPosts,
+    Outbox,
+    draft,
+    processing,
+    ready,
+)
+from services.post.writing import PostWriter
+
+FIRST = first_id_at(now_ms() - 1_000)
+
+
+class World:
+    def __init__(self) -> None:
+        self.store, self.authors, self.marks = InMemoryPosts(), InMemoryAuthors(), InMemoryMarks()
+        self.now = 0.0
+        kept = KeptAuthors(self.authors, lambda: self.now)
+        self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
+        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2)), Outbox())
+
+    async def posts(self, count: int) -> list[int]:
+        ids = [FIRST + i for i in range(count)]
+        for post_id in ids:
+            await self.writer.create(AUTHOR, post_id, draft(1))
+        return ids
+
+
+async def test_pages_are_filled_past_posts_that_are_gone() -> None:
+    world = World()
+    ids = await world.posts(9)
+    for gone in ids[4:8]:
+        world.store.deleted.add(gone)  # the list still names it
+    shown = await world.reader.by_author(None, AUTHOR, None, 3)
+    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+
+
+async def test_a_post_on_its_way_is_its_authors_alone() -> None:
+    world = World()
+    await world.writer.create(AUTHOR, FIRST, draft(2))
+    assert (await world.reader.one(AUTHOR, FIRST)).status == "processing"
+    for reader in (None, OTHER):
+        with pytest.raises(NotFoundError):
+            await world.reader.one(reader, FIRST)
+    assert await world.reader.hydrate(AUTHOR, [FIRST]) == []
+    assert await world.reader.records([FIRST]) == []
+
+
+async def test_hydration_keeps_the_order_and_leaves_out_what_is_not_there() -> None:
+    world = World()
+    ids = await world.posts(3)
+    shown = await world.reader.hydrate(OTHER, [ids[2], 999, ids[0]])
+    assert [post.post_id for post in shown] == [ids[2], ids[0]]
+    assert shown[0].engagement.is_liked
+
+
+async def test_without_marks_the_counts_last_heard_of_are_shown() -> None:
+    world = World()
+    (post_id,) = await world.posts(1)
+    world.marks.down = True
+    assert (await world.reader.one(OTHER, post_id)).engagement.like_count == 0
+
+
+async def test_without_profiles_those_last_known_are_shown_for_a_while() -> None:
+    world = World()
+    (post_id,) = await world.posts(1)
+    await world.reader.one(None, post_id)
+    world.authors.down = True
+    assert (await world.reader.one(None, post_id)).author.user_id == AUTHOR
+    world.now = AUTHOR_S + 1
+    with pytest.raises(UnavailableError):
+        await world.reader.one(None, post_id)
+
+
+async def test_nobodys_posts_are_not_found() -> None:
+    with pytest.raises(NotFoundError):
+        await World().reader.by_author(None, 999, None, 5)

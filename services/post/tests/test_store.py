@@ -1,0 +1,136 @@
+"""Posts on a real Cassandra."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from devstack.settings import ROOT
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import PostCounted, PostDeleted
+from libs.common.ids import MAX_ID, first_id_at, id_time
+from libs.common.kafka.producer import encode
+from libs.common.stores.cassandra import Cassandra, migrate
+from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.testing import settings_for
+from services.post.domain import Status, StoredPost
+from services.post.settings import PostSettings
+from services.post.stores.cassandra import CassandraPostStore
+from services.post.tests.fakes import document, ready
+
+pytestmark = pytest.mark.stores
+
+
+@pytest.fixture(scope="session")
+async def cassandra(store_env: dict[str, str]) -> AsyncIterator[Cassandra]:
+    settings = settings_for(PostSettings, store_env)
+    await migrate(settings, settings.keyspace("post"), ROOT / "services" / "post" / "migrations")
+    async with Cassandra(settings, settings.keyspace("post")) as cassandra:
+        yield cassandra
+
+
+@pytest.fixture
+async def outbox(cassandra: Cassandra) -> CassandraOutbox:
+    return await CassandraOutbox.open(cassandra)
+
+
+@pytest.fixture
+async def store(cassandra: Cassandra, outbox: CassandraOutbox) -> CassandraPostStore:
+    return await CassandraPostStore.open(cassandra, outbox)
+
+
+def at(year: int, month: int = 6) -> int:
+    """An id of that month, unlike any other."""
+    return first_id_at(int(datetime(year, month, 15, tzinfo=UTC).timestamp() * 1000)) + uuid4().int % 1_000_000_000
+
+
+def some_post(author_id: int, post_id: int, tag: str = "tag") -> StoredPost:
+    return StoredPost(
+        post_id=post_id,
+        author_id=author_id,
+        caption=f"#{tag}",
+        hashtags=(tag,),
+        mentions=(),
+        location=None,
+        media_ids=(post_id,),
+        media=(document(post_id),),
+        status=Status.PUBLISHED,
+        reason=None,
+        version=1,
+        created_at=id_time(post_id),
+        edited_at=None,
+    )
+
+
+@pytest.fixture
+def author() -> int:
+    return uuid4().int >> 66
+
+
+async def test_a_post_comes_back_as_it_went_with_its_event_in_the_same_batch(
+    store: CassandraPostStore, outbox: CassandraOutbox, author: int
+) -> None:
+    post = some_post(author, at(2026))
+    await store.create(replace(post, media=(), status=Status.PROCESSING))
+    assert await store.waiting_for(post.post_id) == [post.post_id]
+    event = encode(
+        Event(payload=PostDeleted(post_id=post.post_id, author_id=author), entity="x", entity_version=1), "t"
+    )
+    await store.publish(post, [event])
+    assert event.event_id in {record.event_id for record in await outbox.oldest(10_000, 0)}
+    stored = await store.get(post.post_id)
+    assert stored is not None
+    assert replace(stored, created_at=post.created_at) == post
+    assert await store.waiting_for(post.post_id) == []
+
+
+async def test_lists_go_from_bucket_to_bucket(store: CassandraPostStore, author: int) -> None:
+    tag = f"t{author}"
+    ids = sorted((at(2024, 1), at(2024, 12), at(2025, 3), at(2026, 2), at(2026, 3)), reverse=True)
+    for post_id in ids:
+        await store.publish(some_post(author, post_id, tag), [])
+    newest = at(2026, 11)
+    assert await store.by_author(author, 0, newest, 10) == ids
+    assert await store.by_author(author, ids[3], ids[0], 10) == ids[1:3]
+    assert await store.by_author(author, 0, ids[1], 2) == ids[2:4]
+    assert await store.by_hashtag(tag, newest, 10) == ids
+    assert await store.by_hashtag(tag, ids[2], 1) == [ids[3]]
+
+
+@pytest.mark.parametrize("publish_first", [True, False])
+async def test_a_deleted_post_stays_deleted(store: CassandraPostStore, author: int, *, publish_first: bool) -> None:
+    post = some_post(author, at(2026))
+    await store.create(post)
+    if publish_first:
+        await store.publish(post, [])
+    await store.delete(post, [])
+    if not publish_first:
+        await store.publish(post, [])
+    stored = await store.get(post.post_id)
+    assert stored is not None
+    assert stored.status is Status.DELETED
+
+
+async def test_older_counts_lose(store: CassandraPostStore, author: int) -> None:
+    post = some_post(author, at(2026))
+    await store.create(post)
+    for sequence, likes in ((5, 2), (9, 4), (7, 3)):
+        counts = {"like_count": likes, "comment_count": 0, "save_count": 0, "view_count": 0}
+        await store.keep_counts(PostCounted(post_id=post.post_id, sequence=sequence, **counts))
+    assert [found.counts.like_count for found in await store.get_many([post.post_id, 5])] == [4]
+
+
+async def test_counts_of_what_is_no_post_make_none(store: CassandraPostStore) -> None:
+    post_id = at(2026)
+    await store.keep_counts(
+        PostCounted(post_id=post_id, sequence=1, like_count=1, comment_count=0, save_count=0, view_count=0)
+    )
+    assert await store.get(post_id) is None
+    assert await store.get_many([post_id, MAX_ID]) == []
+
+
+async def test_outcomes_of_media_are_remembered(store: CassandraPostStore) -> None:
+    await store.keep_outcome(ready(77))
+    assert await store.outcomes([77, 78]) == [ready(77)]

@@ -1,0 +1,108 @@
+import pytest
+
+from libs.common.ids import first_id_at, now_ms
+from libs.common.runtime.errors import InvalidError, NotFoundError
+from services.post.domain import Status
+from services.post.errors import NotYourPostError
+from services.post.tests.fakes import (
+    AUTHOR,
+    OTHER,
+    InMemoryMedia,
+    InMemoryPosts,
+    Outbox,
+    draft,
+    failed,
+    processing,
+    ready,
+)
+from services.post.writing import Change, PostWriter
+
+POST = first_id_at(now_ms())
+
+
+class World:
+    def __init__(self, *media: object) -> None:
+        self.store, self.outbox = InMemoryPosts(), Outbox()
+        self.media = InMemoryMedia(*media)  # type: ignore[arg-type]
+        self.writer = PostWriter(self.store, self.media, self.outbox)
+
+
+async def test_a_post_of_ready_media_is_published_at_once() -> None:
+    world = World(ready(1), ready(2))
+    post = await world.writer.create(AUTHOR, POST, draft(2, 1))
+    assert post.status is Status.PUBLISHED
+    assert [document.media_id for document in post.media] == [2, 1]
+    assert world.outbox.types() == ["post.created"]
+    assert world.store.waiting == set()
+
+
+async def test_it_waits_for_its_media_and_is_published_by_the_last() -> None:
+    world = World(ready(1), processing(2))
+    assert (await world.writer.create(AUTHOR, POST, draft(1, 2))).status is Status.PROCESSING
+    assert world.outbox.records == []
+    await world.writer.media_done(ready(2))  # the media service itself has not heard of it yet
+    assert world.store.rows[POST].status is Status.PUBLISHED
+    assert world.outbox.types() == ["post.created"]
+
+
+async def test_media_that_were_through_before_the_post_was_made_are_found() -> None:
+    world = World(processing(1))
+    await world.writer.media_done(ready(1))
+    assert (await world.writer.create(AUTHOR, POST, draft(1))).status is Status.PUBLISHED
+
+
+async def test_publishing_twice_is_one_event() -> None:
+    world = World(processing(1))
+    await world.writer.create(AUTHOR, POST, draft(1))
+    row = world.store.rows[POST]
+    await world.writer.media_done(ready(1))
+    world.store.rows[POST] = row  # as a replica that read before the other one wrote
+    await world.writer.settle(POST)
+    assert len({record.event_id for record in world.outbox.records}) == 1
+
+
+async def test_a_failed_upload_fails_the_post() -> None:
+    world = World(processing(1))
+    await world.writer.create(AUTHOR, POST, draft(1))
+    await world.writer.media_done(failed(1))
+    assert (world.store.rows[POST].status, world.store.rows[POST].reason) == (Status.FAILED, "corrupt")
+
+
+@pytest.mark.parametrize("media", [(), (ready(1, OTHER),), (failed(1),)])
+async def test_media_that_cannot_be_used_are_refused(media: tuple[object, ...]) -> None:
+    world = World(*media)
+    with pytest.raises(InvalidError):
+        await world.writer.create(AUTHOR, POST, draft(1))
+    assert world.store.rows == {}
+
+
+async def test_deletion_wins_over_a_late_publish() -> None:
+    world = World(processing(1))
+    await world.writer.create(AUTHOR, POST, draft(1))
+    await world.writer.delete(AUTHOR, POST)
+    await world.writer.media_done(ready(1))
+    post = await world.store.get(POST)
+    assert post is not None
+    assert post.status is Status.DELETED
+    with pytest.raises(NotFoundError):
+        await world.writer.delete(AUTHOR, POST)
+
+
+async def test_only_the_author_changes_a_post() -> None:
+    world = World(ready(1), processing(2))
+    await world.writer.create(AUTHOR, POST, draft(1))
+    await world.writer.create(AUTHOR, POST + 1, draft(2))
+    with pytest.raises(NotYourPostError):
+        await world.writer.delete(OTHER, POST)
+    with pytest.raises(NotFoundError):  # not visible yet: it may as well not exist
+        await world.writer.delete(OTHER, POST + 1)
+
+
+async def test_a_new_caption_brings_new_tags_and_a_higher_version() -> None:
+    world = World(ready(1))
+    before = await world.writer.create(AUTHOR, POST, draft(1, caption="#old @someone"))
+    after = await world.writer.edit(AUTHOR, POST, Change("#new", None, keep_location=True))
+    assert (after.hashtags, after.mentions) == (("new",), ())
+    assert world.store.tags == {("new", POST)}
+    assert after.version > before.version
+    assert world.outbox.types() == ["post.created", "post.updated"]
