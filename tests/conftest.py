@@ -16,6 +16,7 @@ PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to m
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all tests of the stack, one after the other: some of them kill parts of it."""
     for item in items:
