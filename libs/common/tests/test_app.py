@@ -87,6 +87,7 @@ async def test_errors_are_problems_with_a_stable_code(client: httpx2.AsyncClient
         (b"{}", 422, "invalid"),
         (b'{"name":"' + b"a" * 300_000 + b'"}', 413, "too_large"),
     ],
+    ids=["good", "unknown-field", "cut-short", "missing-field", "too-large"],
 )
 async def test_bodies(client: httpx2.AsyncClient, content: bytes, status: int, code: str | None) -> None:
     headers = {**bearer(token()), "Content-Type": "application/json"}
@@ -116,6 +117,7 @@ async def test_a_streamed_body_is_bounded_too(client: httpx2.AsyncClient) -> Non
         (jwt.encode({"sub": "5"}, "", "none", headers={"kid": "k"}), "invalid_token"),
         (jwt.encode({"sub": "5"}, SECRET, "HS256", headers={"kid": "k"}), "invalid_token"),
     ],
+    ids=["none", "nonsense", "expired", "other-issuer", "no-subject", "bad-subject", "unsigned", "wrong-algorithm"],
 )
 async def test_tokens_that_do_not_count(client: httpx2.AsyncClient, value: str | None, code: str) -> None:
     answer = await client.post("/v1/things", json={"name": "a"}, headers=bearer(value) if value else {})

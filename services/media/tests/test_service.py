@@ -102,7 +102,9 @@ async def test_completing_what_is_not_as_declared(room: Room) -> None:
     assert not room.store.media
 
 
-@pytest.mark.parametrize(("body", "error"), [(PNG[:-1], SizeMismatchError), (PNG + b".", TooLargeError)])
+@pytest.mark.parametrize(
+    ("body", "error"), [(PNG[:-1], SizeMismatchError), (PNG + b".", TooLargeError)], ids=["shorter", "longer"]
+)
 async def test_a_put_of_another_size_leaves_nothing(room: Room, body: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
         await room.put(body=body)

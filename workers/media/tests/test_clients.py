@@ -76,6 +76,7 @@ async def test_a_cancelled_turn_leaves_no_child(tmp_path: Path) -> None:
         CONFINED + "import sys; open(sys.argv[2] + '/large', 'wb').write(bytes(64 << 20))",
         "import sys; sys.stdout.write('x' * 1_000_000)",
     ],
+    ids=["aborts", "exits", "prints-nonsense", "prints-an-empty-verdict", "eats-memory", "eats-disk", "floods"],
 )
 async def test_whatever_a_child_does_is_a_verdict(code: str, tmp_path: Path) -> None:
     assert await scripted(code).decode(tmp_path / "source", tmp_path) == Refused("corrupt")
