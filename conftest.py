@@ -3,13 +3,16 @@
 import os
 import shutil
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from devstack.processes import ProcessTable
-from devstack.stores import StoreSet
+from devstack.providers import StoreProvider, provider
+from devstack.settings import ROOT, Settings
+from devstack.state import State
 
 STORES_DIR = "FEEDMILL_TEST_STORES_DIR"
 
@@ -25,7 +28,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):
         directory = Path(os.environ.pop(STORES_DIR))
         _stop_all(directory / "stack")
-        _stop_all(directory)
+        if (directory / "state.json").exists():
+            store_provider(directory).stop(discard=True)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -35,15 +39,28 @@ def _stop_all(directory: Path) -> None:
         list(pool.map(table.stop, table.names()))
 
 
+def settings_of_run(directory: Path) -> Settings:
+    """As outside of tests, but without the ports that somebody fixed for the running system."""
+    values = {name: value for name, value in Settings.load().values.items() if not name.endswith("_PORT")}
+    return Settings(ROOT, directory, values)
+
+
+def store_provider(directory: Path) -> StoreProvider:
+    """Where this run's stores come from; all workers agree."""
+    state = State(directory)
+    with state.lock("choice", threading.Event()):
+        return provider(settings_of_run(directory), state, ProcessTable(directory), durable=False)
+
+
 @pytest.fixture(scope="session")
-def stores() -> StoreSet:
+def stores() -> StoreProvider:
     """The running stores of this test run; do not stop one that other workers may be using."""
-    store_set = StoreSet(Path(os.environ[STORES_DIR]), say=lambda _: None)
-    store_set.start()
-    return store_set
+    stores = store_provider(Path(os.environ[STORES_DIR]))
+    stores.start()
+    return stores
 
 
 @pytest.fixture(scope="session")
-def store_env(stores: StoreSet, worker_id: str) -> dict[str, str]:
+def store_env(stores: StoreProvider, worker_id: str) -> dict[str, str]:
     """`FEEDMILL_…` variables of the stores, with a namespace of this worker's own."""
     return {**stores.endpoints().environ(), "FEEDMILL_NAMESPACE": f"t{worker_id}_"}

@@ -10,7 +10,7 @@ from devstack.errors import DevstackError
 from devstack.processes import ProcessTable
 from devstack.settings import Settings
 from devstack.state import State
-from devstack.stores import ALL, Endpoints, StoreSet
+from devstack.stores import ALL, Endpoints, StoreName, StoreSet
 
 ProviderName = Literal["given", "docker", "processes"]
 IMAGES = ("postgres:17", "redis:8", "apache/kafka:4.3.1", "cassandra:5.0")
@@ -42,6 +42,14 @@ class StoreProvider(Protocol):
         """Stop only what this object's `start` started."""
         ...
 
+    def pause(self, store: StoreName) -> None:
+        """Freeze it: connections stay open and nothing answers."""
+        ...
+
+    def resume(self, store: StoreName) -> None:
+        """End a pause."""
+        ...
+
 
 class GivenStores:
     """Stores that someone else runs."""
@@ -63,6 +71,11 @@ class GivenStores:
     def undo(self) -> None:
         """Nothing was started."""
 
+    def pause(self, store: StoreName) -> None:
+        raise DevstackError(f"{store} is not ours to pause")
+
+    resume = pause
+
 
 class ComposeStores:
     """The store services of docker-compose.yml."""
@@ -76,9 +89,13 @@ class ComposeStores:
         self._started = False
 
     def start(self) -> Endpoints:
-        self._started = not all(ports.answers("127.0.0.1", self._state.port(name)) for name in ALL)
-        self._run("compose-up", "up", "--detach", "--wait", *ALL)
-        return self.endpoints()
+        with self._state.lock("stores", self._table.cancelled):
+            if self._state.get("volumes") is None:  # left by a state directory that is gone: its password is too
+                self.stop(discard=True)
+                self._state.set("volumes", "ours")
+            self._started = not all(ports.answers("127.0.0.1", self._state.port(name)) for name in ALL)
+            self._run("compose-up", "up", "--detach", "--wait", *ALL)
+            return self.endpoints()
 
     def endpoints(self) -> Endpoints:
         at = {name: f"127.0.0.1:{self._state.port(name)}" for name in ALL}
@@ -96,6 +113,12 @@ class ComposeStores:
         if self._started:
             self.stop()
 
+    def pause(self, store: StoreName) -> None:
+        self._run("compose-pause", "pause", store)
+
+    def resume(self, store: StoreName) -> None:
+        self._run("compose-unpause", "unpause", store)
+
     def _password(self) -> str:
         return self._state.secret("postgres_password")
 
@@ -110,8 +133,8 @@ class ProcessStores:
 
     name: ProviderName = "processes"
 
-    def __init__(self, state: State, table: ProcessTable) -> None:
-        self._stores = StoreSet(state.directory, durable=True, state=state, table=table)
+    def __init__(self, state: State, table: ProcessTable, *, durable: bool) -> None:
+        self._stores = StoreSet(state.directory, durable=durable, state=state, table=table)
 
     def start(self) -> Endpoints:
         return self._stores.start()
@@ -125,16 +148,22 @@ class ProcessStores:
     def undo(self) -> None:
         self._stores.undo()
 
+    def pause(self, store: StoreName) -> None:
+        self._stores.store(store).pause()
 
-def provider(settings: Settings, state: State, table: ProcessTable) -> StoreProvider:
-    """The adapter for the chosen way."""
+    def resume(self, store: StoreName) -> None:
+        self._stores.store(store).resume()
+
+
+def provider(settings: Settings, state: State, table: ProcessTable, *, durable: bool = True) -> StoreProvider:
+    """The adapter for the chosen way; without `durable`, stores may be quicker and lose data when the machine stops."""
     match decide(settings, state):
         case "given":
             return GivenStores(Endpoints.from_environ(settings.values))
         case "docker":
             return ComposeStores(settings, state, table)
         case "processes":
-            return ProcessStores(state, table)
+            return ProcessStores(state, table, durable=durable)
 
 
 def decide(settings: Settings, state: State) -> ProviderName:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import STORES_DIR
+from conftest import STORES_DIR, settings_of_run
 from devstack.environment import public_url
+from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack
-from devstack.stores import StoreSet
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
@@ -24,10 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("stack"))
 
 
-def running_stack(directory: Path, stores: StoreSet) -> Stack:
+def running_stack(directory: Path, stores: StoreProvider) -> Stack:
     """The stack below `directory`, on the stores of this test run."""
     values = {
-        **os.environ,
+        **settings_of_run(directory).values,
         **stores.endpoints().environ(),
         "FEEDMILL_NAMESPACE": "stack_",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
@@ -37,7 +37,7 @@ def running_stack(directory: Path, stores: StoreSet) -> Stack:
 
 
 @pytest.fixture(scope="session")
-def stack(stores: StoreSet) -> Stack:
+def stack(stores: StoreProvider) -> Stack:
     """Every deployable and the gateway, without a sample world."""
     stack = running_stack(Path(os.environ[STORES_DIR]), stores)
     stack.up(only=stack.names())

@@ -8,8 +8,8 @@ import pytest
 
 from devstack.deployables import DEPLOYABLES
 from devstack.environment import deployable_environ
+from devstack.providers import StoreProvider
 from devstack.stack import Stack
-from devstack.stores import StoreSet
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
 from ops.photos import paint
@@ -57,18 +57,17 @@ async def ready_media(api: Api, author: Account) -> str:
 
 
 async def test_the_post_service_dies_between_the_write_and_the_publish(
-    stack: Stack, stores: StoreSet, api: Api
+    stack: Stack, stores: StoreProvider, api: Api
 ) -> None:
     author, readers = await author_with_followers(api, 2)
     media_id = await ready_media(api, author)
-    broker = stores.store("kafka")
-    broker.pause()  # the write is acknowledged, the publish waits for an answer that never comes
+    stores.pause("kafka")  # the write is acknowledged, the publish waits for an answer that never comes
     try:
         body = {"media_ids": [media_id], "caption": "last words"}
         answer = await api.call("POST", "/posts", author, json=body)
         stack.table.kill("post")
     finally:
-        broker.resume()
+        stores.resume("kafka")
     assert answer["status"] == "published"
     stack.up(only=["post"])
     await eventually(lambda: all_shown(api, readers, answer["post_id"]), RECOVERY_S)
