@@ -17,10 +17,13 @@ NAMES = ("feed", "delivery", "fanout")
 PROBE_S = 3.0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _wanted() -> list[str]:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("what", nargs="*", choices=NAMES, help="all when none is named")
-    return parser
+    parser.add_argument("what", nargs="*", help=f"of {', '.join(NAMES)}; all when none is named")
+    wanted: list[str] = parser.parse_args().what
+    if unknown := set(wanted) - set(NAMES):  # `choices` would refuse to be given none
+        parser.error(f"no figure is called {', '.join(sorted(unknown))}")
+    return wanted or list(NAMES)
 
 
 async def _rows(name: str, settings: Settings) -> list[Row]:
@@ -55,7 +58,7 @@ async def _bench(names: list[str]) -> str:
 
 def main() -> int:
     """Exit 1, with one line that says why, when there is nothing to measure."""
-    names = _parser().parse_args().what or list(NAMES)
+    names = _wanted()
     try:
         print(asyncio.run(_bench(names)))
     except ValidationError:

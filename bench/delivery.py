@@ -9,7 +9,7 @@ import orjson
 
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
-from bench.reference_pull import serving
+from bench.reference_pull import Shape, serving
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 from ops.progress import say
@@ -37,8 +37,9 @@ async def measure(base_url: str, postgres: str) -> list[Row]:
         await api.settled(f"/media/{media_id}", author)
         sources: set[str] = set()
         times = [await _delivered(api, author, last, media_id, sources) for _ in range(ROUNDS)]
-    shape = (FOLLOWERS, FOLLOWEES, POSTS_EACH)
-    async with serving(postgres, *shape) as reference_url, Connection(reference_url) as connection:
+        sample = (await api.call("GET", "/feed", last))["posts"][0]
+    shape = Shape(FOLLOWERS, FOLLOWEES, POSTS_EACH, sample)
+    async with serving(postgres, shape) as reference_url, Connection(reference_url) as connection:
         reference = [await _inserted(connection, post_id) for post_id in range(10**9, 10**9 + ROUNDS)]
     what = f"post to the last of {FOLLOWERS:,} feeds ({', '.join(sorted(sources))})"
     return rows_of(what, Latency.of(times), Latency.of(reference))
@@ -60,7 +61,7 @@ async def _inserted(connection: Connection, post_id: int) -> float:
     started = time.perf_counter()
     await connection.get(f"/post/1/{post_id}")
     async for posts in _polled(connection, "/feed/0?limit=20"):
-        if post_id in posts:
+        if any(post["post_id"] == str(post_id) for post in posts):
             return time.perf_counter() - started
     raise DeliveryError("the row did not appear")
 

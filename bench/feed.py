@@ -5,12 +5,13 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
-from bench.reference_pull import serving
+from bench.reference_pull import Shape, serving
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
 from ops.photos import paint
@@ -39,10 +40,10 @@ class Load:
 async def measure(base_url: str, postgres: str) -> list[Row]:
     """Rows of the table."""
     async with Api(base_url) as api:
-        reader, cursor = await _world(api)
+        reader, cursor, sample = await _world(api)
     first = f"/v1/feed?limit={PAGE}"
     second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
-    async with serving(postgres, REFERENCE_USERS, AUTHORS, POSTS_EACH) as reference_url:
+    async with serving(postgres, Shape(REFERENCE_USERS, AUTHORS, POSTS_EACH, sample)) as reference_url:
         random_reader = lambda: f"/feed/{secrets.randbelow(REFERENCE_USERS)}?limit={PAGE}"  # noqa: E731
         pulled = await run(Load(reference_url, "", random_reader))
     kept = await run(Load(base_url, reader.access_token, lambda: first, "hit"))
@@ -77,8 +78,8 @@ async def run(load: Load) -> Latency:
     return Latency.of(times, time.perf_counter() - started)
 
 
-async def _world(api: Api) -> tuple[Account, str]:
-    """A reader of full feeds, and the cursor of the second page."""
+async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
+    """A reader of full feeds, the cursor of the second page, and a post of the first."""
     tag = secrets.token_hex(4)
     reader = await api.register(f"bench_{tag}", PASSWORD)
     slots = asyncio.Semaphore(AT_ONCE)
@@ -94,14 +95,11 @@ async def _world(api: Api) -> tuple[Account, str]:
                 await api.call("POST", "/posts", who, json={"media_ids": [media_id], "caption": f"number {i}"})
 
     await asyncio.gather(*(author(index) for index in range(AUTHORS)))
-    return reader, await _second_page(api, reader)
 
-
-async def _second_page(api: Api, reader: Account) -> str:
     async def all_there() -> bool:
         page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": 100})
         return len(page["posts"]) == AUTHORS * POSTS_EACH
 
     await eventually(all_there, ARRIVAL_S)
-    params = {"order": "chronological", "limit": PAGE}
-    return str((await api.call("GET", "/feed", reader, params=params))["next_cursor"])
+    page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": PAGE})
+    return reader, page["next_cursor"], page["posts"][0]

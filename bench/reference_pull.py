@@ -1,19 +1,23 @@
 """The reference: a pull feed by one PostgreSQL query, in a bare FastAPI + asyncpg app with its own database.
 
-`python -m bench.reference_pull PORT` serves it. A page holds ids alone, so each figure is in the reference's favour.
+`python -m bench.reference_pull PORT` serves it. Its posts are copies of one that Feedmill served, with author, counts
+and the reader's marks joined; what it leaves out (accounts, rules, media, sessions) is in its favour.
 """
 
 import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
+import orjson
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Response
 
 from libs.common.testing.eventually import eventually
 
@@ -21,30 +25,49 @@ DATABASE = "feedmill_bench_pull"
 SERVER = "FEEDMILL_POSTGRES_DSN"
 POOL = 16
 SETUP = """
-DROP TABLE IF EXISTS follows, posts;
+DROP TABLE IF EXISTS users, follows, posts, likes, saves;
+CREATE TABLE users (user_id bigint PRIMARY KEY, author text);
 CREATE TABLE follows (follower_id bigint, followee_id bigint, PRIMARY KEY (follower_id, followee_id));
-CREATE TABLE posts (author_id bigint, post_id bigint, PRIMARY KEY (author_id, post_id));
+CREATE TABLE posts (author_id bigint, post_id bigint, body text, likes int, comments int,
+                    PRIMARY KEY (author_id, post_id));
+CREATE TABLE likes (user_id bigint, post_id bigint, PRIMARY KEY (user_id, post_id));
+CREATE TABLE saves (user_id bigint, post_id bigint, PRIMARY KEY (user_id, post_id));
 """
-PEOPLE = """
+PEOPLE = "INSERT INTO users SELECT reader, $1 FROM generate_series(0, {users} - 1) reader"
+FOLLOWS = """
 INSERT INTO follows SELECT reader, (reader + n) % {users}
 FROM generate_series(0, {users} - 1) reader, generate_series(1, {followees}) n
 """
 POSTS = """
-INSERT INTO posts SELECT author, n * {users} + author
+INSERT INTO posts SELECT author, n * {users} + author, $1, 0, 0
 FROM generate_series(0, {users} - 1) author, generate_series(1, {each}) n
 """
 PAGE = """
-SELECT p.post_id FROM follows f CROSS JOIN LATERAL
-    (SELECT post_id FROM posts WHERE author_id = f.followee_id ORDER BY post_id DESC LIMIT $2) p
-WHERE f.follower_id = $1 ORDER BY p.post_id DESC LIMIT $2
+SELECT p.post_id, p.body, p.likes, p.comments, u.author,
+    EXISTS (SELECT FROM likes l WHERE l.user_id = $1 AND l.post_id = p.post_id) AS is_liked,
+    EXISTS (SELECT FROM saves s WHERE s.user_id = $1 AND s.post_id = p.post_id) AS is_saved
+FROM (SELECT p.* FROM follows f CROSS JOIN LATERAL
+        (SELECT * FROM posts WHERE author_id = f.followee_id ORDER BY post_id DESC LIMIT $2) p
+    WHERE f.follower_id = $1 ORDER BY p.post_id DESC LIMIT $2) p
+JOIN users u ON u.user_id = p.author_id ORDER BY p.post_id DESC
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How large the world is; `sample` is a post as GET /v1/feed shows it."""
+
+    users: int
+    followees: int
+    posts_each: int
+    sample: Mapping[str, Any]
 
 
 def _dsn(server: str) -> str:
     return urlunsplit(urlsplit(server)._replace(path=f"/{DATABASE}"))
 
 
-async def _lay_out(server: str, users: int, followees: int, posts_each: int) -> None:
+async def _lay_out(server: str, shape: Shape) -> None:
     connection = await asyncpg.connect(server)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
@@ -54,9 +77,13 @@ async def _lay_out(server: str, users: int, followees: int, posts_each: int) -> 
     connection = await asyncpg.connect(_dsn(server))
     try:
         await connection.execute(SETUP)
-        await connection.execute(PEOPLE.format(users=users, followees=followees))
-        await connection.execute(POSTS.format(users=users, each=posts_each))
-        await connection.execute("VACUUM ANALYZE follows, posts")  # sets the bits that index-only scans need
+        body, author = dict(shape.sample), dict(shape.sample["author"])
+        for joined in ("post_id", "author", "engagement"):
+            del body[joined]
+        await connection.execute(PEOPLE.format(users=shape.users), orjson.dumps(author).decode())
+        await connection.execute(FOLLOWS.format(users=shape.users, followees=shape.followees))
+        await connection.execute(POSTS.format(users=shape.users, each=shape.posts_each), orjson.dumps(body).decode())
+        await connection.execute("VACUUM ANALYZE")  # sets the bits that index-only scans need
     finally:
         await connection.close()
 
@@ -67,6 +94,20 @@ async def _drop(server: str) -> None:
         await connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
     finally:
         await connection.close()
+
+
+def _post(row: asyncpg.Record) -> dict[str, object]:
+    return {
+        "post_id": str(row["post_id"]),
+        "author": orjson.Fragment(row["author"]),
+        "engagement": {
+            "like_count": row["likes"],
+            "comment_count": row["comments"],
+            "is_liked": row["is_liked"],
+            "is_saved": row["is_saved"],
+        },
+        "body": orjson.Fragment(row["body"]),
+    }
 
 
 def create_app(server: str) -> FastAPI:
@@ -81,23 +122,23 @@ def create_app(server: str) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     @app.get("/feed/{reader_id}")
-    async def feed(reader_id: int, limit: int = 20) -> dict[str, list[int]]:
+    async def feed(reader_id: int, limit: int = 20) -> Response:
         rows = await app.state.pool.fetch(PAGE, reader_id, limit)
-        return {"posts": [row["post_id"] for row in rows]}
+        return Response(orjson.dumps({"posts": [_post(row) for row in rows]}), media_type="application/json")
 
     @app.get("/post/{author_id}/{post_id}")
     async def post(author_id: int, post_id: int) -> dict[str, int]:
-        await app.state.pool.execute("INSERT INTO posts VALUES ($1, $2)", author_id, post_id)
+        await app.state.pool.execute("INSERT INTO posts VALUES ($1, $2, '{}', 0, 0)", author_id, post_id)
         return {"post_id": post_id}
 
     return app
 
 
 @asynccontextmanager
-async def serving(server: str, users: int, followees: int, posts_each: int) -> AsyncIterator[str]:
+async def serving(server: str, shape: Shape) -> AsyncIterator[str]:
     """A fresh world of this shape, served by a process of its own; the base URL. Leaves nothing behind."""
     try:
-        await _lay_out(server, users, followees, posts_each)
+        await _lay_out(server, shape)
         async with _process(server) as url:
             yield url
     finally:

@@ -3,6 +3,7 @@
 import dataclasses
 import secrets
 
+import httpx2
 import pytest
 
 from ops.client import Account, Api
@@ -80,6 +81,18 @@ async def test_refreshing_gives_a_new_pair(api: Api, someone: Someone) -> None:
     fresh = Account(account.user_id, account.username, second["access_token"], second["refresh_token"])
     assert (await api.call("GET", "/auth/me", fresh))["user"]["user_id"] == account.user_id
     assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": "none of ours"}), 401)
+
+
+@pytest.mark.parametrize("root", ["/v1", "/api/v1"])
+async def test_a_browser_refreshes_by_its_cookie(base_url: str, someone: Someone, root: str) -> None:
+    account = await someone()
+    async with httpx2.AsyncClient(base_url=f"{base_url}{root}") as browser:
+        await browser.post("/auth/login", json={"login": account.username, "password": PASSWORD})
+        (cookie,) = browser.cookies.jar
+        assert (cookie.path, cookie.has_nonstandard_attr("HttpOnly")) == (f"{root}/auth", True)
+        assert (await browser.post("/auth/refresh")).json().keys() >= {"access_token", "refresh_token"}
+        assert (await browser.post("/auth/logout")).status_code == 204
+        assert (await browser.post("/auth/refresh")).status_code == 401
 
 
 async def test_logging_out(api: Api, someone: Someone) -> None:
