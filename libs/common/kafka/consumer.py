@@ -21,6 +21,8 @@ from libs.common.runtime.metrics import CONSUMER_LAG, EVENTS_HANDLED
 from libs.common.runtime.settings import Settings
 
 POLL_MS = 200
+POLL_BUSY_MS = 10  # while a partition is being worked on, so that it is looked at again soon
+FETCH_WAIT_MS = 100  # a fetch does not ask for partitions whose records wait here; they are asked for in the next one
 BATCH = 500
 SESSION_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
@@ -29,6 +31,7 @@ BACKOFF_CAP_S = 5.0
 OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
 MIN_POISON_TO_STOP = 20
 STOP_S = 10.0
+NOWHERE = TopicPartition("", -1)  # to poll for the group's sake alone: an empty list would mean every partition
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
@@ -73,6 +76,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
 
     async def run(self) -> None:
@@ -108,9 +112,10 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await asyncio.sleep(1)
 
     async def _poll(self) -> None:
-        batches = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
+        idle = self._consumer.assignment() - self._work.keys()
+        timeout_ms = POLL_BUSY_MS if self._work else POLL_MS
+        batches = await self._consumer.getmany(*(idle or {NOWHERE}), timeout_ms=timeout_ms, max_records=BATCH)
         for partition, records in batches.items():
-            self._consumer.pause(partition)
             self._work[partition] = asyncio.create_task(self._process(partition, records))
         for partition in [p for p, task in self._work.items() if task.done()]:
             self._work.pop(partition).result()
@@ -118,8 +123,6 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         await self._handle(records)
         await self._commit(partition, records[-1].offset + 1)
-        if partition in self._consumer.assignment():
-            self._consumer.resume(partition)
 
     async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
         deliveries: list[tuple[ConsumerRecord, Delivery]] = []
@@ -223,6 +226,5 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         await self._drain(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Fresh start: nothing is in hand."""
-        self._consumer.resume(*assigned)
+        """Say so."""
         log.info("partitions_assigned", group=self._group, count=len(assigned))
