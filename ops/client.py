@@ -91,11 +91,10 @@ class Api:
         """Sign in."""
         return _account(await self.call("POST", "/auth/login", json={"login": login, "password": password}))
 
-    async def post_photo(self, who: Account, photo: bytes, caption: str, key: str | None = None) -> str:
+    async def post_photo(self, who: Account, photo: bytes, caption: str) -> str:
         """Post a picture in one request; the post's id."""
-        headers = {"Idempotency-Key": key} if key else {}
         files = {"image": ("photo.jpg", photo, "image/jpeg")}
-        answer = await self.call("POST", "/posts", who, files=files, data={"caption": caption}, headers=headers)
+        answer = await self.call("POST", "/posts", who, files=files, data={"caption": caption})
         return str(answer["post_id"])
 
     async def upload(self, who: Account, photo: bytes, purpose: str = "post") -> str:
@@ -117,11 +116,12 @@ class Api:
                     return status
                 await asyncio.sleep(POLL_S)
 
-    async def published(self, who: Account, post_id: str) -> None:
-        """Return when the post can be seen."""
+    async def published(self, who: Account, post_id: str) -> Json:
+        """The post, once it can be seen."""
         status = await self.settled(f"/posts/{post_id}/status", who)
         if status["status"] != "published":
             raise RuntimeError(f"post {post_id} is {status['status']}: {status.get('reason')}")
+        return await self.call("GET", f"/posts/{post_id}", who)
 
 
 def _account(answer: Json) -> Account:

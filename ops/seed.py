@@ -1,12 +1,13 @@
-"""Makes the sample world through the public API. Safe to run again: what is there stays."""
+"""Makes the sample world through the public API. Safe to run again, also for a larger world: what is there stays."""
 
 import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import chain
 from typing import TypeVar
 
-from ops.client import Account, Api, ApiFailure
+from ops.client import Account, Api, ApiFailure, Json
 from ops.photos import paint
 from ops.progress import say
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world
@@ -26,9 +27,11 @@ async def seed(base_url: str, users: int, posts: int) -> str:
         say(f"{len(people)} people")
         await _bounded(_follow(api, people[a], people[b]) for a, b in world.follows)
         say(f"{len(world.follows)} follows")
-        post_ids = await _photos(api, world, people)
-        say(f"{len(post_ids)} photos")
-        acts = await _bounded(_engage(api, people, post_id, i) for i, post_id in enumerate(post_ids))
+        there = await _bounded(_posts_of(api, person) for person in people)
+        made = await _photos(api, world, people, [len(theirs) for theirs in there])
+        shown = [*chain.from_iterable(there), *made]
+        say(f"{len(shown)} photos")
+        acts = await _bounded(_engage(api, people, post) for post in shown)
         say(f"{sum(acts)} likes and comments")
     names = ", ".join(person.username for person in world.people[:4])
     return f"log in as {names} … with the password {PASSWORD}"
@@ -59,30 +62,41 @@ async def _follow(api: Api, follower: Account, followee: Account) -> None:
     await api.call("POST", f"/users/{followee.user_id}/follow", follower)
 
 
-async def _photos(api: Api, world: World, people: Sequence[Account]) -> list[str]:
+async def _posts_of(api: Api, person: Account) -> list[Json]:
+    return [post async for page in api.pages(f"/users/{person.user_id}/posts", "posts", person) for post in page]
+
+
+async def _photos(api: Api, world: World, people: Sequence[Account], there: Sequence[int]) -> list[Json]:
+    """As many as the world lacks; of each author, the photos beyond as many as are there."""
+    missing: list[Photo] = []
+    seen = [0] * len(people)
+    for photo in world.photos:
+        if seen[photo.author] >= there[photo.author]:
+            missing.append(photo)
+        seen[photo.author] += 1
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(PAINTERS) as painters:
 
-        async def one(photo: Photo) -> str:
-            author, key = people[photo.author], f"sample-{photo.seed}"
+        async def one(photo: Photo) -> Json:
+            author = people[photo.author]
             picture = await loop.run_in_executor(painters, paint, photo.motif, photo.seed)
-            post_id = await api.post_photo(author, picture, photo.caption, key)
-            await api.published(author, post_id)
-            return post_id
+            return await api.published(author, await api.post_photo(author, picture, photo.caption))
 
-        return await _bounded(one(photo) for photo in world.photos)
+        wanted = max(0, len(world.photos) - sum(there))
+        return await _bounded(one(photo) for photo in missing[:wanted])
 
 
-async def _engage(api: Api, people: Sequence[Account], post_id: str, index: int) -> int:
-    rng = random.Random(index)
+async def _engage(api: Api, people: Sequence[Account], post: Json) -> int:
+    """Likes may be said again; comments may not, so that only a post without any gets some."""
+    post_id = post["post_id"]
+    rng = random.Random(post_id)
+    quiet = post["engagement"]["comment_count"] == 0
     acts = 0
-    for i, person in enumerate(people):
+    for person in people:
         if rng.random() < LIKE_SHARE:
             await api.call("POST", f"/posts/{post_id}/like", person)
             acts += 1
-        if rng.random() < COMMENT_SHARE:
-            key = {"Idempotency-Key": f"sample-{index}-{i}"}
-            text = {"text": rng.choice(COMMENTS)}
-            await api.call("POST", f"/posts/{post_id}/comments", person, json=text, headers=key)
+        if rng.random() < COMMENT_SHARE and quiet:
+            await api.call("POST", f"/posts/{post_id}/comments", person, json={"text": rng.choice(COMMENTS)})
             acts += 1
     return acts
