@@ -120,14 +120,12 @@ class IdMinter:
         lease = self._lease
         if lease is None:
             raise NoLeaseError("no node number is leased")
-        at = max(self._clock_ms(), self._last_ms)
+        at, sequence = max(self._clock_ms(), self._last_ms), 0
         if at == self._last_ms:
-            self._sequence += 1
-            if self._sequence >> SEQUENCE_BITS:
-                at, self._sequence = at + 1, 0
-        else:
-            self._sequence = 0
+            sequence = self._sequence + 1
+            if sequence >> SEQUENCE_BITS:
+                at, sequence = at + 1, 0
         if not lease.from_ms <= at < lease.until_ms:
             raise NoLeaseError("the clock is outside the leased range")
-        self._last_ms = at
-        return (at - EPOCH_MS) << _SHIFT | lease.node << SEQUENCE_BITS | self._sequence
+        self._last_ms, self._sequence = at, sequence
+        return (at - EPOCH_MS) << _SHIFT | lease.node << SEQUENCE_BITS | sequence

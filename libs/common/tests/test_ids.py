@@ -56,6 +56,18 @@ async def test_a_renewed_lease_keeps_its_node() -> None:
     assert minter.mint() >> 12 & 1023 == node
 
 
+async def test_a_refusal_forgets_nothing_of_what_was_minted() -> None:
+    clock = Clock()
+    minter = IdMinter(InMemoryLeases(), clock)
+    await minter.acquire()
+    before = [minter.mint(), minter.mint()]
+    clock.ms += LEASE_MS
+    with pytest.raises(NoLeaseError):
+        minter.mint()
+    clock.ms = NOW
+    assert minter.mint() not in before
+
+
 @given(st.lists(st.integers(-6_000, 6_000), max_size=200))
 def test_ids_grow_whatever_the_clock_does(steps: list[int]) -> None:
     async def mint_all() -> list[int]:
