@@ -4,6 +4,7 @@
 -- '0' nothing older was ever cut off, '1' it is being built, an id: older ones were cut off.
 
 local COMPLETE, BUILDING = '0', '1'
+local LATE, LATE_S = ':late', 180 -- counts what came in below the youngest entry: the tail alone does not show it
 
 -- Ids outgrow the doubles of Lua, so they are compared as text.
 local function before(a, b)
@@ -27,10 +28,12 @@ local function insert(key, id, cap)
   if position == 0 then
     if #list >= cap then return 0 end
     redis.call('LPUSH', key, id)
-    return 1
+  else
+    if list[position] == id then return 0 end
+    redis.call('LINSERT', key, 'AFTER', list[position], id)
   end
-  if list[position] == id then return 0 end
-  redis.call('LINSERT', key, 'AFTER', list[position], id)
+  redis.call('INCR', key .. LATE)
+  redis.call('EXPIRE', key .. LATE, LATE_S)
   return 1
 end
 

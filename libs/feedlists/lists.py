@@ -52,6 +52,10 @@ class FeedLists:
         """The reader's key of this kind; all keys of one reader lie in one slot."""
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
+    def late_key(self, user_id: int) -> str:
+        """Counts, for some minutes, posts that came in below the youngest one."""
+        return f"{self.key(user_id)}:late"
+
     async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:
         """Put posts into the feeds that exist; the number of entries written. Doing it again writes none."""
         by_bucket: dict[int, list[str]] = defaultdict(list)

@@ -6,7 +6,7 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import FeedLists
+from libs.feedlists import Acts, FeedLists
 from services.feed import api
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
@@ -24,13 +24,14 @@ def build(settings: FeedSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)
-        cache = RedisCache(redis, lists, prefix, settings.page_cache_s, settings.session_s)
+        acts = Acts(redis, settings)
+        cache = RedisCache(redis, lists, acts, prefix, settings.page_cache_s, settings.session_s)
         graph = UserServiceGraph(runtime.client("user"))
         posts = PostServicePosts(runtime.client("post"))
         marks = InteractionServiceMarks(runtime.client("interaction"))
         source = CandidateSource(graph, posts, lists, cache, settings.window_days)
         app.state.reader = FeedReader(source, graph, posts, marks, lists, cache, runtime.cursors, settings.public_url)
-        consumers = FeedConsumers(source, posts, lists, cache)
+        consumers = FeedConsumers(source, posts, lists, acts)
         events = ConsumerRunner(settings, "feed", ["graph", "posts", "interactions"], consumers.on_events, producer)
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())

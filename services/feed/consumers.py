@@ -2,40 +2,31 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FollowCreated, FollowEvent, InteractionEvent, PostDeleted, PostEvent
+from libs.common.contracts.events import FollowCreated
 from libs.common.kafka.consumer import Delivery
 from services.feed.candidates import PULL_EACH, CandidateSource
-from services.feed.ports import Cache, Lists, Posts
+from services.feed.ports import Acts, Lists, Posts
 
 
 class FeedConsumers:
     """Handlers; each may run twice."""
 
-    def __init__(self, source: CandidateSource, posts: Posts, lists: Lists, cache: Cache) -> None:
+    def __init__(self, source: CandidateSource, posts: Posts, lists: Lists, acts: Acts) -> None:
         self._source = source
         self._posts = posts
         self._lists = lists
-        self._cache = cache
+        self._acts = acts
 
     async def on_events(self, deliveries: Sequence[Delivery]) -> None:
         """One partition's events, in order."""
-        touched: set[int] = set()
-        for delivery in deliveries:
-            match delivery.payload:
-                case FollowCreated(follower_id=follower_id, followee_id=followee_id):
-                    await self._bring(follower_id, followee_id)
-                    touched.add(follower_id)
-                case FollowEvent(follower_id=follower_id):
-                    touched.add(follower_id)
-                case PostDeleted(post_id=post_id, author_id=author_id):
-                    await self._cache.bury(post_id)
-                    touched.add(author_id)
-                case PostEvent(author_id=author_id):
-                    touched.add(author_id)
-                case InteractionEvent(actor_id=actor_id):
-                    touched.add(actor_id)
-        if touched:
-            await self._cache.touch(touched)
+        payloads = [delivery.payload for delivery in deliveries]
+        for payload in payloads:
+            if isinstance(payload, FollowCreated):
+                await self._bring(payload.follower_id, payload.followee_id)
+        await self._acts.mark(
+            {user for payload in payloads for user in payload.touches()},
+            {post for payload in payloads for post in payload.buries()},
+        )
 
     async def _bring(self, follower_id: int, followee_id: int) -> None:
         """The followee's recent posts into a list that exists; an absent one is built from all followees when read."""

@@ -55,6 +55,12 @@ class CachedPage:
     age_s: int
 
 
+class Acts(Protocol):
+    """Marks of what kept pages may not outlive. Raises redis.RedisError."""
+
+    async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None: ...
+
+
 class Cache(Protocol):
     """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
 
@@ -67,12 +73,6 @@ class Cache(Protocol):
     async def keep_page(
         self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
     ) -> None: ...
-
-    async def touch(self, reader_ids: Iterable[int]) -> None:
-        """The readers did something: their pages are to be made anew."""
-
-    async def bury(self, post_id: int) -> None:
-        """No kept page may show the post."""
 
     async def keep_session(self, session_id: str, order: Sequence[int]) -> None: ...
 

@@ -12,6 +12,7 @@ from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
 from libs.common.stores.redis import open_redis
+from libs.feedlists import Acts
 from services.interaction import api, internal
 from services.interaction.clients import PostServicePosts, UserServicePeople
 from services.interaction.service import PRODUCER, Comments, Marks
@@ -29,7 +30,7 @@ def build(settings: InteractionSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         outbox_store = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(outbox_store, producer)
+        outbox = Outbox(outbox_store, producer, Acts(redis, settings).try_mark)
         ledger = await CassandraLedger.open(cassandra, outbox_store)
         cached = CachedLedger(ledger, redis, settings.redis_prefix("interaction"))
         posts, people = PostServicePosts(runtime.client("post")), UserServicePeople(runtime.client("user"))

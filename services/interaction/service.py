@@ -68,7 +68,7 @@ class Marks:
         payload = _MARK_EVENTS[kind, active](post_id=post_id, author_id=author_id, actor_id=user_id)
         events = [_record(payload, f"{post_id}:{user_id}", version)]
         await self._store.put(Mark(user_id, kind, post_id, mark_id, version, active), events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
 
     async def likers(self, post_id: int, before_id: int, limit: int) -> tuple[list[Author], list[int]]:
         """Who liked a post, newest first, and the mark ids read. Raises NotFoundError."""
@@ -139,7 +139,7 @@ class Comments:
         )
         events = [_record(payload, str(comment_id), CREATED)]
         await self._store.add(comment, events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
         return (await self._shown([comment]))[0]
 
     async def delete(self, user_id: int, comment_id: int) -> None:
@@ -169,7 +169,7 @@ class Comments:
             for c in comments
         ]
         await self._store.delete(comments, events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
 
     async def list(self, post_id: int, parent_id: int | None, after_id: int, limit: int) -> Sequence[Comment]:
         """Comments on the post, or replies, oldest first. Raises NotFoundError."""
@@ -182,7 +182,7 @@ class Comments:
         payload = ViewRecorded(post_id=post_id, author_id=author_id, actor_id=user_id)
         events = [_record(payload, f"{post_id}:{user_id}", CREATED)]
         await self._store.record(events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
 
     async def _shown(self, comments: Sequence[StoredComment]) -> Sequence[Comment]:
         people = await self._people.of(list({comment.author_id for comment in comments})) if comments else {}

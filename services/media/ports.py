@@ -38,5 +38,5 @@ class MediaObjects(ObjectStore, Protocol):
 class EventPublisher(Protocol):
     """Publishes what the store has committed."""
 
-    def committed(self, records: Sequence[Record]) -> None:
+    async def committed(self, records: Sequence[Record]) -> None:
         """Publish soon; returns at once."""

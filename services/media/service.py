@@ -157,7 +157,7 @@ class MediaLibrary:
         )
         record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=media.status), PRODUCER)
         await self._store.save(media, [record])
-        self._events.committed([record])
+        await self._events.committed([record])
         return media
 
 

@@ -12,6 +12,8 @@ from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
+from libs.common.stores.redis import open_redis
+from libs.feedlists import Acts
 from services.post import api, internal
 from services.post.clients import InteractionServiceMarks, MediaServiceLibrary, UserServiceAuthors
 from services.post.consumers import PostConsumers
@@ -29,10 +31,11 @@ def build(settings: PostSettings) -> FastAPI:
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
         cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("post")))
+        redis = await runtime.stack.enter_async_context(open_redis(settings))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         outbox_store = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(outbox_store, producer)
+        outbox = Outbox(outbox_store, producer, Acts(redis, settings).try_mark)
         store = await CassandraPostStore.open(cassandra, outbox_store)
         media = MediaServiceLibrary(runtime.client("media", MEDIA_DEADLINE_S))
         authors = KeptAuthors(UserServiceAuthors(runtime.client("user")))

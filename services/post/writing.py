@@ -89,7 +89,7 @@ class PostWriter:
         payload = PostCreated(post_id=post_id, author_id=post.author_id, created_at=post.created_at)
         events = [_record(payload, CREATED_VERSION)]
         await self._store.publish(published, events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
         return published
 
     async def media_done(self, outcome: MediaState) -> None:
@@ -124,7 +124,7 @@ class PostWriter:
         payload = PostUpdated(post_id=post_id, author_id=author_id)
         events = [_record(payload, after.version)] if after.status is Status.PUBLISHED else []
         await self._store.edit(before, after, events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
         return after
 
     async def delete(self, author_id: int, post_id: int) -> None:
@@ -137,7 +137,7 @@ class PostWriter:
         post = replace(post, version=_next_version(post))
         events = [_record(PostDeleted(post_id=post_id, author_id=author_id), post.version)]
         await self._store.delete(post, events)
-        self._outbox.committed(events)
+        await self._outbox.committed(events)
 
     async def _own(self, author_id: int, post_id: int) -> StoredPost:
         post = await self._store.get(post_id)

@@ -141,5 +141,5 @@ class TokenSigner(Protocol):
 class EventPublisher(Protocol):
     """Publishes what is committed; `libs.common.kafka.outbox.Outbox` is one."""
 
-    def committed(self, records: Sequence[Record]) -> None:
-        """Soon; returns at once."""
+    async def committed(self, records: Sequence[Record]) -> None:
+        """Soon; returns when readers can no longer be shown what it overtook."""

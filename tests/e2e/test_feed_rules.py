@@ -110,3 +110,23 @@ async def test_a_second_read_comes_from_the_cache(api: Api, someone: Someone) ->
         return again.headers["x-cache-status"] == "hit" and again.json()["cached"] is True
 
     await eventually(hit)
+
+
+async def test_each_act_shows_on_its_makers_next_read_though_the_page_was_kept(api: Api, someone: Someone) -> None:
+    author, reader = await someone(), await someone()
+    await follow(api, reader, author)
+    kept, deleted = await publish(api, author, 2)
+    await feed_shows(api, reader, [kept, deleted])
+    for method, path, liked, saved in (
+        ("POST", "like", True, False),
+        ("POST", "save", True, True),
+        ("DELETE", "like", False, True),
+    ):
+        await feed(api, reader)  # from here on a page is kept
+        await api.call(method, f"/posts/{kept}/{path}", reader)
+        shown = next(post for post in await feed(api, reader) if post["post_id"] == kept)
+        assert (shown["engagement"]["is_liked"], shown["engagement"]["is_saved"]) == (liked, saved)
+    await api.call("DELETE", f"/posts/{deleted}", author)
+    assert [post["post_id"] for post in await feed(api, reader)] == [kept]
+    await api.call("DELETE", f"/users/{author.user_id}/follow", reader)
+    assert await feed(api, reader) == []

@@ -49,6 +49,14 @@ class Payload(BaseModel):
         """The Kafka message key: all events that must stay in order share it."""
         raise NotImplementedError
 
+    def touches(self) -> tuple[int, ...]:
+        """Readers whose own feed this changes."""
+        return ()
+
+    def buries(self) -> tuple[int, ...]:
+        """Posts that nobody's feed may show any more."""
+        return ()
+
 
 class Envelope(BaseModel):
     """One event as it stands on a topic. Carries ids, never captions, names or addresses: erasure rewrites no log."""

@@ -19,6 +19,9 @@ class PostEvent(Payload):
     def key(self) -> str:
         return str(self.author_id)
 
+    def touches(self) -> tuple[int, ...]:
+        return (self.author_id,)
+
 
 class PostCreated(PostEvent):
     """A post became visible: its media are ready."""
@@ -39,6 +42,9 @@ class PostDeleted(PostEvent):
 
     type: ClassVar[str] = "post.deleted"
 
+    def buries(self) -> tuple[int, ...]:
+        return (self.post_id,)
+
 
 class FollowEvent(Payload):
     """An edge of the graph changed."""
@@ -50,6 +56,9 @@ class FollowEvent(Payload):
 
     def key(self) -> str:
         return str(self.follower_id)
+
+    def touches(self) -> tuple[int, ...]:
+        return (self.follower_id,)
 
 
 class FollowCreated(FollowEvent):
@@ -136,6 +145,9 @@ class InteractionEvent(Payload):
     def key(self) -> str:
         return str(self.post_id)
 
+    def touches(self) -> tuple[int, ...]:
+        return (self.actor_id,)
+
 
 class LikeCreated(InteractionEvent):
     type: ClassVar[str] = "like.created"
@@ -168,6 +180,9 @@ class CommentDeleted(InteractionEvent):
 
 class ViewRecorded(InteractionEvent):
     type: ClassVar[str] = "view.recorded"
+
+    def touches(self) -> tuple[int, ...]:
+        return ()
 
 
 class PostCounted(Payload):

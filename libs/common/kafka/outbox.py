@@ -1,7 +1,7 @@
 """The transactional outbox: what was committed with its event is published, whatever dies in between."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from libs.common.kafka.producer import EventProducer, Record
@@ -13,6 +13,13 @@ GRACE_S = 2.0  # the direct way has this long before the relay takes an event ov
 PAGE = 200
 QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to the relay
 log = get_logger(__name__)
+
+Mark = Callable[[set[int], set[int]], Awaitable[None]]
+"""Told of the readers whose feeds changed and of the posts that are gone; never raises."""
+
+
+async def _mark_nothing(_readers: set[int], _gone: set[int]) -> None:
+    """For services that change no feed."""
 
 
 class OutboxStore(Protocol):
@@ -34,18 +41,20 @@ class Outbox:
     Delivery is at least once; a record may come after a later one of the same entity, so events carry versions.
     """
 
-    def __init__(self, store: OutboxStore, producer: EventProducer) -> None:
+    def __init__(self, store: OutboxStore, producer: EventProducer, mark: Mark = _mark_nothing) -> None:
         self._store = store
         self._producer = producer
+        self._mark = mark
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_LIMIT)
 
-    def committed(self, records: Sequence[Record]) -> None:
-        """Publish soon; returns at once."""
+    async def committed(self, records: Sequence[Record]) -> None:
+        """Publish soon; returns when what the records change in feeds is marked."""
         for record in records:
             try:
                 self._queue.put_nowait(record)
             except asyncio.QueueFull:
-                return
+                break
+        await self._mark({user for r in records for user in r.touches}, {post for r in records for post in r.buries})
 
     async def run_direct(self) -> None:
         """Publish what `committed` was told of, in order, until cancelled."""

@@ -1,7 +1,7 @@
 """Events to Kafka."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID
 
@@ -24,7 +24,8 @@ Header = tuple[str, bytes]
 class Record:
     """An event as bytes, ready for an outbox or a topic; `topic` is the contract's name.
 
-    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it.
+    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it. `touches` and `buries` are those of
+    the payload; a record read back from an outbox has none.
     """
 
     event_id: UUID
@@ -33,6 +34,8 @@ class Record:
     value: bytes
     headers: tuple[Header, ...]
     created_us: int
+    touches: tuple[int, ...] = field(default=(), compare=False)
+    buries: tuple[int, ...] = field(default=(), compare=False)
 
 
 def encode(event: Event, producer: str) -> Record:
@@ -49,6 +52,8 @@ def encode(event: Event, producer: str) -> Record:
         envelope.encode(),
         tuple(headers),
         time.time_ns() // 1_000,
+        event.payload.touches(),
+        event.payload.buries(),
     )
 
 

@@ -100,10 +100,16 @@ async def test_the_direct_way_leaves_nothing_to_the_relay(
     outbox: tuple[OutboxStore, Insert], producer: EventProducer
 ) -> None:
     store, insert = outbox
-    direct = Outbox(store, producer)
+    marked: list[tuple[set[int], set[int]]] = []
+
+    async def mark(readers: set[int], gone: set[int]) -> None:
+        marked.append((readers, gone))
+
+    direct = Outbox(store, producer, mark)
     records = some_records(3)
     await insert(records)
-    direct.committed(records)
+    await direct.committed(records)
+    assert marked == [({int(records[0].key)}, {0, 1, 2})]
     task = asyncio.create_task(direct.run_direct())
     ids = {record.event_id for record in records}
     async with asyncio.timeout(20):

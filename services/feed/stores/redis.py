@@ -1,12 +1,13 @@
 """Page cache, sessions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import orjson
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
-from libs.feedlists import FeedLists
+from libs.feedlists import Acts, FeedLists
 from services.feed.domain import Followees
 from services.feed.ports import CachedPage
 
@@ -17,9 +18,10 @@ _NONE = b"-"
 class RedisCache:
     """Implements `services.feed.ports.Cache`."""
 
-    def __init__(self, redis: "Redis", lists: FeedLists, prefix: str, page_s: int, session_s: int) -> None:
+    def __init__(self, redis: "Redis", lists: FeedLists, acts: Acts, prefix: str, page_s: int, session_s: int) -> None:
         self._redis = redis
         self._lists = lists
+        self._acts = acts
         self._prefix = prefix
         self._page_s = page_s
         self._session_s = session_s
@@ -29,41 +31,36 @@ class RedisCache:
             return None
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.get(self._lists.key(reader_id, f"page-{variant}"))
-            pipe.lindex(self._lists.key(reader_id), -1)
-            pipe.get(self._lists.key(reader_id, "acts"))
-            raw, tail, acts = await pipe.execute()
+            self._ask_stamp(pipe, reader_id)
+            raw, *seen = await pipe.execute()
         if raw is None:
             return None
         made_s, stamp, post_ids, body = raw.split(b"\n", 3)
-        if stamp != _stamp(tail, acts) or await self._any_buried(post_ids):
+        if stamp != _stamp(seen) or await self._any_gone(post_ids):
             return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
-    async def _any_buried(self, post_ids: bytes) -> bool:
-        keys = [f"{self._prefix}buried:{post_id}" for post_id in post_ids.decode().split(",") if post_id]
-        return bool(keys) and any(await self._redis.mget(keys))
+    async def _any_gone(self, post_ids: bytes) -> bool:
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for post_id in post_ids.split(b","):
+                if post_id:
+                    pipe.exists(self._acts.post_key(int(post_id)))
+            return any(await pipe.execute())
 
     async def stamp(self, reader_id: int) -> str:
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.lindex(self._lists.key(reader_id), -1)
-            pipe.get(self._lists.key(reader_id, "acts"))
-            tail, acts = await pipe.execute()
-        return _stamp(tail, acts).decode()
+            self._ask_stamp(pipe, reader_id)
+            return _stamp(await pipe.execute()).decode()
+
+    def _ask_stamp(self, pipe: "Pipeline", reader_id: int) -> None:
+        pipe.lindex(self._lists.key(reader_id), -1)
+        pipe.get(self._lists.late_key(reader_id))
+        pipe.get(self._acts.reader_key(reader_id))
 
     async def keep_page(self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes) -> None:
         if self._page_s:
             head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, post_ids))}\n"
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
-
-    async def touch(self, reader_ids: Iterable[int]) -> None:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for reader_id in set(reader_ids):
-                pipe.incr(self._lists.key(reader_id, "acts"))
-                pipe.expire(self._lists.key(reader_id, "acts"), self._page_s * 2 + 1)
-            await pipe.execute()
-
-    async def bury(self, post_id: int) -> None:
-        await self._redis.set(f"{self._prefix}buried:{post_id}", 1, ex=self._page_s * 2 + 1)
 
     async def keep_session(self, session_id: str, order: Sequence[int]) -> None:
         await self._redis.set(f"{self._prefix}session:{session_id}", orjson.dumps(list(order)), ex=self._session_s)
@@ -84,5 +81,5 @@ class RedisCache:
         return Followees(frozenset(everyone), frozenset(pull), stale=True)
 
 
-def _stamp(tail: bytes | None, acts: bytes | None) -> bytes:
-    return (tail or _NONE) + b"/" + (acts or _NONE)
+def _stamp(seen: Sequence[bytes | None]) -> bytes:
+    return b"/".join(part or _NONE for part in seen)

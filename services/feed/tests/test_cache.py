@@ -6,32 +6,35 @@ import pytest
 
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from libs.feedlists import FeedLists
+from libs.feedlists import Acts, FeedLists
 from services.feed.domain import Followees
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
 
 pytestmark = pytest.mark.stores
 READER, POST = 11, 381_000_000_000_000_000
+Kept = tuple[RedisCache, FeedLists, Acts]
 
 
 @pytest.fixture
-async def redis(store_env: dict[str, str]) -> AsyncIterator[tuple[RedisCache, FeedLists]]:
+async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
     settings = settings_for(FeedSettings, store_env)
     prefix = settings.redis_prefix("feedcache")
     async with open_redis(settings) as client:
         lists = FeedLists(client, prefix, 4)
-        yield RedisCache(client, lists, prefix, 60, 60), lists
-        if keys := await client.keys(f"{prefix}*"):
-            await client.delete(*keys)
+        acts = Acts(client, settings)
+        yield RedisCache(client, lists, acts, prefix, 60, 60), lists, acts
+        for pattern in (f"{prefix}*", f"{settings.redis_prefix('acts')}*"):
+            if keys := await client.keys(pattern):
+                await client.delete(*keys)
 
 
 async def keep(cache: RedisCache) -> None:
     await cache.keep_page(READER, "ranked-20", await cache.stamp(READER), [POST], b'{"x":"\n"}')
 
 
-async def test_a_kept_page_comes_back(redis: tuple[RedisCache, FeedLists]) -> None:
-    cache, _ = redis
+async def test_a_kept_page_comes_back(redis: Kept) -> None:
+    cache, _, _ = redis
     await keep(cache)
     page = await cache.page(READER, "ranked-20")
     assert page is not None
@@ -40,30 +43,33 @@ async def test_a_kept_page_comes_back(redis: tuple[RedisCache, FeedLists]) -> No
     assert await cache.page(READER + 1, "ranked-20") is None
 
 
-async def test_a_push_an_act_and_a_deletion_end_it(redis: tuple[RedisCache, FeedLists]) -> None:
-    cache, lists = redis
+async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
+    cache, lists, acts = redis
     await lists.begin(READER)
     await keep(cache)
     await lists.push([READER], [POST + 1])
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
-    await cache.touch([READER])
+    await lists.push([READER], [POST])  # a late one: the youngest stays what it was
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
-    await cache.bury(POST)
+    await acts.mark([READER])
+    assert await cache.page(READER, "ranked-20") is None
+    await keep(cache)
+    await acts.mark([], [POST])
     assert await cache.page(READER, "ranked-20") is None
 
 
-async def test_an_act_while_the_page_is_assembled_ends_it(redis: tuple[RedisCache, FeedLists]) -> None:
-    cache, _ = redis
+async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
+    cache, _, acts = redis
     stamp = await cache.stamp(READER)
-    await cache.touch([READER])
+    await acts.mark([READER])
     await cache.keep_page(READER, "ranked-20", stamp, [], b"{}")
     assert await cache.page(READER, "ranked-20") is None
 
 
-async def test_sessions_and_followees(redis: tuple[RedisCache, FeedLists]) -> None:
-    cache, _ = redis
+async def test_sessions_and_followees(redis: Kept) -> None:
+    cache, _, _ = redis
     assert await cache.session("none") is None
     await cache.keep_session("s", [3, 1, 2])
     assert await cache.session("s") == [3, 1, 2]

@@ -108,10 +108,6 @@ class InMemoryCache:
         self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
     ) -> None: ...
 
-    async def touch(self, reader_ids: Iterable[int]) -> None: ...
-
-    async def bury(self, post_id: int) -> None: ...
-
     async def keep_session(self, session_id: str, order: Sequence[int]) -> None:
         self.sessions[session_id] = list(order)
 

@@ -93,7 +93,7 @@ class Outbox:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def committed(self, records: Sequence[Record]) -> None:
+    async def committed(self, records: Sequence[Record]) -> None:
         self.records += records
 
     def types(self) -> list[str]:

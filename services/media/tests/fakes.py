@@ -36,7 +36,7 @@ class Committed:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def committed(self, records: Sequence[Record]) -> None:
+    async def committed(self, records: Sequence[Record]) -> None:
         self.records += records
 
 

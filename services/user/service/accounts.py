@@ -71,7 +71,7 @@ class Accounts:
         session, token = self._new_session(user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
         record = user_record(UserCreated, user_id, account.version)
         await self._accounts.open(account, session, _hash(token), record)
-        self._events.committed([record])
+        await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
 
     async def log_in(self, login: str, password: str, user_agent: str) -> SignedIn:

@@ -40,7 +40,7 @@ class Graph:
             CannotFollowSelfError: it is one's own.
         """
         edge = await self._edge(follower_id, followee_id, followee_id)
-        self._events.committed(await self._store.add(edge, self._clock(), edge_record(FollowCreated, edge)))
+        await self._events.committed(await self._store.add(edge, self._clock(), edge_record(FollowCreated, edge)))
         await self._settle_mode(edge.followee_id)
 
     async def unfollow(self, follower_id: int, followee_id: int | None) -> None:
@@ -101,7 +101,7 @@ class Graph:
         return Edge(follower_id, followee_id)
 
     async def _remove(self, edge: Edge) -> None:
-        self._events.committed(await self._store.remove(edge, self._clock(), edge_record(FollowDeleted, edge)))
+        await self._events.committed(await self._store.remove(edge, self._clock(), edge_record(FollowDeleted, edge)))
         await self._settle_mode(edge.followee_id)
 
     async def _settle_mode(self, user_id: int) -> None:

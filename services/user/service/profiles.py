@@ -78,7 +78,7 @@ class Profiles:
         records = await self._store.update(
             owner_id, change, micros(self._clock()), lambda version: user_record(UserUpdated, owner_id, version)
         )
-        self._events.committed(records)
+        await self._events.committed(records)
         return await self.get(owner_id, owner_id)
 
     async def _avatar(self, owner_id: int, media_id: int) -> Avatar:

@@ -51,7 +51,7 @@ class CollectedEvents:
     def __init__(self) -> None:
         self.records: list[Record] = []
 
-    def committed(self, records: Sequence[Record]) -> None:
+    async def committed(self, records: Sequence[Record]) -> None:
         self.records.extend(records)
 
     def types(self) -> list[str]:
