@@ -22,16 +22,11 @@ local function rank(list, id)
   return low
 end
 
-local function insert(key, id, cap)
+local function insert(key, id)
   local list = redis.call('LRANGE', key, 0, -1)
   local position = rank(list, id)
-  if position == 0 then
-    if #list >= cap then return 0 end
-    redis.call('LPUSH', key, id)
-  else
-    if list[position] == id then return 0 end
-    redis.call('LINSERT', key, 'AFTER', list[position], id)
-  end
+  if position == 0 or list[position] == id then return 0 end -- below the cut: others are missing there, too
+  redis.call('LINSERT', key, 'AFTER', list[position], id)
   redis.call('INCR', key .. LATE)
   redis.call('EXPIRE', key .. LATE, LATE_S)
   return 1
@@ -50,7 +45,7 @@ local function push(keys, args)
           length = redis.call('RPUSH', key, id)
           tail, written = id, written + 1
         elseif tail ~= id then
-          written = written + insert(key, id, cap)
+          written = written + insert(key, id)
         end
       end
       if length > limit then redis.call('LTRIM', key, -cap, -1) end
@@ -66,15 +61,16 @@ local function begin(keys, args)
   return 1
 end
 
--- KEYS feed; ARGV cap, ttl, whether the ids are all there is ('1'), ids in ascending order.
+-- KEYS feed; ARGV cap, ttl, whether the building ends ('1'), ids in ascending order.
 -- The union of list and ids, the youngest `cap` of it. 0 when the list is gone.
 local function merge(keys, args)
   local key, cap, list = keys[1], tonumber(args[1]), redis.call('LRANGE', keys[1], 0, -1)
   if #list == 0 then return 0 end
-  local head, first = nil, 1
-  if list[1] == COMPLETE or list[1] == BUILDING then head, first = list[1], 2 end
+  local head, i, j = nil, 1, 4
+  if list[1] == COMPLETE or list[1] == BUILDING then head, i = list[1], 2 end
   if args[3] == '1' and head == BUILDING then head = COMPLETE end
-  local union, i, j = {}, first, 4
+  while head == nil and j <= #args and before(args[j], list[1]) do j = j + 1 end
+  local union = {}
   while i <= #list or j <= #args do
     local a, b = list[i], args[j]
     if b == nil or (a ~= nil and before(a, b)) then
@@ -85,9 +81,7 @@ local function merge(keys, args)
     end
   end
   redis.call('DEL', key)
-  if #union > cap then
-    if head == COMPLETE then head = nil end
-  end
+  if head == COMPLETE and #union >= cap then head = nil end
   if head then redis.call('RPUSH', key, head) end
   for start = math.max(1, #union - cap + 1), #union, 100 do
     redis.call('RPUSH', key, unpack(union, start, math.min(start + 99, #union)))

@@ -25,7 +25,10 @@ _VERSION = hashlib.sha256(_SOURCE.encode()).hexdigest()[:8]
 
 @dataclass(frozen=True, slots=True)
 class FeedList:
-    """A list as read: ids newest first; `complete` when nothing older was ever cut off."""
+    """A list as read: ids newest first; `complete` when nothing older was ever cut off.
+
+    Otherwise it holds all there are at or above its oldest one.
+    """
 
     post_ids: tuple[int, ...]
     complete: bool
@@ -84,15 +87,19 @@ class FeedLists:
         head = raw[0]
         marked = head in (_COMPLETE, _BUILDING)
         post_ids = tuple(int(item) for item in reversed(raw[1:] if marked else raw))
-        return FeedList(post_ids[:CAP], complete=head == _COMPLETE, building=head == _BUILDING)
+        return FeedList(post_ids, complete=head == _COMPLETE, building=head == _BUILDING)
 
     async def begin(self, user_id: int) -> None:
         """Make the list if there is none; from now on pushes land in it."""
         await self._call("begin", [self.key(user_id)], TTL_S)
 
-    async def merge(self, user_id: int, post_ids: Sequence[int], *, whole: bool) -> bool:
-        """Unite the list with `post_ids`; `whole` when these are all there is. False when the list is gone."""
-        return bool(await self._call("merge", [self.key(user_id)], CAP, TTL_S, int(whole), *sorted(set(post_ids))))
+    async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool:
+        """Unite the list with `post_ids`; with `finish` it is built by that. False when the list is gone.
+
+        Of a list that was cut off stays what is younger than the cut. `post_ids` may leave out only such as are older
+        than 500 others of them.
+        """
+        return bool(await self._call("merge", [self.key(user_id)], CAP, TTL_S, int(finish), *sorted(set(post_ids))))
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
         """Take posts out."""

@@ -14,6 +14,7 @@ from services.feed.consumers import FeedConsumers
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
+from services.feed.walks import Walks
 
 
 def build(settings: FeedSettings) -> FastAPI:
@@ -30,8 +31,9 @@ def build(settings: FeedSettings) -> FastAPI:
         posts = PostServicePosts(runtime.client("post"))
         marks = InteractionServiceMarks(runtime.client("interaction"))
         source = CandidateSource(graph, posts, lists, cache, settings.window_days)
-        app.state.reader = FeedReader(source, graph, posts, marks, lists, cache, runtime.cursors, settings.public_url)
-        consumers = FeedConsumers(source, posts, lists, acts)
+        walks = Walks(source, posts, lists, cache)
+        app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
+        consumers = FeedConsumers(source, graph, posts, lists, acts)
         events = ConsumerRunner(settings, "feed", ["graph", "posts", "interactions"], consumers.on_events, producer)
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.runtime.auth import CurrentUser
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from services.feed.domain import Order
-from services.feed.schemas import FeedPage
+from services.feed.domain.feed import Order
+from services.feed.ports import Position
+from services.feed.schemas import FeedPage, FeedPosition, FeedUpdates, SessionId
 from services.feed.service import FeedReader
 
 router = APIRouter(tags=["feed"])
@@ -18,10 +19,13 @@ async def _reader(request: Request) -> FeedReader:
     return reader
 
 
+ReaderDep = Annotated[FeedReader, Depends(_reader)]
+
+
 @router.get("/v1/feed", response_model=FeedPage)
 async def read_feed(
     user: CurrentUser,
-    reader: Annotated[FeedReader, Depends(_reader)],
+    reader: ReaderDep,
     order: Annotated[Order, Query()] = Order.RANKED,
     limit: Limit = DEFAULT_LIMIT,
     cursor: CursorParam = None,
@@ -30,3 +34,26 @@ async def read_feed(
     served = await reader.page(user.user_id, order, limit, cursor)
     headers = {"X-Feed-Quality": served.quality, "X-Cache-Status": served.cache, "Cache-Control": "private, no-store"}
     return Response(served.body, media_type="application/json", headers=headers)
+
+
+@router.get("/v1/feed/updates", response_model=FeedUpdates)
+async def feed_updates(
+    user: CurrentUser, reader: ReaderDep, feed_session_id: Annotated[SessionId, Query()]
+) -> FeedUpdates:
+    """How many posts came since the session began; for polling."""
+    updates = await reader.updates(user.user_id, feed_session_id)
+    return FeedUpdates(new_post_count=updates.count, newest_post_id=updates.newest_id)
+
+
+@router.put("/v1/feed/position", response_model=FeedPosition)
+async def put_feed_position(body: FeedPosition, user: CurrentUser, reader: ReaderDep) -> FeedPosition:
+    """Keep where the caller is, for their other devices; the last one wins."""
+    await reader.keep_position(user.user_id, Position(body.feed_session_id, body.post_id))
+    return body
+
+
+@router.get("/v1/feed/position", response_model=FeedPosition)
+async def get_feed_position(user: CurrentUser, reader: ReaderDep) -> FeedPosition:
+    """Where the caller was last, on any device; 404 when that was more than a week ago."""
+    position = await reader.position(user.user_id)
+    return FeedPosition(feed_session_id=position.session_id, post_id=position.post_id)

@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import Callable
 
+from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from libs.common.ids import first_id_at, now_ms
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.feedlists import CAP
-from services.feed.domain import Candidates, Followees
+from services.feed.domain.feed import Candidates, Followees, Gap, window_start
 from services.feed.ports import Cache, Graph, Lists, Posts
 
-DAY_MS = 86_400_000
 PULL_EACH = 50  # newest posts of one pulled author (SPEC §3.3)
+REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
+KEEP_FOLLOWEES_S = 3_600  # they are kept for 24 h: once an hour, or when they changed, is often enough
+READERS_KEPT = 100_000
 log = get_logger(__name__)
 
 
@@ -33,13 +36,18 @@ class CandidateSource:
         self._posts = posts
         self._lists = lists
         self._cache = cache
-        self._window_ms = window_days * DAY_MS
+        self._window_days = window_days
         self._clock_ms = clock_ms
         self._rebuilds: dict[int, asyncio.Task[Candidates]] = {}
+        self._kept: TTLCache[int, Followees] = TTLCache(READERS_KEPT, KEEP_FOLLOWEES_S)
 
-    def window_start(self) -> int:
-        """The first id inside the window."""
-        return first_id_at(self._clock_ms() - self._window_ms)
+    def top(self) -> int:
+        """The first id of the present millisecond."""
+        return first_id_at(self._clock_ms())
+
+    def window_start(self, top: int | None = None) -> int:
+        """The first id inside the window that ends at `top`, or now."""
+        return window_start(self.top() if top is None else top, self._window_days)
 
     async def followees(self, reader_id: int) -> Followees:
         """Whom the reader follows now; as last known when the graph is away.
@@ -54,10 +62,12 @@ class CandidateSource:
             if kept is None:
                 raise
             return kept
-        try:
-            await self._cache.keep_followees(reader_id, followees)
-        except RedisError as error:
-            log.warning("followees_not_kept", error=repr(error))
+        if self._kept.get(reader_id) != followees:
+            try:
+                await self._cache.keep_followees(reader_id, followees)
+                self._kept[reader_id] = followees
+            except RedisError as error:
+                log.warning("followees_not_kept", error=repr(error))
         return followees
 
     async def _kept_followees(self, reader_id: int) -> Followees | None:
@@ -67,52 +77,65 @@ class CandidateSource:
             return None
 
     async def gather(self, reader_id: int, followees: Followees) -> Candidates:
-        """All candidates within the window, newest first."""
+        """The candidates within the window."""
         listed, pulled = await asyncio.gather(
             self._listed(reader_id, followees), self._pulled({reader_id, *followees.pull})
         )
+        floor = max(self.window_start(), listed.floor, pulled.floor)
+        post_ids = {p for p in (*listed.post_ids, *pulled.post_ids) if p >= floor}
+        return Candidates(tuple(sorted(post_ids, reverse=True)), floor, listed.gaps)
+
+    async def older(self, reader_id: int, followees: Followees, after_id: int, before_id: int, limit: int) -> list[int]:
+        """The newest ids between the bounds, from the records; fewer than `limit` only when there are no more."""
+        recent = await self._posts.recent({reader_id, *followees.all}, after_id, before_id, limit)
+        return sorted({p for post_ids in recent.values() for p in post_ids}, reverse=True)[:limit]
+
+    async def _pulled(self, authors: set[int]) -> Candidates:
+        """Busy authors are asked for more: one of them alone must not raise the floor."""
         start = self.window_start()
-        post_ids = sorted({p for p in (*listed.post_ids, *pulled) if p >= start}, reverse=True)
-        return Candidates(tuple(post_ids), listed.complete, listed.degraded)
-
-    async def older(self, reader_id: int, followees: Followees, before_id: int, limit: int) -> list[int]:
-        """Ids below the end of the list, from the records."""
-        authors = {reader_id, *followees.all}
-        return await self._posts.recent(authors, self.window_start(), before_id, limit)
-
-    async def _pulled(self, authors: set[int]) -> list[int]:
-        return await self._posts.recent(authors, self.window_start(), None, PULL_EACH)
+        recent = await self._posts.recent(authors, start, None, PULL_EACH)
+        if busy := [author for author, post_ids in recent.items() if len(post_ids) == PULL_EACH]:
+            recent |= await self._posts.recent(busy, start, None, CAP)
+        floor = max((post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP), default=start)
+        return Candidates(tuple(p for post_ids in recent.values() for p in post_ids), floor)
 
     async def _listed(self, reader_id: int, followees: Followees) -> Candidates:
         try:
             found = await self._lists.read(reader_id)
         except RedisError as error:
             log.warning("feed_list_unreadable", error=repr(error))
-            return await self._from_records(followees, degraded=True)
+            return await self._from_records(followees, frozenset({Gap.SOURCE_DOWN}))
         if found is not None and not found.building:
-            return Candidates(found.post_ids, found.complete)
+            start = self.window_start()
+            return Candidates(found.post_ids, start if found.complete else min(found.post_ids, default=start))
         return await self._rebuilt(reader_id, followees)
 
     async def _rebuilt(self, reader_id: int, followees: Followees) -> Candidates:
+        """The built list, or after 0.45 s what there is of it."""
         task = self._rebuilds.get(reader_id)
         if task is None:
             task = asyncio.create_task(self._rebuild(reader_id, followees))
             self._rebuilds[reader_id] = task
             task.add_done_callback(lambda _: self._rebuilds.pop(reader_id, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.wait_for(asyncio.shield(task), REBUILD_S)
+        except TimeoutError:
+            found = await self._lists.read(reader_id)
+            return Candidates(found.post_ids if found else (), self.window_start(), frozenset({Gap.REBUILDING}))
 
     async def _rebuild(self, reader_id: int, followees: Followees) -> Candidates:
         """Begin before reading the records: what is posted later is pushed, what was posted before is read."""
         try:
             await self._lists.begin(reader_id)
-            found = await self._from_records(followees, degraded=False)
-            await self._lists.merge(reader_id, found.post_ids, whole=found.complete)
+            found = await self._from_records(followees, frozenset())
+            await self._lists.merge(reader_id, found.post_ids, finish=True)
         except RedisError as error:
             log.warning("feed_not_rebuilt", error=repr(error))
-            return await self._from_records(followees, degraded=True)
+            return await self._from_records(followees, frozenset({Gap.SOURCE_DOWN}))
         return found
 
-    async def _from_records(self, followees: Followees, *, degraded: bool) -> Candidates:
-        post_ids = await self._posts.recent(followees.all, self.window_start(), None, CAP)
-        newest = sorted(set(post_ids), reverse=True)
-        return Candidates(tuple(newest[:CAP]), complete=len(newest) < CAP, degraded=degraded)
+    async def _from_records(self, followees: Followees, gaps: frozenset[Gap]) -> Candidates:
+        start = self.window_start()
+        recent = await self._posts.recent(followees.all, start, None, CAP)
+        newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]
+        return Candidates(tuple(newest), newest[-1] if len(newest) == CAP else start, gaps)

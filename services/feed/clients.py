@@ -1,14 +1,20 @@
 """User, post and interaction service over HTTP."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cachetools import TTLCache
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.common.runtime.http import ServiceClient
-from services.feed.domain import Followees
+from services.feed.domain.feed import Followees, Trait
 
 BATCH = 500  # ids that one hydration call takes
 AUTHORS = 1_000  # authors that one call for recent posts takes
+TRAITS_S = 60  # counts may be so old when a feed is ranked
+TRAITS_KEPT = 200_000  # some 40 MB
 
 
 class UserServiceGraph:
@@ -28,27 +34,42 @@ class UserServiceGraph:
 
 
 class PostServicePosts:
-    """Asks the post service."""
+    """Asks the post service; traits are kept for a minute."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
+        self._traits: TTLCache[int, Trait] = TTLCache(TRAITS_KEPT, TRAITS_S)
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
-        pages = [post_ids[start : start + BATCH] for start in range(0, len(post_ids), BATCH)]
-        calls = (self._client.query("/internal/posts/batch", {"post_ids": list(page)}) for page in pages)
-        answers = await asyncio.gather(*calls)
-        records = [PostRecord.model_validate(item) for answer in answers for item in answer["posts"]]
+        answers = await self._in_batches("/internal/posts/batch", post_ids)
+        records = [PostRecord.model_validate(item) for item in answers]
         return {record.post_id: record for record in records}
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        known = {p: trait for p in post_ids if (trait := self._traits.get(p))}
+        asked = await self._in_batches("/internal/posts/traits", [p for p in post_ids if p not in known])
+        for item in asked:
+            trait = Trait(*item)
+            known[trait.post_id] = self._traits[trait.post_id] = trait
+        return [known[p] for p in post_ids if p in known]
+
+    async def _in_batches(self, path: str, post_ids: Sequence[int]) -> list[Any]:
+        pages = [post_ids[start : start + BATCH] for start in range(0, len(post_ids), BATCH)]
+        answers = await asyncio.gather(*(self._client.query(path, {"post_ids": page}) for page in pages))
+        return [item for answer in answers for item in answer["posts"]]
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
-    ) -> list[int]:
+    ) -> dict[int, list[int]]:
         authors = list(author_ids)
         pages = [authors[start : start + AUTHORS] for start in range(0, len(authors), AUTHORS)]
         bounds = {"after_id": after_id, "before_id": before_id, "limit_each": limit_each}
         calls = (self._client.query("/internal/posts/recent", {"author_ids": page, **bounds}) for page in pages)
-        answers = await asyncio.gather(*calls)
-        return [int(post_id) for answer in answers for _, post_id in answer["posts"]]
+        recent = defaultdict[int, list[int]](list)
+        for answer in await asyncio.gather(*calls):
+            for author_id, post_id in answer["posts"]:
+                recent[author_id].append(post_id)
+        return recent
 
 
 class InteractionServiceMarks:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FollowCreated
+from libs.common.contracts.events import FollowCreated, FollowDeleted
 from libs.common.kafka.consumer import Delivery
-from services.feed.candidates import PULL_EACH, CandidateSource
-from services.feed.ports import Acts, Lists, Posts
+from libs.feedlists import CAP
+from services.feed.candidates import CandidateSource
+from services.feed.ports import Acts, Graph, Lists, Posts
 
 
 class FeedConsumers:
-    """Handlers; each may run twice."""
+    """Handlers; each may run twice. The events of one follower come in order, one after the other."""
 
-    def __init__(self, source: CandidateSource, posts: Posts, lists: Lists, acts: Acts) -> None:
+    def __init__(self, source: CandidateSource, graph: Graph, posts: Posts, lists: Lists, acts: Acts) -> None:
         self._source = source
+        self._graph = graph
         self._posts = posts
         self._lists = lists
         self._acts = acts
@@ -21,15 +23,24 @@ class FeedConsumers:
         """One partition's events, in order."""
         payloads = [delivery.payload for delivery in deliveries]
         for payload in payloads:
-            if isinstance(payload, FollowCreated):
-                await self._bring(payload.follower_id, payload.followee_id)
+            match payload:
+                case FollowCreated(follower_id=reader_id, followee_id=author_id):
+                    await self._bring(reader_id, author_id)
+                case FollowDeleted(follower_id=reader_id, followee_id=author_id):
+                    await self._forget(reader_id, author_id)
         await self._acts.mark(
             {user for payload in payloads for user in payload.touches()},
             {post for payload in payloads for post in payload.buries()},
         )
 
-    async def _bring(self, follower_id: int, followee_id: int) -> None:
-        """The followee's recent posts into a list that exists; an absent one is built from all followees when read."""
-        recent = await self._posts.recent([followee_id], self._source.window_start(), None, PULL_EACH)
+    async def _bring(self, reader_id: int, author_id: int) -> None:
+        """The author's posts into a list that exists; an absent one is built from all followees when read."""
+        recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
         if recent:
-            await self._lists.merge(follower_id, recent, whole=False)
+            await self._lists.merge(reader_id, recent[author_id], finish=False)
+
+    async def _forget(self, reader_id: int, author_id: int) -> None:
+        """The author's posts out of the list, unless the reader follows again: then they were brought, or will be."""
+        recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
+        if recent and author_id not in (await self._graph.followees(reader_id)).all:
+            await self._lists.remove(reader_id, recent[author_id])

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import FeedList
-from services.feed.domain import Followees
+from services.feed.domain.feed import Followees, Trait
 
 
 class Graph(Protocol):
@@ -23,10 +23,13 @@ class Posts(Protocol):
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         """The published ones among `post_ids`."""
 
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        """Of the published ones, up to a minute old."""
+
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
-    ) -> list[int]:
-        """Published ids between the bounds, the newest of each author."""
+    ) -> dict[int, list[int]]:
+        """Published ids between the bounds by author, newest first; authors without any are left out."""
 
 
 class Marks(Protocol):
@@ -42,9 +45,15 @@ class Lists(Protocol):
 
     async def begin(self, user_id: int) -> None: ...
 
-    async def merge(self, user_id: int, post_ids: Sequence[int], *, whole: bool) -> bool: ...
+    async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool: ...
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
+
+
+class Acts(Protocol):
+    """Marks of what kept pages may not outlive. Raises redis.RedisError."""
+
+    async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +64,20 @@ class CachedPage:
     age_s: int
 
 
-class Acts(Protocol):
-    """Marks of what kept pages may not outlive. Raises redis.RedisError."""
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A pinned order of posts at or above `floor`."""
 
-    async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None: ...
+    floor: int
+    order: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a reader is, for their other devices."""
+
+    session_id: str
+    post_id: int
 
 
 class Cache(Protocol):
@@ -74,9 +93,14 @@ class Cache(Protocol):
         self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
     ) -> None: ...
 
-    async def keep_session(self, session_id: str, order: Sequence[int]) -> None: ...
+    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
 
-    async def session(self, session_id: str) -> list[int] | None: ...
+    async def session(self, reader_id: int, session_id: str) -> Session | None:
+        """Renews its life."""
+
+    async def keep_position(self, reader_id: int, position: Position) -> None: ...
+
+    async def position(self, reader_id: int) -> Position | None: ...
 
     async def keep_followees(self, user_id: int, followees: Followees) -> None: ...
 

@@ -1,10 +1,14 @@
 """What the feed answers with."""
 
-from pydantic import BaseModel
+from typing import Annotated
 
-from libs.common.contracts.base import Timestamp
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Post
-from services.feed.domain import Gap, Source
+from services.feed.domain.feed import Gap, Source
+
+SessionId = Annotated[str, Field(pattern=r"^[0-9]{1,19}\.[0-9a-f]{16}$")]
 
 
 class FeedPost(Post):
@@ -39,3 +43,19 @@ class FeedPage(BaseModel):
     cached: bool
     cache_age_seconds: int
     coverage: Coverage
+
+
+class FeedUpdates(BaseModel):
+    """Posts of others that came since the session began."""
+
+    new_post_count: int
+    newest_post_id: Id | None
+
+
+class FeedPosition(BaseModel):
+    """The post that the reader is at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    feed_session_id: SessionId
+    post_id: Id

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from libs.common.contracts.media import MediaDocument
 from libs.common.contracts.public import Counts, Location
@@ -82,6 +83,16 @@ class StoredPost:
         if self.status is Status.DELETED:
             return False
         return self.status is Status.PUBLISHED or reader_id == self.author_id
+
+
+class Trait(NamedTuple):
+    """As much of a published post as a feed needs to rank it; goes over the wire as an array."""
+
+    post_id: int
+    author_id: int
+    like_count: int
+    comment_count: int
+    save_count: int
 
 
 def normal_tag(text: str) -> str | None:

@@ -18,6 +18,12 @@ async def batch(wanted: BatchRequest, _: CallingService, api: Api) -> dict[str, 
     return {"posts": await api.reader.records(wanted.post_ids)}
 
 
+@router.post("/traits", response_model=None)
+async def traits(wanted: BatchRequest, _: CallingService, api: Api) -> dict[str, Any]:
+    """[post, author, likes, comments, saves] of published posts."""
+    return {"posts": await api.reader.traits(wanted.post_ids)}
+
+
 @router.post("/recent", response_model=None)
 async def recent(wanted: RecentRequest, _: CallingService, api: Api) -> dict[str, Any]:
     """[author, post] pairs."""

@@ -6,7 +6,7 @@ from typing import Protocol
 from libs.common.contracts.events import PostCounted
 from libs.common.contracts.public import Author, Engagement
 from libs.common.kafka.producer import Record
-from services.post.domain import MediaState, StoredPost
+from services.post.domain import MediaState, StoredPost, Trait
 
 
 class PostStore(Protocol):
@@ -16,6 +16,9 @@ class PostStore(Protocol):
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         """Those that there are, in any order."""
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        """Of the published ones, in any order."""
 
     async def create(self, post: StoredPost) -> None:
         """A post on its way, found again by each of its media. Doing it again changes nothing."""

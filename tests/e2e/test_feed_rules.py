@@ -130,3 +130,26 @@ async def test_each_act_shows_on_its_makers_next_read_though_the_page_was_kept(a
     assert [post["post_id"] for post in await feed(api, reader)] == [kept]
     await api.call("DELETE", f"/users/{author.user_id}/follow", reader)
     assert await feed(api, reader) == []
+
+
+async def test_new_posts_are_counted_and_the_position_is_shared(api: Api, someone: Someone) -> None:
+    author, reader = await someone(), await someone()
+    await follow(api, reader, author)
+    seen = await publish(api, author)
+    await feed_shows(api, reader, seen)
+    session = {"feed_session_id": (await api.call("GET", "/feed", reader))["feed_session_id"]}
+    assert await api.call("GET", "/feed/updates", reader, params=session) == {
+        "new_post_count": 0,
+        "newest_post_id": None,
+    }
+    new = await publish(api, author, 2)
+
+    async def counted() -> bool:
+        answer = await api.call("GET", "/feed/updates", reader, params=session)
+        return answer == {"new_post_count": 2, "newest_post_id": new[-1]}
+
+    await eventually(counted)
+    assert (await api.send("GET", "/feed/position", reader)).status_code == 404
+    position = {**session, "post_id": seen[0]}
+    assert await api.call("PUT", "/feed/position", reader, json=position) == position
+    assert await api.call("GET", "/feed/position", reader) == position

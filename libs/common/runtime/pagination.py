@@ -15,7 +15,7 @@ DEFAULT_LIMIT = 20
 PEOPLE_LIMIT = 50  # followers, likes, comments
 MAX_LIMIT = 100
 _MAC_BYTES = 12
-_MAX_CURSOR_CHARS = 512
+_MAX_CURSOR_CHARS = 8_000  # a ranked feed keeps the ids that it showed
 
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 CursorParam = Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARS)]

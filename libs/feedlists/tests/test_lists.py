@@ -75,7 +75,7 @@ async def test_ids_of_different_length_keep_their_order(lists: FeedLists) -> Non
 
 async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(lists: FeedLists) -> None:
     await lists.begin(1)
-    await lists.merge(1, [], whole=True)
+    await lists.merge(1, [], finish=True)
     first = await lists.read(1)
     assert first is not None
     assert first.complete
@@ -85,22 +85,35 @@ async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(l
     assert found is not None
     assert not found.complete
     assert found.post_ids[0] == BASE + CAP + SLACK + 1
-    assert len(found.post_ids) == CAP
-    assert await lists.push([1], [BASE - 1]) == 0
+    assert CAP <= len(found.post_ids) <= CAP + SLACK
+    for late in (BASE - 1, found.post_ids[-1] - 1):
+        assert await lists.push([1], [late]) == 0, "below the cut others are missing, too"
+        assert await lists.merge(1, [late], finish=False)
+    again = await lists.read(1)
+    assert again is not None
+    assert again.post_ids == found.post_ids[:CAP]
 
 
 async def test_merge_unites_and_completes(lists: FeedLists) -> None:
     await lists.begin(1)
     await lists.push([1], [BASE + 5, BASE + 9])
-    assert await lists.merge(1, [BASE + 7, BASE + 5, BASE + 1], whole=True)
+    assert await lists.merge(1, [BASE + 7, BASE + 5, BASE + 1], finish=True)
     found = await lists.read(1)
     assert found is not None
     assert found.post_ids == (BASE + 9, BASE + 7, BASE + 5, BASE + 1)
     assert found.complete
 
 
+async def test_a_list_that_is_built_from_as_many_as_it_may_hold_is_cut_off(lists: FeedLists) -> None:
+    await lists.begin(1)
+    await lists.merge(1, range(BASE, BASE + CAP), finish=True)
+    found = await lists.read(1)
+    assert found is not None
+    assert (len(found.post_ids), found.complete, found.building) == (CAP, False, False)
+
+
 async def test_merge_into_nothing_says_so(lists: FeedLists) -> None:
-    assert not await lists.merge(1, [BASE], whole=True)
+    assert not await lists.merge(1, [BASE], finish=True)
     assert await lists.read(1) is None
 
 
@@ -129,7 +142,7 @@ async def test_any_interleaving_holds_the_set_of_what_came(
         if is_push:
             await lists.push([77], posts)
         else:
-            await lists.merge(77, posts, whole=False)
+            await lists.merge(77, posts, finish=False)
         expected |= set(posts)
     assert await held(lists, 77) == sorted(expected, reverse=True)
     await lists.remove(77, expected)

@@ -1,18 +1,22 @@
-"""Page cache, sessions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
+"""Page cache, sessions, positions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
 
 import time
+from array import array
 from collections.abc import Sequence
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from libs.feedlists import Acts, FeedLists
-from services.feed.domain import Followees
-from services.feed.ports import CachedPage
+from services.feed.domain.feed import Followees
+from services.feed.ports import CachedPage, Position, Session
 
+POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
 FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (SPEC §4)
 _NONE = b"-"
+_INT64 = "q"
 
 
 class RedisCache:
@@ -62,12 +66,32 @@ class RedisCache:
             head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, post_ids))}\n"
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
-    async def keep_session(self, session_id: str, order: Sequence[int]) -> None:
-        await self._redis.set(f"{self._prefix}session:{session_id}", orjson.dumps(list(order)), ex=self._session_s)
+    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
+        packed = array(_INT64, [session.floor, *session.order]).tobytes()
+        await self._redis.set(self._session_key(reader_id, session_id), packed, ex=self._session_s)
 
-    async def session(self, session_id: str) -> list[int] | None:
-        raw = await self._redis.getex(f"{self._prefix}session:{session_id}", ex=self._session_s)
-        return None if raw is None else orjson.loads(raw)
+    async def session(self, reader_id: int, session_id: str) -> Session | None:
+        raw: Any = await self._redis.getex(self._session_key(reader_id, session_id), ex=self._session_s)
+        if raw is None:
+            return None
+        numbers: array[int] = array(_INT64)
+        numbers.frombytes(raw)
+        floor, *order = numbers.tolist()
+        return Session(floor, order)
+
+    def _session_key(self, reader_id: int, session_id: str) -> str:
+        return self._lists.key(reader_id, f"session-{session_id}")
+
+    async def keep_position(self, reader_id: int, position: Position) -> None:
+        value = f"{position.session_id} {position.post_id}"
+        await self._redis.set(self._lists.key(reader_id, "position"), value, ex=POSITION_S)
+
+    async def position(self, reader_id: int) -> Position | None:
+        raw: Any = await self._redis.get(self._lists.key(reader_id, "position"))
+        if raw is None:
+            return None
+        session_id, post_id = raw.decode().split()
+        return Position(session_id, int(post_id))
 
     async def keep_followees(self, user_id: int, followees: Followees) -> None:
         value = orjson.dumps([list(followees.all), list(followees.pull)])

@@ -7,7 +7,8 @@ import pytest
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists import Acts, FeedLists
-from services.feed.domain import Followees
+from services.feed.domain.feed import Followees
+from services.feed.ports import Position, Session
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
 
@@ -68,11 +69,15 @@ async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
     assert await cache.page(READER, "ranked-20") is None
 
 
-async def test_sessions_and_followees(redis: Kept) -> None:
+async def test_sessions_positions_and_followees(redis: Kept) -> None:
     cache, _, _ = redis
-    assert await cache.session("none") is None
-    await cache.keep_session("s", [3, 1, 2])
-    assert await cache.session("s") == [3, 1, 2]
+    assert await cache.session(READER, "s") is None
+    await cache.keep_session(READER, "s", Session(1, [3, 1, 2]))
+    assert await cache.session(READER, "s") == Session(1, [3, 1, 2])
+    assert await cache.session(READER + 1, "s") is None
+    assert await cache.position(READER) is None
+    await cache.keep_position(READER, Position("1.0a", POST))
+    assert await cache.position(READER) == Position("1.0a", POST)
     assert await cache.kept_followees(READER) is None
     await cache.keep_followees(READER, Followees(frozenset({1, 2}), frozenset({2})))
     assert await cache.kept_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)

@@ -1,12 +1,17 @@
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.pagination import InvalidCursorError
-from services.feed.domain import Order
-from services.feed.service import Served
+from services.feed.domain.feed import Order
+from services.feed.ports import Position
+from services.feed.service import Served, Updates
 from services.feed.tests.world import World
 
 READER, PUSHED, PULLED, STRANGER = 1, 2, 3, 4
@@ -38,8 +43,8 @@ async def pages(world: World, order: Order, limit: int) -> list[list[int]]:
 
 
 async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> None:
-    expected = [world.post(a, minutes_ago=m) for m, a in enumerate((READER, PULLED, PUSHED, PULLED))]
-    world.post(STRANGER)
+    expected = [await world.post(a, minutes_ago=m) for m, a in enumerate((READER, PULLED, PUSHED, PULLED))]
+    await world.post(STRANGER)
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == expected
     sources = [post["source"] for post in orjson.loads(served.body)["posts"]]
@@ -48,18 +53,18 @@ async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> N
 
 
 async def test_a_list_is_built_on_first_read_and_pushed_into_after_that(world: World) -> None:
-    first = world.post(PUSHED, minutes_ago=5)
+    first = await world.post(PUSHED, minutes_ago=5)
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [first]
     calls = world.posts.calls
-    second = world.post(PUSHED)
+    second = await world.post(PUSHED)
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [second, first]
-    assert world.posts.calls == calls + 1  # pulled authors only: the list is not built again
+    assert world.posts.calls == calls + 2  # pulled authors, and below the window: the list is not built again
 
 
 @pytest.mark.parametrize("order", list(Order))
 @pytest.mark.parametrize("limit", [1, 3, 20])
 async def test_paging_to_the_end_shows_each_post_once(world: World, order: Order, limit: int) -> None:
-    expected = {world.post((PUSHED, PULLED, READER)[i % 3], minutes_ago=i) for i in range(45)}
+    expected = {await world.post((PUSHED, PULLED, READER)[i % 3], minutes_ago=i) for i in range(45)}
     found = await pages(world, order, limit)
     assert [post for page in found for post in page] == list(dict.fromkeys(post for page in found for post in page))
     assert {post for page in found for post in page} == expected
@@ -68,16 +73,16 @@ async def test_paging_to_the_end_shows_each_post_once(world: World, order: Order
 
 
 async def test_chronological_paging_goes_on_by_pull_below_a_full_list(world: World) -> None:
-    expected = [world.post(PUSHED, minutes_ago=i / 10) for i in range(620)]
+    expected = [await world.post(PUSHED, minutes_ago=i / 10) for i in range(620)]
     found = await pages(world, Order.CHRONOLOGICAL, 100)
     assert [post for page in found for post in page] == expected
 
 
 @pytest.mark.parametrize("order", list(Order))
 async def test_new_posts_do_not_disturb_a_reader_who_pages(world: World, order: Order) -> None:
-    expected = {world.post(PUSHED, minutes_ago=i + 1) for i in range(9)}
+    expected = {await world.post(PUSHED, minutes_ago=i + 1) for i in range(9)}
     first = await world.reader.page(READER, order, 5, None)
-    world.post(PUSHED)
+    await world.post(PUSHED)
     second = await world.reader.page(READER, order, 5, orjson.loads(first.body)["next_cursor"])
     assert set(shown(first)) | set(shown(second)) == expected
     assert not set(shown(first)) & set(shown(second))
@@ -85,36 +90,46 @@ async def test_new_posts_do_not_disturb_a_reader_who_pages(world: World, order: 
 
 @pytest.mark.parametrize("order", list(Order))
 async def test_what_may_not_be_seen_any_more_is_filled_up_with_others(world: World, order: Order) -> None:
-    posts = [world.post(PUSHED, minutes_ago=i) for i in range(30)]
+    posts = [await world.post(PUSHED, minutes_ago=i) for i in range(30)]
     for gone in posts[::2]:
         del world.posts.all[gone]
     found = await pages(world, order, 5)
     assert [len(page) for page in found] == [5, 5, 5]
     assert {p for page in found for p in page} == set(posts[1::2])
-    assert not set(posts[::2]) & world.lists.lists[READER][0]
+    assert not set(posts[::2]) & set(world.lists.lists[READER].post_ids)
 
 
 async def test_unfollowing_takes_effect_on_the_next_read(world: World) -> None:
-    world.post(PUSHED)
+    await world.post(PUSHED)
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.graph.follows[READER].discard(PUSHED)
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == []
 
 
-async def test_posts_older_than_the_window_are_not_shown(world: World) -> None:
-    world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
-    young = world.post(PULLED, minutes_ago=WEEK_MINUTES - 1)
-    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [young]
+async def test_ranked_ends_with_the_window_and_chronological_with_the_first_post(world: World) -> None:
+    young = await world.post(PULLED, minutes_ago=WEEK_MINUTES - 1)
+    old = await world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
+    assert await pages(world, Order.RANKED, 1) == [[young]]
+    assert await pages(world, Order.CHRONOLOGICAL, 1) == [[young], [old]]
+
+
+async def test_a_busy_pulled_author_hides_nobody(world: World) -> None:
+    expected = {await world.post(PULLED, minutes_ago=i) for i in range(530)}
+    expected |= {await world.post(PUSHED, minutes_ago=i * 20) for i in range(100)}
+    for order in Order:
+        found = [post for page in await pages(world, order, 100) for post in page]
+        assert len(found) == len(expected)
+        assert set(found) == expected
 
 
 async def test_liked_posts_rank_before_newer_ones(world: World) -> None:
-    liked = world.post(PUSHED, minutes_ago=30, likes=500)
-    plain = world.post(PULLED)
+    liked = await world.post(PUSHED, minutes_ago=30, likes=500)
+    plain = await world.post(PULLED)
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [liked, plain]
 
 
 async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_so(world: World) -> None:
-    post = world.post(PUSHED)
+    post = await world.post(PUSHED)
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     world.graph.down = True
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
@@ -129,22 +144,61 @@ async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_s
 
 
 async def test_without_marks_the_counts_of_the_posts_are_shown(world: World) -> None:
-    world.post(PUSHED, likes=7)
+    await world.post(PUSHED, likes=7)
     world.marks.down = True
     served = await world.reader.page(READER, Order.RANKED, 20, None)
     assert orjson.loads(served.body)["posts"][0]["engagement"]["like_count"] == 7
     assert served.quality == "degraded"
 
 
-async def test_cursors_of_others_and_of_ended_sessions_are_refused(world: World) -> None:
+async def test_cursors_of_others_and_of_the_other_order_are_refused(world: World) -> None:
     for i in range(5):
-        world.post(PUSHED, minutes_ago=i)
+        await world.post(PUSHED, minutes_ago=i)
     cursor = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)["next_cursor"]
-    with pytest.raises(InvalidCursorError):
-        await world.reader.page(STRANGER, Order.RANKED, 2, cursor)
+    for reader, order in ((STRANGER, Order.RANKED), (READER, Order.CHRONOLOGICAL)):
+        with pytest.raises(InvalidCursorError):
+            await world.reader.page(reader, order, 2, cursor)
+
+
+async def test_new_posts_of_others_are_counted_with_and_without_the_session(world: World) -> None:
+    await world.post(PUSHED, minutes_ago=1)
+    session_id = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)["feed_session_id"]
+    assert await world.reader.updates(READER, session_id) == Updates(0, None)
+    await world.post(READER)
+    await world.post(STRANGER)
+    newest = [await world.post(PUSHED), await world.post(PULLED)][-1]
+    assert await world.reader.updates(READER, session_id) == Updates(2, newest)
     world.cache.sessions.clear()
-    with pytest.raises(InvalidCursorError):
-        await world.reader.page(READER, Order.RANKED, 2, cursor)
+    assert await world.reader.updates(READER, session_id) == Updates(2, newest)
+    with pytest.raises(NotFoundError):
+        await world.reader.updates(READER, "no session")
+
+
+async def test_a_position_is_found_again(world: World) -> None:
+    with pytest.raises(NotFoundError):
+        await world.reader.position(READER)
+    await world.reader.keep_position(READER, Position("1.00", 7))
+    assert await world.reader.position(READER) == Position("1.00", 7)
+
+
+async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted = await world.post(PUSHED)
+    recent, go_on = world.posts.recent, asyncio.Event()
+
+    async def slow(author_ids: Iterable[int], *bounds: Any) -> dict[int, list[int]]:
+        if PUSHED in set(author_ids) and bounds[1] is None:
+            await go_on.wait()
+        return await recent(author_ids, *bounds)
+
+    monkeypatch.setattr(world.posts, "recent", slow)
+    monkeypatch.setattr("services.feed.candidates.REBUILD_S", 0.01)
+    served = await world.reader.page(READER, Order.RANKED, 20, None)
+    assert shown(served) == []
+    assert orjson.loads(served.body)["coverage"]["gaps"][0]["reason"] == "rebuilding"
+    go_on.set()
+    assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [posted]
 
 
 @settings(deadline=None, max_examples=50)
@@ -153,7 +207,7 @@ async def test_any_feed_pages_to_its_end_exactly(authors: list[int], limit: int,
     world = World()
     world.graph.follows[READER] = {PUSHED, PULLED}
     world.graph.pull = {PULLED}
-    expected = {world.post(author, minutes_ago=i) for i, author in enumerate(authors)}
+    expected = {await world.post(author, minutes_ago=i) for i, author in enumerate(authors)}
     found = [post for page in await pages(world, order, limit) for post in page]
     assert len(found) == len(expected)
     assert set(found) == expected

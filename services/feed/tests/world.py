@@ -11,9 +11,10 @@ from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import Cursors
 from libs.feedlists import CAP, FeedList
 from services.feed.candidates import CandidateSource
-from services.feed.domain import Followees
-from services.feed.ports import CachedPage
+from services.feed.domain.feed import Followees, Trait
+from services.feed.ports import CachedPage, Position, Session
 from services.feed.service import FeedReader
+from services.feed.walks import Walks
 
 MINUTE_MS = 60_000
 
@@ -42,14 +43,22 @@ class InMemoryPosts:
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         return {p: self.all[p] for p in post_ids if p in self.all}
 
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        records = (await self.records(post_ids)).values()
+        return [
+            Trait(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
+            for r in records
+        ]
+
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
-    ) -> list[int]:
+    ) -> dict[int, list[int]]:
         self.calls += 1
-        found: list[int] = []
+        found: dict[int, list[int]] = {}
         for author_id in author_ids:
             own = sorted((p for p, r in self.all.items() if r.author_id == author_id), reverse=True)
-            found += [p for p in own if p > after_id and (before_id is None or p < before_id)][:limit_each]
+            if within := [p for p in own if p > after_id and (before_id is None or p < before_id)][:limit_each]:
+                found[author_id] = within
         return found
 
 
@@ -64,38 +73,41 @@ class InMemoryMarks:
 
 
 class InMemoryLists:
+    """As the real ones: a list is building, complete, or cut off below its oldest entry."""
+
     def __init__(self) -> None:
-        self.lists: dict[int, tuple[set[int], bool, bool]] = {}
+        self.lists: dict[int, FeedList] = {}
 
     async def read(self, user_id: int) -> FeedList | None:
-        if user_id not in self.lists:
-            return None
-        held, complete, building = self.lists[user_id]
-        return FeedList(tuple(sorted(held, reverse=True)), complete, building)
+        return self.lists.get(user_id)
 
     async def begin(self, user_id: int) -> None:
-        self.lists.setdefault(user_id, (set(), False, True))
+        self.lists.setdefault(user_id, FeedList((), complete=False, building=True))
 
-    async def merge(self, user_id: int, post_ids: Sequence[int], *, whole: bool) -> bool:
-        if user_id not in self.lists:
+    async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool:
+        held = self.lists.get(user_id)
+        if held is None:
             return False
-        held, complete, building = self.lists[user_id]
-        union = sorted(held | set(post_ids), reverse=True)
-        self.lists[user_id] = (set(union[:CAP]), (complete or whole) and len(union) <= CAP, building and not whole)
+        is_cut = not (held.complete or held.building)
+        union = sorted({*held.post_ids, *(p for p in post_ids if not is_cut or p >= held.post_ids[-1])}, reverse=True)
+        building = held.building and not finish
+        complete = not (is_cut or building) and len(union) < CAP
+        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building)
         return True
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
-        if user_id in self.lists:
-            self.lists[user_id][0].difference_update(post_ids)
+        if held := self.lists.get(user_id):
+            left = tuple(p for p in held.post_ids if p not in set(post_ids))
+            self.lists[user_id] = FeedList(left, held.complete, held.building)
 
-    def push(self, user_id: int, post_id: int) -> None:
-        if user_id in self.lists:
-            self.lists[user_id][0].add(post_id)
+    async def push(self, user_id: int, post_id: int) -> None:
+        await self.merge(user_id, [post_id], finish=False)
 
 
 class InMemoryCache:
     def __init__(self) -> None:
-        self.sessions: dict[str, list[int]] = {}
+        self.sessions: dict[str, Session] = {}
+        self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
 
     async def page(self, reader_id: int, variant: str) -> CachedPage | None:
@@ -108,11 +120,17 @@ class InMemoryCache:
         self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
     ) -> None: ...
 
-    async def keep_session(self, session_id: str, order: Sequence[int]) -> None:
-        self.sessions[session_id] = list(order)
+    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
+        self.sessions[session_id] = session
 
-    async def session(self, session_id: str) -> list[int] | None:
+    async def session(self, reader_id: int, session_id: str) -> Session | None:
         return self.sessions.get(session_id)
+
+    async def keep_position(self, reader_id: int, position: Position) -> None:
+        self.positions[reader_id] = position
+
+    async def position(self, reader_id: int) -> Position | None:
+        return self.positions.get(reader_id)
 
     async def keep_followees(self, user_id: int, followees: Followees) -> None:
         self.followees[user_id] = followees
@@ -154,23 +172,23 @@ class World:
         self.lists, self.cache = InMemoryLists(), InMemoryCache()
         self.source = CandidateSource(self.graph, self.posts, self.lists, self.cache, window_days=7)
         self.reader = FeedReader(
+            Walks(self.source, self.posts, self.lists, self.cache),
             self.source,
             self.graph,
             self.posts,
             self.marks,
-            self.lists,
             self.cache,
             Cursors("secret"),
             "http://feedmill",
         )
         self._sequence = 0
 
-    def post(self, author_id: int, minutes_ago: float = 0, likes: int = 0) -> int:
+    async def post(self, author_id: int, minutes_ago: float = 0, likes: int = 0) -> int:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
         if author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:
-                    self.lists.push(follower, post_id)
+                    await self.lists.push(follower, post_id)
         return post_id

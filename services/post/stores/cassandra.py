@@ -16,12 +16,26 @@ from libs.common.contracts.public import Counts, Location
 from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
-from services.post.domain import MediaState, MediaStatus, Status, StoredPost, month_of, months_down, year_of, years_down
+from services.post.domain import (
+    MediaState,
+    MediaStatus,
+    Status,
+    StoredPost,
+    Trait,
+    month_of,
+    months_down,
+    year_of,
+    years_down,
+)
 
 KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
     "get_many": "SELECT * FROM posts_by_id WHERE post_id IN ?",
+    "traits": (
+        "SELECT post_id, author_id, published_at, deleted_at, like_count, comment_count, save_count"
+        " FROM posts_by_id WHERE post_id IN ?"
+    ),
     "create": (
         "INSERT INTO posts_by_id"
         " (post_id, author_id, caption, hashtags, mentions, location, media_ids, version, created_at)"
@@ -123,10 +137,20 @@ class CassandraPostStore:
         return _post(row) if row and row.author_id is not None else None
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
+        return [_post(row) for row in await self._rows("get_many", post_ids) if row.author_id is not None]
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        return [
+            Trait(row.post_id, row.author_id, row.like_count or 0, row.comment_count or 0, row.save_count or 0)
+            for row in await self._rows("traits", post_ids)
+            if row.published_at and not row.deleted_at
+        ]
+
+    async def _rows(self, statement: str, post_ids: Sequence[int]) -> list[Row]:
         wanted = list(set(post_ids))
         pages = [wanted[start : start + KEYS_A_READ] for start in range(0, len(wanted), KEYS_A_READ)]
-        reads = (self._cassandra.execute(self._statements["get_many"], (page,)) for page in pages)
-        return [_post(row) for rows in await asyncio.gather(*reads) for row in rows if row.author_id is not None]
+        reads = (self._cassandra.execute(self._statements[statement], (page,)) for page in pages)
+        return [row for rows in await asyncio.gather(*reads) for row in rows]
 
     async def create(self, post: StoredPost) -> None:
         text = (post.caption, list(post.hashtags), list(post.mentions), _location(post.location))

@@ -8,7 +8,7 @@ from libs.common.contracts.media import Dimensions, MediaDocument
 from libs.common.contracts.public import Author, Counts, Engagement
 from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import UnavailableError
-from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost
+from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost, Trait
 
 AUTHOR, OTHER = 11, 12
 
@@ -57,6 +57,13 @@ class InMemoryPosts:
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         return [post for p in set(post_ids) if (post := await self.get(p))]
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        posts = [post for post in await self.get_many(post_ids) if post.status is Status.PUBLISHED]
+        return [
+            Trait(p.post_id, p.author_id, p.counts.like_count, p.counts.comment_count, p.counts.save_count)
+            for p in posts
+        ]
 
     async def create(self, post: StoredPost) -> None:
         self.rows.setdefault(post.post_id, post)

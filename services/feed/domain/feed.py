@@ -1,0 +1,76 @@
+"""What a feed is made of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from libs.common.ids import first_id_at, id_time_ms
+
+DAY_MS = 86_400_000
+
+
+class Order(StrEnum):
+    """How a feed is sorted."""
+
+    RANKED = "ranked"
+    CHRONOLOGICAL = "chronological"
+
+
+class Source(StrEnum):
+    """Why a post is in the feed."""
+
+    OWN = "own"
+    PUSHED = "pushed"
+    PULLED = "pulled"
+
+
+class Gap(StrEnum):
+    """Why something may be missing."""
+
+    REBUILDING = "rebuilding"
+    SOURCE_DOWN = "source_down"
+
+
+class Trait(NamedTuple):
+    """As much of a published post as ranking needs."""
+
+    post_id: int
+    author_id: int
+    like_count: int
+    comment_count: int
+    save_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Followees:
+    """Whose posts the reader's feed shows, and which of them are pulled at read time.
+
+    `stale` when the graph could not be asked.
+    """
+
+    all: frozenset[int]
+    pull: frozenset[int]
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Ids that may be in the feed, newest first: all there are at or above `floor`, and none below."""
+
+    post_ids: tuple[int, ...]
+    floor: int
+    gaps: frozenset[Gap] = frozenset()
+
+
+def source_of(author_id: int, reader_id: int, followees: Followees) -> Source | None:
+    """Why the reader sees posts of this author; None when not, or no more."""
+    if author_id == reader_id:
+        return Source.OWN
+    if author_id not in followees.all:
+        return None
+    return Source.PULLED if author_id in followees.pull else Source.PUSHED
+
+
+def window_start(top: int, window_days: int) -> int:
+    """The first id inside the window that ends with the id `top`."""
+    return first_id_at(id_time_ms(top) - window_days * DAY_MS)

@@ -1,0 +1,159 @@
+"""Ways through a feed: each slice shows what is eligible exactly once, whatever changes between two reads.
+
+A chronological walk goes down by id. A ranked one follows the order that its session pinned, then goes down below it;
+a bookmark holds what is needed to go on without the session.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from redis.exceptions import RedisError
+
+from libs.common.contracts.public import PostRecord
+from libs.common.ids import MAX_ID, id_time_ms
+from libs.common.runtime.logging import get_logger
+from services.feed.candidates import CandidateSource
+from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
+from services.feed.domain.feed import Followees, Gap, Source, source_of
+from services.feed.domain.ranking import rank
+from services.feed.ports import Cache, Lists, Posts, Session
+
+PINNED_MAX = (
+    600  # posts of one order; the rest is shown after them. Their ids must fit into a cursor of 8,000 characters
+)
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A post that the reader may see."""
+
+    record: PostRecord
+    source: Source
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whose feed it is."""
+
+    user_id: int
+    followees: Followees
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Posts of one page, where the next page begins (None at the end), and what may be missing."""
+
+    items: Sequence[Item]
+    session_id: str
+    following: Down | Pinned | None
+    gaps: frozenset[Gap] = frozenset()
+
+
+class Walks:
+    """Both orders."""
+
+    def __init__(self, source: CandidateSource, posts: Posts, lists: Lists, cache: Cache) -> None:
+        self._source = source
+        self._posts = posts
+        self._lists = lists
+        self._cache = cache
+
+    async def chronological(self, reader: Reader, at: Down | None, limit: int) -> Slice:
+        """Newest first, to the first post of all."""
+        candidates = await self._source.gather(reader.user_id, reader.followees)
+        at = at or Down(new_session(self._source.top()), MAX_ID)
+        found = await self._visible(reader, [p for p in candidates.post_ids if p < at.bound], limit + 1)
+        items = [item for _, item in found]
+        if len(items) <= limit:
+            items += await self._below(reader, 0, min(at.bound, candidates.floor), frozenset(), limit + 1 - len(items))
+        following = Down(at.session_id, items[limit - 1].record.post_id) if len(items) > limit else None
+        return Slice(items[:limit], at.session_id, following, candidates.gaps)
+
+    async def ranked(self, reader: Reader, at: Pinned | None, limit: int) -> Slice:
+        """In the pinned order, then newest first to the end of the window."""
+        gaps: frozenset[Gap] = frozenset()
+        items: list[Item] = []
+        if at is None or at.position != TAIL:
+            session = await self._session(reader, at)
+            if at is None or session is None:
+                at, session, gaps = await self._pin(reader, at)
+            found = await self._visible(reader, session.order[at.position :], limit + 1)
+            items = [item for _, item in found]
+            if len(items) > limit:
+                following = replace(at, position=at.position + found[limit][0], shown=at.shown | _ids(items[:limit]))
+                return Slice(items[:limit], at.session_id, following, gaps)
+            at = at.tail(session.floor)
+        start = self._source.window_start(at.top)
+        items += await self._below(reader, start, at.floor, at.shown, limit + 1 - len(items))
+        if len(items) <= limit:
+            return Slice(items, at.session_id, None, gaps)
+        return Slice(items[:limit], at.session_id, at.tail(min(at.floor, items[limit - 1].record.post_id)), gaps)
+
+    async def _session(self, reader: Reader, at: Pinned | None) -> Session | None:
+        if at is None:
+            return None
+        try:
+            return await self._cache.session(reader.user_id, at.session_id)
+        except RedisError as error:
+            log.warning("session_unreadable", error=repr(error))
+            return None
+
+    async def _pin(self, reader: Reader, at: Pinned | None) -> tuple[Pinned, Session, frozenset[Gap]]:
+        """A new order. After a lost session: of what was there then and was not shown, behind what was shown."""
+        candidates = await self._source.gather(reader.user_id, reader.followees)
+        newest = candidates.post_ids[0] + 1 if candidates.post_ids else 0
+        top = at.top if at else max(self._source.top(), newest)  # the minting clock may be ahead of this one
+        shown = at.shown if at else frozenset()
+        waiting = [p for p in candidates.post_ids if p < top and p not in shown]
+        floor = candidates.floor if len(waiting) <= PINNED_MAX else waiting[PINNED_MAX - 1]
+        traits = await self._posts.traits(waiting[:PINNED_MAX])
+        sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
+        ranked = rank({trait: source for trait, source in sources.items() if source}, id_time_ms(top))
+        session = Session(floor, [*shown, *ranked])
+        at = Pinned(new_session(top), len(shown), floor, shown)
+        try:
+            await self._cache.keep_session(reader.user_id, at.session_id, session)
+        except RedisError as error:
+            log.warning("session_not_kept", error=repr(error))
+        return at, session, candidates.gaps
+
+    async def _below(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> list[Item]:
+        """Up to `wanted` posts under `bound`, newest first, from the records."""
+        items: list[Item] = []
+        while len(items) < wanted:
+            older = await self._source.older(reader.user_id, reader.followees, after, bound, wanted)
+            if not older:
+                break
+            found = await self._visible(reader, [p for p in older if p not in shown], wanted - len(items))
+            items += [item for _, item in found]
+            bound = older[-1]
+        return items[:wanted]
+
+    async def _visible(self, reader: Reader, post_ids: Sequence[int], wanted: int) -> list[tuple[int, Item]]:
+        """The first `wanted` posts among `post_ids` that the reader may see, each with its index."""
+        found: list[tuple[int, Item]] = []
+        for start in range(0, len(post_ids), wanted):
+            chunk = post_ids[start : start + wanted]
+            records = await self._posts.records(chunk)
+            for i, post_id in enumerate(chunk, start):
+                record = records.get(post_id)
+                source = source_of(record.author_id, reader.user_id, reader.followees) if record else None
+                if record and source:
+                    found.append((i, Item(record, source)))
+            if gone := [post_id for post_id in chunk if post_id not in records]:
+                await self._clean(reader.user_id, gone)
+            if len(found) >= wanted:
+                break
+        return found[:wanted]
+
+    async def _clean(self, user_id: int, gone: Sequence[int]) -> None:
+        """Deleted posts never come back; those of somebody not followed any more are the business of the event."""
+        try:
+            await self._lists.remove(user_id, gone)
+        except RedisError as error:
+            log.warning("list_not_cleaned", error=repr(error))
+
+
+def _ids(items: Iterable[Item]) -> frozenset[int]:
+    return frozenset(item.record.post_id for item in items)
