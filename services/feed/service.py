@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 from libs.common.contracts.public import Author, Engagement, Post
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.logging import get_logger
-from libs.common.runtime.pagination import Cursors, InvalidCursorError
+from libs.common.runtime.pagination import Cursors
 from services.feed.candidates import CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Source, source_of
@@ -63,16 +63,18 @@ class FeedReader:
         self._public_url = public_url
 
     async def page(self, user_id: int, order: Order, limit: int, cursor: str | None) -> Served:
-        """One page.
+        """One page; a cursor goes on in its own order.
 
         Raises:
-            InvalidCursorError: the cursor is of another reader or another order.
+            InvalidCursorError: the cursor is not the reader's.
             UnavailableError: a source without which there is no page is away.
         """
-        if cursor is None:
+        fields = self._cursors.decode(_listing(user_id), cursor)
+        if fields is None:
             return await self._first(user_id, order, limit)
-        fields = self._cursors.decode(_listing(user_id, order), cursor)
-        page, quality = await self._assemble(user_id, order, bookmark(fields or ()), limit)
+        at = bookmark(fields)
+        order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
+        page, quality = await self._assemble(user_id, order, at, limit)
         return self._served(page, order, "miss", quality)
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
@@ -135,7 +137,10 @@ class FeedReader:
     async def _assemble(self, user_id: int, order: Order, at: Down | Pinned | None, limit: int) -> tuple[FeedPage, str]:
         """The page, and its quality."""
         reader = Reader(user_id, await self._source.followees(user_id))
-        part = await self._slice(reader, order, at, limit)
+        if isinstance(at, Down) or (at is None and order is Order.CHRONOLOGICAL):
+            part = await self._walks.chronological(reader, at, limit)
+        else:
+            part = await self._walks.ranked(reader, at, limit)
         (marks, marks_down), authors = await asyncio.gather(
             self._marks_of(user_id, part.items), self._authors_of(part.items)
         )
@@ -145,19 +150,12 @@ class FeedReader:
             if item.record.author_id in authors
         ]
         gaps = part.gaps | ({Gap.SOURCE_DOWN} if marks_down or reader.followees.stale else frozenset())
-        return self._page(user_id, order, part, posts, gaps), "degraded" if gaps else "normal"
+        return self._page(user_id, part, posts, gaps), "degraded" if gaps else "normal"
 
-    async def _slice(self, reader: Reader, order: Order, at: Down | Pinned | None, limit: int) -> Slice:
-        if order is Order.RANKED and not isinstance(at, Down):
-            return await self._walks.ranked(reader, at, limit)
-        if order is Order.CHRONOLOGICAL and not isinstance(at, Pinned):
-            return await self._walks.chronological(reader, at, limit)
-        raise InvalidCursorError
-
-    def _page(self, user_id: int, order: Order, part: Slice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:
+    def _page(self, user_id: int, part: Slice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:
         cursor = None
         if part.following is not None:
-            cursor = self._cursors.encode(_listing(user_id, order), part.following.fields())
+            cursor = self._cursors.encode(_listing(user_id), part.following.fields())
         return FeedPage(
             posts=posts,
             next_cursor=cursor,
@@ -189,8 +187,8 @@ class FeedReader:
         return Served(page.model_dump_json().encode(), cache, quality)
 
 
-def _listing(user_id: int, order: Order) -> str:
-    return f"feed:{user_id}:{order}"
+def _listing(user_id: int) -> str:
+    return f"feed:{user_id}"
 
 
 def _with_age(body: bytes, age_s: int) -> bytes:
