@@ -2,8 +2,24 @@
 
 from libs.feedlists.acts import Acts
 from libs.feedlists.gaps import Gap, Gaps
-from libs.feedlists.ledger import DeliveryState, Ledger
+from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range
 from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed
+from libs.feedlists.rate import SharedRate
 
-__all__ = ["CAP", "Acts", "DeliveryState", "FeedList", "FeedLists", "Gap", "Gaps", "Ledger", "PublishedLevel", "Pushed"]
+__all__ = [
+    "CAP",
+    "Acts",
+    "DeliveryState",
+    "FeedList",
+    "FeedLists",
+    "Gap",
+    "Gaps",
+    "Ledger",
+    "Mode",
+    "Progress",
+    "PublishedLevel",
+    "Pushed",
+    "Range",
+    "SharedRate",
+]

@@ -1,7 +1,7 @@
 """The feed lists of all readers."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ SLACK = 50  # a list is trimmed once in so many pushes, not at every one
 TTL_S = 7 * 86_400  # renewed whenever the reader comes
 ACTIVE_S = TTL_S - 86_400  # a list with less to live was not read for 24 h
 FEEDS_A_CALL = 500  # bounds one call to about 1.5 ms of the server: longer hurts readers
-CALLS_AHEAD = 3  # the next calls are packed while the server works
+CALLS_AHEAD = 3  # the next calls are packed while the server works; more would make its other users wait
 _COMPLETE, _BUILDING = b"0", b"1"
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads ids whose low bits are alike
 
@@ -45,14 +45,16 @@ class FeedLists:
     """Reads and writes feed lists.
 
     A reader's list carries the hash tag of its bucket, so that one call for feeds of a bucket stays on one node of a
-    Redis Cluster. `buckets` is part of the layout: changing it means rebuilding every list.
+    Redis Cluster. `buckets` is part of the layout: changing it means rebuilding every list. All pushes of one object
+    have at most `calls_ahead` calls under way; they take turns.
     """
 
-    def __init__(self, redis: "Redis", prefix: str, buckets: int) -> None:
+    def __init__(self, redis: "Redis", prefix: str, buckets: int, *, calls_ahead: int = CALLS_AHEAD) -> None:
         self._redis = redis
         self._functions = Functions(redis)
         self._prefix = prefix
         self._buckets = buckets
+        self._calls_ahead = asyncio.Semaphore(calls_ahead)
 
     def bucket(self, user_id: int) -> int:
         """The bucket of the reader's keys."""
@@ -80,14 +82,14 @@ class FeedLists:
             bucket = self.bucket(user_id)
             by_bucket[bucket].append(f"{self._prefix}{{{bucket}}}:list:{user_id}")
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
-        answers, waiting = [], deque[asyncio.Task[list[int]]]()
+        calls: list[asyncio.Task[list[int]]] = []
         for keys in by_bucket.values():
             for start in range(0, len(keys), FEEDS_A_CALL):
-                call = self._functions.call("push", keys[start : start + FEEDS_A_CALL], *args)
-                waiting.append(asyncio.create_task(call))
-                if len(waiting) == CALLS_AHEAD:
-                    answers.append(await waiting.popleft())
-        answers += await asyncio.gather(*waiting)
+                await self._calls_ahead.acquire()
+                call = asyncio.create_task(self._functions.call("push", keys[start : start + FEEDS_A_CALL], *args))
+                call.add_done_callback(lambda _: self._calls_ahead.release())
+                calls.append(call)
+        answers = await asyncio.gather(*calls)
         return Pushed(*map(sum, zip(*answers, strict=True))) if answers else Pushed(0, 0, 0)
 
     async def read(self, user_id: int) -> FeedList | None:
