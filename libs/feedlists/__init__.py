@@ -1,6 +1,25 @@
 """The feed list: one Redis LIST of post ids a reader, written by fan-out, read by the feed service."""
 
 from libs.feedlists.acts import Acts
-from libs.feedlists.lists import CAP, FeedList, FeedLists
+from libs.feedlists.gaps import Gap, Gaps
+from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range
+from libs.feedlists.level import PublishedLevel
+from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed
+from libs.feedlists.rate import SharedRate
 
-__all__ = ["CAP", "Acts", "FeedList", "FeedLists"]
+__all__ = [
+    "CAP",
+    "Acts",
+    "DeliveryState",
+    "FeedList",
+    "FeedLists",
+    "Gap",
+    "Gaps",
+    "Ledger",
+    "Mode",
+    "Progress",
+    "PublishedLevel",
+    "Pushed",
+    "Range",
+    "SharedRate",
+]

@@ -22,36 +22,46 @@ local function rank(list, id)
   return low
 end
 
+-- Entries written, entries that were there.
 local function insert(key, id)
   local list = redis.call('LRANGE', key, 0, -1)
   local position = rank(list, id)
-  if position == 0 or list[position] == id then return 0 end -- below the cut: others are missing there, too
+  if position == 0 then return 0, 0 end -- below the cut: others are missing there, too
+  if list[position] == id then return 0, 1 end
   redis.call('LINSERT', key, 'AFTER', list[position], id)
   redis.call('INCR', key .. LATE)
   redis.call('EXPIRE', key .. LATE, LATE_S)
-  return 1
+  return 1, 0
 end
 
--- KEYS feeds; ARGV cap, slack, ids in ascending order. Feeds that do not exist are left alone.
+-- KEYS feeds; ARGV cap, slack, seconds, ids in ascending order. Feeds that do not exist are left alone, those with less
+-- than the seconds to live are deleted. Entries written, entries that were there, feeds deleted.
 local function push(keys, args)
-  local cap, limit, written = tonumber(args[1]), tonumber(args[1]) + tonumber(args[2]), 0
+  local call, cap, floor = redis.call, tonumber(args[1]), tonumber(args[3])
+  local limit, written, held, dropped = cap + tonumber(args[2]), 0, 0, 0
   for _, key in ipairs(keys) do
-    local tail = redis.call('LINDEX', key, -1)
-    if tail then
+    local tail = call('LINDEX', key, '-1')
+    if tail and floor > 0 and call('TTL', key) < floor then
+      call('UNLINK', key)
+      dropped = dropped + 1
+    elseif tail then
       local length = 0
-      for i = 3, #args do
+      for i = 4, #args do
         local id = args[i]
-        if before(tail, id) then
-          length = redis.call('RPUSH', key, id)
+        if tail == id then
+          held = held + 1
+        elseif before(tail, id) then
+          length = call('RPUSH', key, id)
           tail, written = id, written + 1
-        elseif tail ~= id then
-          written = written + insert(key, id)
+        else
+          local new, old = insert(key, id)
+          written, held = written + new, held + old
         end
       end
-      if length > limit then redis.call('LTRIM', key, -cap, -1) end
+      if length > limit then call('LTRIM', key, -cap, '-1') end
     end
   end
-  return written
+  return { written, held, dropped }
 end
 
 -- KEYS feed; ARGV ttl in seconds. Make an absent list, so that pushes land while it is being filled.
@@ -90,6 +100,45 @@ local function merge(keys, args)
   return 1
 end
 
+-- KEYS feed, its reader's last healed gap; ARGV cap, ttl, gap, ids in ascending order. 0 when the list is gone.
+local function heal(keys, args)
+  local gap = args[3]
+  args[3] = '0'
+  if merge(keys, args) == 0 then return 0 end
+  if tonumber(redis.call('GET', keys[2]) or '0') <= tonumber(gap) then redis.call('SET', keys[2], gap, 'EX', args[2]) end
+  return 1
+end
+
+-- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id.
+local function extend(keys, args)
+  local call, key, first, last = redis.call, keys[1], args[1], args[2]
+  local gap = call('HGET', key, 'open')
+  if gap then
+    local low, high = string.match(call('HGET', key, gap), '(%d+)-(%d+)')
+    if before(low, first) then first = low end
+    if before(last, high) then last = high end
+  else
+    -- Numbers come from the clock: readers remember them, and the node that counts may have been emptied alone.
+    local clock, previous = call('TIME'), tonumber(call('HGET', key, 'last') or '0')
+    gap = string.format('%.0f', math.max(previous + 1, clock[1] * 1000 + math.floor(clock[2] / 1000)))
+    call('HSET', key, 'open', gap, 'last', gap)
+  end
+  call('HSET', key, gap, first .. '-' .. last)
+  return 1
+end
+
+-- KEYS rate: when all that is reserved will have gone, in us; ARGV count, rate a second, burst in us. The wait in ms (GCRA).
+local function reserve(keys, args)
+  local clock = redis.call('TIME')
+  local now = clock[1] * 1000000 + clock[2]
+  local done = math.max(now, tonumber(redis.call('GET', keys[1]) or '0')) + math.ceil(args[1] * 1000000 / args[2])
+  redis.call('SET', keys[1], string.format('%.0f', done), 'PX', math.ceil((done - now) / 1000))
+  return math.max(0, math.ceil((done - now - args[3]) / 1000))
+end
+
 redis.register_function('push_@VERSION@', push)
 redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
+redis.register_function('heal_@VERSION@', heal)
+redis.register_function('extend_@VERSION@', extend)
+redis.register_function('reserve_@VERSION@', reserve)

@@ -3,14 +3,18 @@
 from fastapi import FastAPI
 
 from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import FeedLists
-from workers.fanout.clients import KafkaChunkQueue, UserServiceGraph
+from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, SharedRate
+from workers.fanout.backpressure import Backpressure
+from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.service import Fanout
+from workers.fanout.service import Delivery, Fanout
 from workers.fanout.settings import FanoutSettings
+
+GROUPS = {"fanout": "posts", "fanout-chunks": "feed.fanout", "fanout-slow-chunks": "feed.fanout.slow"}
 
 
 def build(settings: FanoutSettings) -> FastAPI:
@@ -19,17 +23,32 @@ def build(settings: FanoutSettings) -> FastAPI:
     async def compose(_: FastAPI, runtime: Runtime) -> None:
         redis = await runtime.stack.enter_async_context(open_redis(settings))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.fanout"))
-        lists = FeedLists(redis, settings.redis_prefix("feed"), settings.feed_buckets)
-        graph = UserServiceGraph(runtime.client("user"))
-        fanout = Fanout(graph, lists, KafkaChunkQueue(producer), settings.chunk_followers)
+        meter = await runtime.stack.enter_async_context(LagMeter(settings))
+        prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
+        graph, ledger, gaps = UserServiceGraph(runtime.client("user")), Ledger(redis, prefix), Gaps(redis, prefix)
+        load = Backpressure(KafkaLag(meter, GROUPS), PublishedLevel(redis, prefix), gaps, settings.thresholds())
+        rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
+        fanout = Fanout(
+            graph,
+            {
+                "push": Delivery(graph, FeedLists(redis, prefix, buckets), ledger, load),
+                "slow": Delivery(graph, FeedLists(redis, prefix, buckets, calls_ahead=1), ledger, load, rate),
+            },
+            KafkaChunkQueue(producer),
+            ledger,
+            gaps,
+            load,
+            chunk_followers=settings.chunk_followers,
+            slow_lane_from=settings.slow_lane_from,
+        )
         consumers = FanoutConsumers(fanout)
-        posts = ConsumerRunner(settings, "fanout", ["posts"], consumers.on_posts, producer)
-        chunks = ConsumerRunner(settings, "fanout-chunks", ["feed.fanout"], consumers.on_chunks, producer)
+        handlers = (consumers.on_posts, consumers.on_chunks, consumers.on_slow_chunks)
         runtime.ready_checks["redis"] = redis.ping
-        runtime.ready_checks["posts"] = posts.assigned
-        runtime.ready_checks["chunks"] = chunks.assigned
-        runtime.start("posts", posts.run())
-        runtime.start("chunks", chunks.run())
+        for (group, topic), handler in zip(GROUPS.items(), handlers, strict=True):
+            runner = ConsumerRunner(settings, group, [topic], handler, producer)
+            runtime.ready_checks[topic] = runner.assigned
+            runtime.start(topic, runner.run())
+        runtime.start("backpressure", load.run())
 
     return create_app("workers.fanout", settings, compose)
 

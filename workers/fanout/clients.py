@@ -1,15 +1,20 @@
-"""The graph over HTTP, the chunk queue over Kafka."""
+"""The graph over HTTP, the chunk queue and its lag over Kafka."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from libs.common.contracts.base import Event
-from libs.common.contracts.events import FanoutChunk
+from libs.common.contracts.events import FanoutChunk, SlowFanoutChunk
+from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.http import ServiceClient
-from workers.fanout.ports import Audience, Range
+from libs.feedlists import Range
+from workers.fanout.ports import Audience, Lane, Post
 
 PAGE = 1_000  # ids a page; the user service answers one with a single row
+CHUNKS_AT_ONCE = 100  # waiting for the brokers together
+_EVENT: dict[Lane, type[FanoutChunk]] = {"push": FanoutChunk, "slow": SlowFanoutChunk}
 
 
 class UserServiceGraph:
@@ -37,17 +42,33 @@ class UserServiceGraph:
             ids: list[int] = answer["ids"]
             if ids:
                 yield ids
-            if len(ids) < PAGE:
+            if len(ids) < PAGE or ids[-1] == up_to:
                 return
             after = ids[-1]
 
 
 class KafkaChunkQueue:
-    """Chunks on the topic `feed.fanout`."""
+    """Chunks on the topics `feed.fanout` and `feed.fanout.slow`."""
 
     def __init__(self, producer: EventProducer) -> None:
         self._producer = producer
 
-    async def put(self, author_id: int, post_id: int, within: Range) -> None:
-        chunk = FanoutChunk(post_id=post_id, author_id=author_id, after_id=within[0], up_to_id=within[1])
-        await self._producer.publish(Event(payload=chunk, entity=f"{post_id}:{within[0]}", entity_version=1))
+    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
+        for start in range(0, len(ranges), CHUNKS_AT_ONCE):
+            some = ranges[start : start + CHUNKS_AT_ONCE]
+            await asyncio.gather(*(self._put_one(_EVENT[lane], post, within) for within in some))
+
+    async def _put_one(self, event: type[FanoutChunk], post: Post, within: Range) -> None:
+        chunk = event(post_id=post.post_id, author_id=post.author_id, after_id=within[0], up_to_id=within[1])
+        await self._producer.publish(Event(payload=chunk, entity=f"{post.post_id}:{within[0]}", entity_version=1))
+
+
+class KafkaLag:
+    """The lag of the groups that this worker belongs to."""
+
+    def __init__(self, meter: LagMeter, groups: Mapping[str, str]) -> None:
+        self._meter = meter
+        self._groups = groups
+
+    async def total(self) -> int:
+        return sum([await self._meter.lag(group, [topic]) for group, topic in self._groups.items()])

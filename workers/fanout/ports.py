@@ -2,10 +2,29 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
-Range = tuple[int, int]
-"""Followers with `after < id <= up_to`."""
+from libs.feedlists import Mode, Progress, Pushed, Range
+from workers.fanout.domain import Level
+
+Lane = Literal["push", "slow"]
+"""The way chunks go: at full speed, or at a rate that all workers share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """A post to be delivered."""
+
+    post_id: int
+    author_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A post for the followers in one range."""
+
+    post: Post
+    within: Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +42,82 @@ class Graph(Protocol):
         """None for an author that is gone."""
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
-        """All followers, cut into ranges of at most `size`."""
+        """All followers, cut into adjoining ranges of at most `size`."""
 
     def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
-        """The ids in the range, page by page."""
+        """The ids in the range, ascending, page by page; no page is empty."""
 
 
 class Feeds(Protocol):
     """The feed lists."""
 
-    async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:
-        """Put posts into the feeds that exist; entries written. Doing it again writes none."""
+    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+        """Put posts into the feeds that exist, or of active readers alone. Doing it again writes none."""
+
+
+class DeliveryLedger(Protocol):
+    """How far each delivery is. Everything may be written twice."""
+
+    async def planned(
+        self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
+    ) -> Sequence[Range]:
+        """The chunks to deliver: those of the first plan, when there was one before."""
+
+    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
+        """A post that was pushed at once."""
+
+    async def skipped(self, post_ids: Iterable[int]) -> None:
+        """Posts that went into a gap."""
+
+    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
+        """Note that a worker takes the chunk; how far it came before."""
+
+    async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
+        """The chunk's followers up to `after_id` have the post."""
+
+
+class GapLog(Protocol):
+    """Posts that are not pushed, for readers to pull."""
+
+    async def extend(self, post_ids: Iterable[int]) -> None:
+        """Put posts into the open gap; returns when they can't be lost any more."""
+
+    async def close(self) -> None:
+        """The open gap, if any, grows no more."""
 
 
 class ChunkQueue(Protocol):
     """Work for any fan-out worker."""
 
-    async def put(self, author_id: int, post_id: int, within: Range) -> None:
-        """Hand over one range; returns when it can't be lost any more."""
+    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
+        """Hand over chunks; returns when none can be lost any more."""
+
+
+class RateLimit(Protocol):
+    """A rate that all workers share."""
+
+    async def take(self, count: int) -> None:
+        """Wait until so many may go."""
+
+
+class LagSource(Protocol):
+    """The lag of all fan-out groups."""
+
+    async def total(self) -> int:
+        """In messages. Raises when it is not known."""
+
+
+class LevelBoard(Protocol):
+    """The level that all workers agree on."""
+
+    async def read(self) -> int | None:
+        """None when nobody published one of late."""
+
+    async def publish(self, level: int) -> None: ...
+
+
+class Load(Protocol):
+    """The backpressure of the moment."""
+
+    @property
+    def level(self) -> Level: ...

@@ -215,3 +215,10 @@ class FanoutChunk(Payload):
 
     def key(self) -> str:
         return f"{self.author_id}:{self.after_id}"
+
+
+class SlowFanoutChunk(FanoutChunk):
+    """The same of an author so large that all such chunks together go at a limited rate."""
+
+    type: ClassVar[str] = "fanout.slow_chunk"
+    topic: ClassVar[str] = "feed.fanout.slow"

@@ -68,6 +68,9 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic("counters", "post_id", (events.PostCounted,), ("workers.counters",), ("services.post",)),
     Topic("feed.fanout", "author_id:after_id", (events.FanoutChunk,), ("workers.fanout",), ("workers.fanout",)),
+    Topic(
+        "feed.fanout.slow", "author_id:after_id", (events.SlowFanoutChunk,), ("workers.fanout",), ("workers.fanout",)
+    ),
 )
 
 EVENT_TYPES: dict[tuple[str, int], type[Payload]] = {(e.type, e.version): e for t in TOPICS for e in t.events}

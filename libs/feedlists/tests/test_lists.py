@@ -1,34 +1,21 @@
 """Feed lists on a real Redis."""
 
 import random
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from libs.common.runtime.settings import Settings
-from libs.common.stores.redis import open_redis
-from libs.common.testing import settings_for
-from libs.feedlists.lists import CAP, SLACK, FeedLists
+from libs.feedlists.lists import ACTIVE_S, CAP, SLACK, FeedLists, Pushed
 
 pytestmark = pytest.mark.stores
 BASE = 381_000_000_000_000_000
 
 
 @pytest.fixture
-async def redis(store_env: dict[str, str]) -> AsyncIterator["Redis"]:
-    async with open_redis(settings_for(Settings, store_env)) as client:
-        yield client
-
-
-@pytest.fixture
-async def lists(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[FeedLists]:
-    prefix = f"{store_env['FEEDMILL_NAMESPACE']}lists:"
-    yield FeedLists(redis, prefix, buckets=4)
-    if keys := await redis.keys(f"{prefix}*"):
-        await redis.delete(*keys)
+def lists(redis: "Redis", prefix: str) -> FeedLists:
+    return FeedLists(redis, prefix, buckets=4)
 
 
 async def held(lists: FeedLists, user_id: int) -> list[int]:
@@ -128,6 +115,38 @@ async def test_remove_takes_out(lists: FeedLists) -> None:
     await lists.push([1], [BASE, BASE + 1])
     await lists.remove(1, [BASE])
     assert await held(lists, 1) == [BASE + 1]
+
+
+async def test_a_delivery_done_again_finds_all_it_wrote(lists: FeedLists) -> None:
+    for user_id in (1, 2):
+        await lists.begin(user_id)
+    posts = [BASE + 2, BASE]
+    assert await lists.deliver([1, 2, 3], posts) == Pushed(4, 0, 0)
+    assert await lists.deliver([1, 2, 3], posts) == Pushed(0, 4, 0)
+    assert await lists.deliver([1], [BASE + 1]) == Pushed(1, 0, 0)
+    assert await lists.deliver([], posts) == Pushed(0, 0, 0)
+
+
+async def test_lists_of_the_inactive_are_let_go_instead_of_written(lists: FeedLists, redis: "Redis") -> None:
+    for user_id in (1, 2):
+        await lists.begin(user_id)
+    await redis.expire(lists.key(2), ACTIVE_S - 1)
+    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == Pushed(1, 0, 1)
+    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == Pushed(0, 1, 0)
+    assert await lists.read(2) is None
+    await lists.begin(2)
+    assert await lists.deliver([2], [BASE + 1], active_only=True) == Pushed(1, 0, 0)
+
+
+async def test_healing_unites_and_is_remembered(lists: FeedLists) -> None:
+    assert not await lists.heal(1, [BASE], 7)
+    await lists.begin(1)
+    await lists.push([1], [BASE + 5])
+    for gap in (7, 6):  # an older healing that comes late does not take back a newer one
+        assert await lists.heal(1, [BASE, BASE + 1], gap)
+        found = await lists.read(1)
+        assert found is not None
+        assert (found.post_ids, found.healed) == ((BASE + 5, BASE + 1, BASE), 7)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,45 @@
+"""Consumer lag on a real Kafka."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import UserCreated
+from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.settings import Settings
+
+pytestmark = pytest.mark.stores
+
+
+async def publish(producer: EventProducer, count: int) -> None:
+    events = (Event(payload=UserCreated(user_id=n), entity=uuid4().hex, entity_version=1) for n in range(count))
+    await asyncio.gather(*(producer.publish(event) for event in events))
+
+
+async def test_lag_is_what_a_group_has_not_committed(settings: Settings, producer: EventProducer) -> None:
+    group, topic = uuid4().hex, settings.topic("users")
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap, group_id=f"{settings.namespace}{group}", enable_auto_commit=False
+    )
+    await consumer.start()
+    partitions = [TopicPartition(topic, n) for n in range(2)]
+    try:
+        async with LagMeter(settings) as meter:
+            await consumer.committed(partitions[0])  # waits until a fresh broker has made its coordinator
+            before = await meter.lag(group, ["users"])
+            await publish(producer, 30)
+            assert await meter.lag(group, ["users"]) == before + 30
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            await consumer.commit({partitions[0]: ends[partitions[0]]})
+            behind = ends[partitions[1]] - (await consumer.beginning_offsets(partitions))[partitions[1]]
+            assert await meter.lag(group, ["users"]) == behind
+            await consumer.commit({partitions[1]: ends[partitions[1]] - 1})
+            assert await meter.lag(group, ["users"]) == 1
+            assert await meter.lag(group, ["users", "counters"]) >= 1
+    finally:
+        await consumer.stop()

@@ -1,0 +1,67 @@
+"""Which posts were not pushed because fan-out was too far behind."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from libs.common.ids import first_id_at, now_ms
+from libs.feedlists.functions import Functions
+
+WINDOW_MS = 7 * 86_400_000  # older posts are in no feed
+_OPEN, _LAST = b"open", b"last"
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A closed interval of post ids, some of which were not pushed. Only while it is open does it grow.
+
+    A reader who pulled a gap that is not open has all that was in it: later gaps have greater numbers.
+    """
+
+    gap_id: int
+    first_id: int
+    last_id: int
+    is_open: bool
+
+
+class Gaps:
+    """The gaps of all readers. They may be lost together with the feed lists: new lists are made from the records."""
+
+    def __init__(self, redis: "Redis", prefix: str) -> None:
+        self._redis = redis
+        self._functions = Functions(redis)
+        self._key = f"{prefix}gaps"
+
+    async def extend(self, post_ids: Iterable[int]) -> None:
+        """Widen the open gap to hold these posts, and open one if there is none. Doing it again changes nothing."""
+        if ids := sorted(post_ids):
+            await self._functions.call("extend", [self._key], ids[0], ids[-1])
+
+    async def close(self) -> None:
+        """Let the next `extend` open a new gap, and forget gaps that are older than any feed."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hdel(self._key, _OPEN)
+            pipe.hgetall(self._key)
+            _, fields = await pipe.execute()
+        if old := [gap.gap_id for gap in _gaps(fields) if gap.last_id < _horizon()]:
+            await self._redis.hdel(self._key, *map(str, old))
+
+    async def all(self) -> list[Gap]:
+        """The gaps of the last 7 days, oldest first."""
+        return [gap for gap in _gaps(await self._redis.hgetall(self._key)) if gap.last_id >= _horizon()]
+
+
+def _horizon() -> int:
+    return first_id_at(now_ms() - WINDOW_MS)
+
+
+def _gaps(fields: dict[Any, Any]) -> list[Gap]:
+    opened = fields.get(_OPEN)
+    found = []
+    for number, bounds in fields.items():
+        if number not in (_OPEN, _LAST):
+            first, last = bounds.split(b"-")
+            found.append(Gap(int(number), int(first), int(last), number == opened))
+    return sorted(found, key=lambda gap: gap.gap_id)

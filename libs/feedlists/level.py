@@ -1,0 +1,21 @@
+"""The backpressure level of the moment, as fan-out workers agree on it and readers see it."""
+
+from redis.asyncio import Redis
+
+LIFE_S = 30  # without workers there is no level
+
+
+class PublishedLevel:
+    """One number for all."""
+
+    def __init__(self, redis: "Redis", prefix: str) -> None:
+        self._redis = redis
+        self._key = f"{prefix}level"
+
+    async def publish(self, level: int) -> None:
+        await self._redis.set(self._key, level, ex=LIFE_S)
+
+    async def read(self) -> int | None:
+        """None when no worker has said anything for 30 s."""
+        raw = await self._redis.get(self._key)
+        return None if raw is None else int(raw)

@@ -1,0 +1,89 @@
+"""The delivery ledger on a real Redis."""
+
+import pytest
+from redis.asyncio import Redis
+
+from libs.feedlists.ledger import LIFE_S, Ledger, Progress
+from libs.feedlists.level import PublishedLevel
+
+pytestmark = pytest.mark.stores
+POST = 381_000_000_000_000_000
+CHUNKS = [(0, 100), (100, 250)]
+
+
+@pytest.fixture
+def ledger(redis: "Redis", prefix: str) -> Ledger:
+    return Ledger(redis, prefix)
+
+
+async def test_what_was_never_planned_has_no_state(ledger: Ledger) -> None:
+    assert await ledger.of(POST) is None
+
+
+async def test_a_small_delivery_is_one_record_and_again_the_same(ledger: Ledger, redis: "Redis", prefix: str) -> None:
+    await ledger.delivered(POST, follower_count=7, delivered=5)
+    first = await ledger.of(POST)
+    await ledger.delivered(POST, follower_count=7, delivered=5)
+    state = await ledger.of(POST)
+    assert state is not None
+    assert state == first
+    assert (state.mode, state.followers, state.chunks, state.chunks_done, state.delivered) == ("push", 7, 1, 1, 5)
+    assert state.finished_at is not None
+    assert LIFE_S - 60 < await redis.ttl(f"{prefix}ledger:{POST}") <= LIFE_S
+
+
+async def test_chunks_are_followed_to_their_end_whatever_is_delivered_again(ledger: Ledger) -> None:
+    await ledger.planned(POST, mode="slow", follower_count=15_000, chunks=CHUNKS)
+    for _ in range(2):
+        await ledger.progressed(POST, 0, after_id=60, delivered=40, done=False)
+        state = await ledger.of(POST)
+        assert state is not None
+        assert (state.mode, state.chunks, state.chunks_done, state.delivered) == ("slow", 2, 0, 40)
+        assert state.finished_at is None
+    for _ in range(2):
+        for after_id, end_id, delivered in ((0, 100, 70), (100, 250, 90)):
+            await ledger.progressed(POST, after_id, after_id=end_id, delivered=delivered, done=True)
+    await ledger.progressed(POST, 0, after_id=60, delivered=40, done=False)  # by a worker that lost the chunk
+    state = await ledger.of(POST)
+    assert state is not None
+    assert (state.chunks_done, state.delivered, state.retries) == (2, 160, 0)
+    assert state.finished_at is not None
+    assert state.started_at <= state.finished_at
+
+
+async def test_a_chunk_goes_on_where_it_was(ledger: Ledger) -> None:
+    await ledger.planned(POST, mode="push", follower_count=15_000, chunks=CHUNKS)
+    assert await ledger.begun(POST, 100) == Progress(100, 0, is_done=False)
+    await ledger.progressed(POST, 100, after_id=180, delivered=30, done=False)
+    assert await ledger.begun(POST, 100) == Progress(180, 30, is_done=False)
+    await ledger.progressed(POST, 100, after_id=250, delivered=55, done=True)
+    assert (await ledger.begun(POST, 100)).is_done
+    state = await ledger.of(POST)
+    assert state is not None
+    assert state.retries == 2
+
+
+async def test_a_post_planned_again_keeps_its_first_chunks(ledger: Ledger) -> None:
+    for chunks in (CHUNKS, [(0, 120), (120, 260), (260, 270)]):
+        assert await ledger.planned(POST, mode="push", follower_count=3, chunks=chunks) == CHUNKS
+
+
+async def test_posts_that_are_pulled_or_skipped_say_so(ledger: Ledger) -> None:
+    assert await ledger.planned(POST, mode="pull", follower_count=10**7) == []
+    await ledger.planned(POST + 1, mode="push", follower_count=15_000, chunks=CHUNKS)
+    for _ in range(2):
+        await ledger.skipped([POST + 1, POST + 2])
+    states = [await ledger.of(POST + n) for n in range(3)]
+    assert [state and (state.mode, state.followers, state.chunks) for state in states] == [
+        ("pull", 10**7, 0),
+        ("skipped", 15_000, 2),
+        ("skipped", 0, 0),
+    ]
+
+
+async def test_the_level_is_one_for_all_and_passes_away(redis: "Redis", prefix: str) -> None:
+    level = PublishedLevel(redis, prefix)
+    assert await level.read() is None
+    await level.publish(2)
+    assert await PublishedLevel(redis, prefix).read() == 2
+    assert 0 < await redis.ttl(f"{prefix}level") <= 30

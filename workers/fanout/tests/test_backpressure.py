@@ -1,0 +1,110 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workers.fanout.backpressure import Backpressure
+from workers.fanout.domain import Level, Thresholds, next_level
+from workers.fanout.tests.world import InMemoryGaps
+
+THRESHOLDS = Thresholds(100_000, 500_000, 1_000_000, 100_000)
+levels = st.sampled_from(Level)
+lags = st.integers(0, 1_500_000)
+bounds = st.lists(st.integers(1, 1_000), min_size=3, max_size=3, unique=True).map(sorted)
+thresholds = bounds.flatmap(lambda three: st.builds(Thresholds, *map(st.just, three), st.integers(1, three[2])))
+
+
+@pytest.mark.parametrize(
+    ("level", "lag", "expected"),
+    [
+        (0, 100_000, 0),
+        (0, 100_001, 1),
+        (0, 500_001, 2),
+        (0, 1_000_001, 3),
+        (1, 50_000, 1),
+        (1, 49_999, 0),
+        (2, 250_000, 2),
+        (2, 249_999, 1),
+        (2, 0, 1),
+        (3, 100_000, 3),
+        (3, 99_999, 2),
+    ],
+)
+def test_levels_rise_at_once_and_fall_one_by_one(level: int, lag: int, expected: int) -> None:
+    assert next_level(Level(level), lag, THRESHOLDS) == expected
+
+
+@given(levels, levels, lags, lags)
+def test_more_lag_or_a_higher_level_never_leads_lower(one: Level, other: Level, lag: int, more: int) -> None:
+    low, high = sorted((one, other))
+    assert next_level(low, min(lag, more), THRESHOLDS) <= next_level(high, max(lag, more), THRESHOLDS)
+
+
+@given(levels, st.integers(0, 1_100), thresholds)
+def test_a_lag_that_stays_leads_to_a_level_that_stays(level: Level, lag: int, thresholds: Thresholds) -> None:
+    seen = [level]
+    while (following := next_level(seen[-1], lag, thresholds)) != seen[-1]:
+        seen.append(following)
+        assert len(seen) <= len(Level)
+    assert seen[1:] == sorted(seen[1:], reverse=True)
+
+
+@given(levels.filter(bool), thresholds, st.lists(st.floats(0.5, 1), max_size=20))
+def test_a_lag_that_moves_about_within_half_a_threshold_does_not_flap(
+    level: Level, thresholds: Thresholds, parts: list[float]
+) -> None:
+    threshold = (thresholds.level1, thresholds.level2, thresholds.level3)[level - 1]
+    floor = thresholds.resume if level == Level.PULL else 0
+    for part in parts:
+        assert next_level(level, max(floor, int(threshold * part + 0.5)), thresholds) == level
+
+
+@pytest.mark.parametrize("wrong", [(2, 1, 3, 1), (1, 2, 2, 1), (1, 2, 3, 4), (0, 1, 2, 1), (1, 2, 3, 0)])
+def test_thresholds_that_do_not_rise_are_refused(wrong: tuple[int, int, int, int]) -> None:
+    with pytest.raises(ValueError, match="rise"):
+        Thresholds(*wrong)
+
+
+class Lag:
+    value = 0
+
+    async def total(self) -> int:
+        return self.value
+
+
+class Board:
+    level: int | None = None
+
+    async def read(self) -> int | None:
+        return self.level
+
+    async def publish(self, level: int) -> None:
+        self.level = level
+
+
+async def test_the_level_is_shared_outlives_a_worker_and_closes_the_gap_when_pushing_begins_again() -> None:
+    lag, board, gaps = Lag(), Board(), InMemoryGaps()
+    first, second = (Backpressure(lag, board, gaps, THRESHOLDS) for _ in range(2))
+    lag.value = 1_000_001
+    await first.tick()
+    lag.value = 150_000
+    for worker in (second, first, second):
+        await gaps.extend([7])
+        await worker.tick()
+        assert (worker.level, board.level, gaps.closed) == (Level.PULL, 3, [])
+    lag.value = 99_999
+    await second.tick()
+    assert (second.level, gaps.closed, gaps.open) == (Level.ACTIVE_ONLY, [{7}], set())
+    await gaps.extend([8])  # the first worker did not look yet
+    await first.tick()
+    assert (first.level, gaps.closed) == (Level.BEHIND, [{7}, {8}])
+
+
+async def test_when_nobody_published_a_level_a_worker_goes_on_from_its_own() -> None:
+    lag, board = Lag(), Board()
+    load = Backpressure(lag, board, InMemoryGaps(), THRESHOLDS)
+    lag.value = 600_000
+    await load.tick()
+    board.level = None
+    lag.value = 300_000
+    await load.tick()
+    assert load.level == Level.ACTIVE_ONLY

@@ -1,0 +1,148 @@
+"""Everything around fan-out, in memory."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from libs.feedlists import Mode, Progress, Pushed, Range
+from workers.fanout.domain import Level
+from workers.fanout.ports import Audience, Chunk, Lane, Post
+from workers.fanout.service import Delivery, Fanout
+
+AUTHOR = 1
+POST = Post(100, AUTHOR)
+
+
+class InMemoryGraph:
+    """One author."""
+
+    def __init__(self, followers: Iterable[int], *, is_push: bool = True) -> None:
+        self.ids = sorted(followers)
+        self.is_push = is_push
+        self.page = 2
+        self.pages_left = 1_000_000
+
+    async def audience(self, author_id: int) -> Audience | None:
+        return Audience(len(self.ids), self.is_push) if author_id == AUTHOR else None
+
+    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+        ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
+        return list(zip([0, *ends], ends, strict=False))
+
+    async def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
+        after, up_to = within
+        ids = [i for i in self.ids if after < i <= up_to]
+        for start in range(0, len(ids), self.page):
+            if not self.pages_left:
+                raise TimeoutError
+            self.pages_left -= 1
+            yield ids[start : start + self.page]
+
+
+class InMemoryFeeds:
+    """Feeds of everyone; only the active ones are left by a delivery to these."""
+
+    def __init__(self) -> None:
+        self.held: set[tuple[int, int]] = set()
+        self.inactive: set[int] = set()
+
+    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+        users = set(user_ids)
+        dropped = users & self.inactive if active_only else set()
+        wanted = {(user, post) for user in users - dropped for post in post_ids}
+        new = wanted - self.held
+        self.held |= new
+        return Pushed(len(new), len(wanted) - len(new), len(dropped))
+
+
+class InMemoryQueue:
+    def __init__(self) -> None:
+        self.chunks: dict[Lane, list[Chunk]] = {"push": [], "slow": []}
+
+    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
+        self.chunks[lane] += [Chunk(post, within) for within in ranges]
+
+
+class InMemoryLedger:
+    def __init__(self) -> None:
+        self.modes: dict[int, Mode] = {}
+        self.plans: dict[int, Sequence[Range]] = {}
+        self.progress: dict[tuple[int, int], Progress] = {}
+
+    async def planned(
+        self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
+    ) -> Sequence[Range]:
+        self.modes[post_id] = mode
+        return self.plans.setdefault(post_id, chunks)
+
+    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
+        self.modes[post_id] = "push"
+        self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
+
+    async def skipped(self, post_ids: Iterable[int]) -> None:
+        self.modes |= dict.fromkeys(post_ids, "skipped")
+
+    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
+        return self.progress.get((post_id, chunk_after_id), Progress(chunk_after_id, 0, is_done=False))
+
+    async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
+        self.progress[post_id, chunk_after_id] = Progress(after_id, delivered, is_done=done)
+
+    def delivered_in_all(self) -> int:
+        return sum(progress.delivered for progress in self.progress.values())
+
+
+class InMemoryGaps:
+    def __init__(self) -> None:
+        self.closed: list[set[int]] = []
+        self.open: set[int] = set()
+
+    async def extend(self, post_ids: Iterable[int]) -> None:
+        self.open |= set(post_ids)
+
+    async def close(self) -> None:
+        if self.open:
+            self.closed.append(self.open)
+        self.open = set()
+
+
+class InMemoryRate:
+    def __init__(self) -> None:
+        self.taken: list[int] = []
+
+    async def take(self, count: int) -> None:
+        self.taken.append(count)
+
+
+@dataclass
+class FixedLoad:
+    level: Level = Level.NORMAL
+
+
+@dataclass
+class World:
+    """Chunks of 10 followers; from 100 on through the slow lane."""
+
+    graph: InMemoryGraph
+    feeds: InMemoryFeeds = field(default_factory=InMemoryFeeds)
+    queue: InMemoryQueue = field(default_factory=InMemoryQueue)
+    ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
+    rate: InMemoryRate = field(default_factory=InMemoryRate)
+    load: FixedLoad = field(default_factory=FixedLoad)
+
+    def __post_init__(self) -> None:
+        push = Delivery(self.graph, self.feeds, self.ledger, self.load)
+        slow = Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate)
+        self.fanout = Fanout(
+            self.graph,
+            {"push": push, "slow": slow},
+            self.queue,
+            self.ledger,
+            self.gaps,
+            self.load,
+            chunk_followers=10,
+            slow_lane_from=100,
+        )
+
+    def everyone_has(self, post: Post) -> bool:
+        return {(user, post.post_id) for user in self.graph.ids} == self.feeds.held
