@@ -73,15 +73,15 @@ async def unsave(post_id: PathId, user: CurrentUser, api: Api) -> Saved:
 
 @router.get("/v1/posts/{post_id}/likes")
 async def list_likes(
-    post_id: PathId, _: CurrentUser, api: Api, limit: Limit = PEOPLE_LIMIT, cursor: CursorParam = None
+    post_id: PathId, user: CurrentUser, api: Api, limit: Limit = PEOPLE_LIMIT, cursor: CursorParam = None
 ) -> UserPage:
     """Who liked a post, newest first."""
     listing = f"likes:{post_id}"
     before = api.cursors.after(listing, cursor)
-    users, mark_ids = await api.marks.likers(post_id, MAX_ID if before is None else before, limit + 1)
-    more = len(mark_ids) > limit
-    after = api.cursors.encode(listing, [mark_ids[limit - 1]]) if more else None
-    return UserPage(users=users[:limit], next_cursor=after, has_more=more)
+    likers = await api.marks.likers(user.user_id, post_id, MAX_ID if before is None else before, limit + 1)
+    more = len(likers) > limit
+    after = api.cursors.encode(listing, [likers[limit - 1][0]]) if more else None
+    return UserPage(users=[author for _, author in likers[:limit]], next_cursor=after, has_more=more)
 
 
 @router.get("/v1/saved")
@@ -91,10 +91,10 @@ async def list_saved(
     """The caller's saved posts, last saved first."""
     listing = f"saved:{user.user_id}"
     before = api.cursors.after(listing, cursor)
-    posts, mark_ids = await api.marks.saved(user.user_id, MAX_ID if before is None else before, limit + 1)
-    more = len(posts) > limit
-    after = api.cursors.encode(listing, [mark_ids[limit - 1]]) if more else None
-    return SavedPage(posts=posts[:limit], next_cursor=after, has_more=more)
+    saved = await api.marks.saved(user.user_id, MAX_ID if before is None else before, limit + 1)
+    more = len(saved) > limit
+    after = api.cursors.encode(listing, [saved[limit - 1][0]]) if more else None
+    return SavedPage(posts=[post for _, post in saved[:limit]], next_cursor=after, has_more=more)
 
 
 @router.post("/v1/posts/{post_id}/comments", status_code=201, response_model=Comment)
@@ -116,7 +116,7 @@ async def create_comment(
 async def list_comments(
     post_id: PathId,
     api: Api,
-    _: CurrentUser,
+    user: CurrentUser,
     parent_id: PathId | None = None,
     limit: Limit = PEOPLE_LIMIT,
     cursor: CursorParam = None,
@@ -124,7 +124,7 @@ async def list_comments(
     """Comments on a post, or the replies to one, oldest first."""
     listing = f"comments:{post_id}:{parent_id}"
     after = api.cursors.after(listing, cursor)
-    comments = await api.comments.list(post_id, parent_id, after or 0, limit + 1)
+    comments = await api.comments.list(user.user_id, post_id, parent_id, after or 0, limit + 1)
     more = len(comments) > limit
     next_cursor = api.cursors.encode(listing, [comments[limit - 1].comment_id]) if more else None
     return CommentPage(comments=list(comments[:limit]), next_cursor=next_cursor, has_more=more)

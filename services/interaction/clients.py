@@ -12,8 +12,8 @@ class PostServicePosts:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def author_of(self, post_id: int) -> int | None:
-        answer = await self._client.query("/internal/posts/batch", {"post_ids": [post_id]})
+    async def author_of(self, reader_id: int | None, post_id: int) -> int | None:
+        answer = await self._client.query("/internal/posts/batch", {"post_ids": [post_id], "reader_id": reader_id})
         return int(answer["posts"][0]["author_id"]) if answer["posts"] else None
 
     async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]:
@@ -30,9 +30,10 @@ class UserServicePeople:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         if not user_ids:
             return {}
-        answer = await self._client.query("/internal/users/batch", {"user_ids": list(user_ids)})
+        wanted = {"user_ids": list(user_ids), "reader_id": reader_id}
+        answer = await self._client.query("/internal/users/batch", wanted)
         authors = [Author.model_validate(item) for item in answer["users"]]
         return {author.user_id: author for author in authors}

@@ -51,8 +51,8 @@ class Ledger(Protocol):
 class Posts(Protocol):
     """Posts of the post service. Raises UnavailableError."""
 
-    async def author_of(self, post_id: int) -> int | None:
-        """None for a post that can't be seen."""
+    async def author_of(self, reader_id: int | None, post_id: int) -> int | None:
+        """None for a post that is gone, or that the reader may not see. Without a reader it need only be there."""
 
     async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]: ...
 
@@ -60,7 +60,8 @@ class Posts(Protocol):
 class People(Protocol):
     """Profiles. Raises UnavailableError."""
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]: ...
+    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
+        """Those whom no block parts from the reader."""
 
 
 class EventOutbox(Protocol):

@@ -1,7 +1,8 @@
 """Likes, saves, comments, views."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import (
@@ -25,6 +26,11 @@ from services.interaction.schemas import Comment, PostMarks
 PRODUCER = "services.interaction"
 CREATED, DELETED = 1, 2  # versions of a comment
 REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
+R = TypeVar("R")
+T = TypeVar("T")
+Placed = tuple[int, T]
+"""An item of a list, and the id by which the list is ordered."""
+
 _MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
     (MarkKind.LIKE, True): LikeCreated,
     (MarkKind.LIKE, False): LikeDeleted,
@@ -54,7 +60,7 @@ class Marks:
 
     async def set(self, user_id: int, kind: MarkKind, post_id: int, *, active: bool) -> int:
         """Put the mark there or take it away; the count with it. Raises NotFoundError."""
-        author_id = await existing_author(self._posts, post_id)
+        author_id = await author_seen(self._posts, user_id, post_id)
         mark = await self._store.get(user_id, kind, post_id)
         if active != (mark is not None and mark.active):
             await self._change(user_id, kind, post_id, author_id, mark)
@@ -70,27 +76,30 @@ class Marks:
         await self._store.put(Mark(user_id, kind, post_id, mark_id, version, active), events)
         await self._outbox.committed(events)
 
-    async def likers(self, post_id: int, before_id: int, limit: int) -> tuple[list[Author], list[int]]:
-        """Who liked a post, newest first, and the mark ids read. Raises NotFoundError."""
-        await existing_author(self._posts, post_id)
-        rows = await self._store.list(post_id, MarkKind.LIKE, before_id, limit)
-        people = await self._people.of([member for _, member in rows])
-        return [people[member] for _, member in rows if member in people], [mark_id for mark_id, _ in rows]
+    async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Sequence[Placed[Author]]:
+        """Who liked a post, newest first, by mark id. Raises NotFoundError."""
+        await author_seen(self._posts, reader_id, post_id)
 
-    async def saved(self, user_id: int, before_id: int, limit: int) -> tuple[list[Post], list[int]]:
-        """A person's saved posts, last saved first, and their mark ids; posts that are gone are passed over."""
-        posts: list[Post] = []
-        mark_ids: list[int] = []
-        while len(posts) < limit:
-            rows = await self._store.list(user_id, MarkKind.SAVE, before_id, limit)
+        async def read(before: int) -> Sequence[Placed[int]]:
+            return await self._store.list(post_id, MarkKind.LIKE, before, limit)
+
+        async def show(rows: Sequence[Placed[int]]) -> Sequence[Placed[Author]]:
+            people = await self._people.of(reader_id, [member for _, member in rows])
+            return [(mark_id, people[member]) for mark_id, member in rows if member in people]
+
+        return await _filled(read, show, before_id, limit)
+
+    async def saved(self, user_id: int, before_id: int, limit: int) -> Sequence[Placed[Post]]:
+        """A person's saved posts, last saved first, by mark id; posts that are gone or hidden are passed over."""
+
+        async def read(before: int) -> Sequence[Placed[int]]:
+            return await self._store.list(user_id, MarkKind.SAVE, before, limit)
+
+        async def show(rows: Sequence[Placed[int]]) -> Sequence[Placed[Post]]:
             marks = {post_id: mark_id for mark_id, post_id in rows}
-            shown = await self._posts.hydrate(user_id, list(marks))
-            posts += shown
-            mark_ids += [marks[post.post_id] for post in shown]
-            if len(rows) < limit:
-                break
-            before_id = rows[-1][0]
-        return posts[:limit], mark_ids[:limit]
+            return [(marks[post.post_id], post) for post in await self._posts.hydrate(user_id, list(marks))]
+
+        return await _filled(read, show, before_id, limit)
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> list[PostMarks]:
         """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
@@ -126,13 +135,12 @@ class Comments:
 
     async def add(self, author_id: int, post_id: int, comment_id: int, text: str, parent_id: int | None) -> Comment:
         """Write a comment. Raises NotFoundError, TooDeepError."""
-        post_author = await existing_author(self._posts, post_id)
-        if parent_id is not None:
-            parent = await self._store.get(parent_id)
-            if parent is None or parent.deleted or parent.post_id != post_id:
-                raise NotFoundError
-            if parent.parent_id != NO_PARENT:
-                raise TooDeepError
+        post_author = await author_seen(self._posts, author_id, post_id)
+        parent = None if parent_id is None else await self._parent(post_id, parent_id)
+        needed = {author_id, parent.author_id if parent else author_id}
+        people = await self._people.of(author_id, list(needed))
+        if people.keys() < needed:
+            raise NotFoundError
         comment = StoredComment(comment_id, post_id, parent_id or NO_PARENT, author_id, text)
         payload = CommentCreated(
             post_id=post_id, author_id=post_author, actor_id=author_id, comment_id=comment_id, parent_id=parent_id
@@ -140,7 +148,15 @@ class Comments:
         events = [_record(payload, str(comment_id), CREATED)]
         await self._store.add(comment, events)
         await self._outbox.committed(events)
-        return (await self._shown([comment]))[0]
+        return _public(comment, people[author_id])
+
+    async def _parent(self, post_id: int, parent_id: int) -> StoredComment:
+        parent = await self._store.get(parent_id)
+        if parent is None or parent.deleted or parent.post_id != post_id:
+            raise NotFoundError
+        if parent.parent_id != NO_PARENT:
+            raise TooDeepError
+        return parent
 
     async def delete(self, user_id: int, comment_id: int) -> None:
         """Delete one's own comment, or one on one's own post, with its replies.
@@ -149,10 +165,11 @@ class Comments:
             NotFoundError, NotYourCommentError.
         """
         comment = await self._store.get(comment_id)
-        post_author = await self._posts.author_of(comment.post_id) if comment else None
+        post_author = await self._posts.author_of(None, comment.post_id) if comment else None
         if comment is None or comment.deleted or post_author is None:
             raise NotFoundError
         if user_id not in (comment.author_id, post_author):
+            await author_seen(self._posts, user_id, comment.post_id)
             raise NotYourCommentError
         if comment.parent_id == NO_PARENT:
             while replies := await self._store.list(comment.post_id, comment_id, 0, REPLIES_AT_ONCE):
@@ -171,41 +188,65 @@ class Comments:
         await self._store.delete(comments, events)
         await self._outbox.committed(events)
 
-    async def list(self, post_id: int, parent_id: int | None, after_id: int, limit: int) -> Sequence[Comment]:
+    async def list(
+        self, reader_id: int, post_id: int, parent_id: int | None, after_id: int, limit: int
+    ) -> Sequence[Comment]:
         """Comments on the post, or replies, oldest first. Raises NotFoundError."""
-        await existing_author(self._posts, post_id)
-        return await self._shown(await self._store.list(post_id, parent_id or NO_PARENT, after_id, limit))
+        await author_seen(self._posts, reader_id, post_id)
+
+        async def read(after: int) -> Sequence[Placed[StoredComment]]:
+            comments = await self._store.list(post_id, parent_id or NO_PARENT, after, limit)
+            return [(comment.comment_id, comment) for comment in comments]
+
+        async def show(rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
+            people = await self._people.of(reader_id, list({comment.author_id for _, comment in rows}))
+            return [(place, _public(c, people[c.author_id])) for place, c in rows if c.author_id in people]
+
+        return [comment for _, comment in await _filled(read, show, after_id, limit)]
 
     async def viewed(self, user_id: int, post_id: int) -> None:
         """The person saw the post; counted once a person. Raises NotFoundError."""
-        author_id = await existing_author(self._posts, post_id)
+        author_id = await author_seen(self._posts, user_id, post_id)
         payload = ViewRecorded(post_id=post_id, author_id=author_id, actor_id=user_id)
         events = [_record(payload, f"{post_id}:{user_id}", CREATED)]
         await self._store.record(events)
         await self._outbox.committed(events)
 
-    async def _shown(self, comments: Sequence[StoredComment]) -> Sequence[Comment]:
-        people = await self._people.of(list({comment.author_id for comment in comments})) if comments else {}
-        return [
-            Comment(
-                comment_id=c.comment_id,
-                post_id=c.post_id,
-                parent_id=c.parent_id or None,
-                author=people[c.author_id],
-                text=c.text,
-                created_at=c.created_at,
-            )
-            for c in comments
-            if c.author_id in people
-        ]
 
-
-async def existing_author(posts: Posts, post_id: int) -> int:
-    """The author of a post that can be seen. Raises NotFoundError."""
-    author_id = await posts.author_of(post_id)
+async def author_seen(posts: Posts, reader_id: int, post_id: int) -> int:
+    """The author of a post that the reader may see. Raises NotFoundError."""
+    author_id = await posts.author_of(reader_id, post_id)
     if author_id is None:
         raise NotFoundError
     return author_id
+
+
+async def _filled(
+    read: Callable[[int], Awaitable[Sequence[Placed[R]]]],
+    show: Callable[[Sequence[Placed[R]]], Awaitable[Sequence[Placed[T]]]],
+    beyond: int,
+    limit: int,
+) -> Sequence[Placed[T]]:
+    """Up to `limit` items that can be shown; the others of what is read, `limit` at a time, are passed over."""
+    found: list[Placed[T]] = []
+    while len(found) < limit:
+        rows = await read(beyond)
+        found += await show(rows)
+        if len(rows) < limit:
+            break
+        beyond = rows[-1][0]
+    return found[:limit]
+
+
+def _public(comment: StoredComment, author: Author) -> Comment:
+    return Comment(
+        comment_id=comment.comment_id,
+        post_id=comment.post_id,
+        parent_id=comment.parent_id or None,
+        author=author,
+        text=comment.text,
+        created_at=comment.created_at,
+    )
 
 
 def _record(payload: InteractionEvent, entity: str, version: int) -> Record:

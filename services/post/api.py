@@ -110,6 +110,7 @@ async def get_post(post_id: PathId, reader_id: ReaderId, api: Api) -> Post:
 @router.patch("/v1/posts/{post_id}")
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: Api) -> Post:
     """Change caption or location of one's own post."""
+    await api.reader.stored(user.user_id, post_id)
     change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
     post = await api.writer.edit(user.user_id, post_id, change)
     return await api.reader.present(user.user_id, post)
@@ -118,6 +119,7 @@ async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: 
 @router.delete("/v1/posts/{post_id}", status_code=204)
 async def delete_post(post_id: PathId, user: CurrentUser, api: Api) -> None:
     """Delete one's own post."""
+    await api.reader.stored(user.user_id, post_id)
     await api.writer.delete(user.user_id, post_id)
 
 

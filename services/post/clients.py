@@ -14,8 +14,9 @@ class UserServiceAuthors:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
-        answer = await self._client.query("/internal/users/batch", {"user_ids": list(user_ids)})
+    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        wanted = {"user_ids": list(user_ids), "reader_id": reader_id, "posts": True}
+        answer = await self._client.query("/internal/users/batch", wanted)
         authors = [Author.model_validate(item) for item in answer["users"]]
         return {author.user_id: author for author in authors}
 

@@ -15,7 +15,7 @@ router = APIRouter(prefix="/internal/posts", include_in_schema=False)
 @router.post("/batch")
 async def batch(wanted: BatchRequest, _: CallingService, api: Api) -> dict[str, list[PostRecord]]:
     """Published posts."""
-    return {"posts": await api.reader.records(wanted.post_ids)}
+    return {"posts": await api.reader.records(wanted.post_ids, wanted.reader_id)}
 
 
 @router.post("/traits", response_model=None)

@@ -63,7 +63,8 @@ class MediaLibrary(Protocol):
 class Authors(Protocol):
     """Profiles. Raises UnavailableError."""
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]: ...
+    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        """Those whose posts the reader, or without one everybody, may see."""
 
 
 class Marks(Protocol):

@@ -17,25 +17,28 @@ STORE_READS = 64  # reads of one request under way at once
 
 
 class KeptAuthors:
-    """Asks for profiles, and shows those last known while nobody answers."""
+    """Asks for profiles, and shows each reader those last shown to them while nobody answers."""
 
     def __init__(self, authors: Authors, clock: Callable[[], float] = time.monotonic) -> None:
         self._authors = authors
         self._clock = clock
-        self._kept: dict[int, tuple[float, Author]] = {}
+        self._kept: dict[tuple[int | None, int], tuple[float, Author]] = {}
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
-        now = self._clock()
+    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        now, keys = self._clock(), {user_id: (reader_id, user_id) for user_id in user_ids}
         try:
-            found = await self._authors.of(user_ids)
+            found = await self._authors.of(reader_id, user_ids)
         except UnavailableError:
-            kept = {u: self._kept[u] for u in user_ids if u in self._kept}
-            if len(kept) < len(set(user_ids)) or any(at < now - AUTHOR_S for at, _ in kept.values()):
+            kept = {u: self._kept[key] for u, key in keys.items() if key in self._kept}
+            if len(kept) < len(keys) or any(at < now - AUTHOR_S for at, _ in kept.values()):
                 raise
             return {user_id: author for user_id, (_, author) in kept.items()}
         if len(self._kept) > AUTHORS_KEPT:
             self._kept.clear()
-        self._kept.update({user_id: (now, author) for user_id, author in found.items()})
+        for user_id, key in keys.items():
+            self._kept.pop(key, None)
+            if user_id in found:
+                self._kept[key] = (now, found[user_id])
         return found
 
 
@@ -50,25 +53,37 @@ class PostReader:
 
     async def stored(self, reader_id: int | None, post_id: int) -> StoredPost:
         """The post, if the reader may see it. Raises NotFoundError."""
-        post = await self._store.get(post_id)
-        if post is None or not post.visible_to(reader_id):
+        post = await self._at_hand(reader_id, post_id)
+        if not await self._shown(reader_id, [post]):
             raise NotFoundError
         return post
 
     async def one(self, reader_id: int | None, post_id: int) -> Post:
         """One post. Raises NotFoundError."""
-        posts = await self._compose(reader_id, [await self.stored(reader_id, post_id)])
+        return await self.present(reader_id, await self._at_hand(reader_id, post_id))
+
+    async def present(self, reader_id: int | None, post: StoredPost) -> Post:
+        """A post that is at hand. Raises NotFoundError: its author is hidden from the reader."""
+        posts = await self._compose(reader_id, [post])
         if not posts:
             raise NotFoundError
         return posts[0]
 
-    async def present(self, reader_id: int, post: StoredPost) -> Post:
-        """A post that is at hand."""
-        return (await self._compose(reader_id, [post]))[0]
+    async def _at_hand(self, reader_id: int | None, post_id: int) -> StoredPost:
+        post = await self._store.get(post_id)
+        if post is None or not post.visible_to(reader_id):
+            raise NotFoundError
+        return post
+
+    async def _shown(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[StoredPost]:
+        """Those whose author is not hidden from the reader; one's own are not asked for."""
+        others = {post.author_id for post in posts} - {reader_id}
+        seen = {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
+        return [post for post in posts if post.author_id in seen]
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> list[Post]:
-        """Published posts of an author, newest first. Raises NotFoundError for nobody's id."""
-        if author_id not in await self._authors.of([author_id]):
+        """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
+        if author_id not in await self._authors.of(reader_id, [author_id]):
             raise NotFoundError
         return await self._page(
             reader_id, before_id, limit, lambda before: self._store.by_author(author_id, 0, before, limit)
@@ -86,7 +101,7 @@ class PostReader:
     async def _page(
         self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int], Awaitable[list[int]]]
     ) -> list[Post]:
-        """Up to `limit` posts that can be shown; index rows that outlived their post are passed over."""
+        """Up to `limit` posts that can be shown; hidden ones, and index rows that outlived their post, are passed over."""
         found: list[Post] = []
         bound = _newest() if before_id is None else before_id
         while len(found) < limit:
@@ -98,14 +113,15 @@ class PostReader:
         return found[:limit]
 
     async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
-        """Published posts in the order asked for; others are left out."""
+        """Published posts in the order asked for; others, and those hidden from the reader, are left out."""
         posts = {post.post_id: post for post in await self._store.get_many(post_ids)}
         published = [posts[p] for p in post_ids if p in posts and posts[p].status is Status.PUBLISHED]
         return await self._compose(reader_id, published)
 
-    async def records(self, post_ids: Sequence[int]) -> list[PostRecord]:
-        """Published posts as services hand them around, with the counts that the counters told."""
-        return [_record(post) for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
+    async def records(self, post_ids: Sequence[int], reader_id: int | None = None) -> list[PostRecord]:
+        """Published posts as services hand them around, with the counts that the counters told; with a reader, those shown."""
+        posts = [post for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
+        return [_record(post) for post in (posts if reader_id is None else await self._shown(reader_id, posts))]
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
         """Of the published ones, in any order."""
@@ -130,7 +146,7 @@ class PostReader:
         if not posts:
             return []
         authors, marks = await asyncio.gather(
-            self._authors.of(list({post.author_id for post in posts})),
+            self._authors.of(reader_id, list({post.author_id for post in posts})),
             self._marks_of(reader_id, posts),
         )
         return [

@@ -99,9 +99,10 @@ class PostPage(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """Ids of posts."""
+    """Ids of posts; with a reader, those hidden from the reader are left out."""
 
     post_ids: list[int] = Field(max_length=500)
+    reader_id: int | None = None
 
 
 class RecentRequest(BaseModel):
@@ -116,5 +117,5 @@ class RecentRequest(BaseModel):
 class HydrateRequest(BaseModel):
     """Posts as a reader sees them."""
 
-    post_ids: list[int] = Field(max_length=100)
+    post_ids: list[int] = Field(max_length=500)
     reader_id: int | None = None

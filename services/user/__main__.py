@@ -19,12 +19,16 @@ from services.user.consumers import POSTS_GROUP, CountPosts
 from services.user.keys import KeyFolder
 from services.user.passwords import Argon2Hasher
 from services.user.service.accounts import Accounts
+from services.user.service.audiences import Audiences
+from services.user.service.barriers import Barriers
 from services.user.service.events import PRODUCER
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
 from services.user.settings import UserSettings
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
+from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
+from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
 from services.user.verifier import SessionVerifier
 
@@ -44,6 +48,8 @@ def build(settings: UserSettings) -> FastAPI:
         sessions, keys = PostgresSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
         media = HttpMediaLibrary(runtime.client("media"))
         profiles = Profiles(PostgresProfileStore(postgres), media, outbox)
+        audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
+        graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
         hasher = await Argon2Hasher.create()
 
         app.state.settings = settings
@@ -51,7 +57,9 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.token_verifier = SessionVerifier(keys, sessions)
         app.state.profiles = profiles
         app.state.accounts = Accounts(PostgresAccountStore(postgres), sessions, hasher, keys, outbox, minter.mint)
-        app.state.graph = Graph(PostgresGraphStore(postgres), profiles, outbox, settings.push_threshold)
+        app.state.audiences = audiences
+        app.state.graph = Graph(graph, lists, profiles, audiences, outbox)
+        app.state.barriers = Barriers(graph, lists, profiles, audiences, outbox)
 
         posts = ConsumerRunner(settings, POSTS_GROUP, ["posts"], CountPosts(PostgresAuthoredStore(postgres)), producer)
         runtime.start("outbox-direct", outbox.run_direct())

@@ -1,6 +1,6 @@
 """What a client of the user service can act on."""
 
-from libs.common.runtime.errors import ConflictError, InvalidError, UnauthorizedError
+from libs.common.runtime.errors import ConflictError, ForbiddenError, InvalidError, UnauthorizedError
 
 
 class UsernameTakenError(ConflictError):
@@ -31,12 +31,24 @@ class SessionRevokedError(UnauthorizedError):
     code, title = "session_revoked", "The session has ended; sign in again"
 
 
+class AccountBannedError(ForbiddenError):
+    code, title = "account_banned", "The account is banned"
+
+
 class WrongPasswordError(InvalidError):
     code, title = "wrong_password", "The current password is another"
 
 
 class CannotFollowSelfError(InvalidError):
     code, title = "cannot_follow_self", "One can't follow oneself"
+
+
+class CannotBlockSelfError(InvalidError):
+    code, title = "cannot_block_self", "One can't block or mute oneself"
+
+
+class BlockedByYouError(ConflictError):
+    code, title = "blocked_by_you", "Unblock them first"
 
 
 class MediaNotFoundError(InvalidError):

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import require_service
-from services.user.api.state import GraphDep, ProfilesDep, PublicUrl
+from services.user.api.state import AccountsDep, AudiencesDep, ProfilesDep, PublicUrl
 from services.user.schemas import (
     AudienceView,
     Authors,
     FolloweesView,
     FollowerIds,
     Ranges,
+    RelationView,
     UserBatchRequest,
 )
 
@@ -26,32 +27,50 @@ PageSize = Annotated[int, Query(ge=1, le=MAX_PAGE)]
 @router.post("/batch", response_model=Authors)
 async def batch_users(body: UserBatchRequest, profiles: ProfilesDep, public_url: PublicUrl) -> Authors:
     """Authors, in the order asked."""
-    return Authors.of(await profiles.many(body.user_ids, None), public_url)
+    return Authors.of(await profiles.authors(body.user_ids, body.reader_id, posts=body.posts), public_url)
 
 
 @router.get("/{user_id}/audience", response_model=AudienceView)
-async def audience(user_id: UserId, graph: GraphDep) -> AudienceView:
+async def audience(user_id: UserId, audiences: AudiencesDep) -> AudienceView:
     """Follower count and mode."""
-    found = await graph.audience(user_id)
+    found = await audiences.audience(user_id)
     return AudienceView(follower_count=found.follower_count, mode=found.mode)
 
 
 @router.get("/{user_id}/follower-ranges", response_model=Ranges)
-async def follower_ranges(user_id: UserId, size: PageSize, graph: GraphDep) -> Ranges:
+async def follower_ranges(user_id: UserId, size: PageSize, audiences: AudiencesDep) -> Ranges:
     """How to divide the followers."""
-    return Ranges(ranges=await graph.follower_ranges(user_id, size))
+    return Ranges(ranges=await audiences.follower_ranges(user_id, size))
 
 
 @router.get("/{user_id}/follower-ids", response_model=FollowerIds)
 async def follower_ids(
-    user_id: UserId, graph: GraphDep, after: IdBound = 0, up_to: IdBound = MAX_ID, limit: PageSize = 1000
+    user_id: UserId, audiences: AudiencesDep, after: IdBound = 0, up_to: IdBound = MAX_ID, limit: PageSize = 1000
 ) -> FollowerIds:
     """One page of a range."""
-    return FollowerIds(ids=await graph.follower_ids(user_id, after, up_to, limit))
+    return FollowerIds(ids=await audiences.follower_ids(user_id, after, up_to, limit))
 
 
 @router.get("/{user_id}/followees", response_model=FolloweesView)
-async def followees(user_id: UserId, graph: GraphDep) -> FolloweesView:
-    """Whom the user follows, and of whom a reader must pull."""
-    found = await graph.followees(user_id)
+async def followees(user_id: UserId, audiences: AudiencesDep) -> FolloweesView:
+    """Whose posts the user's feed is made of, and whose of them are to be pulled."""
+    found = await audiences.followees(user_id)
     return FolloweesView(followees=found.ids, pull=found.pull)
+
+
+@router.get("/{reader_id}/relation/{author_id}", response_model=RelationView)
+async def relation(reader_id: UserId, author_id: UserId, audiences: AudiencesDep) -> RelationView:
+    """How a reader stands to an author."""
+    return RelationView.of(await audiences.relation(reader_id, author_id))
+
+
+@router.post("/{user_id}/ban", status_code=204, response_model=None)
+async def ban(user_id: UserId, accounts: AccountsDep) -> None:
+    """Hide an account and shut it out."""
+    await accounts.ban(user_id)
+
+
+@router.post("/{user_id}/unban", status_code=204, response_model=None)
+async def unban(user_id: UserId, accounts: AccountsDep) -> None:
+    """Let it in again."""
+    await accounts.unban(user_id)

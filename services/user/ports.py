@@ -4,12 +4,26 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from libs.common.contracts.events import GraphEvent
 from libs.common.kafka.producer import Record
 from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Rotation, Session
-from services.user.domain.people import Audience, Authored, Edge, Followees, Mode, OwnedMedia, Profile, ProfileChange
+from services.user.domain.people import (
+    Audience,
+    Authored,
+    Edge,
+    Followees,
+    Mode,
+    OwnedMedia,
+    Profile,
+    ProfileChange,
+    Relation,
+)
 
 MakeRecord = Callable[[int], Record]
 """The event's record, for the entity version that the store gives out."""
+
+EdgeRecord = Callable[[type[GraphEvent], Edge, int], Record]
+"""The record of such an event of an edge, for the entity version that the store gives out."""
 
 
 class AccountStore(Protocol):
@@ -34,6 +48,9 @@ class AccountStore(Protocol):
     async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
         """Change it and end all other sessions, all or nothing."""
 
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+        """Ban or unban; the records written: none when nothing changed."""
+
 
 class SessionStore(Protocol):
     """Sessions and their refresh tokens; of a token only the hash is ever seen here."""
@@ -42,10 +59,10 @@ class SessionStore(Protocol):
         """Keep a new session with its first token, and forget the user's expired ones."""
 
     async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
-        """Judge the presented token; keep the next one, or end the session of a reused one."""
+        """Judge the presented token; keep the next one, or end the session of a reused one. A banned user's is dead."""
 
     async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
-        """Neither ended nor expired."""
+        """Neither ended nor expired, and the account not banned."""
 
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
         """False when the user has no such living session."""
@@ -58,15 +75,16 @@ class SessionStore(Protocol):
 
 
 class ProfileStore(Protocol):
-    """Profiles, each with its counts and its relationship to the reader."""
+    """Profiles, each with its counts and its relationship to the reader. Banned people, and those who block the reader,
+    are not there."""
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        """Those that exist, in any order."""
+        """Those that are there, in any order."""
 
     async def id_of(self, username: str) -> int | None:
         """The account with exactly this username."""
 
-    async def search(self, prefix: str, after: str, limit: int) -> list[int]:
+    async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
         """Ids by username, from beyond `after`."""
 
     async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
@@ -74,13 +92,68 @@ class ProfileStore(Protocol):
 
 
 class GraphStore(Protocol):
-    """Who follows whom. `add` and `remove` return the records written: none when nothing changed."""
+    """What is between people. Each act returns the records written, of itself and of what it ended: none when nothing
+    changed."""
 
-    async def add(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        """Follow."""
+    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Follow, or request to where the account is private.
 
-    async def remove(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        """Unfollow."""
+        Raises:
+            NotFoundError: there is no such account, or it is banned, or it blocks.
+            BlockedByYouError: it is blocked.
+        """
+
+    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Unfollow, and withdraw the request."""
+
+    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Turn a request into a follow."""
+
+    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Turn the oldest requests that wait at a public account into follows; at a private one none."""
+
+    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Forget a request."""
+
+    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """Block, and end follows and requests both ways.
+
+        Raises:
+            NotFoundError: there is no such account, or it is banned, or it blocks.
+        """
+
+    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """What the block ended does not come back."""
+
+    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]: ...
+
+    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]: ...
+
+
+class PeopleLists(Protocol):
+    """Lists of people, without those whose profiles the reader can't see."""
+
+    async def followers(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
+        """Newest accounts first."""
+
+    async def following(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
+        """Newest accounts first."""
+
+    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
+        """Followers of `user_id` whom the reader follows, newest accounts first."""
+
+    async def requesters(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        """(place, id) of who waits for the user's answer, newest first."""
+
+    async def blocked(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        """(place, id) of whom the user blocks, newest first."""
+
+    async def muted(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        """(place, id) of whom the user mutes, newest first."""
+
+
+class AudienceStore(Protocol):
+    """What fan-out and feeds ask of the graph."""
 
     async def audience(self, user_id: int) -> Audience | None:
         """None for an unknown user."""
@@ -88,23 +161,17 @@ class GraphStore(Protocol):
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
         """Compare and set; False when another was faster."""
 
-    async def followers(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        """Newest accounts first."""
-
-    async def following(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        """Newest accounts first."""
-
-    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
-        """Followers of `user_id` whom the reader follows, newest accounts first."""
-
     async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
         """Half-open `(after, up_to]`, in order, together all followers."""
 
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         """Ascending, `after < id <= up_to`."""
 
-    async def followees(self, user_id: int, pull_since: datetime) -> Followees:
-        """All; as `pull` also those who left that mode after `pull_since`."""
+    async def followees(self, user_id: int, now: datetime) -> Followees:
+        """All but muted and banned ones; as `pull` also who left that mode, or was followed or unmuted, lately."""
+
+    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+        """None for an unknown author."""
 
 
 class AuthoredStore(Protocol):

@@ -1,5 +1,6 @@
 """What is asked of this service, and what it answers."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -8,7 +9,7 @@ from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
 from libs.common.runtime.text import Text
 from services.user.domain.accounts import ACCESS_TOKEN_LIFE, Contact, Registration, Session
-from services.user.domain.people import Mode, Profile, ProfileChange
+from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 
 MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
@@ -88,21 +89,25 @@ class ProfileRequest(_Request):
 
     display_name: DisplayName | None = None
     bio: Bio | None = None
+    is_private: bool | None = None
     avatar_media_id: Id | None = None
 
     def change(self) -> ProfileChange:
         """As the use case takes it."""
-        return ProfileChange(self.display_name, self.bio, sets_avatar="avatar_media_id" in self.model_fields_set)
+        sets_avatar = "avatar_media_id" in self.model_fields_set
+        return ProfileChange(self.display_name, self.bio, self.is_private, sets_avatar)
 
 
 class RelationshipView(BaseModel):
     """How the reader and this person stand to one another."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     following: bool
     followed_by: bool
-    requested: bool = False
-    blocking: bool = False
-    muting: bool = False
+    requested: bool
+    blocking: bool
+    muting: bool
 
 
 def _avatar_url(profile: Profile, public_url: str) -> str | None:
@@ -118,7 +123,7 @@ class User(BaseModel):
     bio: str
     avatar_url: str | None
     is_verified: bool
-    is_private: bool = False
+    is_private: bool
     follower_count: int
     following_count: int
     post_count: int
@@ -128,7 +133,6 @@ class User(BaseModel):
     @classmethod
     def of(cls, profile: Profile, public_url: str) -> "User":
         """The public form."""
-        ours = profile.relationship
         return cls(
             user_id=profile.user_id,
             username=profile.username,
@@ -136,11 +140,12 @@ class User(BaseModel):
             bio=profile.bio,
             avatar_url=_avatar_url(profile, public_url),
             is_verified=profile.is_verified,
+            is_private=profile.is_private,
             follower_count=profile.follower_count,
             following_count=profile.following_count,
             post_count=profile.post_count,
             created_at=profile.created_at,
-            relationship=RelationshipView(following=ours.following, followed_by=ours.followed_by) if ours else None,
+            relationship=RelationshipView.model_validate(profile.relationship) if profile.relationship else None,
         )
 
 
@@ -218,7 +223,13 @@ class Following(BaseModel):
     """What a follow led to."""
 
     following: bool
-    requested: bool = False
+    requested: bool
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Following":
+        """As the account then stands to its new follower."""
+        ours = profile.relationship
+        return cls(following=ours is not None and ours.following, requested=ours is not None and ours.requested)
 
 
 class Jwks(BaseModel):
@@ -228,13 +239,16 @@ class Jwks(BaseModel):
 
 
 class UserBatchRequest(_Request):
-    """Whose profiles."""
+    """Whose profiles. With a reader, those parted from the reader by a block are left out; with `posts` all whose posts
+    the reader, or without one nobody in particular, may not see."""
 
     user_ids: list[Id] = Field(max_length=MAX_BATCH)
+    reader_id: Id | None = None
+    posts: bool = False
 
 
 class Authors(BaseModel):
-    """Those that exist."""
+    """Those that may be shown."""
 
     users: list[Author]
 
@@ -279,3 +293,24 @@ class FolloweesView(BaseModel):
 
     followees: list[int]
     pull: list[int]
+
+
+class RelationView(BaseModel):
+    """Why an author's posts are, or are not, in a reader's feed."""
+
+    exists: bool
+    following: bool = False
+    muted: bool = False
+    blocked: bool = Field(default=False, description="either way")
+    banned: bool = False
+    private: bool = False
+    pull: bool = False
+    follower_count: int = 0
+    since: Timestamp | None = Field(default=None, description="when the reader began to follow")
+
+    @classmethod
+    def of(cls, relation: Relation | None) -> "RelationView":
+        """None is of nobody."""
+        if relation is None:
+            return cls(exists=False)
+        return cls(exists=True, following=relation.since is not None, **asdict(relation))

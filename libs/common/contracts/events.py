@@ -46,10 +46,14 @@ class PostDeleted(PostEvent):
         return (self.post_id,)
 
 
-class FollowEvent(Payload):
-    """An edge of the graph changed."""
+class GraphEvent(Payload):
+    """An edge of the graph changed. Its two fields are whom the edge goes from, and to whom."""
 
     topic: ClassVar[str] = "graph"
+
+
+class FollowEvent(GraphEvent):
+    """A follow."""
 
     follower_id: Id
     followee_id: Id
@@ -73,6 +77,78 @@ class FollowDeleted(FollowEvent):
     type: ClassVar[str] = "follow.deleted"
 
 
+class FollowRequestEvent(GraphEvent):
+    """A request to follow a private account."""
+
+    requester_id: Id
+    target_id: Id
+
+    def key(self) -> str:
+        return str(self.requester_id)
+
+
+class FollowRequestCreated(FollowRequestEvent):
+    """`requester_id` waits for the answer of `target_id`."""
+
+    type: ClassVar[str] = "follow_request.created"
+
+
+class FollowRequestDeleted(FollowRequestEvent):
+    """The request was approved (a follow came with it), denied or withdrawn, or a block ended it."""
+
+    type: ClassVar[str] = "follow_request.deleted"
+
+
+class BlockEvent(GraphEvent):
+    """A block; follows and requests that it ends have events of their own."""
+
+    blocker_id: Id
+    blocked_id: Id
+
+    def key(self) -> str:
+        return str(self.blocker_id)
+
+    def touches(self) -> tuple[int, ...]:
+        return (self.blocker_id, self.blocked_id)
+
+
+class BlockCreated(BlockEvent):
+    """The two are hidden from one another."""
+
+    type: ClassVar[str] = "block.created"
+
+
+class BlockDeleted(BlockEvent):
+    """They may see one another again."""
+
+    type: ClassVar[str] = "block.deleted"
+
+
+class MuteEvent(GraphEvent):
+    """A mute."""
+
+    muter_id: Id
+    muted_id: Id
+
+    def key(self) -> str:
+        return str(self.muter_id)
+
+    def touches(self) -> tuple[int, ...]:
+        return (self.muter_id,)
+
+
+class MuteCreated(MuteEvent):
+    """The feed of `muter_id` shows no posts of `muted_id`."""
+
+    type: ClassVar[str] = "mute.created"
+
+
+class MuteDeleted(MuteEvent):
+    """It shows them again."""
+
+    type: ClassVar[str] = "mute.deleted"
+
+
 class UserEvent(Payload):
     """Something happened to an account."""
 
@@ -94,6 +170,18 @@ class UserUpdated(UserEvent):
     """The profile changed: drop what was cached of it."""
 
     type: ClassVar[str] = "user.updated"
+
+
+class UserBanned(UserEvent):
+    """The account and all that it made are hidden from everyone."""
+
+    type: ClassVar[str] = "user.banned"
+
+
+class UserUnbanned(UserEvent):
+    """They may be seen again."""
+
+    type: ClassVar[str] = "user.unbanned"
 
 
 class MediaEvent(Payload):

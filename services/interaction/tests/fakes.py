@@ -76,17 +76,22 @@ class InMemoryLedger:
 class InMemoryPosts:
     def __init__(self) -> None:
         self.there = {POST: POST_AUTHOR}
+        self.hidden: set[tuple[int, int]] = set()
 
-    async def author_of(self, post_id: int) -> int | None:
-        return self.there.get(post_id)
+    async def author_of(self, reader_id: int | None, post_id: int) -> int | None:
+        return None if (reader_id, post_id) in self.hidden else self.there.get(post_id)
 
     async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]:
         return []
 
 
 class InMemoryPeople:
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
-        return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in user_ids}
+    def __init__(self) -> None:
+        self.parted: set[frozenset[int]] = set()
+
+    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
+        seen = (u for u in user_ids if frozenset((reader_id, u)) not in self.parted)
+        return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in seen}
 
 
 class Outbox:

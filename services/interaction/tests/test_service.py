@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from itertools import count
 
 import pytest
@@ -31,7 +31,7 @@ class World:
     def __init__(self, ids: Iterator[int] | None = None) -> None:
         self.ids = ids or count(1)
         self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), Outbox()
-        people = InMemoryPeople()
+        self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
         self.marks = Marks(self.mark_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids))
         self.comments = Comments(self.comment_store, self.posts, people, self.outbox)
@@ -67,8 +67,8 @@ async def test_likers_newest_first() -> None:
     world = World()
     for user in (ANN, BOB):
         await world.marks.set(user, LIKE, POST, active=True)
-    users, _ = await world.marks.likers(POST, MAX_ID, 10)
-    assert [user.user_id for user in users] == [BOB, ANN]
+    likers = await world.marks.likers(ANN, POST, MAX_ID, 10)
+    assert [user.user_id for _, user in likers] == [BOB, ANN]
 
 
 async def test_marks_of_a_reader_and_of_nobody() -> None:
@@ -104,8 +104,8 @@ async def test_replies_go_one_level_deep() -> None:
         await world.comments.add(ANN, POST, 12, "too deep", 11)
     with pytest.raises(NotFoundError):
         await world.comments.add(ANN, POST, 12, "to nothing", 99)
-    assert [c.comment_id for c in await world.comments.list(POST, None, 0, 9)] == [10]
-    assert [c.comment_id for c in await world.comments.list(POST, 10, 0, 9)] == [11]
+    assert [c.comment_id for c in await world.comments.list(ANN, POST, None, 0, 9)] == [10]
+    assert [c.comment_id for c in await world.comments.list(ANN, POST, 10, 0, 9)] == [11]
 
 
 async def test_a_deleted_comment_takes_its_replies_along() -> None:
@@ -130,3 +130,45 @@ async def test_who_may_delete_a_comment(who: int, *, may: bool) -> None:
         with pytest.raises(NotYourCommentError):
             await world.comments.delete(who, 10)
     assert world.comment_store.rows[10].deleted is may
+
+
+async def test_what_is_hidden_can_not_be_liked_commented_on_or_listed() -> None:
+    world = World()
+    world.posts.hidden = {(ANN, POST)}
+    acts: list[Awaitable[object]] = [
+        world.marks.set(ANN, LIKE, POST, active=True),
+        world.marks.set(ANN, LIKE, POST, active=False),
+        world.marks.likers(ANN, POST, MAX_ID, 10),
+        world.comments.add(ANN, POST, 1, "text", None),
+        world.comments.list(ANN, POST, None, 0, 10),
+        world.comments.viewed(ANN, POST),
+    ]
+    for act in acts:
+        with pytest.raises(NotFoundError):
+            await act
+    assert world.outbox.types() == []
+
+
+async def test_ones_own_comment_can_be_deleted_where_one_sees_nothing_any_more() -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "mine", None)
+    await world.comments.add(POST_AUTHOR, POST, 11, "theirs", None)
+    world.posts.hidden = {(ANN, POST)}
+    with pytest.raises(NotFoundError):
+        await world.comments.delete(ANN, 11)
+    await world.comments.delete(ANN, 10)
+
+
+async def test_lists_are_filled_past_people_parted_by_a_block() -> None:
+    world = World()
+    crowd = range(10, 19)
+    for person in crowd:
+        await world.marks.set(person, LIKE, POST, active=True)
+        await world.comments.add(person, POST, person * 10, "text", None)
+    world.people.parted = {frozenset((ANN, person)) for person in crowd[1:8]}
+    likers = await world.marks.likers(ANN, POST, MAX_ID, 2)
+    assert [user.user_id for _, user in likers] == [crowd[8], crowd[0]]
+    comments = await world.comments.list(ANN, POST, None, 0, 2)
+    assert [comment.author.user_id for comment in comments] == [crowd[0], crowd[8]]
+    with pytest.raises(NotFoundError):
+        await world.comments.add(ANN, POST, 999, "a reply", crowd[1] * 10)

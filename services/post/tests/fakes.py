@@ -124,11 +124,12 @@ class InMemoryMedia:
 class InMemoryAuthors:
     def __init__(self) -> None:
         self.down = False
+        self.hidden: set[tuple[int | None, int]] = set()
 
-    async def of(self, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         if self.down:
             raise UnavailableError
-        known = (u for u in user_ids if u in (AUTHOR, OTHER))
+        known = (u for u in user_ids if u in (AUTHOR, OTHER) and (reader_id, u) not in self.hidden)
         return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in known}
 
 

@@ -26,7 +26,7 @@ class World:
         self.now = 0.0
         kept = KeptAuthors(self.authors, lambda: self.now)
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
-        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2)), Outbox())
+        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), Outbox())
 
     async def posts(self, count: int) -> list[int]:
         ids = [FIRST + i for i in range(count)]
@@ -84,3 +84,47 @@ async def test_without_profiles_those_last_known_are_shown_for_a_while() -> None
 async def test_nobodys_posts_are_not_found() -> None:
     with pytest.raises(NotFoundError):
         await World().reader.by_author(None, 999, None, 5)
+
+
+async def test_a_hidden_authors_posts_are_not_there() -> None:
+    world = World()
+    (post_id,) = await world.posts(1)
+    world.authors.hidden = {(OTHER, AUTHOR)}
+    for read in (world.reader.one, world.reader.stored):
+        assert (await read(AUTHOR, post_id)).post_id == post_id
+        assert (await read(None, post_id)).post_id == post_id
+        with pytest.raises(NotFoundError):
+            await read(OTHER, post_id)
+    with pytest.raises(NotFoundError):
+        await world.reader.by_author(OTHER, AUTHOR, None, 5)
+    assert await world.reader.by_hashtag(OTHER, "caption", None, 5) == []
+    assert await world.reader.hydrate(OTHER, [post_id]) == []
+    assert await world.reader.records([post_id], OTHER) == []
+    assert len(await world.reader.records([post_id], AUTHOR)) == 1
+    assert len(await world.reader.records([post_id])) == 1
+
+
+async def test_pages_are_filled_past_posts_of_hidden_authors() -> None:
+    world = World()
+    ids = [FIRST + i for i in range(9)]
+    for post_id in ids:
+        author, media_id = (OTHER, 3) if post_id in ids[4:8] else (AUTHOR, 1)
+        await world.writer.create(author, post_id, draft(media_id))
+    world.authors.hidden = {(None, OTHER)}
+    shown = await world.reader.by_hashtag(None, "caption", None, 3)
+    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+
+
+async def test_profiles_last_known_are_each_readers_own() -> None:
+    world = World()
+    (post_id,) = await world.posts(1)
+    for reader in (OTHER, None):
+        await world.reader.one(reader, post_id)
+    world.authors.hidden = {(OTHER, AUTHOR)}
+    with pytest.raises(NotFoundError):
+        await world.reader.one(OTHER, post_id)
+    world.authors.down = True
+    assert (await world.reader.one(None, post_id)).author.user_id == AUTHOR
+    with pytest.raises(UnavailableError):
+        await world.reader.one(OTHER, post_id)
+    assert (await world.reader.stored(AUTHOR, post_id)).post_id == post_id

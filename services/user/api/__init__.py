@@ -1,5 +1,5 @@
 """Public routes."""
 
-from services.user.api import auth, users
+from services.user.api import auth, barriers, graph, users
 
-routers = (auth.router, users.router)
+routers = (auth.router, users.router, graph.router, barriers.router)

@@ -7,6 +7,8 @@ from fastapi import Depends, Request
 from libs.common.runtime.pagination import Cursors
 from services.user.keys import KeyFolder
 from services.user.service.accounts import Accounts
+from services.user.service.audiences import Audiences
+from services.user.service.barriers import Barriers
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
 from services.user.settings import UserSettings
@@ -27,6 +29,16 @@ async def _graph(request: Request) -> Graph:
     return graph
 
 
+async def _barriers(request: Request) -> Barriers:
+    barriers: Barriers = request.app.state.barriers
+    return barriers
+
+
+async def _audiences(request: Request) -> Audiences:
+    audiences: Audiences = request.app.state.audiences
+    return audiences
+
+
 async def _cursors(request: Request) -> Cursors:
     cursors: Cursors = request.app.state.cursors
     return cursors
@@ -45,6 +57,8 @@ async def _keys(request: Request) -> KeyFolder:
 AccountsDep = Annotated[Accounts, Depends(_accounts)]
 ProfilesDep = Annotated[Profiles, Depends(_profiles)]
 GraphDep = Annotated[Graph, Depends(_graph)]
+BarriersDep = Annotated[Barriers, Depends(_barriers)]
+AudiencesDep = Annotated[Audiences, Depends(_audiences)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 PublicUrl = Annotated[str, Depends(_public_url)]
 Keys = Annotated[KeyFolder, Depends(_keys)]

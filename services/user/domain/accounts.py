@@ -59,6 +59,7 @@ class Credentials:
     user_id: int
     role: str
     password_hash: str
+    banned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

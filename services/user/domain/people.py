@@ -8,6 +8,7 @@ Mode = Literal["push", "pull"]
 
 BACK_TO_PUSH_RATIO = 0.9  # hysteresis: an author at the threshold does not change to and fro
 PULL_LINGERS = timedelta(days=7)  # posts that were never pushed must still be found; feeds live as long
+BROUGHT_AFTER = timedelta(hours=1)  # by then an event has brought a followee's posts, whatever was down meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,9 @@ class Relationship:
 
     following: bool
     followed_by: bool
+    requested: bool = False
+    blocking: bool = False
+    muting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,20 @@ class Profile:
     following_count: int
     post_count: int
     created_at: datetime
+    is_private: bool = False
     relationship: Relationship | None = None
+
+    @property
+    def is_blocked(self) -> bool:
+        """By the reader. Who is blocked by the person themselves gets no profile to ask this of."""
+        return self.relationship is not None and self.relationship.blocking
+
+    def is_open_to(self, reader_id: int | None) -> bool:
+        """Whether the reader may see more than the profile: posts, followers, followees."""
+        if self.user_id == reader_id:
+            return True
+        following = self.relationship is not None and self.relationship.following
+        return not self.is_blocked and (following or not self.is_private)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,26 +74,32 @@ class ProfileChange:
 
     display_name: str | None = None
     bio: str | None = None
+    is_private: bool | None = None
     sets_avatar: bool = False
     avatar: Avatar | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return self.display_name is None and self.bio is None and not self.sets_avatar
+        return self == ProfileChange()
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """`follower_id` follows `followee_id`."""
+    """From one person to another: a follow, a request, a block or a mute."""
 
-    follower_id: int
-    followee_id: int
+    from_id: int
+    to_id: int
 
     @property
     def entity(self) -> str:
         """Its name in events."""
-        return f"{self.follower_id}:{self.followee_id}"
+        return f"{self.from_id}:{self.to_id}"
+
+    @property
+    def reversed(self) -> "Edge":
+        """The other way."""
+        return Edge(self.to_id, self.from_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +120,23 @@ def next_mode(mode: Mode, follower_count: int, threshold: int) -> Mode:
 
 @dataclass(frozen=True, slots=True)
 class Followees:
-    """Whom someone follows; `pull` are those whose recent posts are not all pushed."""
+    """Whose posts someone's feed is made of; `pull` are those whose recent posts are not all in the feed list."""
 
     ids: list[int]
     pull: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Why an author's posts are, or are not, in a reader's feed. `since` is when the reader began to follow."""
+
+    muted: bool
+    blocked: bool
+    banned: bool
+    private: bool
+    pull: bool
+    follower_count: int
+    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from libs.common.contracts.base import utc_now
-from libs.common.contracts.events import UserCreated
+from libs.common.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
 from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Registration, Session, Verdict
 from services.user.domain.people import Page
 from services.user.errors import (
+    AccountBannedError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
     RefreshTokenReusedError,
@@ -79,10 +80,13 @@ class Accounts:
 
         Raises:
             InvalidCredentialsError: no such account, or another password; nothing tells which.
+            AccountBannedError: the password is right.
         """
         found = await self._accounts.credentials(Login.parse(login))
         if not await self._hasher.verify(found.password_hash if found else None, password) or found is None:
             raise InvalidCredentialsError
+        if found.banned:
+            raise AccountBannedError
         session, token = self._new_session(found.user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
         await self._sessions.start(session, _hash(token))
         return self._signed_in(found.user_id, session.session_id, found.role, token)
@@ -91,7 +95,7 @@ class Accounts:
         """A new pair.
 
         Raises:
-            InvalidRefreshTokenError: unknown, expired, or of an ended session.
+            InvalidRefreshTokenError: unknown, expired, of an ended session or a banned account.
             RefreshTokenReusedError: used before; its session has been ended.
         """
         if not token:
@@ -142,6 +146,21 @@ class Accounts:
         if not await self._hasher.verify(credentials.password_hash if credentials else None, current):
             raise WrongPasswordError
         await self._accounts.set_password(user_id, await self._hasher.hash(new), session_id, self._clock())
+
+    async def ban(self, user_id: int) -> None:
+        """Hide an account and all it made, and shut it out; idempotent. Raises NotFoundError."""
+        await self._set_banned(user_id, UserBanned, banned=True)
+
+    async def unban(self, user_id: int) -> None:
+        """Let it in again, with its old sessions; idempotent. Raises NotFoundError."""
+        await self._set_banned(user_id, UserUnbanned, banned=False)
+
+    async def _set_banned(self, user_id: int, kind: type[UserEvent], *, banned: bool) -> None:
+        await self.contact(user_id)
+        records = await self._accounts.set_banned(
+            user_id, self._clock(), lambda version: user_record(kind, user_id, version), banned=banned
+        )
+        await self._events.committed(records)
 
     def _new_session(self, user_id: int, user_agent: str) -> Session:
         now = self._clock()

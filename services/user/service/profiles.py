@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.events import UserUpdated
@@ -29,7 +30,7 @@ class Profiles:
         """One profile.
 
         Raises:
-            NotFoundError: there is no such account.
+            NotFoundError: there is no such account, or it is banned, or it blocks the reader.
         """
         found = await self.many([] if user_id is None else [user_id], reader_id)
         if not found:
@@ -43,18 +44,28 @@ class Profiles:
         return await self.get(await self._store.id_of(name) if known else None, reader_id)
 
     async def many(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        """Those that exist, in the order asked."""
+        """Those that the reader may see, in the order asked."""
         if not user_ids:
             return []
         by_id = {profile.user_id: profile for profile in await self._store.profiles(user_ids, reader_id)}
         return [by_id[user_id] for user_id in user_ids if user_id in by_id]
+
+    async def page(self, rows: Sequence[tuple[int, int]], reader_id: int | None, limit: int) -> Page[Profile, int]:
+        """The first people of `rows`, (place, id) of one more than the limit."""
+        people = await self.many([user_id for _, user_id in rows[:limit]], reader_id)
+        return Page(people, rows[limit - 1][0] if len(rows) > limit else None)
+
+    async def authors(self, user_ids: Sequence[int], reader_id: int | None, *, posts: bool) -> list[Profile]:
+        """Those whom no block parts from the reader; with `posts` only those whose posts the reader may see."""
+        found = await self.many(user_ids, reader_id)
+        return [p for p in found if (p.is_open_to(reader_id) if posts else not p.is_blocked)]
 
     async def search(self, prefix: str, reader_id: int | None, after: str | None, limit: int) -> Page[Profile, str]:
         """People whose username begins so, by username."""
         name = prefix.lower()
         if not _USERNAME_PART.fullmatch(name):
             return Page([], None)
-        ids = await self._store.search(name, after or "", limit + 1)
+        ids = await self._store.search(name, reader_id, after or "", limit + 1)
         people = await self.many(ids[:limit], reader_id)
         return Page(people, people[-1].username if len(ids) > limit and people else None)
 
@@ -74,7 +85,7 @@ class Profiles:
             return profile
         if change.sets_avatar and avatar_media_id is not None:
             avatar = await self._avatar(owner_id, avatar_media_id)
-            change = ProfileChange(change.display_name, change.bio, sets_avatar=True, avatar=avatar)
+            change = replace(change, avatar=avatar)
         records = await self._store.update(
             owner_id, change, micros(self._clock()), lambda version: user_record(UserUpdated, owner_id, version)
         )

@@ -22,16 +22,23 @@ from services.user.domain.accounts import (
     judge,
 )
 from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.ports import MakeRecord
 
 _TAKEN: dict[str, type[ConflictError]] = {
     "users_username_taken": UsernameTakenError,
     "users_email_taken": EmailTakenError,
     "users_phone_taken": PhoneTakenError,
 }
-_BY_LOGIN = {
-    kind: f"SELECT user_id, role, password_hash FROM users WHERE {kind} = $1"  # noqa: S608 - three constants
-    for kind in ("username", "email", "phone")
-}
+_CREDENTIALS = "SELECT user_id, role, password_hash, banned_at IS NOT NULL AS banned FROM users"
+_BY_LOGIN = {kind: f"{_CREDENTIALS} WHERE {kind} = $1" for kind in ("username", "email", "phone")}
+_SET_BANNED = """
+UPDATE users SET banned_at = CASE WHEN $2 THEN $3::timestamptz END, version = greatest(version + 1, $4)
+WHERE user_id = $1 AND (banned_at IS NULL) = $2 RETURNING version
+"""
+_LIVES = """
+SELECT 1 FROM sessions JOIN users USING (user_id) WHERE session_id = $2 AND user_id = $1
+    AND revoked_at IS NULL AND expires_at > $3 AND banned_at IS NULL
+"""
 
 
 @asynccontextmanager
@@ -92,8 +99,7 @@ class PostgresAccountStore:
 
     async def credentials_of(self, user_id: int) -> Credentials | None:
         """See the port."""
-        sql = "SELECT user_id, role, password_hash FROM users WHERE user_id = $1"
-        row = await self._postgres.fetchrow(sql, user_id)
+        row = await self._postgres.fetchrow(f"{_CREDENTIALS} WHERE user_id = $1", user_id)
         return Credentials(**row) if row else None
 
     async def contact(self, user_id: int) -> Contact | None:
@@ -111,6 +117,17 @@ class PostgresAccountStore:
                 keep_session,
                 now,
             )
+
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+        """See the port."""
+        async with self._postgres.transaction() as connection:
+            now_us = int(now.timestamp() * 1_000_000)
+            version = await connection.fetchval(_SET_BANNED, user_id, banned, now, now_us)
+            if version is None:
+                return []
+            records = [record(version)]
+            await PostgresOutbox.insert(connection, records)
+            return records
 
 
 class PostgresSessionStore:
@@ -130,7 +147,8 @@ class PostgresSessionStore:
         """See the port. The session's row is locked first, as by all that changes a session."""
         async with self._postgres.transaction() as connection:
             row = await connection.fetchrow(
-                "SELECT session_id, user_id, role, revoked_at IS NULL AS lives FROM sessions JOIN users USING (user_id)"
+                "SELECT session_id, user_id, role, revoked_at IS NULL AND banned_at IS NULL AS lives"
+                " FROM sessions JOIN users USING (user_id)"
                 " WHERE session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1)"
                 " FOR UPDATE OF sessions",
                 token_hash,
@@ -165,8 +183,7 @@ class PostgresSessionStore:
 
     async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
         """See the port."""
-        sql = "SELECT 1 FROM sessions WHERE session_id = $2 AND user_id = $1 AND revoked_at IS NULL AND expires_at > $3"
-        return await self._postgres.fetchrow(sql, user_id, session_id, now) is not None
+        return await self._postgres.fetchrow(_LIVES, user_id, session_id, now) is not None
 
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
         """See the port."""

@@ -1,70 +1,99 @@
-"""The follow graph in PostgreSQL."""
+"""Follows, follow requests, blocks and mutes in PostgreSQL."""
 
 import random
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from itertools import pairwise
+from typing import Any
 
+from libs.common.contracts.events import (
+    BlockCreated,
+    BlockDeleted,
+    FollowCreated,
+    FollowDeleted,
+    FollowRequestCreated,
+    FollowRequestDeleted,
+    GraphEvent,
+    MuteCreated,
+    MuteDeleted,
+)
 from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import NotFoundError
 from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
-from services.user.domain.people import Audience, Edge, Followees, Mode
-from services.user.ports import MakeRecord
+from services.user.domain.people import BROUGHT_AFTER, Edge
+from services.user.errors import BlockedByYouError
+from services.user.ports import EdgeRecord
 from services.user.stores.retries import retried
+from services.user.stores.visibility import seen
 
 SLOTS = 16  # a celebrity's followers come through so many rows side by side
+Change = tuple[type[GraphEvent], Edge]
 
-_INSERT = (
-    "INSERT INTO follows (follower_id, followee_id, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
+# All that happens between two people happens in turn: neither sees the other's half of a follow or a block.
+_LOCK_PAIR = "SELECT pg_advisory_xact_lock(hashint8extended(least($1, $2::bigint), greatest($1, $2)))"
+_STANDING = f"""
+SELECT is_private,
+    EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = $2) AS following,
+    EXISTS (SELECT FROM blocks WHERE blocker = $1 AND blocked = $2) AS blocking
+FROM users WHERE user_id = $2 AND {seen("$2", "$1")}
+"""  # noqa: S608 - of constants
+# An account that goes public waits for this, and then finds the request.
+_STANDING_HELD = f"{_STANDING} FOR SHARE OF users"
+_FOLLOW = """
+INSERT INTO follows (follower_id, followee_id, created_at, pull_until) VALUES ($1, $2, $3, $4)
+ON CONFLICT DO NOTHING RETURNING 1
+"""
+_UNFOLLOW = "DELETE FROM follows WHERE follower_id = $1 AND followee_id = $2 RETURNING 1"
+_PULL = "UPDATE follows SET pull_until = $3 WHERE follower_id = $1 AND followee_id = $2"
+_ASK = (
+    "INSERT INTO follow_requests (requester, target, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
 )
-_DELETE = "DELETE FROM follows WHERE follower_id = $1 AND followee_id = $2 RETURNING 1"
+_WITHDRAW = "DELETE FROM follow_requests WHERE requester = $1 AND target = $2 RETURNING 1"
+_BLOCK = "INSERT INTO blocks (blocker, blocked, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
+_UNBLOCK = "DELETE FROM blocks WHERE blocker = $1 AND blocked = $2 RETURNING 1"
+_MUTE = "INSERT INTO mutes (muter, muted, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
+_UNMUTE = "DELETE FROM mutes WHERE muter = $1 AND muted = $2 RETURNING 1"
+_HOLD_IF_PUBLIC = "SELECT 1 FROM users WHERE user_id = $1 AND NOT is_private FOR NO KEY UPDATE"
+_WITHDRAW_OLDEST = """
+DELETE FROM follow_requests WHERE target = $1
+    AND requester IN (SELECT requester FROM follow_requests WHERE target = $1 ORDER BY place LIMIT $2)
+RETURNING requester
+"""
+_FOLLOW_ALL = """
+INSERT INTO follows (follower_id, followee_id, created_at, pull_until)
+SELECT id, $2::bigint, $3::timestamptz, $4::timestamptz FROM unnest($1::bigint[]) id
+ON CONFLICT DO NOTHING RETURNING follower_id
+"""
 # Rows are locked in the order of the arrays, which is that of (user_id, slot) for everyone: no deadlock.
 _COUNT = """
 INSERT INTO user_counts (user_id, slot, followers, following, version)
-SELECT * FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[], $5::bigint[])
+SELECT *, $5::bigint FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[])
 ON CONFLICT (user_id, slot) DO UPDATE SET
     followers = user_counts.followers + excluded.followers,
     following = user_counts.following + excluded.following,
     version = greatest(user_counts.version + 1, excluded.version)
-RETURNING user_id, version
+RETURNING user_id, slot, version
 """
-_AUDIENCE = """
-SELECT mode, mode_version,
-    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
-FROM users u WHERE user_id = $1
-"""
-_SET_MODE = """
-UPDATE users SET mode = $3, mode_version = mode_version + 1,
-    left_pull_at = CASE WHEN mode = 'pull' THEN $4 ELSE left_pull_at END
-WHERE user_id = $1 AND mode_version = $2 RETURNING 1
-"""
-_FOLLOWERS = """
-SELECT array(SELECT follower_id FROM follows WHERE followee_id = $1 AND ($2::bigint IS NULL OR follower_id < $2)
-    ORDER BY follower_id DESC LIMIT $3) AS ids
-"""
-_FOLLOWING = """
-SELECT array(SELECT followee_id FROM follows WHERE follower_id = $1 AND ($2::bigint IS NULL OR followee_id < $2)
-    ORDER BY followee_id DESC LIMIT $3) AS ids
-"""
-_MUTUALS = """
-SELECT array(SELECT mine.followee_id FROM follows mine
-    JOIN follows theirs ON theirs.follower_id = mine.followee_id AND theirs.followee_id = $1
-    WHERE mine.follower_id = $4 AND ($2::bigint IS NULL OR mine.followee_id < $2)
-    ORDER BY mine.followee_id DESC LIMIT $3) AS ids
-"""
-_ENDS_OF_RANGES = """
-SELECT follower_id FROM (
-    SELECT follower_id, row_number() OVER (ORDER BY follower_id) AS nth, count(*) OVER () AS total
-    FROM follows WHERE followee_id = $1
-) numbered WHERE nth % $2 = 0 OR nth = total ORDER BY follower_id
-"""
-_FOLLOWER_IDS = """
-SELECT array_agg(follower_id ORDER BY follower_id) AS ids FROM (
-    SELECT follower_id FROM follows WHERE followee_id = $1 AND follower_id > $2 AND follower_id <= $3
-    ORDER BY follower_id LIMIT $4) page
-"""
-_FOLLOWEES = """
-SELECT array_agg(followee_id) AS ids, array_agg(followee_id) FILTER (WHERE mode = 'pull' OR left_pull_at > $2) AS pull
-FROM follows JOIN users ON user_id = followee_id WHERE follower_id = $1
-"""
+
+
+async def _changed(connection: Connection, sql: str, kind: type[GraphEvent], edge: Edge, *more: object) -> list[Change]:
+    """The change, if the statement made it."""
+    return [(kind, edge)] if await connection.fetchval(sql, edge.from_id, edge.to_id, *more) else []
+
+
+async def _parted(connection: Connection, edge: Edge) -> list[Change]:
+    """No request and no follow along the edge any more."""
+    return [
+        *await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge),
+        *await _changed(connection, _UNFOLLOW, FollowDeleted, edge),
+    ]
+
+
+async def _standing(connection: Connection, edge: Edge, sql: str = _STANDING) -> Any:
+    row = await connection.fetchrow(sql, edge.from_id, edge.to_id)
+    if row is None:
+        raise NotFoundError
+    return row
 
 
 class PostgresGraphStore:
@@ -73,76 +102,116 @@ class PostgresGraphStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def add(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
+    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
         """See the port."""
-        return await retried(lambda: self._add(edge, now, record))
 
-    async def remove(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
+        async def change(connection: Connection) -> list[Change]:
+            standing = await _standing(connection, edge)
+            if standing["following"]:
+                return []
+            if standing["blocking"]:
+                raise BlockedByYouError
+            if standing["is_private"] and (await _standing(connection, edge, _STANDING_HELD))["is_private"]:
+                return await _changed(connection, _ASK, FollowRequestCreated, edge, now)
+            withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
+            return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
+
+        return await self._between(edge, now, record, change)
+
+    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
         """See the port."""
-        return await retried(lambda: self._remove(edge, now, record))
+        return await self._between(edge, now, record, lambda connection: _parted(connection, edge))
 
-    async def _add(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        async with self._postgres.transaction() as connection:
-            if not await connection.fetchval(_INSERT, edge.follower_id, edge.followee_id, now):
-                return []
-            return await self._changed(connection, edge, 1, now, record)
+    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
 
-    async def _remove(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        async with self._postgres.transaction() as connection:
-            if not await connection.fetchval(_DELETE, edge.follower_id, edge.followee_id):
+        async def change(connection: Connection) -> list[Change]:
+            withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
+            if not withdrawn:
                 return []
-            return await self._changed(connection, edge, -1, now, record)
+            return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
+
+        return await self._between(edge, now, record, change)
+
+    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port. In place of the pairs' locks it holds the account, so that nobody asks, and the requests."""
+
+        async def transaction() -> list[Record]:
+            async with self._postgres.transaction() as connection:
+                if not await connection.fetchval(_HOLD_IF_PUBLIC, target_id):
+                    return []
+                rows = await connection.fetch(_WITHDRAW_OLDEST, target_id, limit)
+                asked = [row["requester"] for row in rows]
+                rows = await connection.fetch(_FOLLOW_ALL, asked, target_id, now, now + BROUGHT_AFTER)
+                changes: list[Change] = [(FollowRequestDeleted, Edge(i, target_id)) for i in asked]
+                changes += [(FollowCreated, Edge(row["follower_id"], target_id)) for row in rows]
+                return await self._told(connection, changes, now, record)
+
+        return await retried(transaction)
+
+    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
+        return await self._between(edge, now, record, lambda c: _changed(c, _WITHDRAW, FollowRequestDeleted, edge))
+
+    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
+
+        async def change(connection: Connection) -> list[Change]:
+            if (await _standing(connection, edge))["blocking"]:
+                return []
+            blocked = await _changed(connection, _BLOCK, BlockCreated, edge, now)
+            return blocked + await _parted(connection, edge) + await _parted(connection, edge.reversed)
+
+        return await self._between(edge, now, record, change)
+
+    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
+        return await self._between(edge, now, record, lambda c: _changed(c, _UNBLOCK, BlockDeleted, edge))
+
+    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
+        return await self._between(edge, now, record, lambda c: _changed(c, _MUTE, MuteCreated, edge, now))
+
+    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        """See the port."""
+
+        async def change(connection: Connection) -> list[Change]:
+            unmuted = await _changed(connection, _UNMUTE, MuteDeleted, edge)
+            if unmuted:
+                await connection.execute(_PULL, edge.from_id, edge.to_id, now + BROUGHT_AFTER)
+            return unmuted
+
+        return await self._between(edge, now, record, change)
+
+    async def _between(
+        self, edge: Edge, now: datetime, record: EdgeRecord, change: Callable[[Connection], Awaitable[list[Change]]]
+    ) -> list[Record]:
+        """Change what is between two people, count and tell it, all or nothing."""
+
+        async def transaction() -> list[Record]:
+            async with self._postgres.transaction() as connection:
+                await connection.execute(_LOCK_PAIR, edge.from_id, edge.to_id)
+                return await self._told(connection, await change(connection), now, record)
+
+        return await retried(transaction)
 
     @staticmethod
-    async def _changed(
-        connection: Connection, edge: Edge, sign: int, now: datetime, record: MakeRecord
+    async def _told(
+        connection: Connection, changes: Sequence[Change], now: datetime, record: EdgeRecord
     ) -> list[Record]:
-        """Count and write the event. The follower's row gives out versions, so that those of an edge always grow."""
-        now_us = int(now.timestamp() * 1_000_000)
-        mine = (edge.follower_id, 0, 0, sign, now_us)
-        theirs = (edge.followee_id, random.randrange(SLOTS), sign, 0, 0)
-        columns = [list(column) for column in zip(*sorted((mine, theirs)), strict=True)]
-        rows = await connection.fetch(_COUNT, *columns)
-        version = next(row["version"] for row in rows if row["user_id"] == edge.follower_id)
-        records = [record(version)]
+        """Count the follows and write the events. The row of whom an edge goes from gives out versions, so that those
+        of an edge always grow."""
+        if not changes:
+            return []
+        moved: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+        for kind, edge in changes:
+            sign = (kind is FollowCreated) - (kind is FollowDeleted)
+            moved[edge.from_id, 0][1] += sign
+            if sign:
+                moved[edge.to_id, random.randrange(SLOTS)][0] += sign
+        columns = zip(*((*row, *by) for row, by in sorted(moved.items())), strict=True)
+        rows = await connection.fetch(_COUNT, *map(list, columns), int(now.timestamp() * 1_000_000))
+        version_of = {row["user_id"]: row["version"] for row in rows if row["slot"] == 0}
+        records = [record(kind, edge, version_of[edge.from_id]) for kind, edge in changes]
         await PostgresOutbox.insert(connection, records)
         return records
-
-    async def audience(self, user_id: int) -> Audience | None:
-        """See the port."""
-        row = await self._postgres.fetchrow(_AUDIENCE, user_id)
-        return Audience(**row) if row else None
-
-    async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
-        """See the port."""
-        return await self._postgres.fetchrow(_SET_MODE, user_id, seen_version, mode, now) is not None
-
-    async def followers(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        """See the port."""
-        return await self._ids(_FOLLOWERS, user_id, below_id, limit)
-
-    async def following(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        """See the port."""
-        return await self._ids(_FOLLOWING, user_id, below_id, limit)
-
-    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
-        """See the port."""
-        return await self._ids(_MUTUALS, user_id, below_id, limit, reader_id)
-
-    async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
-        """See the port."""
-        rows = await self._postgres.fetch(_ENDS_OF_RANGES, user_id, size)
-        return list(pairwise([0, *(row["follower_id"] for row in rows)]))
-
-    async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
-        """See the port."""
-        return await self._ids(_FOLLOWER_IDS, user_id, after, up_to, limit)
-
-    async def followees(self, user_id: int, pull_since: datetime) -> Followees:
-        """See the port."""
-        row = await self._postgres.fetchrow(_FOLLOWEES, user_id, pull_since)
-        return Followees(row["ids"] or [], row["pull"] or []) if row else Followees([], [])
-
-    async def _ids(self, sql: str, *parameters: object) -> list[int]:
-        row = await self._postgres.fetchrow(sql, *parameters)
-        return (row["ids"] or []) if row else []

@@ -9,26 +9,34 @@ from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.people import Authored, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
 from services.user.stores.retries import retried
+from services.user.stores.visibility import seen
 
 _PAST_USERNAMES = "{"  # sorts after every character that a username can hold
 
-_PROFILES = """
-SELECT u.user_id, u.username, u.display_name, u.bio, u.avatar_path, u.is_verified, u.created_at,
+_PROFILES = f"""
+SELECT u.user_id, u.username, u.display_name, u.bio, u.avatar_path, u.is_verified, u.is_private, u.created_at,
     c.followers, c.following, c.posts,
     EXISTS (SELECT FROM follows WHERE follower_id = $2 AND followee_id = u.user_id) AS is_followed,
-    EXISTS (SELECT FROM follows WHERE follower_id = u.user_id AND followee_id = $2) AS follows
+    EXISTS (SELECT FROM follows WHERE follower_id = u.user_id AND followee_id = $2) AS follows,
+    EXISTS (SELECT FROM follow_requests WHERE requester = $2 AND target = u.user_id) AS is_requested,
+    EXISTS (SELECT FROM blocks WHERE blocker = $2 AND blocked = u.user_id) AS is_blocked,
+    EXISTS (SELECT FROM mutes WHERE muter = $2 AND muted = u.user_id) AS is_muted
 FROM users u CROSS JOIN LATERAL (
     SELECT coalesce(sum(followers), 0)::bigint AS followers, coalesce(sum(following), 0)::bigint AS following,
         coalesce(sum(posts), 0)::bigint AS posts
     FROM user_counts WHERE user_id = u.user_id
 ) c
-WHERE u.user_id = ANY ($1::bigint[])
-"""
+WHERE u.user_id = ANY ($1::bigint[]) AND {seen("u.user_id", "$2")}
+"""  # noqa: S608 - of constants
+_SEARCH = f"""
+SELECT user_id FROM users WHERE username >= $1 AND username < $2 AND username > $3 AND {seen("users.user_id", "$5")}
+ORDER BY username LIMIT $4
+"""  # noqa: S608 - of constants
 _UPDATE = """
 UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, bio),
     avatar_media_id = CASE WHEN $4 THEN $5 ELSE avatar_media_id END,
     avatar_path = CASE WHEN $4 THEN $6 ELSE avatar_path END,
-    version = greatest(version + 1, $7)
+    is_private = coalesce($8, is_private), version = greatest(version + 1, $7)
 WHERE user_id = $1 RETURNING version
 """
 # xmax is 0 in a row that this statement inserted; in one that it updated, it is this transaction.
@@ -45,7 +53,10 @@ ON CONFLICT (user_id, slot) DO UPDATE SET posts = user_counts.posts + excluded.p
 
 
 def _profile(row: Any, reader_id: int | None) -> Profile:
-    is_other = reader_id is not None and reader_id != row["user_id"]
+    relationship = None
+    if reader_id is not None and reader_id != row["user_id"]:
+        ties = ("is_followed", "follows", "is_requested", "is_blocked", "is_muted")
+        relationship = Relationship(*(row[tie] for tie in ties))
     return Profile(
         user_id=row["user_id"],
         username=row["username"],
@@ -57,7 +68,8 @@ def _profile(row: Any, reader_id: int | None) -> Profile:
         following_count=row["following"],
         post_count=row["posts"],
         created_at=row["created_at"],
-        relationship=Relationship(row["is_followed"], row["follows"]) if is_other else None,
+        is_private=row["is_private"],
+        relationship=relationship,
     )
 
 
@@ -76,13 +88,9 @@ class PostgresProfileStore:
         row = await self._postgres.fetchrow("SELECT user_id FROM users WHERE username = $1", username)
         return row["user_id"] if row else None
 
-    async def search(self, prefix: str, after: str, limit: int) -> list[int]:
+    async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
         """See the port."""
-        sql = (
-            "SELECT user_id FROM users WHERE username >= $1 AND username < $2 AND username > $3"
-            " ORDER BY username LIMIT $4"
-        )
-        rows = await self._postgres.fetch(sql, prefix, prefix + _PAST_USERNAMES, after, limit)
+        rows = await self._postgres.fetch(_SEARCH, prefix, prefix + _PAST_USERNAMES, after, limit, reader_id)
         return [row["user_id"] for row in rows]
 
     async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
@@ -98,6 +106,7 @@ class PostgresProfileStore:
                 avatar.media_id if avatar else None,
                 avatar.path if avatar else None,
                 now_us,
+                change.is_private,
             )
             if version is None:
                 return []

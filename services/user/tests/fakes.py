@@ -5,7 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 
+from libs.common.contracts.events import (
+    BlockCreated,
+    BlockDeleted,
+    FollowCreated,
+    FollowDeleted,
+    FollowRequestCreated,
+    FollowRequestDeleted,
+    GraphEvent,
+    MuteCreated,
+    MuteDeleted,
+)
 from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,
@@ -19,6 +31,8 @@ from services.user.domain.accounts import (
     judge,
 )
 from services.user.domain.people import (
+    BROUGHT_AFTER,
+    PULL_LINGERS,
     Audience,
     Edge,
     Followees,
@@ -26,10 +40,11 @@ from services.user.domain.people import (
     OwnedMedia,
     Profile,
     ProfileChange,
+    Relation,
     Relationship,
 )
-from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
-from services.user.ports import MakeRecord
+from services.user.errors import BlockedByYouError, EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.ports import EdgeRecord, MakeRecord
 
 
 class SteppingClock:
@@ -67,7 +82,12 @@ class World:
     ended: set[int] = field(default_factory=set)
     tokens: dict[bytes, tuple[int, RefreshState]] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
-    edges: set[Edge] = field(default_factory=set)
+    follows: dict[Edge, datetime] = field(default_factory=dict)
+    pull_until: dict[Edge, datetime] = field(default_factory=dict)
+    requests: list[Edge] = field(default_factory=list)
+    blocks: list[Edge] = field(default_factory=list)
+    mutes: list[Edge] = field(default_factory=list)
+    banned: set[int] = field(default_factory=set)
     modes: dict[int, tuple[Mode, int]] = field(default_factory=dict)
     left_pull: dict[int, datetime] = field(default_factory=dict)
     versions: "count[int]" = field(default_factory=lambda: count(1))
@@ -77,6 +97,11 @@ class World:
         at = datetime(2025, 1, 1, tzinfo=UTC)
         self.profiles[user_id] = Profile(user_id, f"user{user_id}", "", "", None, False, 0, 0, 0, at)
         return user_id
+
+    def seen(self, person: int, reader_id: int | None) -> bool:
+        """As `stores.visibility.seen`."""
+        walled = reader_id is not None and Edge(person, reader_id) in self.blocks
+        return person in self.profiles and person not in self.banned and not walled
 
 
 class InMemoryAccountStore:
@@ -102,12 +127,13 @@ class InMemoryAccountStore:
     async def credentials(self, login: Login) -> Credentials | None:
         for account in self._world.accounts.values():
             if getattr(account, login.kind) == login.value:
-                return Credentials(account.user_id, "user", account.password_hash)
+                return await self.credentials_of(account.user_id)
         return None
 
     async def credentials_of(self, user_id: int) -> Credentials | None:
         account = self._world.accounts.get(user_id)
-        return Credentials(user_id, "user", account.password_hash) if account else None
+        banned = user_id in self._world.banned
+        return Credentials(user_id, "user", account.password_hash, banned) if account else None
 
     async def contact(self, user_id: int) -> Contact | None:
         account = self._world.accounts.get(user_id)
@@ -117,6 +143,12 @@ class InMemoryAccountStore:
         self._world.accounts[user_id] = replace(self._world.accounts[user_id], password_hash=password_hash)
         others = {s.session_id for s in self._world.sessions.values() if s.user_id == user_id} - {keep_session}
         self._world.ended |= others
+
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+        if banned == (user_id in self._world.banned):
+            return []
+        self._world.banned ^= {user_id}
+        return [record(next(self._world.versions))]
 
 
 class InMemorySessionStore:
@@ -134,18 +166,20 @@ class InMemorySessionStore:
         if token_hash not in self._world.tokens:
             return Rotation(Verdict.DEAD)
         session_id, state = self._world.tokens[token_hash]
-        verdict = judge(replace(state, session_lives=session_id not in self._world.ended), now)
+        user_id = self._world.sessions[session_id].user_id
+        verdict = judge(replace(state, session_lives=await self.lives(user_id, session_id, now)), now)
         if verdict is Verdict.ROTATE:
             self._world.tokens[token_hash] = (session_id, replace(state, used_at=state.used_at or now))
             fresh = RefreshState(now + REFRESH_TOKEN_LIFE, None, session_lives=True)
             self._world.tokens[next_hash] = (session_id, fresh)
         elif verdict is Verdict.REUSED:
             self._world.ended.add(session_id)
-        return Rotation(verdict, self._world.sessions[session_id].user_id, session_id, "user")
+        return Rotation(verdict, user_id, session_id, "user")
 
     async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
         session = self._world.sessions.get(session_id)
-        return session is not None and session.user_id == user_id and session_id not in self._world.ended
+        shut_out = session_id in self._world.ended or user_id in self._world.banned
+        return session is not None and session.user_id == user_id and not shut_out
 
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
         living = await self.lives(user_id, session_id, now)
@@ -172,25 +206,30 @@ class InMemoryProfileStore:
         self._world = world
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        return [self._seen(self._world.profiles[i], reader_id) for i in user_ids if i in self._world.profiles]
+        there = [i for i in user_ids if self._world.seen(i, reader_id)]
+        return [self._of(self._world.profiles[i], reader_id) for i in there]
 
-    def _seen(self, profile: Profile, reader_id: int | None) -> Profile:
-        edges, me = self._world.edges, profile.user_id
+    def _of(self, profile: Profile, reader_id: int | None) -> Profile:
+        world, me = self._world, profile.user_id
         relationship = None
         if reader_id is not None and reader_id != me:
-            relationship = Relationship(Edge(reader_id, me) in edges, Edge(me, reader_id) in edges)
+            edge = Edge(reader_id, me)
+            ties = (world.follows, world.requests, world.blocks, world.mutes)
+            following, requested, blocking, muting = (edge in tie for tie in ties)
+            relationship = Relationship(following, edge.reversed in world.follows, requested, blocking, muting)
         return replace(
             profile,
             relationship=relationship,
-            follower_count=sum(edge.followee_id == me for edge in edges),
-            following_count=sum(edge.follower_id == me for edge in edges),
+            follower_count=sum(edge.to_id == me for edge in world.follows),
+            following_count=sum(edge.from_id == me for edge in world.follows),
         )
 
     async def id_of(self, username: str) -> int | None:
         return next((p.user_id for p in self._world.profiles.values() if p.username == username), None)
 
-    async def search(self, prefix: str, after: str, limit: int) -> list[int]:
-        names = sorted((p.username, p.user_id) for p in self._world.profiles.values())
+    async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
+        people = [p for p in self._world.profiles.values() if self._world.seen(p.user_id, reader_id)]
+        names = sorted((p.username, p.user_id) for p in people)
         return [i for name, i in names if name.startswith(prefix) and name > after][:limit]
 
     async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
@@ -199,7 +238,8 @@ class InMemoryProfileStore:
             profile = replace(profile, avatar_path=change.avatar.path if change.avatar else None)
         name = profile.display_name if change.display_name is None else change.display_name
         bio = profile.bio if change.bio is None else change.bio
-        self._world.profiles[user_id] = replace(profile, display_name=name, bio=bio)
+        private = profile.is_private if change.is_private is None else change.is_private
+        self._world.profiles[user_id] = replace(profile, display_name=name, bio=bio, is_private=private)
         return [record(now_us)]
 
 
@@ -209,17 +249,122 @@ class InMemoryGraphStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def add(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        if edge in self._world.edges:
+    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        if not self._world.seen(edge.to_id, edge.from_id):
+            raise NotFoundError
+        if edge in self._world.follows:
             return []
-        self._world.edges.add(edge)
-        return [record(next(self._world.versions))]
+        if edge in self._world.blocks:
+            raise BlockedByYouError
+        if self._world.profiles[edge.to_id].is_private:
+            return self._put(self._world.requests, FollowRequestCreated, edge, record)
+        return self._take(self._world.requests, FollowRequestDeleted, edge, record) + self._follow(edge, now, record)
 
-    async def remove(self, edge: Edge, now: datetime, record: MakeRecord) -> list[Record]:
-        if edge not in self._world.edges:
+    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        return self._part(edge, record)
+
+    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge, record)
+        return withdrawn + self._follow(edge, now, record) if withdrawn else []
+
+    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
+        if self._world.profiles[target_id].is_private:
             return []
-        self._world.edges.remove(edge)
-        return [record(next(self._world.versions))]
+        waiting = [edge for edge in self._world.requests if edge.to_id == target_id][:limit]
+        return [made for edge in waiting for made in await self.accept(edge, now, record)]
+
+    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        return self._take(self._world.requests, FollowRequestDeleted, edge, record)
+
+    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        if not self._world.seen(edge.to_id, edge.from_id):
+            raise NotFoundError
+        blocked = self._put(self._world.blocks, BlockCreated, edge, record)
+        return blocked + self._part(edge, record) + self._part(edge.reversed, record) if blocked else []
+
+    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        return self._take(self._world.blocks, BlockDeleted, edge, record)
+
+    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        return self._put(self._world.mutes, MuteCreated, edge, record)
+
+    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        unmuted = self._take(self._world.mutes, MuteDeleted, edge, record)
+        if unmuted and edge in self._world.follows:
+            self._world.pull_until[edge] = now + BROUGHT_AFTER
+        return unmuted
+
+    def _follow(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+        self._world.follows[edge] = now
+        self._world.pull_until[edge] = now + BROUGHT_AFTER
+        return [self._told(FollowCreated, edge, record)]
+
+    def _part(self, edge: Edge, record: EdgeRecord) -> list[Record]:
+        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge, record)
+        if self._world.follows.pop(edge, None) is None:
+            return withdrawn
+        return [*withdrawn, self._told(FollowDeleted, edge, record)]
+
+    def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
+        if edge in tie:
+            return []
+        tie.append(edge)
+        return [self._told(kind, edge, record)]
+
+    def _take(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
+        if edge not in tie:
+            return []
+        tie.remove(edge)
+        return [self._told(kind, edge, record)]
+
+    def _told(self, kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> Record:
+        return record(kind, edge, next(self._world.versions))
+
+
+class InMemoryPeopleLists:
+    """Implements `ports.PeopleLists`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    async def followers(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
+        return self._below([e.from_id for e in self._world.follows if e.to_id == user_id], reader_id, below_id, limit)
+
+    async def following(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
+        return self._below([e.to_id for e in self._world.follows if e.from_id == user_id], reader_id, below_id, limit)
+
+    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
+        follows = self._world.follows
+        found = [e.from_id for e in follows if e.to_id == user_id and Edge(reader_id, e.from_id) in follows]
+        return self._below(found, reader_id, below_id, limit)
+
+    async def requesters(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        waiting = [(n, e.from_id) for n, e in enumerate(self._world.requests) if e.to_id == user_id]
+        return self._placed(waiting, user_id, below, limit)
+
+    async def blocked(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        found = [(n, e.to_id) for n, e in enumerate(self._world.blocks) if e.from_id == user_id]
+        return self._placed(found, user_id, below, limit)
+
+    async def muted(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
+        found = [(n, e.to_id) for n, e in enumerate(self._world.mutes) if e.from_id == user_id]
+        return self._placed(found, user_id, below, limit)
+
+    def _below(self, ids: list[int], reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
+        return [i for _, i in self._placed([(i, i) for i in ids], reader_id, below_id, limit)]
+
+    def _placed(
+        self, rows: list[tuple[int, int]], reader_id: int | None, below: int | None, limit: int
+    ) -> list[tuple[int, int]]:
+        rows = [row for row in rows if (below is None or row[0] < below) and self._world.seen(row[1], reader_id)]
+        return sorted(rows, reverse=True)[:limit]
+
+
+class InMemoryAudienceStore:
+    """Implements `ports.AudienceStore`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
 
     async def audience(self, user_id: int) -> Audience | None:
         if user_id not in self._world.profiles:
@@ -236,16 +381,6 @@ class InMemoryGraphStore:
         self._world.modes[user_id] = (mode, version + 1)
         return True
 
-    async def followers(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        return self._below(self._followers(user_id), below_id, limit)
-
-    async def following(self, user_id: int, below_id: int | None, limit: int) -> list[int]:
-        return self._below(self._followees(user_id), below_id, limit)
-
-    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
-        mine = self._followees(reader_id)
-        return self._below([i for i in self._followers(user_id) if i in mine], below_id, limit)
-
     async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
         ids = self._followers(user_id)
         ends = [i for nth, i in enumerate(ids, 1) if nth % size == 0 or nth == len(ids)]
@@ -254,22 +389,34 @@ class InMemoryGraphStore:
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         return [i for i in self._followers(user_id) if after < i <= up_to][:limit]
 
-    async def followees(self, user_id: int, pull_since: datetime) -> Followees:
-        ids = self._followees(user_id)
-        long_ago = datetime.min.replace(tzinfo=UTC)
-        pulled = {i for i, (mode, _) in self._world.modes.items() if mode == "pull"}
-        lingering = {i for i in ids if self._world.left_pull.get(i, long_ago) > pull_since}
-        return Followees(ids, [i for i in ids if i in pulled | lingering])
+    async def followees(self, user_id: int, now: datetime) -> Followees:
+        world = self._world
+        ids = [e.to_id for e in world.follows if e.from_id == user_id]
+        ids = sorted(i for i in ids if i not in world.banned and Edge(user_id, i) not in world.mutes)
+        return Followees(ids, [i for i in ids if self._is_pulled(Edge(user_id, i), now)])
+
+    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+        world, edge = self._world, Edge(reader_id, author_id)
+        if author_id not in world.profiles:
+            return None
+        return Relation(
+            muted=edge in world.mutes,
+            blocked=edge in world.blocks or edge.reversed in world.blocks,
+            banned=author_id in world.banned,
+            private=world.profiles[author_id].is_private,
+            pull=self._is_pulled(edge, now),
+            follower_count=len(self._followers(author_id)),
+            since=world.follows.get(edge),
+        )
+
+    def _is_pulled(self, edge: Edge, now: datetime) -> bool:
+        world, long_ago = self._world, datetime.min.replace(tzinfo=UTC)
+        mode, _ = world.modes.get(edge.to_id, ("push", 0))
+        lingers = world.left_pull.get(edge.to_id, long_ago) > now - PULL_LINGERS
+        return edge in world.follows and (mode == "pull" or lingers or world.pull_until[edge] > now)
 
     def _followers(self, user_id: int) -> list[int]:
-        return sorted(edge.follower_id for edge in self._world.edges if edge.followee_id == user_id)
-
-    def _followees(self, user_id: int) -> list[int]:
-        return sorted(edge.followee_id for edge in self._world.edges if edge.follower_id == user_id)
-
-    @staticmethod
-    def _below(ids: list[int], below_id: int | None, limit: int) -> list[int]:
-        return [i for i in reversed(ids) if below_id is None or i < below_id][:limit]
+        return sorted(edge.from_id for edge in self._world.follows if edge.to_id == user_id)
 
 
 class InMemoryMediaLibrary:

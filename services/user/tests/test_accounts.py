@@ -7,6 +7,7 @@ import pytest
 from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE, REUSE_GRACE, Registration
 from services.user.errors import (
+    AccountBannedError,
     EmailTakenError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
@@ -200,3 +201,22 @@ async def test_a_new_password_ends_other_sessions() -> None:
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(there.refresh_token)
     assert await house.accounts.log_in("ada", "new password", "")
+
+
+async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password() -> None:
+    house = House()
+    signed_in = await house.ada()
+    for _ in range(2):
+        await house.accounts.ban(signed_in.user_id)
+    with pytest.raises(AccountBannedError):
+        await house.accounts.log_in("ada", "correct horse", "test")
+    with pytest.raises(InvalidCredentialsError):
+        await house.accounts.log_in("ada", "wrong horse", "test")
+    with pytest.raises(InvalidRefreshTokenError):
+        await house.accounts.refresh(signed_in.refresh_token)
+    for _ in range(2):
+        await house.accounts.unban(signed_in.user_id)
+    await house.accounts.refresh(signed_in.refresh_token)
+    assert house.events.types() == ["user.created", "user.banned", "user.unbanned"]
+    with pytest.raises(NotFoundError):
+        await house.accounts.ban(999)

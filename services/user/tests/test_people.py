@@ -5,12 +5,16 @@ import pytest
 from libs.common.runtime.errors import ForbiddenError, NotFoundError
 from services.user.domain.people import Avatar, Mode, OwnedMedia, ProfileChange, next_mode
 from services.user.errors import CannotFollowSelfError, MediaNotFoundError, MediaNotReadyError
+from services.user.service.audiences import Audiences
+from services.user.service.barriers import Barriers
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
 from services.user.tests.fakes import (
     CollectedEvents,
+    InMemoryAudienceStore,
     InMemoryGraphStore,
     InMemoryMediaLibrary,
+    InMemoryPeopleLists,
     InMemoryProfileStore,
     SteppingClock,
     World,
@@ -32,10 +36,13 @@ class House:
         for user_id in range(1, people + 1):
             self.world.person(user_id)
         self.profiles = Profiles(InMemoryProfileStore(self.world), self.media, self.events, self.clock)
-        self.graph = Graph(InMemoryGraphStore(self.world), self.profiles, self.events, threshold, self.clock)
+        self.audiences = Audiences(InMemoryAudienceStore(self.world), threshold, self.clock)
+        parts = (self.profiles, self.audiences, self.events, self.clock)
+        store, lists = InMemoryGraphStore(self.world), InMemoryPeopleLists(self.world)
+        self.graph, self.barriers = Graph(store, lists, *parts), Barriers(store, lists, *parts)
 
     async def mode(self) -> Mode:
-        return (await self.graph.audience(STAR)).mode
+        return (await self.audiences.audience(STAR)).mode
 
 
 @pytest.mark.parametrize(
@@ -68,7 +75,7 @@ async def test_a_removed_follower_follows_no_more() -> None:
     house = House()
     await house.graph.follow(2, STAR)
     await house.graph.remove_follower(STAR, 2)
-    assert house.world.edges == set()
+    assert house.world.follows == {}
 
 
 async def test_whom_one_cannot_follow() -> None:
@@ -97,14 +104,14 @@ async def test_an_author_crosses_the_threshold_and_returns_below_it() -> None:
 async def test_who_left_pull_mode_is_pulled_for_a_week_yet() -> None:
     house = House(threshold=1)
     await house.graph.follow(2, STAR)
-    assert (await house.graph.followees(2)).pull == [STAR]
+    assert (await house.audiences.followees(2)).pull == [STAR]
     house.world.modes[STAR] = ("push", 2)
     house.world.left_pull[STAR] = house.clock.now
     house.clock.step(days=6)
-    assert (await house.graph.followees(2)).pull == [STAR]
+    assert (await house.audiences.followees(2)).pull == [STAR]
     house.clock.step(days=2)
-    assert (await house.graph.followees(2)).pull == []
-    assert (await house.graph.followees(2)).ids == [STAR]
+    assert (await house.audiences.followees(2)).pull == []
+    assert (await house.audiences.followees(2)).ids == [STAR]
 
 
 async def test_follower_pages_hold_each_once() -> None:

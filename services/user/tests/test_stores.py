@@ -9,19 +9,22 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from libs.common.contracts.events import FollowCreated, FollowDeleted, UserCreated, UserUpdated
+from libs.common.contracts.events import GraphEvent, UserCreated, UserUpdated
+from libs.common.ids import MAX_ID
 from libs.common.kafka.producer import Record
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import Login, NewAccount, Session, Verdict
-from services.user.domain.people import Authored, Avatar, Edge, ProfileChange, Relationship
+from services.user.domain.people import BROUGHT_AFTER, Authored, Avatar, Edge, ProfileChange, Relationship
 from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
 from services.user.ports import GraphStore
 from services.user.service.events import edge_record, user_record
 from services.user.settings import UserSettings
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
+from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
+from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
 
 pytestmark = pytest.mark.stores
@@ -50,12 +53,12 @@ async def people(postgres: Postgres, count: int) -> list[int]:
 
 async def follow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
     edge = Edge(follower, followee)
-    return await graph.add(edge, NOW, edge_record(FollowCreated, edge))
+    return await graph.add(edge, NOW, edge_record)
 
 
 async def unfollow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
     edge = Edge(follower, followee)
-    return await graph.remove(edge, NOW, edge_record(FollowDeleted, edge))
+    return await graph.remove(edge, NOW, edge_record)
 
 
 async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
@@ -66,7 +69,7 @@ async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
 async def test_migrating_twice_and_at_once_runs_each_file_once(user_settings: Settings) -> None:
     database = f"{user_settings.namespace}migrated_at_once_{RUN}"
     ran = await asyncio.gather(*(migrate(user_settings, database, MIGRATIONS) for _ in range(3)))
-    assert sorted(len(names) for names in ran) == [0, 0, 2]
+    assert sorted(len(names) for names in ran) == [0, 0, 3]
     assert await migrate(user_settings, database, MIGRATIONS) == []
 
 
@@ -155,43 +158,46 @@ async def test_an_edge_and_its_event_are_one_and_versions_grow(postgres: Postgre
 async def test_what_fails_after_the_edge_leaves_no_edge(postgres: Postgres) -> None:
     graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
 
-    def broken(version: int) -> Record:
+    def broken(kind: type[GraphEvent], edge: Edge, version: int) -> Record:
         raise ValueError(version)
 
     with pytest.raises(ValueError, match=r"\d+"):
         await graph.add(Edge(fan, star), NOW, broken)
-    assert await graph.followers(star, None, 10) == []
+    assert await PostgresAudienceStore(postgres).follower_ids(star, 0, MAX_ID, 10) == []
     assert await counts(postgres, star) == (0, 0, 0)
 
 
 async def test_follower_pages_and_ranges_hold_each_once(postgres: Postgres) -> None:
     graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 7)
-    assert await graph.follower_ranges(star, 3) == []
-    assert await graph.follower_ids(star, 0, 2**63 - 1, 10) == []
+    audience, lists = PostgresAudienceStore(postgres), PostgresPeopleLists(postgres)
+    assert await audience.follower_ranges(star, 3) == []
+    assert await audience.follower_ids(star, 0, MAX_ID, 10) == []
     for fan in fans:
         await follow(graph, fan, star)
-    ranges = await graph.follower_ranges(star, 3)
+    ranges = await audience.follower_ranges(star, 3)
     assert ranges == [(0, fans[2]), (fans[2], fans[5]), (fans[5], fans[6])]
-    assert [await graph.follower_ids(star, *r, 10) for r in ranges] == [fans[:3], fans[3:6], fans[6:]]
-    assert await graph.follower_ids(star, fans[0], fans[5], 2) == fans[1:3]
-    assert await graph.followers(star, fans[5], 3) == [fans[4], fans[3], fans[2]]
+    assert [await audience.follower_ids(star, *r, 10) for r in ranges] == [fans[:3], fans[3:6], fans[6:]]
+    assert await audience.follower_ids(star, fans[0], fans[5], 2) == fans[1:3]
+    assert await lists.followers(star, None, fans[5], 3) == [fans[4], fans[3], fans[2]]
     await follow(graph, fans[0], fans[3])
-    assert await graph.mutuals(star, fans[0], None, 10) == [fans[3]]
-    assert await graph.following(fans[0], None, 10) == [fans[3], star]
+    assert await lists.mutuals(star, fans[0], None, 10) == [fans[3]]
+    assert await lists.following(fans[0], None, None, 10) == [fans[3], star]
 
 
 async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
-    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
-    await follow(graph, fan, star)
-    assert (await graph.followees(fan, NOW)).pull == []
-    assert await graph.set_mode(star, 0, "pull", NOW)
-    assert not await graph.set_mode(star, 0, "push", NOW)
-    assert (await graph.followees(fan, NOW)).pull == [star]
-    assert await graph.set_mode(star, 1, "push", NOW)
-    assert (await graph.followees(fan, NOW - timedelta(days=1))).pull == [star]
-    found = await graph.followees(fan, NOW + timedelta(days=1))
+    audience, (fan, star) = PostgresAudienceStore(postgres), await people(postgres, 2)
+    await follow(PostgresGraphStore(postgres), fan, star)
+    later = NOW + BROUGHT_AFTER
+    assert (await audience.followees(fan, later - timedelta(seconds=1))).pull == [star]
+    assert (await audience.followees(fan, later)).pull == []
+    assert await audience.set_mode(star, 0, "pull", later)
+    assert not await audience.set_mode(star, 0, "push", later)
+    assert (await audience.followees(fan, later)).pull == [star]
+    assert await audience.set_mode(star, 1, "push", later)
+    assert (await audience.followees(fan, later + timedelta(days=6))).pull == [star]
+    found = await audience.followees(fan, later + timedelta(days=8))
     assert (found.ids, found.pull) == ([star], [])
-    assert await graph.audience(next(_ids)) is None
+    assert await audience.audience(next(_ids)) is None
 
 
 async def test_profiles_are_seen_from_the_reader(postgres: Postgres) -> None:
@@ -206,8 +212,8 @@ async def test_search_is_by_prefix_and_an_underscore_is_no_wildcard(postgres: Po
     prefix = f"{RUN}_"
     wanted = [await person(postgres, prefix + name) for name in ("a", "b", "z9")]
     await person(postgres, f"{RUN}xa")
-    assert await store.search(prefix, "", 10) == wanted
-    assert await store.search(prefix, f"{prefix}a", 1) == [wanted[1]]
+    assert await store.search(prefix, None, "", 10) == wanted
+    assert await store.search(prefix, None, f"{prefix}a", 1) == [wanted[1]]
 
 
 async def test_a_profile_changes_with_its_event(postgres: Postgres) -> None:

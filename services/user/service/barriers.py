@@ -1,0 +1,67 @@
+"""Blocking and muting."""
+
+from libs.common.contracts.base import utc_now
+from services.user.domain.people import Edge, Page, Profile
+from services.user.errors import CannotBlockSelfError
+from services.user.ports import EventPublisher, GraphStore, PeopleLists
+from services.user.service.audiences import Audiences
+from services.user.service.events import Clock, edge_record
+from services.user.service.profiles import Profiles
+
+
+class Barriers:
+    """Use cases of blocks and mutes. Doing one twice changes nothing.
+
+    All raise NotFoundError for an account that is not there, or looks so, and CannotBlockSelfError for one's own.
+    """
+
+    def __init__(
+        self,
+        store: GraphStore,
+        lists: PeopleLists,
+        profiles: Profiles,
+        audiences: Audiences,
+        events: EventPublisher,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._store = store
+        self._lists = lists
+        self._profiles = profiles
+        self._audiences = audiences
+        self._events = events
+        self._clock = clock
+
+    async def block(self, blocker_id: int, blocked_id: int | None) -> None:
+        """Hide two people from one another, and end what they follow and request of one another."""
+        edge = await self._edge(blocker_id, blocked_id)
+        await self._events.committed(await self._store.block(edge, self._clock(), edge_record))
+        for user_id in (edge.from_id, edge.to_id):
+            await self._audiences.settle_mode(user_id)
+
+    async def unblock(self, blocker_id: int, blocked_id: int | None) -> None:
+        """They may see one another again; follows do not come back."""
+        edge = await self._edge(blocker_id, blocked_id)
+        await self._events.committed(await self._store.unblock(edge, self._clock(), edge_record))
+
+    async def mute(self, muter_id: int, muted_id: int | None) -> None:
+        """Keep someone's posts out of one's own feed; nobody else notices."""
+        edge = await self._edge(muter_id, muted_id)
+        await self._events.committed(await self._store.mute(edge, self._clock(), edge_record))
+
+    async def unmute(self, muter_id: int, muted_id: int | None) -> None:
+        """Let them in again."""
+        edge = await self._edge(muter_id, muted_id)
+        await self._events.committed(await self._store.unmute(edge, self._clock(), edge_record))
+
+    async def blocked(self, user_id: int, below: int | None, limit: int) -> Page[Profile, int]:
+        """Whom one blocks, last blocked first."""
+        return await self._profiles.page(await self._lists.blocked(user_id, below, limit + 1), user_id, limit)
+
+    async def muted(self, user_id: int, below: int | None, limit: int) -> Page[Profile, int]:
+        """Whom one mutes, last muted first."""
+        return await self._profiles.page(await self._lists.muted(user_id, below, limit + 1), user_id, limit)
+
+    async def _edge(self, from_id: int, to_id: int | None) -> Edge:
+        if from_id == to_id:
+            raise CannotBlockSelfError
+        return Edge(from_id, (await self._profiles.get(to_id, from_id)).user_id)

@@ -1,0 +1,81 @@
+"""What fan-out and feeds ask of the graph, in PostgreSQL."""
+
+from datetime import datetime
+from itertools import pairwise
+
+from libs.common.stores.postgres import Postgres
+from services.user.domain.people import PULL_LINGERS, Audience, Followees, Mode, Relation
+
+_AUDIENCE = """
+SELECT mode, mode_version,
+    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
+FROM users u WHERE user_id = $1
+"""
+_SET_MODE = """
+UPDATE users SET mode = $3, mode_version = mode_version + 1,
+    left_pull_at = CASE WHEN mode = 'pull' THEN $4 ELSE left_pull_at END
+WHERE user_id = $1 AND mode_version = $2 RETURNING 1
+"""
+_ENDS_OF_RANGES = """
+SELECT follower_id FROM (
+    SELECT follower_id, row_number() OVER (ORDER BY follower_id) AS nth, count(*) OVER () AS total
+    FROM follows WHERE followee_id = $1
+) numbered WHERE nth % $2 = 0 OR nth = total ORDER BY follower_id
+"""
+_FOLLOWER_IDS = """
+SELECT array_agg(follower_id ORDER BY follower_id) AS ids FROM (
+    SELECT follower_id FROM follows WHERE followee_id = $1 AND follower_id > $2 AND follower_id <= $3
+    ORDER BY follower_id LIMIT $4) page
+"""
+_FOLLOWEES = """
+SELECT array_agg(followee_id) AS ids,
+    array_agg(followee_id) FILTER (WHERE mode = 'pull' OR left_pull_at > $2 OR pull_until > $3) AS pull
+FROM follows JOIN users ON user_id = followee_id
+WHERE follower_id = $1 AND banned_at IS NULL
+    AND NOT EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = followee_id)
+"""
+_RELATION = """
+SELECT banned_at IS NOT NULL AS banned, is_private AS private, f.created_at AS since,
+    EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = $2) AS muted,
+    EXISTS (SELECT FROM blocks WHERE (blocker, blocked) IN (($1, $2), ($2, $1))) AS blocked,
+    coalesce(f.follower_id IS NOT NULL AND (mode = 'pull' OR left_pull_at > $3 OR f.pull_until > $4), false) AS pull,
+    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
+FROM users u LEFT JOIN follows f ON f.follower_id = $1 AND f.followee_id = u.user_id
+WHERE u.user_id = $2
+"""
+
+
+class PostgresAudienceStore:
+    """Implements `ports.AudienceStore`."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def audience(self, user_id: int) -> Audience | None:
+        """See the port."""
+        row = await self._postgres.fetchrow(_AUDIENCE, user_id)
+        return Audience(**row) if row else None
+
+    async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
+        """See the port."""
+        return await self._postgres.fetchrow(_SET_MODE, user_id, seen_version, mode, now) is not None
+
+    async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
+        """See the port."""
+        rows = await self._postgres.fetch(_ENDS_OF_RANGES, user_id, size)
+        return list(pairwise([0, *(row["follower_id"] for row in rows)]))
+
+    async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
+        """See the port."""
+        row = await self._postgres.fetchrow(_FOLLOWER_IDS, user_id, after, up_to, limit)
+        return (row["ids"] or []) if row else []
+
+    async def followees(self, user_id: int, now: datetime) -> Followees:
+        """See the port."""
+        row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULL_LINGERS, now)
+        return Followees(row["ids"] or [], row["pull"] or []) if row else Followees([], [])
+
+    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+        """See the port."""
+        row = await self._postgres.fetchrow(_RELATION, reader_id, author_id, now - PULL_LINGERS, now)
+        return Relation(**row) if row else None
