@@ -1,4 +1,4 @@
-"""Marks that a reader did something, or that a post is gone: what a kept page may not outlive.
+"""Marks that a reader did something, or that a post or an author is gone: what a kept page may not outlive.
 
 Written before an act is answered, so that its maker's next request sees it through any replica of the feed service.
 The event that follows says the same again: it makes up for a mark that Redis did not take.
@@ -29,17 +29,17 @@ class Acts:
         """Counts what changed the feed of a reader."""
         return f"{self._prefix}of:{user_id}"
 
-    def post_key(self, post_id: int) -> str:
-        """There while a post that is gone may still stand in a kept page."""
-        return f"{self._prefix}gone:{post_id}"
+    def gone_key(self, post_or_author_id: int) -> str:
+        """There while what is gone may still stand in a kept page."""
+        return f"{self._prefix}gone:{post_or_author_id}"
 
     async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None:
-        """Pages kept for these readers, and all with these posts, are to be made anew.
+        """Pages kept for these readers, and all with these posts or authors, are to be made anew.
 
         Raises:
             RedisError, OSError, TimeoutError: the marks may not be there.
         """
-        keys = [*map(self.reader_key, set(readers)), *map(self.post_key, set(gone))]
+        keys = [*map(self.reader_key, set(readers)), *map(self.gone_key, set(gone))]
         if not keys:
             return
         async with self._redis.pipeline(transaction=False) as pipe:

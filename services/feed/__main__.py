@@ -6,11 +6,12 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists
-from services.feed import api
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger
+from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
+from services.feed.explaining import Explainer
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
@@ -30,15 +31,19 @@ def build(settings: FeedSettings) -> FastAPI:
         graph = UserServiceGraph(runtime.client("user"))
         posts = PostServicePosts(runtime.client("post"))
         marks = InteractionServiceMarks(runtime.client("interaction"))
-        source = CandidateSource(graph, posts, lists, cache, settings.window_days)
+        gaps = Gaps(redis, prefix)
+        source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
         app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
+        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, Ledger(redis, prefix))
         consumers = FeedConsumers(source, graph, posts, lists, acts)
-        events = ConsumerRunner(settings, "feed", ["graph", "posts", "interactions"], consumers.on_events, producer)
+        events = ConsumerRunner(
+            settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
+        )
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
 
-    return create_app("services.feed", settings, compose, [api.router])
+    return create_app("services.feed", settings, compose, [api.router, internal.router])
 
 
 if __name__ == "__main__":

@@ -4,11 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from services.feed.domain.feed import Order
+from services.feed.explaining import Explainer
 from services.feed.ports import Position
-from services.feed.schemas import FeedPage, FeedPosition, FeedUpdates, SessionId
+from services.feed.schemas import FeedExplanation, FeedPage, FeedPosition, FeedUpdates, SessionId
 from services.feed.service import FeedReader
 
 router = APIRouter(tags=["feed"])
@@ -19,7 +22,13 @@ async def _reader(request: Request) -> FeedReader:
     return reader
 
 
+async def _explainer(request: Request) -> Explainer:
+    explainer: Explainer = request.app.state.explainer
+    return explainer
+
+
 ReaderDep = Annotated[FeedReader, Depends(_reader)]
+ExplainerDep = Annotated[Explainer, Depends(_explainer)]
 
 
 @router.get("/v1/feed", response_model=FeedPage)
@@ -57,3 +66,11 @@ async def get_feed_position(user: CurrentUser, reader: ReaderDep) -> FeedPositio
     """Where the caller was last, on any device; 404 when that was more than a week ago."""
     position = await reader.position(user.user_id)
     return FeedPosition(feed_session_id=position.session_id, post_id=position.post_id)
+
+
+@router.get("/v1/feed/explain/{post_id}", response_model=FeedExplanation)
+async def explain_feed(post_id: str, user: CurrentUser, explainer: ExplainerDep) -> FeedExplanation:
+    """Why a post is, or is not, in the caller's feed."""
+    if (number := parse_id(post_id)) is None:
+        raise NotFoundError
+    return FeedExplanation.of(await explainer.explain(user.user_id, number))

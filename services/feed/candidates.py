@@ -1,7 +1,7 @@
 """Where a reader's posts come from: the feed list, the pulled authors, and the records when the list is not there."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from cachetools import TTLCache
 from redis.exceptions import RedisError
@@ -10,13 +10,15 @@ from libs.common.ids import first_id_at, now_ms
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.feedlists import CAP
-from services.feed.domain.feed import Candidates, Followees, Gap, window_start
-from services.feed.ports import Cache, Graph, Lists, Posts
+from libs.feedlists import Gap as PushGap
+from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start
+from services.feed.ports import Cache, Graph, Lists, Posts, PushGaps
 
 PULL_EACH = 50  # newest posts of one pulled author (SPEC §3.3)
 REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
 KEEP_FOLLOWEES_S = 3_600  # they are kept for 24 h: once an hour, or when they changed, is often enough
 READERS_KEPT = 100_000
+SOURCE_DOWN = frozenset({Gap(GapReason.SOURCE_DOWN)})
 log = get_logger(__name__)
 
 
@@ -28,6 +30,7 @@ class CandidateSource:
         graph: Graph,
         posts: Posts,
         lists: Lists,
+        push_gaps: PushGaps,
         cache: Cache,
         window_days: int,
         clock_ms: Callable[[], int] = now_ms,
@@ -35,6 +38,7 @@ class CandidateSource:
         self._graph = graph
         self._posts = posts
         self._lists = lists
+        self._push_gaps = push_gaps
         self._cache = cache
         self._window_days = window_days
         self._clock_ms = clock_ms
@@ -101,14 +105,29 @@ class CandidateSource:
 
     async def _listed(self, reader_id: int, followees: Followees) -> Candidates:
         try:
-            found = await self._lists.read(reader_id)
+            found, push_gaps = await asyncio.gather(self._lists.read(reader_id), self._push_gaps.all())
+            if found is None or found.building:
+                return await self._rebuilt(reader_id, followees)
+            start = self.window_start()
+            listed = Candidates(found.post_ids, start if found.complete else min(found.post_ids, default=start))
+            unhealed = [gap for gap in push_gaps if gap.gap_id > found.healed]
+            return await self._healed(reader_id, followees, listed, unhealed) if unhealed else listed
         except RedisError as error:
             log.warning("feed_list_unreadable", error=repr(error))
-            return await self._from_records(followees, frozenset({Gap.SOURCE_DOWN}))
-        if found is not None and not found.building:
-            start = self.window_start()
-            return Candidates(found.post_ids, start if found.complete else min(found.post_ids, default=start))
-        return await self._rebuilt(reader_id, followees)
+            return await self._from_records(followees, SOURCE_DOWN)
+
+    async def _healed(
+        self, reader_id: int, followees: Followees, listed: Candidates, unhealed: Sequence[PushGap]
+    ) -> Candidates:
+        """With what was not pushed; what lies in gaps that are over is in the list from then on."""
+        first_id, last_id = min(gap.first_id for gap in unhealed), max(gap.last_id for gap in unhealed)
+        recent = await self._posts.recent(followees.all, first_id - 1, last_id + 1, CAP)
+        pulled = sorted(p for post_ids in recent.values() for p in post_ids)
+        if over := [gap.gap_id for gap in unhealed if not gap.is_open]:
+            await self._lists.heal(reader_id, pulled, max(over))
+        lossy = {Gap(GapReason.LOSSY, gap.first_id, gap.last_id) for gap in unhealed if gap.is_open}
+        floor = max([listed.floor, *(ids[-1] for ids in recent.values() if len(ids) == CAP)])
+        return Candidates((*listed.post_ids, *pulled), floor, frozenset(lossy))
 
     async def _rebuilt(self, reader_id: int, followees: Followees) -> Candidates:
         """The built list, or after 0.45 s what there is of it."""
@@ -121,7 +140,8 @@ class CandidateSource:
             return await asyncio.wait_for(asyncio.shield(task), REBUILD_S)
         except TimeoutError:
             found = await self._lists.read(reader_id)
-            return Candidates(found.post_ids if found else (), self.window_start(), frozenset({Gap.REBUILDING}))
+            rebuilding = frozenset({Gap(GapReason.REBUILDING)})
+            return Candidates(found.post_ids if found else (), self.window_start(), rebuilding)
 
     async def _rebuild(self, reader_id: int, followees: Followees) -> Candidates:
         """Begin before reading the records: what is posted later is pushed, what was posted before is read."""
@@ -131,7 +151,7 @@ class CandidateSource:
             await self._lists.merge(reader_id, found.post_ids, finish=True)
         except RedisError as error:
             log.warning("feed_not_rebuilt", error=repr(error))
-            return await self._from_records(followees, frozenset({Gap.SOURCE_DOWN}))
+            return await self._from_records(followees, SOURCE_DOWN)
         return found
 
     async def _from_records(self, followees: Followees, gaps: frozenset[Gap]) -> Candidates:

@@ -9,7 +9,7 @@ from cachetools import TTLCache
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.common.runtime.http import ServiceClient
-from services.feed.domain.feed import Followees, Trait
+from services.feed.domain.feed import Followees, Relation, Trait
 
 BATCH = 500  # ids that one hydration call takes
 AUTHORS = 1_000  # authors that one call for recent posts takes
@@ -31,6 +31,12 @@ class UserServiceGraph:
         answer = await self._client.query("/internal/users/batch", {"user_ids": list(user_ids)})
         authors = [Author.model_validate(item) for item in answer["users"]]
         return {author.user_id: author for author in authors}
+
+    async def relation(self, reader_id: int, author_id: int) -> Relation:
+        answer = await self._client.get(f"/internal/users/{reader_id}/relation/{author_id}")
+        following = answer["following"]
+        hidden = not answer["exists"] or answer["blocked"] or answer["banned"]
+        return Relation(hidden or (answer["private"] and not following), following, answer["muted"])
 
 
 class PostServicePosts:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FollowCreated, FollowDeleted
+from libs.common.contracts.events import FollowCreated, FollowDeleted, MuteCreated, MuteDeleted
 from libs.common.kafka.consumer import Delivery
 from libs.feedlists import CAP
 from services.feed.candidates import CandidateSource
@@ -24,9 +24,15 @@ class FeedConsumers:
         payloads = [delivery.payload for delivery in deliveries]
         for payload in payloads:
             match payload:
-                case FollowCreated(follower_id=reader_id, followee_id=author_id):
+                case (
+                    FollowCreated(follower_id=reader_id, followee_id=author_id)
+                    | MuteDeleted(muter_id=reader_id, muted_id=author_id)
+                ):
                     await self._bring(reader_id, author_id)
-                case FollowDeleted(follower_id=reader_id, followee_id=author_id):
+                case (
+                    FollowDeleted(follower_id=reader_id, followee_id=author_id)
+                    | MuteCreated(muter_id=reader_id, muted_id=author_id)
+                ):
                     await self._forget(reader_id, author_id)
         await self._acts.mark(
             {user for payload in payloads for user in payload.touches()},
@@ -34,13 +40,16 @@ class FeedConsumers:
         )
 
     async def _bring(self, reader_id: int, author_id: int) -> None:
-        """The author's posts into a list that exists; an absent one is built from all followees when read."""
+        """The author's posts into a list that exists; an absent one is built from all followees when read.
+
+        Whoever is not followed after all leaves ids that are filtered when read.
+        """
         recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
         if recent:
             await self._lists.merge(reader_id, recent[author_id], finish=False)
 
     async def _forget(self, reader_id: int, author_id: int) -> None:
-        """The author's posts out of the list, unless the reader follows again: then they were brought, or will be."""
+        """The author's posts out of the list, unless they belong there again: then they were brought, or will be."""
         recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
         if recent and author_id not in (await self._graph.followees(reader_id)).all:
             await self._lists.remove(reader_id, recent[author_id])

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
-from libs.feedlists import FeedList
-from services.feed.domain.feed import Followees, Trait
+from libs.feedlists import DeliveryState, FeedList, Gap
+from services.feed.domain.feed import Followees, Relation, Trait
 
 
 class Graph(Protocol):
@@ -15,6 +15,8 @@ class Graph(Protocol):
     async def followees(self, user_id: int) -> Followees: ...
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]: ...
+
+    async def relation(self, reader_id: int, author_id: int) -> Relation: ...
 
 
 class Posts(Protocol):
@@ -47,7 +49,21 @@ class Lists(Protocol):
 
     async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool: ...
 
+    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool: ...
+
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
+
+
+class PushGaps(Protocol):
+    """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
+
+    async def all(self) -> list[Gap]: ...
+
+
+class DeliveryLedger(Protocol):
+    """How far the fan-out of a post is. Raises redis.RedisError."""
+
+    async def of(self, post_id: int) -> DeliveryState | None: ...
 
 
 class Acts(Protocol):
@@ -89,9 +105,8 @@ class Cache(Protocol):
     async def stamp(self, reader_id: int) -> str:
         """What the reader's pages depend on, as of now; take it before assembling."""
 
-    async def keep_page(
-        self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
-    ) -> None: ...
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes) -> None:
+        """`shown_ids` are the posts of the page and their authors."""
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
 

@@ -6,7 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Post
-from services.feed.domain.feed import Gap, Source
+from libs.common.ids import id_time
+from services.feed.domain.explanation import SHOWN, Reason
+from services.feed.domain.feed import Gap, GapReason, Source
+from services.feed.explaining import Explanation
 
 SessionId = Annotated[str, Field(pattern=r"^[0-9]{1,19}\.[0-9a-f]{16}$")]
 
@@ -19,11 +22,20 @@ class FeedPost(Post):
 
 
 class CoverageGap(BaseModel):
-    """Something that may be missing, and why."""
+    """Something that may be missing, and why; `lossy` is what was pulled because it was not pushed."""
 
-    reason: Gap
+    reason: GapReason
     since: Timestamp | None = None
     until: Timestamp | None = None
+
+    @classmethod
+    def of(cls, gap: Gap) -> "CoverageGap":
+        """With times for ids."""
+        return cls(
+            reason=gap.reason,
+            since=None if gap.first_id is None else id_time(gap.first_id),
+            until=None if gap.last_id is None else id_time(gap.last_id),
+        )
 
 
 class Coverage(BaseModel):
@@ -31,6 +43,12 @@ class Coverage(BaseModel):
 
     complete: bool
     gaps: list[CoverageGap]
+
+    @classmethod
+    def of(cls, gaps: frozenset[Gap]) -> "Coverage":
+        """In a fixed order."""
+        complete = all(gap.reason is GapReason.LOSSY for gap in gaps)
+        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)])
 
 
 class FeedPage(BaseModel):
@@ -59,3 +77,53 @@ class FeedPosition(BaseModel):
 
     feed_session_id: SessionId
     post_id: Id
+
+
+class ScoreView(BaseModel):
+    """What the rank comes from; `total` is recency · 0.4 + engagement · 0.6."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    recency: float
+    engagement: float
+    total: float
+
+
+class DeliveryView(BaseModel):
+    """The fan-out of the post."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    mode: str
+    followers: int
+    chunks: int
+    chunks_done: int
+    delivered: int
+    retries: int
+    started_at: Timestamp
+    finished_at: Timestamp | None
+
+
+class FeedExplanation(BaseModel):
+    """Why the post is, or is not, in the caller's feed; `rank` counts from 1."""
+
+    post_id: Id
+    in_feed: bool
+    reason: Reason
+    source: Source | None
+    rank: int | None
+    score: ScoreView | None
+    delivery: DeliveryView | None
+
+    @classmethod
+    def of(cls, found: Explanation) -> "FeedExplanation":
+        """The public form."""
+        return cls(
+            post_id=found.post_id,
+            in_feed=found.reason in SHOWN,
+            reason=found.reason,
+            source=found.source,
+            rank=found.rank,
+            score=ScoreView.model_validate(found.score) if found.score else None,
+            delivery=DeliveryView.model_validate(found.delivery) if found.delivery else None,
+        )

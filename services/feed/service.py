@@ -11,11 +11,11 @@ from libs.common.contracts.public import Author, Engagement, Post
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.pagination import Cursors
-from services.feed.candidates import CandidateSource
+from services.feed.candidates import SOURCE_DOWN, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Source, source_of
 from services.feed.ports import Cache, Graph, Marks, Position, Posts
-from services.feed.schemas import Coverage, CoverageGap, FeedPage, FeedPost
+from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
@@ -130,7 +130,8 @@ class FeedReader:
 
     async def _keep(self, user_id: int, variant: str, stamp: str, page: FeedPage, body: bytes) -> None:
         try:
-            await self._cache.keep_page(user_id, variant, stamp, [post.post_id for post in page.posts], body)
+            shown_ids = {shown_id for post in page.posts for shown_id in (post.post_id, post.author.user_id)}
+            await self._cache.keep_page(user_id, variant, stamp, shown_ids, body)
         except RedisError as error:
             log.warning("page_not_kept", error=repr(error))
 
@@ -149,7 +150,7 @@ class FeedReader:
             for item in part.items
             if item.record.author_id in authors
         ]
-        gaps = part.gaps | ({Gap.SOURCE_DOWN} if marks_down or reader.followees.stale else frozenset())
+        gaps = part.gaps | SOURCE_DOWN if marks_down or reader.followees.stale else part.gaps
         return self._page(user_id, part, posts, gaps), "degraded" if gaps else "normal"
 
     def _page(self, user_id: int, part: Slice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:
@@ -163,7 +164,7 @@ class FeedReader:
             feed_session_id=part.session_id,
             cached=False,
             cache_age_seconds=0,
-            coverage=Coverage(complete=not gaps, gaps=[CoverageGap(reason=gap) for gap in sorted(gaps)]),
+            coverage=Coverage.of(gaps),
         )
 
     async def _authors_of(self, items: Sequence[Item]) -> dict[int, Author]:

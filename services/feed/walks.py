@@ -14,7 +14,7 @@ from libs.common.ids import MAX_ID, id_time_ms
 from libs.common.runtime.logging import get_logger
 from services.feed.candidates import CandidateSource
 from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
-from services.feed.domain.feed import Followees, Gap, Source, source_of
+from services.feed.domain.feed import Candidates, Followees, Gap, Source, source_of
 from services.feed.domain.ranking import rank
 from services.feed.ports import Cache, Lists, Posts, Session
 
@@ -105,18 +105,27 @@ class Walks:
         newest = candidates.post_ids[0] + 1 if candidates.post_ids else 0
         top = at.top if at else max(self._source.top(), newest)  # the minting clock may be ahead of this one
         shown = at.shown if at else frozenset()
-        waiting = [p for p in candidates.post_ids if p < top and p not in shown]
-        floor = candidates.floor if len(waiting) <= PINNED_MAX else waiting[PINNED_MAX - 1]
-        traits = await self._posts.traits(waiting[:PINNED_MAX])
-        sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
-        ranked = rank({trait: source for trait, source in sources.items() if source}, id_time_ms(top))
-        session = Session(floor, [*shown, *ranked])
-        at = Pinned(new_session(top), len(shown), floor, shown)
+        session = await self._ranked(reader, candidates, top, shown)
+        at = Pinned(new_session(top), len(shown), session.floor, shown)
         try:
             await self._cache.keep_session(reader.user_id, at.session_id, session)
         except RedisError as error:
             log.warning("session_not_kept", error=repr(error))
         return at, session, candidates.gaps
+
+    async def order(self, reader: Reader) -> Session:
+        """How the feed would be ranked now."""
+        candidates = await self._source.gather(reader.user_id, reader.followees)
+        return await self._ranked(reader, candidates, MAX_ID, frozenset())
+
+    async def _ranked(self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]) -> Session:
+        waiting = [p for p in candidates.post_ids if p < top and p not in shown]
+        floor = candidates.floor if len(waiting) <= PINNED_MAX else waiting[PINNED_MAX - 1]
+        traits = await self._posts.traits(waiting[:PINNED_MAX])
+        sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
+        at_ms = min(id_time_ms(top), id_time_ms(self._source.top()))
+        ranked = rank({trait: source for trait, source in sources.items() if source}, at_ms)
+        return Session(floor, [*shown, *ranked])
 
     async def _below(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> list[Item]:
         """Up to `wanted` posts under `bound`, newest first, from the records."""

@@ -54,7 +54,7 @@ class Payload(BaseModel):
         return ()
 
     def buries(self) -> tuple[int, ...]:
-        """Posts that nobody's feed may show any more."""
+        """Posts, and authors of posts, that nobody's feed may show any more."""
         return ()
 
 

@@ -177,6 +177,9 @@ class UserBanned(UserEvent):
 
     type: ClassVar[str] = "user.banned"
 
+    def buries(self) -> tuple[int, ...]:
+        return (self.user_id,)
+
 
 class UserUnbanned(UserEvent):
     """They may be seen again."""

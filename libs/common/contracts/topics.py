@@ -51,7 +51,7 @@ TOPICS: tuple[Topic, ...] = (
         "user_id",
         (events.UserCreated, events.UserUpdated, events.UserBanned, events.UserUnbanned),
         ("services.user",),
-        (),
+        ("services.feed",),
     ),
     Topic(
         "media",

@@ -15,7 +15,7 @@ QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to
 log = get_logger(__name__)
 
 Mark = Callable[[set[int], set[int]], Awaitable[None]]
-"""Told of the readers whose feeds changed and of the posts that are gone; never raises."""
+"""Told of the readers whose feeds changed, and of the posts and authors that are gone; never raises."""
 
 
 async def _mark_nothing(_readers: set[int], _gone: set[int]) -> None:

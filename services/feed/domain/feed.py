@@ -24,11 +24,22 @@ class Source(StrEnum):
     PULLED = "pulled"
 
 
-class Gap(StrEnum):
-    """Why something may be missing."""
+class GapReason(StrEnum):
+    """Why something may be missing, or came another way."""
 
     REBUILDING = "rebuilding"
     SOURCE_DOWN = "source_down"
+    LOSSY = "lossy"
+    """Fan-out is too far behind and pushes nothing: the posts are pulled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A reason, and between which ids."""
+
+    reason: GapReason
+    first_id: int | None = None
+    last_id: int | None = None
 
 
 class Trait(NamedTuple):
@@ -74,3 +85,12 @@ def source_of(author_id: int, reader_id: int, followees: Followees) -> Source | 
 def window_start(top: int, window_days: int) -> int:
     """The first id inside the window that ends with the id `top`."""
     return first_id_at(id_time_ms(top) - window_days * DAY_MS)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """How a reader stands to an author. `hidden`: blocked either way, banned, private and not followed, or nobody."""
+
+    hidden: bool
+    following: bool
+    muted: bool

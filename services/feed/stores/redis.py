@@ -2,7 +2,7 @@
 
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -39,16 +39,16 @@ class RedisCache:
             raw, *seen = await pipe.execute()
         if raw is None:
             return None
-        made_s, stamp, post_ids, body = raw.split(b"\n", 3)
-        if stamp != _stamp(seen) or await self._any_gone(post_ids):
+        made_s, stamp, shown_ids, body = raw.split(b"\n", 3)
+        if stamp != _stamp(seen) or await self._any_gone(shown_ids):
             return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
-    async def _any_gone(self, post_ids: bytes) -> bool:
+    async def _any_gone(self, shown_ids: bytes) -> bool:
         async with self._redis.pipeline(transaction=False) as pipe:
-            for post_id in post_ids.split(b","):
-                if post_id:
-                    pipe.exists(self._acts.post_key(int(post_id)))
+            for shown_id in shown_ids.split(b","):
+                if shown_id:
+                    pipe.exists(self._acts.gone_key(int(shown_id)))
             return any(await pipe.execute())
 
     async def stamp(self, reader_id: int) -> str:
@@ -61,9 +61,9 @@ class RedisCache:
         pipe.get(self._lists.late_key(reader_id))
         pipe.get(self._acts.reader_key(reader_id))
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes) -> None:
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes) -> None:
         if self._page_s:
-            head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, post_ids))}\n"
+            head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, shown_ids))}\n"
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.pagination import InvalidCursorError
+from libs.feedlists import Gap
 from services.feed.domain.feed import Order
 from services.feed.ports import Position
 from services.feed.service import Served, Updates
@@ -173,6 +174,24 @@ async def test_new_posts_of_others_are_counted_with_and_without_the_session(worl
     assert await world.reader.updates(READER, session_id) == Updates(2, newest)
     with pytest.raises(NotFoundError):
         await world.reader.updates(READER, "no session")
+
+
+async def test_posts_that_backpressure_kept_back_are_pulled_and_then_healed(world: World) -> None:
+    pushed = [await world.post(PUSHED, minutes_ago=9)]
+    await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    skipped = [await world.post(PUSHED, minutes_ago=m, pushed=False) for m in (8, 6)]
+    world.gaps.gaps = [Gap(1, skipped[0], skipped[-1], is_open=True)]
+    served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    assert shown(served) == [*skipped[::-1], *pushed]
+    coverage = orjson.loads(served.body)["coverage"]
+    assert (coverage["complete"], coverage["gaps"][0]["reason"]) == (True, "lossy")
+    assert world.lists.lists[READER].post_ids == tuple(pushed)
+    world.gaps.gaps = [Gap(1, skipped[0], skipped[-1], is_open=False)]
+    served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    assert shown(served) == [*skipped[::-1], *pushed]
+    assert orjson.loads(served.body)["coverage"]["gaps"] == []
+    assert world.lists.lists[READER].post_ids == (*skipped[::-1], *pushed)
+    assert world.lists.lists[READER].healed == 1
 
 
 async def test_a_position_is_found_again(world: World) -> None:

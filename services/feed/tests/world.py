@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from libs.common.contracts.media import Dimensions, MediaDocument
@@ -9,9 +10,9 @@ from libs.common.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.common.ids import first_id_at, id_time_ms, now_ms
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import Cursors
-from libs.feedlists import CAP, FeedList
+from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
-from services.feed.domain.feed import Followees, Trait
+from services.feed.domain.feed import Followees, Relation, Trait
 from services.feed.ports import CachedPage, Position, Session
 from services.feed.service import FeedReader
 from services.feed.walks import Walks
@@ -30,6 +31,9 @@ class InMemoryGraph:
             raise UnavailableError
         followed = frozenset(self.follows[user_id])
         return Followees(followed, followed & self.pull)
+
+    async def relation(self, reader_id: int, author_id: int) -> Relation:
+        return Relation(hidden=False, following=author_id in self.follows[reader_id], muted=False)
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
         return {u: Author(user_id=u, username=f"user_{u}", display_name=f"User {u}") for u in user_ids}
@@ -92,16 +96,29 @@ class InMemoryLists:
         union = sorted({*held.post_ids, *(p for p in post_ids if not is_cut or p >= held.post_ids[-1])}, reverse=True)
         building = held.building and not finish
         complete = not (is_cut or building) and len(union) < CAP
-        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building)
+        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.healed)
         return True
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
         if held := self.lists.get(user_id):
             left = tuple(p for p in held.post_ids if p not in set(post_ids))
-            self.lists[user_id] = FeedList(left, held.complete, held.building)
+            self.lists[user_id] = replace(held, post_ids=left)
+
+    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
+        await self.merge(user_id, post_ids, finish=False)
+        self.lists[user_id] = replace(self.lists[user_id], healed=gap_id)
+        return True
 
     async def push(self, user_id: int, post_id: int) -> None:
         await self.merge(user_id, [post_id], finish=False)
+
+
+class InMemoryGaps:
+    def __init__(self) -> None:
+        self.gaps: list[Gap] = []
+
+    async def all(self) -> list[Gap]:
+        return self.gaps
 
 
 class InMemoryCache:
@@ -117,7 +134,7 @@ class InMemoryCache:
         return ""
 
     async def keep_page(
-        self, reader_id: int, variant: str, stamp: str, post_ids: Sequence[int], body: bytes
+        self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes
     ) -> None: ...
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
@@ -169,8 +186,8 @@ class World:
 
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
-        self.lists, self.cache = InMemoryLists(), InMemoryCache()
-        self.source = CandidateSource(self.graph, self.posts, self.lists, self.cache, window_days=7)
+        self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
+        self.source = CandidateSource(self.graph, self.posts, self.lists, self.gaps, self.cache, window_days=7)
         self.reader = FeedReader(
             Walks(self.source, self.posts, self.lists, self.cache),
             self.source,
@@ -183,11 +200,11 @@ class World:
         )
         self._sequence = 0
 
-    async def post(self, author_id: int, minutes_ago: float = 0, likes: int = 0) -> int:
+    async def post(self, author_id: int, minutes_ago: float = 0, likes: int = 0, *, pushed: bool = True) -> int:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
-        if author_id not in self.graph.pull:
+        if pushed and author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:
                     await self.lists.push(follower, post_id)

@@ -1,0 +1,190 @@
+"""The oracle: recomputes readers' feeds from the owners' records, walks the real ones, and names every difference."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import Counter, Gauge
+
+from libs.common.ids import first_id_at, id_time_ms, now_ms
+from libs.common.runtime.auth import ServiceTokens
+from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.http import ServiceClient
+from libs.common.runtime.settings import Settings
+from ops.judge import Expectation, Fault, Finding, judge
+from ops.progress import say
+
+WINDOW_MS = 7 * 86_400_000
+DELIVERED_MS = 10_000  # a younger post may still be on its way to this feed
+PAGE = 100
+EACH = 500  # posts of an author in one answer
+ORDERS = ("ranked", "chronological")
+CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
+FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
+LAST_CLEAN = Gauge("feedmill_oracle_last_clean_time", "When a feed was last found right, Unix seconds.")
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What the owners say of a reader's feed at one moment: posts within the window, by author."""
+
+    shown: frozenset[int]
+    """Authors whose posts the feed shows."""
+    posts: dict[int, int]
+    """Author by post."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Of one feed in one order; `causes` as the feed service explains the post."""
+
+    reader_id: int
+    order: str
+    item_count: int
+    findings: list[Finding]
+    causes: dict[int, str]
+
+
+class Oracle:
+    """Asks the owners through their internal routes; changes nothing."""
+
+    def __init__(self, settings: Settings) -> None:
+        tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
+        self._user = ServiceClient("user", settings.user_url, tokens, 10.0)
+        self._post = ServiceClient("post", settings.post_url, tokens, 10.0)
+        self._feed = ServiceClient("feed", settings.feed_url, tokens, 10.0)
+
+    async def __aenter__(self) -> "Oracle":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(self._user.close(), self._post.close(), self._feed.close())
+
+    async def readers(self, count: int) -> list[int]:
+        """Some accounts, at random."""
+        answer = await self._user.get("/internal/users/sample", {"from_id": random.getrandbits(63), "limit": count})
+        return [int(user_id) for user_id in answer["ids"]]
+
+    async def check(self, reader_id: int) -> list[Verdict]:
+        """Both orders."""
+        return [await self._check(reader_id, order) for order in ORDERS]
+
+    async def _check(self, reader_id: int, order: str) -> Verdict:
+        """The records are read before and after: what changed between is not held against the feed."""
+        before = await self._records(reader_id)
+        shown = await self._walk(reader_id, order)
+        start = first_id_at(now_ms() - WINDOW_MS)
+        after = await self._records(reader_id)
+        findings = judge([p for p in shown if p >= start], _expectation(before, after, order))
+        findings = await self._not_on_their_way(reader_id, findings)
+        causes = {one.post_id: await self.explain(reader_id, one.post_id) for one in findings}
+        CHECKED.labels("faulty" if findings else "clean").inc()
+        for one in findings:
+            FAULTS.labels(one.fault).inc()
+        if not findings:
+            LAST_CLEAN.set(time.time())
+        return Verdict(reader_id, order, len(shown), findings, {p: str(c.get("reason")) for p, c in causes.items()})
+
+    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
+        """As the feed service says; empty for what it says nothing of."""
+        try:
+            answer: dict[str, Any] = await self._feed.get(f"/internal/feed/{reader_id}/explain/{post_id}")
+        except NotFoundError:
+            return {}
+        return answer
+
+    async def _records(self, reader_id: int) -> Records:
+        followees = await self._user.get(f"/internal/users/{reader_id}/followees")
+        shown = frozenset({reader_id, *map(int, followees["followees"])})
+        posts: dict[int, int] = {}
+        waiting, before_id = sorted(shown), None
+        while waiting:
+            pairs = await self._recent(waiting, before_id)
+            posts |= {post_id: author_id for author_id, post_id in pairs}
+            waiting, before_id = _truncated(pairs)
+        return Records(shown, await self._published(posts))
+
+    async def _recent(self, author_ids: Sequence[int], before_id: int | None) -> list[tuple[int, int]]:
+        start = first_id_at(now_ms() - WINDOW_MS)
+        wanted = {"author_ids": author_ids, "after_id": start, "before_id": before_id, "limit_each": EACH}
+        answer = await self._post.query("/internal/posts/recent", wanted)
+        return [(int(author_id), int(post_id)) for author_id, post_id in answer["posts"]]
+
+    async def _published(self, posts: dict[int, int]) -> dict[int, int]:
+        """Those that are there, by the posts' own records."""
+        ids = sorted(posts)
+        alive: dict[int, int] = {}
+        for start in range(0, len(ids), EACH):
+            answer = await self._post.query("/internal/posts/traits", {"post_ids": ids[start : start + EACH]})
+            alive |= {int(post_id): int(author_id) for post_id, author_id, *_ in answer["posts"]}
+        return alive
+
+    async def _walk(self, reader_id: int, order: str) -> list[int]:
+        """Ids from the first page to the end of the window."""
+        shown: list[int] = []
+        params: dict[str, Any] = {"order": order, "limit": PAGE}
+        start = first_id_at(now_ms() - WINDOW_MS)
+        while True:
+            page = await self._feed.get(f"/internal/feed/{reader_id}", params)
+            shown += [int(post["post_id"]) for post in page["posts"]]
+            is_past = order == "chronological" and bool(shown) and shown[-1] < start
+            if page["next_cursor"] is None or is_past:
+                return shown
+            params["cursor"] = page["next_cursor"]
+
+    async def _not_on_their_way(self, reader_id: int, findings: Iterable[Finding]) -> list[Finding]:
+        """Without the missing posts that fan-out is young or still busy with."""
+        faults = []
+        for one in findings:
+            if one.fault is Fault.MISSING:
+                is_young = now_ms() - id_time_ms(one.post_id) < DELIVERED_MS
+                reason = (await self.explain(reader_id, one.post_id)).get("reason")
+                if is_young or reason in ("being_delivered", "not_taken_in"):
+                    continue
+            faults.append(one)
+        return faults
+
+
+def _truncated(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], int | None]:
+    """Authors who may have more posts than one answer holds, and below which id to ask for them all again."""
+    by_author: dict[int, list[int]] = {}
+    for author_id, post_id in pairs:
+        by_author.setdefault(author_id, []).append(post_id)
+    full = {author_id: min(post_ids) for author_id, post_ids in by_author.items() if len(post_ids) == EACH}
+    return sorted(full), max(full.values(), default=None)
+
+
+def _expectation(before: Records, after: Records, order: str) -> Expectation:
+    both = before.posts.keys() & after.posts.keys()
+    return Expectation(
+        must=frozenset(p for p in both if {before.posts[p]} <= before.shown & after.shown),
+        may=frozenset(before.posts.keys() | after.posts.keys()),
+        falls=order == "chronological",
+    )
+
+
+def report(verdict: Verdict) -> list[str]:
+    """A line for the feed, and one for each fault."""
+    head = f"reader {verdict.reader_id}, {verdict.order}: {verdict.item_count} items"
+    if not verdict.findings:
+        return [f"{head}, all right"]
+    faults = [f"  {one.fault} {one.post_id}: {verdict.causes.get(one.post_id)}" for one in verdict.findings]
+    return [f"{head}, {len(faults)} faults", *faults]
+
+
+async def run(reader_ids: Sequence[int], sample: int, every_s: float | None) -> int:
+    """Check these readers, or some at random, once or for ever; the number of faults."""
+    faults = 0
+    async with Oracle(Settings()) as oracle:
+        while True:
+            for reader_id in reader_ids or await oracle.readers(sample):
+                for verdict in await oracle.check(reader_id):
+                    faults += len(verdict.findings)
+                    for line in report(verdict):
+                        say(line)
+            if every_s is None:
+                return faults
+            await asyncio.sleep(every_s)

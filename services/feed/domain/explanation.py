@@ -1,0 +1,51 @@
+"""Why a post is, or is not, in a feed."""
+
+from enum import StrEnum
+
+from libs.feedlists import DeliveryState, FeedList
+from services.feed.domain.feed import Source
+
+
+class Reason(StrEnum):
+    """The rule or event that decided."""
+
+    OWN = "own"
+    PULLED = "pulled"
+    PUSHED = "pushed"
+    BELOW_CUT = "below_cut"
+    """The list holds 500 younger ones; it is shown after them, from the records."""
+    REBUILDING = "rebuilding"
+    """There is no list: the next read makes one, with the post."""
+    SKIPPED = "skipped"
+    """Backpressure kept it from being pushed; it is pulled."""
+    BEYOND_WINDOW = "beyond_window"
+    """Older than the window: only in chronological order."""
+    NOT_FOLLOWED = "not_followed"
+    MUTED = "muted"
+    NOT_TAKEN_IN = "not_taken_in"
+    """Fan-out has not seen it yet."""
+    BEING_DELIVERED = "being_delivered"
+    LOST = "lost"
+    """Delivered to all, and not here: a fault. `feedmill rebuild` mends the feed."""
+
+
+SHOWN = frozenset({Reason.OWN, Reason.PULLED, Reason.PUSHED, Reason.BELOW_CUT, Reason.REBUILDING, Reason.SKIPPED})
+
+
+def reason_of(
+    post_id: int, source: Source, found: FeedList | None, delivery: DeliveryState | None, *, in_gap: bool
+) -> Reason:
+    """For a post within the window whose author the feed shows."""
+    if source is not Source.PUSHED:
+        return Reason(source.value)
+    if found is None or found.building:
+        return Reason.REBUILDING
+    if post_id in found.post_ids:
+        return Reason.PUSHED
+    if not found.complete and post_id < min(found.post_ids, default=0):
+        return Reason.BELOW_CUT
+    if in_gap:
+        return Reason.SKIPPED
+    if delivery is None:
+        return Reason.NOT_TAKEN_IN
+    return Reason.LOST if delivery.finished_at else Reason.BEING_DELIVERED

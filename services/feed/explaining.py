@@ -1,0 +1,74 @@
+"""Why a post is, or is not, in a feed: asked of everything that decides."""
+
+import asyncio
+from dataclasses import dataclass
+
+from libs.common.ids import now_ms
+from libs.common.runtime.errors import NotFoundError
+from libs.feedlists import DeliveryState
+from services.feed.candidates import CandidateSource
+from services.feed.domain.explanation import Reason, reason_of
+from services.feed.domain.feed import Source, Trait, source_of
+from services.feed.domain.ranking import Score, score
+from services.feed.ports import DeliveryLedger, Graph, Lists, Posts, PushGaps
+from services.feed.walks import Reader, Walks
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The reason, and where the post ranks now (1 is first; None when it is not among those ranked)."""
+
+    post_id: int
+    reason: Reason
+    source: Source | None = None
+    rank: int | None = None
+    score: Score | None = None
+    delivery: DeliveryState | None = None
+
+
+class Explainer:
+    """Explains; changes nothing."""
+
+    def __init__(
+        self,
+        walks: Walks,
+        source: CandidateSource,
+        graph: Graph,
+        posts: Posts,
+        lists: Lists,
+        push_gaps: PushGaps,
+        ledger: DeliveryLedger,
+    ) -> None:
+        self._walks = walks
+        self._source = source
+        self._graph = graph
+        self._posts = posts
+        self._lists = lists
+        self._push_gaps = push_gaps
+        self._ledger = ledger
+
+    async def explain(self, user_id: int, post_id: int) -> Explanation:
+        """Raises NotFoundError for a post that there is not, or that the reader may not see; UnavailableError."""
+        record = (await self._posts.records([post_id])).get(post_id)
+        if record is None:
+            raise NotFoundError
+        followees = await self._source.followees(user_id)
+        source = source_of(record.author_id, user_id, followees)
+        if source is None:
+            relation = await self._graph.relation(user_id, record.author_id)
+            if relation.hidden:
+                raise NotFoundError
+            return Explanation(post_id, Reason.MUTED if relation.muted else Reason.NOT_FOLLOWED)
+        if post_id < self._source.window_start():
+            return Explanation(post_id, Reason.BEYOND_WINDOW, source)
+        found, gaps, delivery = await asyncio.gather(
+            self._lists.read(user_id), self._push_gaps.all(), self._ledger.of(post_id)
+        )
+        healed = found.healed if found else 0
+        in_gap = any(gap.gap_id > healed and gap.first_id <= post_id <= gap.last_id for gap in gaps)
+        reason = reason_of(post_id, source, found, delivery, in_gap=in_gap)
+        order = (await self._walks.order(Reader(user_id, followees))).order
+        rank = order.index(post_id) + 1 if post_id in order else None
+        counts = record.counts
+        trait = Trait(post_id, record.author_id, counts.like_count, counts.comment_count, counts.save_count)
+        return Explanation(post_id, reason, source, rank, score(trait, now_ms()), delivery)

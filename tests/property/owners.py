@@ -1,0 +1,95 @@
+"""The owners of records, in memory: what the feed and the fan-out ask, answered exactly."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import pairwise
+
+from libs.common.contracts.public import Author, Engagement, PostRecord
+from libs.feedlists import Range
+from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.tests.world import record
+from workers.fanout.ports import Audience
+
+PEOPLE = range(1, 7)
+
+
+class Owners:
+    """Implements the `Graph`, `Posts` and `Marks` of the feed and the `Graph` of the fan-out."""
+
+    def __init__(self) -> None:
+        self.follows: set[tuple[int, int]] = set()
+        self.fresh: set[tuple[int, int]] = set()
+        """Follows and unmutes so young that readers still pull: their event may be under way."""
+        self.mutes: set[tuple[int, int]] = set()
+        self.blocks: set[tuple[int, int]] = set()
+        self.banned: set[int] = set()
+        self.pull: set[int] = set()
+        self.left_pull: set[int] = set()
+        self.posts: dict[int, PostRecord] = {}
+        self.deleted: set[int] = set()
+
+    def shows(self, reader_id: int, author_id: int) -> bool:
+        """Whether posts of the author belong into the reader's feed."""
+        edge = (reader_id, author_id)
+        if reader_id == author_id:
+            return True
+        return edge in self.follows and edge not in self.mutes and author_id not in self.banned
+
+    def eligible(self, reader_id: int) -> set[int]:
+        """The posts that the reader's feed must show, sooner or later."""
+        alive = (r for p, r in self.posts.items() if p not in self.deleted)
+        return {r.post_id for r in alive if self.shows(reader_id, r.author_id)}
+
+    def is_pulled(self, reader_id: int, author_id: int) -> bool:
+        return (reader_id, author_id) in self.fresh or author_id in self.pull | self.left_pull
+
+    async def followees(self, user_id: int) -> Followees:
+        everyone = frozenset(a for a in PEOPLE if a != user_id and self.shows(user_id, a))
+        return Followees(everyone, frozenset(a for a in everyone if self.is_pulled(user_id, a)))
+
+    async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        return {u: Author(user_id=u, username=f"user_{u}", display_name=f"User {u}") for u in user_ids}
+
+    async def relation(self, reader_id: int, author_id: int) -> Relation:
+        hidden = bool({(reader_id, author_id), (author_id, reader_id)} & self.blocks)
+        edge = (reader_id, author_id)
+        return Relation(hidden or author_id in self.banned, edge in self.follows, edge in self.mutes)
+
+    async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
+        return {p: self.posts[p] for p in post_ids if p in self.posts and p not in self.deleted}
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        return [Trait(p, r.author_id, r.counts.like_count, 0, 0) for p, r in (await self.records(post_ids)).items()]
+
+    async def recent(
+        self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
+    ) -> dict[int, list[int]]:
+        found = defaultdict[int, list[int]](list)
+        wanted = set(author_ids)
+        for post_id in sorted(self.posts.keys() - self.deleted, reverse=True):
+            author_id = self.posts[post_id].author_id
+            is_between = after_id < post_id and (before_id is None or post_id < before_id)
+            if author_id in wanted and is_between and len(found[author_id]) < limit_each:
+                found[author_id].append(post_id)
+        return {author_id: post_ids for author_id, post_ids in found.items() if post_ids}
+
+    async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
+        return {post_id: Engagement() for post_id in post_ids}
+
+    async def audience(self, author_id: int) -> Audience | None:
+        return Audience(len(self._followers(author_id)), author_id not in self.pull)
+
+    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+        ids = self._followers(author_id)
+        return list(pairwise([0, *ids[size - 1 : -1 : size], *ids[-1:]]))
+
+    async def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
+        for follower in self._followers(author_id):
+            if within[0] < follower <= within[1]:
+                yield [follower]
+
+    def _followers(self, author_id: int) -> list[int]:
+        return sorted(reader for reader, author in self.follows if author == author_id)
+
+    def add(self, post_id: int, author_id: int, likes: int) -> None:
+        self.posts[post_id] = record(post_id, author_id, likes)

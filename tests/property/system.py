@@ -1,0 +1,194 @@
+"""The feed and the fan-out as they are, on a real Redis and owners in memory, with events that wait to be delivered."""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from libs.common.contracts.base import Event, Payload
+from libs.common.contracts.events import (
+    BlockCreated,
+    FollowCreated,
+    FollowDeleted,
+    MuteCreated,
+    MuteDeleted,
+    PostCreated,
+    PostDeleted,
+    UserBanned,
+    UserUnbanned,
+)
+from libs.common.ids import EPOCH_MS, first_id_at, id_time, now_ms
+from libs.common.kafka.consumer import Delivery as EventDelivery
+from libs.common.runtime.pagination import Cursors
+from libs.common.runtime.settings import Settings
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, Range
+from services.feed.candidates import CandidateSource
+from services.feed.consumers import FeedConsumers
+from services.feed.explaining import Explainer
+from services.feed.service import FeedReader
+from services.feed.stores.redis import RedisCache
+from services.feed.walks import Walks
+from tests.property.owners import Owners
+from workers.fanout.domain import Level
+from workers.fanout.ports import Chunk, Lane, Post
+from workers.fanout.service import Delivery, Fanout
+
+CHUNK = 2  # followers in a chunk: most authors take several
+SECOND = 1_000
+
+
+class Pressure:
+    """The level of backpressure, set by hand."""
+
+    level = Level.NORMAL
+
+
+class Queue:
+    """Chunks that wait."""
+
+    def __init__(self) -> None:
+        self.chunks: list[Chunk] = []
+
+    async def put(self, _: Lane, post: Post, ranges: Sequence[Range]) -> None:
+        self.chunks += [Chunk(post, within) for within in ranges]
+
+
+class System:
+    """One system below a key prefix of its own. Time goes on by a second with each post."""
+
+    def __init__(self, redis: "Redis", settings: Settings) -> None:
+        self.redis = redis
+        self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
+        self.now_ms = now_ms()
+        self.waiting_posts: list[Post] = []
+        self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
+        """By reader: the events of one come in order."""
+        prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
+        self._settings = settings.model_copy(update={"namespace": prefix})
+        self.lists, self.gaps, self.ledger = FeedLists(redis, prefix, 4), Gaps(redis, prefix), Ledger(redis, prefix)
+        self._acts = Acts(redis, self._settings)
+        owners = self.owners
+        cache = RedisCache(redis, self.lists, self._acts, prefix, page_s=60, session_s=60)
+        source = CandidateSource(owners, owners, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
+        walks = Walks(source, owners, self.lists, cache)
+        self.reader = FeedReader(walks, source, owners, owners, owners, cache, Cursors("secret"), "http://feedmill")
+        self.explainer = Explainer(walks, source, owners, owners, self.lists, self.gaps, self.ledger)
+        self._consumers = FeedConsumers(source, owners, owners, self.lists, self._acts)
+        delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
+        self.fanout = Fanout(
+            owners,
+            {"push": delivery, "slow": delivery},
+            self.queue,
+            self.ledger,
+            self.gaps,
+            self.pressure,
+            chunk_followers=CHUNK,
+            slow_lane_from=100,
+        )
+
+    def in_flight(self) -> set[int]:
+        """Posts that fan-out still has to do with."""
+        return {post.post_id for post in self.waiting_posts} | {chunk.post.post_id for chunk in self.queue.chunks}
+
+    async def act(self, payload: Payload, readers: Iterable[int] = ()) -> None:
+        """What an owner does after its commit: mark, and publish (the events wait here)."""
+        await self._acts.mark(payload.touches(), payload.buries())
+        for reader_id in readers:
+            self.waiting_events[reader_id].append(payload)
+
+    async def follow(self, reader_id: int, author_id: int) -> None:
+        edge = (reader_id, author_id)
+        if edge in self.owners.follows or {edge, edge[::-1]} & self.owners.blocks:
+            return
+        self.owners.follows.add(edge)
+        self.owners.fresh.add(edge)
+        await self.act(FollowCreated(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def unfollow(self, reader_id: int, author_id: int) -> None:
+        if (reader_id, author_id) in self.owners.follows:
+            self.owners.follows.remove((reader_id, author_id))
+            await self.act(FollowDeleted(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def mute(self, reader_id: int, author_id: int) -> None:
+        self.owners.mutes.add((reader_id, author_id))
+        await self.act(MuteCreated(muter_id=reader_id, muted_id=author_id), [reader_id])
+
+    async def unmute(self, reader_id: int, author_id: int) -> None:
+        if (reader_id, author_id) in self.owners.mutes:
+            self.owners.mutes.remove((reader_id, author_id))
+            self.owners.fresh.add((reader_id, author_id))
+            await self.act(MuteDeleted(muter_id=reader_id, muted_id=author_id), [reader_id])
+
+    async def block(self, blocker_id: int, blocked_id: int) -> None:
+        self.owners.blocks.add((blocker_id, blocked_id))
+        await self.unfollow(blocker_id, blocked_id)
+        await self.unfollow(blocked_id, blocker_id)
+        await self.act(BlockCreated(blocker_id=blocker_id, blocked_id=blocked_id), [blocker_id])
+
+    async def post(self, author_id: int, *, age_s: int = 0, likes: int = 0) -> int:
+        """A post that becomes visible now; its id may be older."""
+        self.now_ms += SECOND
+        post_id = first_id_at(max(EPOCH_MS, self.now_ms - age_s * SECOND)) + len(self.owners.posts)
+        self.owners.add(post_id, author_id, likes)
+        await self.act(PostCreated(post_id=post_id, author_id=author_id, created_at=id_time(post_id)))
+        self.waiting_posts.append(Post(post_id, author_id))
+        return post_id
+
+    async def delete(self, post_id: int) -> None:
+        self.owners.deleted.add(post_id)
+        author_id = self.owners.posts[post_id].author_id
+        await self.act(PostDeleted(post_id=post_id, author_id=author_id))
+
+    async def ban_or_unban(self, author_id: int) -> None:
+        self.owners.banned ^= {author_id}
+        kind = UserBanned if author_id in self.owners.banned else UserUnbanned
+        await self.act(kind(user_id=author_id))
+
+    def cross(self, author_id: int) -> None:
+        """Over the threshold, or back under it: then the author is pulled for one more window."""
+        if author_id in self.owners.pull:
+            self.owners.left_pull.add(author_id)
+        self.owners.pull ^= {author_id}
+
+    async def press(self, level: Level) -> None:
+        left = self.pressure.level is Level.PULL and level is not Level.PULL
+        self.pressure.level = level
+        if left:
+            await self.gaps.close()
+
+    async def lose_redis(self) -> None:
+        """Everything of this system is gone."""
+        keys = [key async for key in self.redis.scan_iter(f"{self._settings.namespace}*", count=1_000)]
+        if keys:
+            await self.redis.delete(*keys)
+
+    async def deliver_event(self, reader_id: int, *, twice: bool) -> None:
+        payload = self.waiting_events[reader_id].popleft()
+        envelope = Event(payload=payload, entity="x", entity_version=1).envelope("tests")
+        for _ in range(1 + twice):
+            await self._consumers.on_events([EventDelivery(envelope, payload, 0, 0)])
+        if not self.waiting_events[reader_id]:  # their event is through: the hour in which they are pulled may pass
+            self.owners.fresh = {edge for edge in self.owners.fresh if edge[0] != reader_id}
+
+    async def fan_out(self, index: int, *, twice: bool) -> None:
+        post = self.waiting_posts.pop(index)
+        for _ in range(1 + twice):
+            await self.fanout.take_posts([post])
+
+    async def deliver_chunk(self, index: int, *, twice: bool) -> None:
+        chunk = self.queue.chunks.pop(index)
+        for _ in range(1 + twice):
+            await self.fanout.take_chunks("push", [chunk])
+
+    async def settle(self) -> None:
+        """Deliver all that waits."""
+        for reader_id in list(self.waiting_events):
+            while self.waiting_events[reader_id]:
+                await self.deliver_event(reader_id, twice=False)
+        while self.waiting_posts:
+            await self.fan_out(0, twice=False)
+        while self.queue.chunks:
+            await self.deliver_chunk(0, twice=False)
+        await asyncio.sleep(0)

@@ -1,0 +1,211 @@
+"""Any interleaving of acts, deliveries, faults and pages: a walk shows what it must, exactly once, and nothing else."""
+
+import asyncio
+import os
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from unittest.mock import patch
+
+import orjson
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from services.feed.domain.feed import Order
+from tests.property.owners import PEOPLE
+from tests.property.system import System
+from workers.fanout.domain import Level
+
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(600)]
+EXAMPLES = int(os.environ.get("FEEDMILL_PROPERTY_EXAMPLES", "40"))
+STEPS = 60
+SMALL = {  # limits so small that a few posts reach all of them
+    "libs.feedlists.lists.CAP": 6,
+    "libs.feedlists.lists.SLACK": 2,
+    "services.feed.candidates.CAP": 6,
+    "services.feed.candidates.PULL_EACH": 2,
+    "services.feed.consumers.CAP": 6,
+    "services.feed.walks.PINNED_MAX": 8,
+}
+T = TypeVar("T")
+people = st.sampled_from(PEOPLE)
+
+
+@dataclass
+class Walk:
+    """A reader on the way; `must` was there at the beginning, and still has to be."""
+
+    reader_id: int
+    order: Order
+    limit: int
+    must: set[int]
+    cursor: str | None = None
+    shown: list[int] = field(default_factory=list)
+    acts_seen: int = -1
+
+
+class FeedMachine(RuleBasedStateMachine):
+    """Drives one system; the model are its owners."""
+
+    environ: dict[str, str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runner = asyncio.Runner()
+        self.patches = [patch(name, value) for name, value in SMALL.items()]
+        for one in self.patches:
+            one.start()
+        settings = settings_for(Settings, self.environ)
+        self.redis = open_redis(settings)
+        self.system = System(self.run(self.redis.__aenter__()), settings)
+        self.walks: list[Walk] = []
+        self.sessions: dict[str, set[int]] = {}
+        self.acts = 0
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.runner.run(work)
+
+    def teardown(self) -> None:
+        self.run(self.system.lose_redis())
+        self.run(self.redis.__aexit__(None, None, None))
+        self.runner.close()
+        for one in self.patches:
+            one.stop()
+
+    @invariant()
+    def forget_what_must_not_be_shown_any_more(self) -> None:
+        for walk in self.walks:
+            walk.must &= self.system.owners.eligible(walk.reader_id)
+        for session_id, must in self.sessions.items():
+            self.sessions[session_id] = must - self.system.owners.deleted
+
+    @rule(a=people, b=people, what=st.sampled_from(["follow", "unfollow", "mute", "unmute", "block"]))
+    def change_the_graph(self, a: int, b: int, what: str) -> None:
+        if a != b:
+            self.acts += 1
+            self.run(getattr(self.system, what)(a, b))
+
+    @rule(reader=people)
+    def follow_everybody(self, reader: int) -> None:
+        for author in PEOPLE:
+            if author != reader:
+                self.change_the_graph(reader, author, "follow")
+
+    @rule(author=people, age_s=st.integers(0, 5), likes=st.integers(0, 3), count=st.integers(1, 4))
+    def post(self, author: int, age_s: int, likes: int, count: int) -> None:
+        self.acts += 1
+        for _ in range(count):
+            self.run(self.system.post(author, age_s=age_s, likes=likes))
+
+    @precondition(lambda self: self.system.owners.posts)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        self.acts += 1
+        self.run(self.system.delete(data.draw(st.sampled_from(sorted(self.system.owners.posts)))))
+
+    @rule(author=people)
+    def cross_the_threshold(self, author: int) -> None:
+        self.system.cross(author)
+
+    @rule(author=people)
+    def ban_or_unban(self, author: int) -> None:
+        self.acts += 1
+        self.run(self.system.ban_or_unban(author))
+
+    @rule(level=st.sampled_from(Level))
+    def change_the_level(self, level: Level) -> None:
+        self.run(self.system.press(level))
+
+    @rule()
+    def lose_redis(self) -> None:
+        self.run(self.system.lose_redis())
+
+    @precondition(lambda self: any(self.system.waiting_events.values()))
+    @rule(data=st.data(), twice=st.booleans())
+    def deliver_an_event(self, data: st.DataObject, twice: bool) -> None:
+        waiting = sorted(reader for reader, events in self.system.waiting_events.items() if events)
+        self.run(self.system.deliver_event(data.draw(st.sampled_from(waiting)), twice=twice))
+
+    @precondition(lambda self: self.system.waiting_posts)
+    @rule(data=st.data(), twice=st.booleans())
+    def fan_out_a_post(self, data: st.DataObject, twice: bool) -> None:
+        index = data.draw(st.integers(0, len(self.system.waiting_posts) - 1))
+        self.run(self.system.fan_out(index, twice=twice))
+
+    @precondition(lambda self: self.system.queue.chunks)
+    @rule(data=st.data(), twice=st.booleans())
+    def deliver_a_chunk(self, data: st.DataObject, twice: bool) -> None:
+        index = data.draw(st.integers(0, len(self.system.queue.chunks) - 1))
+        self.run(self.system.deliver_chunk(index, twice=twice))
+
+    @rule()
+    def deliver_all(self) -> None:
+        self.run(self.system.settle())
+
+    @rule(reader=people, order=st.sampled_from(Order), limit=st.sampled_from([1, 3, 20]))
+    def begin_a_walk(self, reader: int, order: Order, limit: int) -> None:
+        walk = Walk(reader, order, limit, set())
+        self.walks.append(walk)
+        self.turn_the_page(walk)
+
+    @precondition(lambda self: self.walks)
+    @rule(data=st.data())
+    def go_on_with_a_walk(self, data: st.DataObject) -> None:
+        self.turn_the_page(self.walks[data.draw(st.integers(0, len(self.walks) - 1))])
+
+    @precondition(lambda self: self.walks)
+    @rule()
+    def finish_all_walks(self) -> None:
+        while self.walks:
+            self.turn_the_page(self.walks[-1])
+
+    def turn_the_page(self, walk: Walk) -> None:
+        owners = self.system.owners
+        served = self.run(self.system.reader.page(walk.reader_id, walk.order, walk.limit, walk.cursor))
+        page = orjson.loads(served.body)
+        shown = [int(post["post_id"]) for post in page["posts"]]
+        if walk.cursor is None:
+            if served.cache != "hit":
+                self.sessions[page["feed_session_id"]] = self.delivered_to(walk.reader_id)
+            walk.must = self.sessions[page["feed_session_id"]] & owners.eligible(walk.reader_id)
+        elif walk.acts_seen == self.acts:
+            assert shown, "a page was promised that has nothing"
+        assert set(shown) <= owners.eligible(walk.reader_id), "leaked"
+        assert not set(shown) & set(walk.shown), "shown twice"
+        assert page["has_more"] == (page["next_cursor"] is not None)
+        assert len(shown) == walk.limit or not page["has_more"], "not filled up"
+        walk.shown += shown
+        if walk.order is Order.CHRONOLOGICAL:
+            assert walk.shown == sorted(walk.shown, reverse=True), "out of order"
+        walk.cursor, walk.acts_seen = page["next_cursor"], self.acts
+        if walk.cursor is None:
+            assert walk.must <= set(walk.shown), "missing"
+            self.walks.remove(walk)
+
+    def delivered_to(self, reader_id: int) -> set[int]:
+        """What a feed that is read now must show: what is eligible, but for pushed posts that are under way."""
+        owners = self.system.owners
+        under_way = {
+            p
+            for p in self.system.in_flight()
+            if owners.posts[p].author_id != reader_id and not owners.is_pulled(reader_id, owners.posts[p].author_id)
+        }
+        return owners.eligible(reader_id) - under_way
+
+
+def test_any_interleaving(store_env: dict[str, str]) -> None:
+    FeedMachine.environ = store_env
+    run_state_machine_as_test(
+        FeedMachine,
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
