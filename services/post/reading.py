@@ -101,7 +101,7 @@ class PostReader:
     async def _page(
         self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int], Awaitable[list[int]]]
     ) -> list[Post]:
-        """Up to `limit` posts that can be shown; hidden ones, and index rows that outlived their post, are passed over."""
+        """Up to `limit` posts that can be shown; hidden ones, and rows that outlived their post, are passed over."""
         found: list[Post] = []
         bound = _newest() if before_id is None else before_id
         while len(found) < limit:
@@ -119,7 +119,7 @@ class PostReader:
         return await self._compose(reader_id, published)
 
     async def records(self, post_ids: Sequence[int], reader_id: int | None = None) -> list[PostRecord]:
-        """Published posts as services hand them around, with the counts that the counters told; with a reader, those shown."""
+        """Published posts as services hand them around, with the counts last told; with a reader, those shown."""
         posts = [post for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
         return [_record(post) for post in (posts if reader_id is None else await self._shown(reader_id, posts))]
 
