@@ -17,6 +17,7 @@ SERVICES = ("user", "post", "feed", "media", "interaction")
 HIDDEN = (
     "/internal/users/batch",
     "/internal/users/1/audience",
+    "/internal/users/1/ban",
     "/internal/posts/recent",
     "/internal/media/store",
     "/internal/marks",
