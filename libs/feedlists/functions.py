@@ -29,7 +29,7 @@ class Functions:
             return await self._fcall(name, keys, args)
 
     async def load(self) -> None:
-        """Load the functions."""
+        """Load the functions, on every primary of a cluster."""
         await self._redis.function_load(_SOURCE.replace("@VERSION@", _VERSION), replace=True)
 
     async def _fcall(self, name: str, keys: Sequence[str], args: Sequence[int]) -> Any:

@@ -26,6 +26,7 @@ class Settings(BaseSettings):
     )
     postgres_dsn: SecretStr = SecretStr("postgresql://127.0.0.1/postgres")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_cluster: bool = Field(default=False, description="redis_url names one node of a Redis Cluster")
     object_store_dir: Path = Path("/var/lib/feedmill/objects")
     internal_secret: SecretStr = Field(description="shared by the deployables: signs their calls to one another")
     cursor_secret: SecretStr = Field(description="signs page cursors")

@@ -2,31 +2,58 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisClusterException
 
 from libs.common.runtime.settings import Settings
 
 SOCKET_S = 0.5  # writes may take this long (scale §10.2); feed reads set a shorter deadline of their own
 POOL_SIZE = 64
+CLUSTER_POOL_SIZE = 512  # a node; the cluster client fails beyond it, where the other one waits
 
 
 @asynccontextmanager
 async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
-    """A pooled client that answers in bytes; two retries after 10 ms (scale §10.2)."""
-    pool = BlockingConnectionPool.from_url(
-        settings.redis_url.get_secret_value(),
-        max_connections=POOL_SIZE,
-        timeout=SOCKET_S,
-        socket_timeout=SOCKET_S,
-        socket_connect_timeout=SOCKET_S,
-        retry=Retry(ConstantBackoff(0.01), 2),
-    )
+    """A pooled client that answers in bytes; two retries after 10 ms (scale §10.2).
+
+    With `redis_cluster` it is the cluster's client, which takes the same calls; keys of one call lie in one slot, those
+    of a pipeline without transaction anywhere.
+    """
+    url = settings.redis_url.get_secret_value()
+    options: dict[str, Any] = {
+        "socket_timeout": SOCKET_S,
+        "socket_connect_timeout": SOCKET_S,
+        "retry": Retry(ConstantBackoff(0.01), 2),
+    }
+    if settings.redis_cluster:
+        cluster = _Cluster.from_url(url, max_connections=CLUSTER_POOL_SIZE, **options)
+        try:
+            yield cast("Redis", cluster)
+        finally:
+            await cluster.aclose()
+        return
+    pool = BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=SOCKET_S, **options)
     client = Redis(connection_pool=pool)
     try:
         yield client
     finally:
         await client.aclose()
         await pool.aclose()
+
+
+class _Cluster(RedisCluster):
+    async def initialize(self, *args: Any, **kwargs: Any) -> "RedisCluster":
+        """A cluster that can't be reached is a RedisError here too: it passes."""
+        try:
+            return await super().initialize(*args, **kwargs)
+        except RedisClusterException as error:
+            raise RedisConnectionError(str(error)) from error
+
+    async def _determine_slot(self, command: str, *args: Any) -> int:
+        """That of a function's first key: redis-py would ask a node in each call, and one that is gone at last."""
+        return self.keyslot(args[2]) if command == "FCALL" else await super()._determine_slot(command, *args)

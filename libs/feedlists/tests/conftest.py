@@ -1,4 +1,4 @@
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
@@ -6,11 +6,20 @@ from redis.asyncio import Redis
 from libs.common.runtime.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.feedlists.tests.cluster import redis_cluster
 
 
-@pytest.fixture
-async def redis(store_env: dict[str, str]) -> AsyncIterator["Redis"]:
-    async with open_redis(settings_for(Settings, store_env)) as client:
+@pytest.fixture(scope="session")
+def cluster_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    with redis_cluster(tmp_path_factory.mktemp("cluster")) as url:
+        yield {"FEEDMILL_REDIS_URL": url, "FEEDMILL_REDIS_CLUSTER": "true"}
+
+
+@pytest.fixture(params=["one", pytest.param("cluster", marks=pytest.mark.xdist_group("redis-cluster"))])
+async def redis(request: pytest.FixtureRequest, store_env: dict[str, str]) -> AsyncIterator["Redis"]:
+    """One node, and the cluster: everything must work on both."""
+    where = request.getfixturevalue("cluster_env") if request.param == "cluster" else {}
+    async with open_redis(settings_for(Settings, {**store_env, **where})) as client:
         yield client
 
 

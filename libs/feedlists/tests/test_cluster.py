@@ -1,0 +1,59 @@
+"""What only a cluster has."""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisError
+
+from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from libs.feedlists.lists import FeedLists, Pushed
+from libs.feedlists.tests.cluster import NODES
+
+pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("redis-cluster")]
+USERS = range(1, 65)
+POST = 381_000_000_000_000_000
+
+
+@pytest.fixture
+async def cluster(cluster_env: dict[str, str]) -> AsyncIterator[RedisCluster]:
+    async with open_redis(settings_for(Settings, cluster_env)) as client:
+        assert isinstance(client, RedisCluster)
+        yield client
+        await client.flushall()
+
+
+@pytest.fixture
+async def lists(cluster: RedisCluster) -> FeedLists:
+    lists = FeedLists(cast("Redis", cluster), "lists:", buckets=16)
+    for user_id in USERS:
+        await lists.begin(user_id)
+    return lists
+
+
+async def test_buckets_spread_over_the_nodes(cluster: RedisCluster, lists: FeedLists) -> None:
+    assert len({cluster.get_node_from_key(lists.key(user_id)) for user_id in USERS}) == NODES
+
+
+async def test_a_node_without_functions_gets_them(cluster: RedisCluster, lists: FeedLists) -> None:
+    for post_id, node in enumerate(cluster.get_primaries(), POST):
+        await cluster.execute_command("FUNCTION FLUSH", target_nodes=node)
+        assert await lists.deliver(USERS, [post_id]) == Pushed(len(USERS), 0, 0)
+
+
+async def test_a_slot_that_is_elsewhere_is_found(cluster: RedisCluster, lists: FeedLists) -> None:
+    slots = cluster.nodes_manager.slots_cache
+    slots.update(dict.fromkeys(slots, slots[0]))  # as after resharding
+    assert await lists.deliver(USERS, [POST]) == Pushed(len(USERS), 0, 0)
+
+
+async def test_a_cluster_that_is_away_is_a_redis_error() -> None:
+    async with open_redis(settings_for(Settings, {}, redis_url="redis://127.0.0.1:1/0", redis_cluster=True)) as client:
+        for _ in range(2):
+            with pytest.raises(RedisError):
+                await FeedLists(client, "lists:", buckets=16).push(USERS, [POST])
+            with pytest.raises(RedisError):
+                await FeedLists(client, "lists:", buckets=16).read(1)
