@@ -1,11 +1,17 @@
-"""`python -m ops seed|journey`: work on a running system through its public API."""
+"""`python -m ops`: work on a running system, through its public API or, as its operator, through the internal one."""
 
 import argparse
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
 
+from prometheus_client import start_http_server
+
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.settings import Settings
+from ops import oracle
 from ops.client import ApiFailure
 from ops.journey import JourneyError, journey
 from ops.seed import seed
@@ -22,7 +28,31 @@ def _parser() -> argparse.ArgumentParser:
     seeding.add_argument("--users", type=int, default=30)
     seeding.add_argument("--posts", type=int, default=60)
     commands.add_parser("journey", parents=[common], help="show a post travelling to a follower's feed")
+    checking = commands.add_parser(
+        "oracle", help="recompute feeds from the records, and name what is wrong in the real ones"
+    )
+    checking.add_argument("readers", nargs="*", type=int, help="account ids; none: some who read of late")
+    checking.add_argument("--sample", type=int, default=20, help="how many of those")
+    checking.add_argument("--fresh", action="store_true", help="pass over pages that were kept")
+    checking.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever")
+    checking.add_argument("--metrics-port", type=int, help="serve metrics, for --every")
+    explaining = commands.add_parser("explain", help="why a post is, or is not, in a reader's feed")
+    explaining.add_argument("reader", type=int)
+    explaining.add_argument("post", type=int)
     return parser
+
+
+def _oracle(arguments: argparse.Namespace) -> int:
+    if arguments.metrics_port is not None:
+        start_http_server(arguments.metrics_port, "127.0.0.1")
+    checked = oracle.run(arguments.readers, arguments.sample, arguments.every, fresh=arguments.fresh)
+    return 1 if asyncio.run(checked) else 0
+
+
+async def _explain(reader_id: int, post_id: int) -> str:
+    async with oracle.Oracle(Settings()) as asked:
+        found = await asked.explain(reader_id, post_id)
+    return json.dumps(found, indent=2) if found else "there is no such post, or the reader may not see it"
 
 
 def main() -> int:
@@ -35,9 +65,13 @@ def main() -> int:
             print(hint)
             if state_dir:
                 (Path(state_dir) / HINT).write_text(f"{hint}\n")
+        elif arguments.command == "oracle":
+            return _oracle(arguments)
+        elif arguments.command == "explain":
+            print(asyncio.run(_explain(arguments.reader, arguments.post)))
         else:
             asyncio.run(journey(arguments.base_url))
-    except (ApiFailure, JourneyError, OSError, TimeoutError) as error:
+    except (ApiFailure, UnavailableError, JourneyError, OSError, TimeoutError) as error:
         print(f"{arguments.command}: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0

@@ -18,23 +18,14 @@ from ops.judge import Expectation, Fault, Finding, judge
 from ops.progress import say
 
 WINDOW_MS = 7 * 86_400_000
-DELIVERED_MS = 10_000  # a younger post may still be on its way to this feed
+GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
+DELIVERED_S = 10  # the same without kept pages
 PAGE = 100
 EACH = 500  # posts of an author in one answer
 ORDERS = ("ranked", "chronological")
 CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
 FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
 LAST_CLEAN = Gauge("feedmill_oracle_last_clean_time", "When a feed was last found right, Unix seconds.")
-
-
-@dataclass(frozen=True, slots=True)
-class Records:
-    """What the owners say of a reader's feed at one moment: posts within the window, by author."""
-
-    shown: frozenset[int]
-    """Authors whose posts the feed shows."""
-    posts: dict[int, int]
-    """Author by post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +40,18 @@ class Verdict:
 
 
 class Oracle:
-    """Asks the owners through their internal routes; changes nothing."""
+    """Asks the owners through their internal routes; changes nothing.
 
-    def __init__(self, settings: Settings) -> None:
+    With `fresh`, kept pages are passed over; then `grace_s` need only be the time that a post takes to its feeds.
+    """
+
+    def __init__(self, settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> None:
         tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
         self._user = ServiceClient("user", settings.user_url, tokens, 10.0)
         self._post = ServiceClient("post", settings.post_url, tokens, 10.0)
         self._feed = ServiceClient("feed", settings.feed_url, tokens, 10.0)
+        self._grace_ms = grace_s * 1_000
+        self._fresh = fresh
 
     async def __aenter__(self) -> "Oracle":
         return self
@@ -64,9 +60,9 @@ class Oracle:
         await asyncio.gather(self._user.close(), self._post.close(), self._feed.close())
 
     async def readers(self, count: int) -> list[int]:
-        """Some accounts, at random."""
-        answer = await self._user.get("/internal/users/sample", {"from_id": random.getrandbits(63), "limit": count})
-        return [int(user_id) for user_id in answer["ids"]]
+        """Some who read their feed of late, at random."""
+        ids: list[int] = (await self._feed.get("/internal/feed/readers"))["ids"]
+        return random.sample(ids, min(count, len(ids)))
 
     async def check(self, reader_id: int) -> list[Verdict]:
         """Both orders."""
@@ -78,7 +74,14 @@ class Oracle:
         shown = await self._walk(reader_id, order)
         start = first_id_at(now_ms() - WINDOW_MS)
         after = await self._records(reader_id)
-        findings = judge([p for p in shown if p >= start], _expectation(before, after, order))
+        shown = [p for p in shown if p >= start]
+        expected = Expectation(
+            must=frozenset(before & after),
+            may=frozenset(before | after),
+            hidden=frozenset(await self._published(set(shown) - before - after)),
+            falls=order == "chronological",
+        )
+        findings = judge(shown, expected)
         findings = await self._not_on_their_way(reader_id, findings)
         causes = {one.post_id: await self.explain(reader_id, one.post_id) for one in findings}
         CHECKED.labels("faulty" if findings else "clean").inc()
@@ -96,16 +99,16 @@ class Oracle:
             return {}
         return answer
 
-    async def _records(self, reader_id: int) -> Records:
+    async def _records(self, reader_id: int) -> set[int]:
+        """The posts within the window that the owners say belong into the feed, at this moment."""
         followees = await self._user.get(f"/internal/users/{reader_id}/followees")
-        shown = frozenset({reader_id, *map(int, followees["followees"])})
-        posts: dict[int, int] = {}
-        waiting, before_id = sorted(shown), None
+        waiting, before_id = [reader_id, *followees["followees"]], None
+        listed: set[int] = set()
         while waiting:
             pairs = await self._recent(waiting, before_id)
-            posts |= {post_id: author_id for author_id, post_id in pairs}
+            listed |= {post_id for _, post_id in pairs}
             waiting, before_id = _truncated(pairs)
-        return Records(shown, await self._published(posts))
+        return await self._published(listed)
 
     async def _recent(self, author_ids: Sequence[int], before_id: int | None) -> list[tuple[int, int]]:
         start = first_id_at(now_ms() - WINDOW_MS)
@@ -113,19 +116,18 @@ class Oracle:
         answer = await self._post.query("/internal/posts/recent", wanted)
         return [(int(author_id), int(post_id)) for author_id, post_id in answer["posts"]]
 
-    async def _published(self, posts: dict[int, int]) -> dict[int, int]:
+    async def _published(self, post_ids: Iterable[int]) -> set[int]:
         """Those that are there, by the posts' own records."""
-        ids = sorted(posts)
-        alive: dict[int, int] = {}
+        ids, alive = sorted(post_ids), set[int]()
         for start in range(0, len(ids), EACH):
             answer = await self._post.query("/internal/posts/traits", {"post_ids": ids[start : start + EACH]})
-            alive |= {int(post_id): int(author_id) for post_id, author_id, *_ in answer["posts"]}
+            alive |= {int(post_id) for post_id, *_ in answer["posts"]}
         return alive
 
     async def _walk(self, reader_id: int, order: str) -> list[int]:
         """Ids from the first page to the end of the window."""
         shown: list[int] = []
-        params: dict[str, Any] = {"order": order, "limit": PAGE}
+        params: dict[str, Any] = {"order": order, "limit": PAGE, "fresh": self._fresh}
         start = first_id_at(now_ms() - WINDOW_MS)
         while True:
             page = await self._feed.get(f"/internal/feed/{reader_id}", params)
@@ -140,7 +142,7 @@ class Oracle:
         faults = []
         for one in findings:
             if one.fault is Fault.MISSING:
-                is_young = now_ms() - id_time_ms(one.post_id) < DELIVERED_MS
+                is_young = now_ms() - id_time_ms(one.post_id) < self._grace_ms
                 reason = (await self.explain(reader_id, one.post_id)).get("reason")
                 if is_young or reason in ("being_delivered", "not_taken_in"):
                     continue
@@ -157,15 +159,6 @@ def _truncated(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], int | None]
     return sorted(full), max(full.values(), default=None)
 
 
-def _expectation(before: Records, after: Records, order: str) -> Expectation:
-    both = before.posts.keys() & after.posts.keys()
-    return Expectation(
-        must=frozenset(p for p in both if {before.posts[p]} <= before.shown & after.shown),
-        may=frozenset(before.posts.keys() | after.posts.keys()),
-        falls=order == "chronological",
-    )
-
-
 def report(verdict: Verdict) -> list[str]:
     """A line for the feed, and one for each fault."""
     head = f"reader {verdict.reader_id}, {verdict.order}: {verdict.item_count} items"
@@ -175,10 +168,10 @@ def report(verdict: Verdict) -> list[str]:
     return [f"{head}, {len(faults)} faults", *faults]
 
 
-async def run(reader_ids: Sequence[int], sample: int, every_s: float | None) -> int:
+async def run(reader_ids: Sequence[int], sample: int, every_s: float | None, *, fresh: bool) -> int:
     """Check these readers, or some at random, once or for ever; the number of faults."""
     faults = 0
-    async with Oracle(Settings()) as oracle:
+    async with Oracle(Settings(), grace_s=DELIVERED_S if fresh else GRACE_S, fresh=fresh) as oracle:
         while True:
             for reader_id in reader_ids or await oracle.readers(sample):
                 for verdict in await oracle.check(reader_id):

@@ -3,8 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from libs.common.ids import now_ms
-from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.feedlists import DeliveryState
 from services.feed.candidates import CandidateSource
 from services.feed.domain.explanation import Reason, reason_of
@@ -61,14 +63,27 @@ class Explainer:
             return Explanation(post_id, Reason.MUTED if relation.muted else Reason.NOT_FOLLOWED)
         if post_id < self._source.window_start():
             return Explanation(post_id, Reason.BEYOND_WINDOW, source)
-        found, gaps, delivery = await asyncio.gather(
-            self._lists.read(user_id), self._push_gaps.all(), self._ledger.of(post_id)
-        )
-        healed = found.healed if found else 0
-        in_gap = any(gap.gap_id > healed and gap.first_id <= post_id <= gap.last_id for gap in gaps)
-        reason = reason_of(post_id, source, found, delivery, in_gap=in_gap)
+        reason, delivery = await self._reason(user_id, post_id, source)
         order = (await self._walks.order(Reader(user_id, followees))).order
         rank = order.index(post_id) + 1 if post_id in order else None
         counts = record.counts
         trait = Trait(post_id, record.author_id, counts.like_count, counts.comment_count, counts.save_count)
         return Explanation(post_id, reason, source, rank, score(trait, now_ms()), delivery)
+
+    async def _reason(self, user_id: int, post_id: int, source: Source) -> tuple[Reason, DeliveryState | None]:
+        try:
+            found, gaps, delivery = await asyncio.gather(
+                self._lists.read(user_id), self._push_gaps.all(), self._ledger.of(post_id)
+            )
+        except RedisError as error:
+            raise UnavailableError("the feed lists can't be read just now") from error
+        healed = found.healed if found else 0
+        reason = reason_of(
+            post_id,
+            source,
+            found.post_ids if found and not found.building else None,
+            is_cut_off=found is not None and not found.complete,
+            in_gap=any(gap.gap_id > healed and gap.first_id <= post_id <= gap.last_id for gap in gaps),
+            is_delivered=delivery.finished_at is not None if delivery else None,
+        )
+        return reason, delivery

@@ -15,6 +15,12 @@ router = APIRouter(prefix="/internal/feed", include_in_schema=False)
 UserId = Annotated[int, Path(ge=0, le=MAX_ID)]
 
 
+@router.get("/readers")
+async def recent_readers(_: CallingService, reader: ReaderDep) -> dict[str, list[int]]:
+    """Some who read their feed of late."""
+    return {"ids": reader.recent_readers()}
+
+
 @router.get("/{user_id}")
 async def read_feed_of(
     user_id: UserId,
@@ -23,9 +29,10 @@ async def read_feed_of(
     order: Annotated[Order, Query()] = Order.RANKED,
     limit: Limit = DEFAULT_LIMIT,
     cursor: CursorParam = None,
+    fresh: bool = False,
 ) -> Response:
-    """One page."""
-    served = await reader.page(user_id, order, limit, cursor)
+    """One page; with `fresh` no page that was kept."""
+    served = await reader.page(user_id, order, limit, cursor, fresh=fresh)
     return Response(served.body, media_type="application/json")
 
 

@@ -1,6 +1,7 @@
 """Reading a feed: pages, what is new since, and where the reader is."""
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
+READERS_REMEMBERED = 1_000  # for the oracle to choose from
 log = get_logger(__name__)
 
 
@@ -61,19 +63,25 @@ class FeedReader:
         self._cache = cache
         self._cursors = cursors
         self._public_url = public_url
+        self._served_to: deque[int] = deque(maxlen=READERS_REMEMBERED)
 
-    async def page(self, user_id: int, order: Order, limit: int, cursor: str | None) -> Served:
-        """One page; a cursor goes on in its own order.
+    def recent_readers(self) -> list[int]:
+        """To whom this process served first pages of late, each once."""
+        return list(set(self._served_to))
+
+    async def page(self, user_id: int, order: Order, limit: int, cursor: str | None, *, fresh: bool = False) -> Served:
+        """One page; a cursor goes on in its own order, `fresh` passes kept pages over.
 
         Raises:
             InvalidCursorError: the cursor is not the reader's.
             UnavailableError: a source without which there is no page is away.
         """
         fields = self._cursors.decode(_listing(user_id), cursor)
-        if fields is None:
+        if fields is None and not fresh:
             return await self._first(user_id, order, limit)
-        at = bookmark(fields)
-        order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
+        at = bookmark(fields) if fields else None
+        if at is not None:
+            order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
         page, quality = await self._assemble(user_id, order, at, limit)
         return self._served(page, order, "miss", quality)
 
@@ -114,6 +122,7 @@ class FeedReader:
         return position
 
     async def _first(self, user_id: int, order: Order, limit: int) -> Served:
+        self._served_to.append(user_id)
         variant, stamp = f"{order}-{limit}", None
         try:
             if cached := await self._cache.page(user_id, variant):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from libs.common.contracts.public import Author, Engagement, Post, PostRecord
 from libs.common.ids import MAX_ID, first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
-from services.post.domain import Status, StoredPost, normal_tag
+from services.post.domain import Status, StoredPost, Trait, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
 AUTHOR_S = 300.0  # how long a profile may be shown while the user service is away
@@ -122,6 +122,10 @@ class PostReader:
         """Published posts as services hand them around, with the counts last told; with a reader, those shown."""
         posts = [post for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
         return [_record(post) for post in (posts if reader_id is None else await self._shown(reader_id, posts))]
+
+    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        """Of the published ones, in any order."""
+        return await self._store.traits(post_ids)
 
     async def recent(
         self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int

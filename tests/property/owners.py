@@ -10,7 +10,7 @@ from services.feed.domain.feed import Followees, Relation, Trait
 from services.feed.tests.world import record
 from workers.fanout.ports import Audience
 
-PEOPLE = range(1, 7)
+PEOPLE = range(1, 5)
 
 
 class Owners:

@@ -1,8 +1,8 @@
 """The feed and the fan-out as they are, on a real Redis and owners in memory, with events that wait to be delivered."""
 
-import asyncio
 from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -35,6 +35,8 @@ from workers.fanout.domain import Level
 from workers.fanout.ports import Chunk, Lane, Post
 from workers.fanout.service import Delivery, Fanout
 
+Waiting = tuple[str, int]
+"""A kind, and a reader or the index in a queue."""
 CHUNK = 2  # followers in a chunk: most authors take several
 SECOND = 1_000
 
@@ -72,6 +74,7 @@ class System:
         owners = self.owners
         cache = RedisCache(redis, self.lists, self._acts, prefix, page_s=60, session_s=60)
         source = CandidateSource(owners, owners, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
+        self.source = source
         walks = Walks(source, owners, self.lists, cache)
         self.reader = FeedReader(walks, source, owners, owners, owners, cache, Cursors("secret"), "http://feedmill")
         self.explainer = Explainer(walks, source, owners, owners, self.lists, self.gaps, self.ledger)
@@ -164,31 +167,32 @@ class System:
         if keys:
             await self.redis.delete(*keys)
 
-    async def deliver_event(self, reader_id: int, *, twice: bool) -> None:
-        payload = self.waiting_events[reader_id].popleft()
+    def waiting(self) -> list[Waiting]:
+        """What could be delivered next: an event of each reader, any post, any chunk."""
+        events = [("event", reader) for reader, waiting in sorted(self.waiting_events.items()) if waiting]
+        posts = [("post", index) for index in range(len(self.waiting_posts))]
+        return [*events, *posts, *(("chunk", index) for index in range(len(self.queue.chunks)))]
+
+    async def deliver(self, one: Waiting, *, twice: bool = False) -> None:
+        """Take it off its queue, and handle it, perhaps twice."""
+        kind, which = one
+        match kind:
+            case "event":
+                work = partial(self._handle_event, self.waiting_events[which].popleft())
+            case "post":
+                work = partial(self.fanout.take_posts, [self.waiting_posts.pop(which)])
+            case _:
+                work = partial(self.fanout.take_chunks, "push", [self.queue.chunks.pop(which)])
+        for _ in range(1 + twice):
+            await work()
+        if kind == "event" and not self.waiting_events[which]:  # so the hour in which they are pulled may pass
+            self.owners.fresh = {edge for edge in self.owners.fresh if edge[0] != which}
+
+    async def _handle_event(self, payload: Payload) -> None:
         envelope = Event(payload=payload, entity="x", entity_version=1).envelope("tests")
-        for _ in range(1 + twice):
-            await self._consumers.on_events([EventDelivery(envelope, payload, 0, 0)])
-        if not self.waiting_events[reader_id]:  # their event is through: the hour in which they are pulled may pass
-            self.owners.fresh = {edge for edge in self.owners.fresh if edge[0] != reader_id}
-
-    async def fan_out(self, index: int, *, twice: bool) -> None:
-        post = self.waiting_posts.pop(index)
-        for _ in range(1 + twice):
-            await self.fanout.take_posts([post])
-
-    async def deliver_chunk(self, index: int, *, twice: bool) -> None:
-        chunk = self.queue.chunks.pop(index)
-        for _ in range(1 + twice):
-            await self.fanout.take_chunks("push", [chunk])
+        await self._consumers.on_events([EventDelivery(envelope, payload, 0, 0)])
 
     async def settle(self) -> None:
         """Deliver all that waits."""
-        for reader_id in list(self.waiting_events):
-            while self.waiting_events[reader_id]:
-                await self.deliver_event(reader_id, twice=False)
-        while self.waiting_posts:
-            await self.fan_out(0, twice=False)
-        while self.queue.chunks:
-            await self.deliver_chunk(0, twice=False)
-        await asyncio.sleep(0)
+        while waiting := self.waiting():
+            await self.deliver(waiting[0])

@@ -1,8 +1,8 @@
 """Why a post is, or is not, in a feed."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 
-from libs.feedlists import DeliveryState, FeedList
 from services.feed.domain.feed import Source
 
 
@@ -33,19 +33,28 @@ SHOWN = frozenset({Reason.OWN, Reason.PULLED, Reason.PUSHED, Reason.BELOW_CUT, R
 
 
 def reason_of(
-    post_id: int, source: Source, found: FeedList | None, delivery: DeliveryState | None, *, in_gap: bool
+    post_id: int,
+    source: Source,
+    listed: Sequence[int] | None,
+    *,
+    is_cut_off: bool,
+    in_gap: bool,
+    is_delivered: bool | None,
 ) -> Reason:
-    """For a post within the window whose author the feed shows."""
+    """For a post within the window whose author the feed shows.
+
+    `listed` is the list, newest first, None while there is none; `is_delivered` is None while fan-out knows nothing.
+    """
     if source is not Source.PUSHED:
         return Reason(source.value)
-    if found is None or found.building:
+    if listed is None:
         return Reason.REBUILDING
-    if post_id in found.post_ids:
+    if post_id in listed:
         return Reason.PUSHED
-    if not found.complete and post_id < min(found.post_ids, default=0):
+    if is_cut_off and post_id < min(listed, default=0):
         return Reason.BELOW_CUT
     if in_gap:
         return Reason.SKIPPED
-    if delivery is None:
+    if is_delivered is None:
         return Reason.NOT_TAKEN_IN
-    return Reason.LOST if delivery.finished_at else Reason.BEING_DELIVERED
+    return Reason.LOST if is_delivered else Reason.BEING_DELIVERED

@@ -1,0 +1,117 @@
+"""The judge finds each kind of fault that can be planted, and none where there is none."""
+
+from collections.abc import AsyncIterator, Sequence
+from unittest.mock import patch
+
+import orjson
+import pytest
+
+from libs.common.contracts.public import PostRecord
+from libs.common.ids import MAX_ID
+from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+from ops.judge import Expectation, Fault, judge
+from services.feed.domain.bookmark import Down
+from services.feed.domain.feed import Candidates, Followees, Order, Source
+from tests.property.owners import PEOPLE
+from tests.property.system import System
+from workers.fanout.domain import Level
+
+pytestmark = pytest.mark.stores
+READER, AUTHOR, STRANGER = 1, 2, 3
+
+
+@pytest.fixture
+async def system(store_env: dict[str, str]) -> AsyncIterator[System]:
+    """A reader with a list, nine posts in it, one of them deleted, and a stranger's post elsewhere."""
+    settings = settings_for(Settings, store_env)
+    async with open_redis(settings) as redis:
+        system = System(redis, settings)
+        await system.follow(READER, AUTHOR)
+        await census(system)
+        for _ in range(9):
+            await system.post(AUTHOR)
+        await system.post(STRANGER)
+        await system.delete(min(system.owners.posts))
+        await system.settle()
+        yield system
+        await system.lose_redis()
+
+
+async def walk(system: System, reader_id: int, order: Order) -> list[int]:
+    shown, cursor = [], None
+    for _ in range(50):  # a planted fault may lead in circles
+        page = orjson.loads((await system.reader.page(reader_id, order, 4, cursor, fresh=True)).body)
+        shown += [int(post["post_id"]) for post in page["posts"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    return shown
+
+
+async def census(system: System) -> set[Fault]:
+    """The kinds of fault in the feeds of all, in both orders."""
+    found: set[Fault] = set()
+    for reader_id in PEOPLE:
+        eligible = frozenset(system.owners.eligible(reader_id))
+        alive = frozenset(system.owners.posts.keys() - system.owners.deleted)
+        for order in Order:
+            expected = Expectation(eligible, eligible, alive, falls=order is Order.CHRONOLOGICAL)
+            found |= {one.fault for one in judge(await walk(system, reader_id, order), expected)}
+    return found
+
+
+async def test_no_fault_no_finding(system: System) -> None:
+    assert await census(system) == set()
+
+
+async def test_an_entry_that_fell_out_of_a_list_is_missing(system: System) -> None:
+    await system.lists.remove(READER, [max(system.owners.eligible(READER))])
+    assert await census(system) == {Fault.MISSING}
+
+
+async def test_a_push_that_was_lost_is_missing(system: System) -> None:
+    await system.post(AUTHOR)
+    system.waiting_posts.clear()
+    assert await census(system) == {Fault.MISSING}
+
+
+async def test_a_post_that_was_skipped_without_a_gap_is_missing(system: System) -> None:
+    await system.post(AUTHOR)
+    await system.press(Level.PULL)
+    with patch.object(system.gaps, "all", return_value=[]):
+        await system.settle()
+        assert await census(system) == {Fault.MISSING}
+    assert await census(system) == set()
+
+
+async def test_a_deleted_post_that_is_shown_is_extra(system: System) -> None:
+    async def all_records(post_ids: Sequence[int]) -> dict[int, PostRecord]:
+        return {p: system.owners.posts[p] for p in post_ids if p in system.owners.posts}
+
+    with patch.object(system.owners, "records", all_records):
+        assert Fault.EXTRA in await census(system)
+
+
+async def test_a_strangers_post_is_leaked(system: System) -> None:
+    await system.lists.merge(READER, system.owners.posts, finish=False)
+    assert await census(system) == set()
+    with patch("services.feed.walks.source_of", return_value=Source.PUSHED):
+        assert Fault.LEAKED in await census(system)
+
+
+async def test_a_cursor_that_stays_behind_repeats(system: System) -> None:
+    with patch("services.feed.walks.Down", lambda session_id, bound: Down(session_id, min(bound + 1, MAX_ID))):
+        assert Fault.REPEATED in await census(system)
+
+
+async def test_candidates_out_of_order_are_found(system: System) -> None:
+    gather = system.source.gather
+
+    async def shuffled(reader_id: int, followees: Followees) -> Candidates:
+        found = await gather(reader_id, followees)
+        return Candidates((*found.post_ids[1::-1], *found.post_ids[2:]), found.floor, found.gaps)
+
+    with patch.object(system.source, "gather", shuffled):
+        assert Fault.MISORDERED in await census(system)
