@@ -31,8 +31,10 @@ _TAKEN: dict[str, type[ConflictError]] = {
 }
 _CREDENTIALS = "SELECT user_id, role, password_hash, banned_at IS NOT NULL AS banned FROM users"
 _BY_LOGIN = {kind: f"{_CREDENTIALS} WHERE {kind} = $1" for kind in ("username", "email", "phone")}
+# Lists lost the posts of a banned author: readers pull them for as long as those of one who left pull mode.
 _SET_BANNED = """
-UPDATE users SET banned_at = CASE WHEN $2 THEN $3::timestamptz END, version = greatest(version + 1, $4)
+UPDATE users SET banned_at = CASE WHEN $2 THEN $3::timestamptz END, version = greatest(version + 1, $4),
+    left_pull_at = CASE WHEN $2 THEN left_pull_at ELSE $3 END
 WHERE user_id = $1 AND (banned_at IS NULL) = $2 RETURNING version
 """
 _LIVES = """

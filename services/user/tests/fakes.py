@@ -148,6 +148,8 @@ class InMemoryAccountStore:
         if banned == (user_id in self._world.banned):
             return []
         self._world.banned ^= {user_id}
+        if not banned:
+            self._world.left_pull[user_id] = now
         return [record(next(self._world.versions))]
 
 

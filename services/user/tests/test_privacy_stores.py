@@ -208,6 +208,9 @@ async def test_muted_and_banned_followees_are_in_no_feed(postgres: Postgres) -> 
     assert (await audience.followees(fan, later)).ids == [other]
     assert await audience.relation(fan, star, later) == Relation(False, False, True, False, True, 1, NOW)
     assert await audience.relation(fan, 1, later) is None
+    await set_banned(postgres, star, banned=False)
+    assert (await audience.followees(fan, NOW + timedelta(days=6))).pull == [star]
+    assert (await audience.followees(fan, NOW + timedelta(days=8))).pull == []
 
 
 async def test_lists_and_search_leave_out_who_may_not_be_seen(postgres: Postgres) -> None:
