@@ -25,7 +25,7 @@ class UserServiceGraph:
 
     async def followees(self, user_id: int) -> Followees:
         answer = await self._client.get(f"/internal/users/{user_id}/followees")
-        return Followees(frozenset(answer["followees"]), frozenset(answer["pull"]))
+        return Followees(frozenset(answer["followees"]), frozenset(answer["pull"]), frozenset(answer["fresh"]))
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
         answer = await self._client.query("/internal/users/batch", {"user_ids": list(user_ids)})

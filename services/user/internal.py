@@ -55,7 +55,7 @@ async def follower_ids(
 async def followees(user_id: UserId, audiences: AudiencesDep) -> FolloweesView:
     """Whose posts the user's feed is made of, and whose of them are to be pulled."""
     found = await audiences.followees(user_id)
-    return FolloweesView(followees=found.ids, pull=found.pull)
+    return FolloweesView(followees=found.ids, pull=found.pull, fresh=found.fresh)
 
 
 @router.get("/{reader_id}/relation/{author_id}", response_model=RelationView)

@@ -289,10 +289,11 @@ class FollowerIds(BaseModel):
 
 
 class FolloweesView(BaseModel):
-    """`pull` is a part of `followees`."""
+    """`pull` is a part of `followees`, `fresh` a part of `pull`."""
 
     followees: list[int]
     pull: list[int]
+    fresh: list[int]
 
 
 class RelationView(BaseModel):

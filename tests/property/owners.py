@@ -45,7 +45,8 @@ class Owners:
 
     async def followees(self, user_id: int) -> Followees:
         everyone = frozenset(a for a in PEOPLE if a != user_id and self.shows(user_id, a))
-        return Followees(everyone, frozenset(a for a in everyone if self.is_pulled(user_id, a)))
+        pull = frozenset(a for a in everyone if self.is_pulled(user_id, a))
+        return Followees(everyone, pull, pull - self.pull - self.left_pull)
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
         return {u: Author(user_id=u, username=f"user_{u}", display_name=f"User {u}") for u in user_ids}

@@ -56,11 +56,12 @@ class Trait(NamedTuple):
 class Followees:
     """Whose posts the reader's feed shows, and which of them are pulled at read time.
 
-    `stale` when the graph could not be asked.
+    Of these, `fresh` are pulled only until the list has caught up. `stale` when the graph could not be asked.
     """
 
     all: frozenset[int]
     pull: frozenset[int]
+    fresh: frozenset[int] = frozenset()
     stale: bool = False
 
 
@@ -79,7 +80,8 @@ def source_of(author_id: int, reader_id: int, followees: Followees) -> Source | 
         return Source.OWN
     if author_id not in followees.all:
         return None
-    return Source.PULLED if author_id in followees.pull else Source.PUSHED
+    is_pulled = author_id in followees.pull and author_id not in followees.fresh
+    return Source.PULLED if is_pulled else Source.PUSHED
 
 
 def window_start(top: int, window_days: int) -> int:

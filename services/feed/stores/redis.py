@@ -94,15 +94,15 @@ class RedisCache:
         return Position(session_id, int(post_id))
 
     async def keep_followees(self, user_id: int, followees: Followees) -> None:
-        value = orjson.dumps([list(followees.all), list(followees.pull)])
+        value = orjson.dumps([list(followees.all), list(followees.pull), list(followees.fresh)])
         await self._redis.set(self._lists.key(user_id, "followees"), value, ex=FOLLOWEES_S)
 
     async def kept_followees(self, user_id: int) -> Followees | None:
         raw = await self._redis.get(self._lists.key(user_id, "followees"))
         if raw is None:
             return None
-        everyone, pull = orjson.loads(raw)
-        return Followees(frozenset(everyone), frozenset(pull), stale=True)
+        everyone, pull, fresh = map(frozenset, orjson.loads(raw))
+        return Followees(everyone, pull, fresh, stale=True)
 
 
 def _stamp(seen: Sequence[bytes | None]) -> bytes:

@@ -154,7 +154,7 @@ class InMemoryCache:
 
     async def kept_followees(self, user_id: int) -> Followees | None:
         kept = self.followees.get(user_id)
-        return kept and Followees(kept.all, kept.pull, stale=True)
+        return kept and replace(kept, stale=True)
 
 
 def record(post_id: int, author_id: int, likes: int = 0) -> PostRecord:

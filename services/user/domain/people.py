@@ -120,10 +120,14 @@ def next_mode(mode: Mode, follower_count: int, threshold: int) -> Mode:
 
 @dataclass(frozen=True, slots=True)
 class Followees:
-    """Whose posts someone's feed is made of; `pull` are those whose recent posts are not all in the feed list."""
+    """Whose posts someone's feed is made of; `pull` are those whose recent posts are not all in the feed list.
+
+    Of these, `fresh` are pulled only until the list has caught up with a follow or an unmute.
+    """
 
     ids: list[int]
     pull: list[int]
+    fresh: list[int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,15 @@ SELECT array_agg(follower_id ORDER BY follower_id) AS ids FROM (
 """
 _FOLLOWEES = """
 SELECT array_agg(followee_id) AS ids,
-    array_agg(followee_id) FILTER (WHERE mode = 'pull' OR left_pull_at > $2 OR pull_until > $3) AS pull
-FROM follows JOIN users ON user_id = followee_id
-WHERE follower_id = $1 AND banned_at IS NULL
-    AND NOT EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = followee_id)
+    array_agg(followee_id) FILTER (WHERE is_pulled OR is_fresh) AS pull,
+    array_agg(followee_id) FILTER (WHERE is_fresh AND NOT is_pulled) AS fresh
+FROM (
+    SELECT followee_id, mode = 'pull' OR coalesce(left_pull_at > $2, false) AS is_pulled,
+        coalesce(pull_until > $3, false) AS is_fresh
+    FROM follows JOIN users ON user_id = followee_id
+    WHERE follower_id = $1 AND banned_at IS NULL
+        AND NOT EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = followee_id)
+) followed
 """
 _RELATION = """
 SELECT banned_at IS NOT NULL AS banned, is_private AS private, f.created_at AS since,
@@ -73,7 +78,7 @@ class PostgresAudienceStore:
     async def followees(self, user_id: int, now: datetime) -> Followees:
         """See the port."""
         row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULL_LINGERS, now)
-        return Followees(row["ids"] or [], row["pull"] or []) if row else Followees([], [])
+        return Followees(row["ids"] or [], row["pull"] or [], row["fresh"] or []) if row else Followees([], [], [])
 
     async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
         """See the port."""

@@ -395,7 +395,8 @@ class InMemoryAudienceStore:
         world = self._world
         ids = [e.to_id for e in world.follows if e.from_id == user_id]
         ids = sorted(i for i in ids if i not in world.banned and Edge(user_id, i) not in world.mutes)
-        return Followees(ids, [i for i in ids if self._is_pulled(Edge(user_id, i), now)])
+        pull = [i for i in ids if self._is_pulled(Edge(user_id, i), now)]
+        return Followees(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
 
     async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
         world, edge = self._world, Edge(reader_id, author_id)
@@ -412,10 +413,15 @@ class InMemoryAudienceStore:
         )
 
     def _is_pulled(self, edge: Edge, now: datetime) -> bool:
-        world, long_ago = self._world, datetime.min.replace(tzinfo=UTC)
-        mode, _ = world.modes.get(edge.to_id, ("push", 0))
-        lingers = world.left_pull.get(edge.to_id, long_ago) > now - PULL_LINGERS
-        return edge in world.follows and (mode == "pull" or lingers or world.pull_until[edge] > now)
+        if edge not in self._world.follows:
+            return False
+        return self._has_pull_mode(edge.to_id, now) or self._world.pull_until[edge] > now
+
+    def _has_pull_mode(self, author_id: int, now: datetime) -> bool:
+        """Or left it not long ago."""
+        mode, _ = self._world.modes.get(author_id, ("push", 0))
+        long_ago = datetime.min.replace(tzinfo=UTC)
+        return mode == "pull" or self._world.left_pull.get(author_id, long_ago) > now - PULL_LINGERS
 
     def _followers(self, user_id: int) -> list[int]:
         return sorted(edge.from_id for edge in self._world.follows if edge.to_id == user_id)
