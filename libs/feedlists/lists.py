@@ -77,9 +77,9 @@ class FeedLists:
 
         With `active_only`, lists that were not read for 24 h are deleted instead: their readers get new ones.
         """
-        by_bucket: dict[int, list[int]] = defaultdict(list)
+        count, by_bucket = self._buckets, defaultdict[int, list[int]](list)
         for user_id in user_ids:
-            by_bucket[self.bucket(user_id)].append(user_id)
+            by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(user_id)  # a call of bucket() costs as much
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
         calls: list[asyncio.Task[list[int]]] = []
         for bucket, users in by_bucket.items():
