@@ -7,7 +7,7 @@ import sys
 import httpx2
 from pydantic import ValidationError
 
-from bench import delivery, fanout, feed
+from bench import delivery, fanout, fanout_way, feed
 from bench.figures import Row, table
 from libs.common.runtime.settings import Settings
 from ops.client import ApiFailure
@@ -34,7 +34,7 @@ async def _rows(name: str, settings: Settings) -> list[Row]:
         case "delivery":
             return await delivery.measure(settings.public_url, postgres)
         case _:
-            return _fanout_rows(await fanout.measure(settings))
+            return [*_fanout_rows(await fanout.measure(settings)), _way_row(*await fanout_way.measure(settings))]
 
 
 def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
@@ -43,6 +43,10 @@ def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
         Row("fan-out deliveries", f"{figures.pushed:,.0f}/s", reference, figures.pushed / figures.reference),
         Row("… redelivered", f"{figures.redelivered:,.0f}/s", reference, figures.redelivered / figures.reference),
     ]
+
+
+def _way_row(way: float, bare: float) -> Row:
+    return Row("… from Kafka and PostgreSQL, beside bare pushes", f"{way:,.0f}/s", f"{bare:,.0f}/s", way / bare)
 
 
 async def _bench(names: list[str]) -> str:

@@ -53,25 +53,25 @@ async def measure(settings: Settings) -> FanoutFigures:
         users = [first_id_at(now_ms()) + i * 4_096 for i in range(FEEDS)]
         first = first_id_at(now_ms())
         try:
-            await _fill(lists, users, first)
+            await fill(lists, users, first)
             before = (await redis.info("memory"))["used_memory"]
             pushed = [await _rate(lists, users, first + CAP + n) for n in range(1, ROUNDS + 1)]
             again = [await _rate(lists, users, first + CAP + ROUNDS) for _ in range(ROUNDS)]
-            await _clear(redis, "bench-fanout:*")
+            await clear(redis, "bench-fanout:*")
             memory = (before - (await redis.info("memory"))["used_memory"]) / FEEDS
             await _fill_reference(redis)
             return FanoutFigures(max(pushed), max(again), reference_rate(url), memory)
         finally:
             for pattern in ("bench-fanout:*", f"{REFERENCE}*"):
-                await _clear(redis, pattern)
+                await clear(redis, pattern)
 
 
-async def _fill(lists: FeedLists, users: list[int], first: int) -> None:
+async def fill(lists: FeedLists, users: list[int], first: int) -> None:
+    """Full lists of ids from `first` on."""
     for start in range(0, len(users), PAGE):
         page = users[start : start + PAGE]
-        await asyncio.gather(*(lists.begin(user) for user in page[:64]))
-        for user in page[64:]:
-            await lists.begin(user)
+        for low in range(0, len(page), PIPELINE):
+            await asyncio.gather(*map(lists.begin, page[low : low + PIPELINE]))
         for low in range(0, CAP, 25):
             await lists.push(page, range(first + low, first + low + 25))
 
@@ -92,6 +92,7 @@ async def _rate(lists: FeedLists, users: list[int], post_id: int) -> float:
     return len(users) / (time.perf_counter() - started)
 
 
-async def _clear(redis: "Redis", pattern: str) -> None:
+async def clear(redis: "Redis", pattern: str) -> None:
+    """Delete keys."""
     async for key in redis.scan_iter(match=pattern, count=5_000):
         await redis.unlink(key)

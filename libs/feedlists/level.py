@@ -13,7 +13,7 @@ class PublishedLevel:
         self._key = f"{prefix}level"
 
     async def publish(self, level: int) -> None:
-        await self._redis.set(self._key, level, ex=LIFE_S)
+        await self._redis.set(self._key, int(level), ex=LIFE_S)
 
     async def read(self) -> int | None:
         """None when no worker has said anything for 30 s."""

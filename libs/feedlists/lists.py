@@ -78,13 +78,14 @@ class FeedLists:
 
         With `active_only`, lists that were not read for 24 h are deleted instead: their readers get new ones.
         """
-        by_bucket: dict[int, list[str]] = defaultdict(list)
+        count, by_bucket = self._buckets, defaultdict[int, list[int]](list)
         for user_id in user_ids:
-            bucket = self.bucket(user_id)
-            by_bucket[bucket].append(f"{self._prefix}{{{bucket}}}:list:{user_id}")
+            by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(user_id)  # a call of bucket() costs as much
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
         calls: list[asyncio.Task[list[int]]] = []
-        for keys in by_bucket.values():
+        for bucket, users in by_bucket.items():
+            start_of_key = f"{self._prefix}{{{bucket}}}:list:"
+            keys = [f"{start_of_key}{user_id}" for user_id in users]
             for start in range(0, len(keys), FEEDS_A_CALL):
                 await self._calls_ahead.acquire()
                 call = asyncio.create_task(self._functions.call("push", keys[start : start + FEEDS_A_CALL], *args))

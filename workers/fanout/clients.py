@@ -12,7 +12,7 @@ from libs.common.runtime.http import ServiceClient
 from libs.feedlists import Range
 from workers.fanout.ports import Audience, Lane, Post
 
-PAGE = 1_000  # ids a page; the user service answers one with a single row
+PAGE = 10_000  # ids a page: a whole chunk in one answer, in which the user service sends a single row
 CHUNKS_AT_ONCE = 100  # waiting for the brokers together
 _EVENT: dict[Lane, type[FanoutChunk]] = {"push": FanoutChunk, "slow": SlowFanoutChunk}
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from hiredis import pack_command
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -37,13 +38,24 @@ async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
         finally:
             await cluster.aclose()
         return
-    pool = BlockingConnectionPool.from_url(url, max_connections=POOL_SIZE, timeout=SOCKET_S, **options)
+    options |= {"max_connections": POOL_SIZE, "timeout": SOCKET_S, "connection_class": _Connection}
+    pool = BlockingConnectionPool.from_url(url, **options)
     client = Redis(connection_pool=pool)
     try:
         yield client
     finally:
         await client.aclose()
         await pool.aclose()
+
+
+class _Connection(Connection):
+    """redis-py packs commands in Python here; hiredis does it in a fifth of the time, which is half that of a push."""
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        try:
+            return [pack_command((*args[0].split(), *args[1:]))]
+        except TypeError:  # hiredis takes no subclasses of str and bytes
+            return super().pack_command(*args)
 
 
 class _Cluster(RedisCluster):

@@ -47,7 +47,9 @@ async def test_a_node_without_functions_gets_them(cluster: RedisCluster, lists: 
 async def test_a_slot_that_is_elsewhere_is_found(cluster: RedisCluster, lists: FeedLists) -> None:
     slots = cluster.nodes_manager.slots_cache
     slots.update(dict.fromkeys(slots, slots[0]))  # as after resharding
-    assert await lists.deliver(USERS, [POST]) == Pushed(len(USERS), 0, 0)
+    first = await lists.deliver(USERS, [POST])
+    assert first.written + first.held == len(USERS)  # redirected calls may be made twice
+    assert await lists.deliver(USERS, [POST]) == Pushed(0, len(USERS), 0)
 
 
 async def test_a_cluster_that_is_away_is_a_redis_error() -> None:

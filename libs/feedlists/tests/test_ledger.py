@@ -1,5 +1,7 @@
 """The delivery ledger on a real Redis."""
 
+from enum import IntEnum
+
 import pytest
 from redis.asyncio import Redis
 
@@ -9,6 +11,10 @@ from libs.feedlists.level import PublishedLevel
 pytestmark = pytest.mark.stores
 POST = 381_000_000_000_000_000
 CHUNKS = [(0, 100), (100, 250)]
+
+
+class Two(IntEnum):
+    TWO = 2
 
 
 @pytest.fixture
@@ -84,6 +90,6 @@ async def test_posts_that_are_pulled_or_skipped_say_so(ledger: Ledger) -> None:
 async def test_the_level_is_one_for_all_and_passes_away(redis: "Redis", prefix: str) -> None:
     level = PublishedLevel(redis, prefix)
     assert await level.read() is None
-    await level.publish(2)
+    await level.publish(Two.TWO)
     assert await PublishedLevel(redis, prefix).read() == 2
     assert 0 < await redis.ttl(f"{prefix}level") <= 30

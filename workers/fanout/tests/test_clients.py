@@ -1,0 +1,77 @@
+"""What goes over the wire, and what a consumer makes of it."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.codec import decode
+from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.http import ServiceClient
+from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceGraph
+from workers.fanout.consumers import FanoutConsumers
+from workers.fanout.ports import Lane
+from workers.fanout.tests.world import POST, InMemoryGraph, World
+
+
+class RecordingProducer:
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    async def publish(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class PagedUserService:
+    """Answers `follower-ids` of one author."""
+
+    def __init__(self, ids: range) -> None:
+        self.ids = ids
+        self.calls = 0
+
+    async def get(self, path: str, params: Mapping[str, int]) -> dict[str, Any]:
+        self.calls += 1
+        page = [i for i in self.ids if params["after"] < i <= params["up_to"]]
+        return {"ids": page[: params["limit"]]}
+
+
+async def test_every_lane_has_its_topic_and_its_consumer_delivers_what_was_put() -> None:
+    ranges = [(n, n + 1) for n in range(250)]
+    lanes: dict[Lane, str] = {"push": "feed.fanout", "slow": "feed.fanout.slow"}
+    for lane, topic in lanes.items():
+        producer = RecordingProducer()
+        await KafkaChunkQueue(cast("EventProducer", producer)).put(lane, POST, ranges)
+        assert len(producer.events) == 250
+        world = World(InMemoryGraph(range(1, 251)))
+        consumers = FanoutConsumers(world.fanout)
+        handler = consumers.on_chunks if lane == "push" else consumers.on_slow_chunks
+        for _ in range(2):
+            await handler([_delivered(event, topic) for event in producer.events])
+            assert world.everyone_has(POST)
+            assert len(world.rate.taken) == (250 if lane == "slow" else 0)
+
+
+async def test_followers_come_page_by_page_until_the_end_of_the_range() -> None:
+    for up_to, sizes in ((PAGE + 5, [PAGE, 5]), (2 * PAGE, [PAGE, PAGE])):
+        service = PagedUserService(range(3 * PAGE))
+        graph = UserServiceGraph(cast("ServiceClient", service))
+        pages = [page async for page in graph.followers(1, (0, up_to))]
+        assert [len(page) for page in pages] == sizes
+        assert [i for page in pages for i in page] == list(range(1, up_to + 1))
+        assert service.calls == 2
+
+
+async def test_the_lag_is_that_of_all_groups() -> None:
+    class Meter:
+        async def lag(self, group: str, topics: list[str]) -> int:
+            return {"a x": 3, "b y": 4}[" ".join((group, *topics))]
+
+    assert await KafkaLag(cast("LagMeter", Meter()), {"a": "x", "b": "y"}).total() == 7
+
+
+def _delivered(event: Event, topic: str) -> Delivery:
+    assert event.payload.topic == topic
+    received = decode(event.envelope("test").encode())
+    assert received is not None
+    return Delivery(received.envelope, received.payload, 0, 0)
