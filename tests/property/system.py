@@ -146,6 +146,8 @@ class System:
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}
+        if author_id not in self.owners.banned:  # lists may have been made without them meanwhile
+            self.owners.left_pull.add(author_id)
         kind = UserBanned if author_id in self.owners.banned else UserUnbanned
         await self.act(kind(user_id=author_id))
 
