@@ -1,10 +1,11 @@
-"""Marks that a reader did something, or that a post or an author is gone: what a kept page may not outlive.
+"""Marks that somebody did something, or that a post or an author is not what it was: what is kept may not outlive them.
 
 Written before an act is answered, so that its maker's next request sees it through any replica of the feed service.
 The event that follows says the same again: it makes up for a mark that Redis did not take.
 """
 
 import asyncio
+import secrets
 from collections.abc import Iterable
 
 from redis.asyncio import Redis
@@ -14,44 +15,68 @@ from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
 
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
-LIFE_S = 180  # longer than any page is kept
+LIFE_S = 180  # longer than anything is kept that depends on them
 log = get_logger(__name__)
 
 
 class Acts:
-    """Shared by the feed service and the services that change what a feed shows."""
+    """Shared by the feed service and the services that change what a feed shows.
+
+    What is kept remembers the marks that it saw, and is true while they are the same. A mark is never
+    written a second time with the same value, so that one which ran out in between is no trap.
+    """
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
 
-    def reader_key(self, user_id: int) -> str:
-        """Counts what changed the feed of a reader."""
+    def of(self, user_id: int) -> str:
+        """The key of what a person did: posted, liked, followed, changed the profile."""
         return f"{self._prefix}of:{user_id}"
 
-    def gone_key(self, post_or_author_id: int) -> str:
-        """There while what is gone may still stand in a kept page."""
-        return f"{self._prefix}gone:{post_or_author_id}"
+    def outdated(self, post_or_author_id: int) -> str:
+        """The key of what became of a post or an author: edited, deleted, banned."""
+        return f"{self._prefix}outdated:{post_or_author_id}"
 
-    async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None:
-        """Pages kept for these readers, and all with these posts or authors, are to be made anew.
+    async def seen(self, keys: Iterable[str]) -> list[bytes]:
+        """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
+        born_key = f"{self._prefix}born"
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.get(born_key)
+            for key in keys:
+                pipe.get(key)
+            born, *marks = await pipe.execute()
+        if born is None:
+            born = secrets.token_bytes(8)
+            await self._redis.set(born_key, born, nx=True)
+        return [born + (mark or b"") for mark in marks]
+
+    async def any_marked(self, keys: Iterable[str]) -> bool:
+        """Whether one of them has a mark. Raises RedisError."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.exists(key)
+            return any(await pipe.execute())
+
+    async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
+        """Kept pages of these people, and all that shows these posts and authors, are to be made anew.
 
         Raises:
             RedisError, OSError, TimeoutError: the marks may not be there.
         """
-        keys = [*map(self.reader_key, set(readers)), *map(self.gone_key, set(gone))]
+        keys = [*map(self.of, set(people)), *map(self.outdated, set(outdated))]
         if not keys:
             return
+        mark = secrets.token_hex(8)
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
-                pipe.incr(key)
-                pipe.expire(key, LIFE_S)
+                pipe.set(key, mark, ex=LIFE_S)
             await pipe.execute()
 
-    async def try_mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None:
+    async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self.mark(readers, gone)
+                await self.mark(people, outdated)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("act_not_marked", error=repr(error))

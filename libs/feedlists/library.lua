@@ -4,7 +4,7 @@
 -- '0' nothing older was ever cut off, '1' it is being built, an id: older ones were cut off.
 
 local COMPLETE, BUILDING = '0', '1'
-local LATE, LATE_S = ':late', 180 -- counts what came in below the youngest entry: the tail alone does not show it
+local LATE, LATE_S = ':late', 180 -- the last that came in below the youngest entry: the tail alone does not show it
 
 -- Ids outgrow the doubles of Lua, so they are compared as text.
 local function before(a, b)
@@ -29,8 +29,8 @@ local function insert(key, id)
   if position == 0 then return 0, 0 end -- below the cut: others are missing there, too
   if list[position] == id then return 0, 1 end
   redis.call('LINSERT', key, 'AFTER', list[position], id)
-  redis.call('INCR', key .. LATE)
-  redis.call('EXPIRE', key .. LATE, LATE_S)
+  local clock = redis.call('TIME')
+  redis.call('SET', key .. LATE, clock[1] .. '.' .. clock[2] .. '.' .. id, 'EX', LATE_S)
   return 1, 0
 end
 

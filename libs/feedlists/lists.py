@@ -66,7 +66,7 @@ class FeedLists:
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
     def late_key(self, user_id: int) -> str:
-        """Counts, for some minutes, posts that came in below the youngest one."""
+        """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
         return f"{self.key(user_id)}:late"
 
     async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:

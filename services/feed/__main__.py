@@ -12,6 +12,7 @@ from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
+from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
@@ -28,8 +29,8 @@ def build(settings: FeedSettings) -> FastAPI:
         lists = FeedLists(redis, prefix, settings.feed_buckets)
         acts = Acts(redis, settings)
         cache = RedisCache(redis, lists, acts, prefix, settings.page_cache_s, settings.session_s)
-        graph = UserServiceGraph(runtime.client("user"))
-        posts = PostServicePosts(runtime.client("post"))
+        graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
+        posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
         marks = InteractionServiceMarks(runtime.client("interaction"))
         gaps = Gaps(redis, prefix)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)

@@ -12,9 +12,8 @@ from libs.common.runtime.logging import get_logger
 from libs.feedlists import CAP
 from libs.feedlists import Gap as PushGap
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start
-from services.feed.ports import Cache, Graph, Lists, Posts, PushGaps
+from services.feed.ports import LATEST, Cache, Graph, Lists, Posts, PushGaps
 
-PULL_EACH = 50  # newest posts of one pulled author (SPEC §3.3)
 REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
 KEEP_FOLLOWEES_S = 3_600  # they are kept for 24 h: once an hour, or when they changed, is often enough
 READERS_KEPT = 100_000
@@ -97,8 +96,8 @@ class CandidateSource:
     async def _pulled(self, authors: set[int]) -> Candidates:
         """Busy authors are asked for more: one of them alone must not raise the floor."""
         start = self.window_start()
-        recent = await self._posts.recent(authors, start, None, PULL_EACH)
-        if busy := [author for author, post_ids in recent.items() if len(post_ids) == PULL_EACH]:
+        recent = await self._posts.latest(sorted(authors), start)
+        if busy := [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]:
             recent |= await self._posts.recent(busy, start, None, CAP)
         floor = max((post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP), default=start)
         return Candidates(tuple(p for post_ids in recent.values() for p in post_ids), floor)

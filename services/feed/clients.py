@@ -10,6 +10,7 @@ from cachetools import TTLCache
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.common.runtime.http import ServiceClient
 from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.ports import LATEST
 
 BATCH = 500  # ids that one hydration call takes
 AUTHORS = 1_000  # authors that one call for recent posts takes
@@ -76,6 +77,9 @@ class PostServicePosts:
             for author_id, post_id in answer["posts"]:
                 recent[author_id].append(post_id)
         return recent
+
+    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
+        return await self.recent(author_ids, window_start, None, LATEST)
 
 
 class InteractionServiceMarks:

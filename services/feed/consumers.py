@@ -36,7 +36,7 @@ class FeedConsumers:
                     await self._forget(reader_id, author_id)
         await self._acts.mark(
             {user for payload in payloads for user in payload.touches()},
-            {post for payload in payloads for post in payload.buries()},
+            {post for payload in payloads for post in payload.outdates()},
         )
 
     async def _bring(self, reader_id: int, author_id: int) -> None:

@@ -8,6 +8,8 @@ from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryState, FeedList, Gap
 from services.feed.domain.feed import Followees, Relation, Trait
 
+LATEST = 50  # newest posts of one pulled author (SPEC §3.3)
+
 
 class Graph(Protocol):
     """Whom readers follow. Raises UnavailableError."""
@@ -32,6 +34,9 @@ class Posts(Protocol):
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
     ) -> dict[int, list[int]]:
         """Published ids between the bounds by author, newest first; authors without any are left out."""
+
+    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
+        """The same: of each the newest `LATEST` since the window's start."""
 
 
 class Marks(Protocol):
@@ -67,9 +72,15 @@ class DeliveryLedger(Protocol):
 
 
 class Acts(Protocol):
-    """Marks of what kept pages may not outlive. Raises redis.RedisError."""
+    """Marks of what may not be outlived by what is kept. Raises redis.RedisError."""
 
-    async def mark(self, readers: Iterable[int], gone: Iterable[int] = ()) -> None: ...
+    def of(self, user_id: int) -> str: ...
+
+    def outdated(self, post_or_author_id: int) -> str: ...
+
+    async def seen(self, keys: Iterable[str]) -> list[bytes]: ...
+
+    async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +116,8 @@ class Cache(Protocol):
     async def stamp(self, reader_id: int) -> str:
         """What the reader's pages depend on, as of now; take it before assembling."""
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes) -> None:
-        """`shown_ids` are the posts of the page and their authors."""
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes) -> None:
+        """`depends_on` are the posts, and their authors, without which the page is not true."""
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
 

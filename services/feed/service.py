@@ -34,6 +34,15 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class _Made:
+    """An assembled page; `depends_on` are the posts and authors without which it is not true any more."""
+
+    body: bytes
+    quality: str
+    depends_on: set[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Updates:
     """How many posts came since a session began, and the newest of them."""
 
@@ -82,8 +91,7 @@ class FeedReader:
         at = bookmark(fields) if fields else None
         if at is not None:
             order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
-        page, quality = await self._assemble(user_id, order, at, limit)
-        return self._served(page, order, "miss", quality)
+        return self._served(await self._assemble(user_id, order, at, limit), order)
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
         """Posts of others that the session does not hold. Raises NotFoundError for what is no session."""
@@ -131,21 +139,18 @@ class FeedReader:
             stamp = await self._cache.stamp(user_id)
         except RedisError as error:
             log.warning("page_cache_unreadable", error=repr(error))
-        page, quality = await self._assemble(user_id, order, None, limit)
-        served = self._served(page, order, "miss", quality)
-        if stamp is not None and quality == "normal":
-            await self._keep(user_id, variant, stamp, page, served.body)
-        return served
+        made = await self._assemble(user_id, order, None, limit)
+        if stamp is not None and made.quality == "normal":
+            await self._keep(user_id, variant, stamp, made)
+        return self._served(made, order)
 
-    async def _keep(self, user_id: int, variant: str, stamp: str, page: FeedPage, body: bytes) -> None:
+    async def _keep(self, user_id: int, variant: str, stamp: str, made: _Made) -> None:
         try:
-            shown_ids = {shown_id for post in page.posts for shown_id in (post.post_id, post.author.user_id)}
-            await self._cache.keep_page(user_id, variant, stamp, shown_ids, body)
+            await self._cache.keep_page(user_id, variant, stamp, made.depends_on, made.body)
         except RedisError as error:
             log.warning("page_not_kept", error=repr(error))
 
-    async def _assemble(self, user_id: int, order: Order, at: Down | Pinned | None, limit: int) -> tuple[FeedPage, str]:
-        """The page, and its quality."""
+    async def _assemble(self, user_id: int, order: Order, at: Down | Pinned | None, limit: int) -> _Made:
         reader = Reader(user_id, await self._source.followees(user_id))
         if isinstance(at, Down) or (at is None and order is Order.CHRONOLOGICAL):
             part = await self._walks.chronological(reader, at, limit)
@@ -160,7 +165,13 @@ class FeedReader:
             if item.record.author_id in authors
         ]
         gaps = part.gaps | SOURCE_DOWN if marks_down or reader.followees.stale else part.gaps
-        return self._page(user_id, part, posts, gaps), "degraded" if gaps else "normal"
+        page = self._page(user_id, part, posts, gaps)
+        relied_on = [item.record for item in (*part.items, part.after) if item]
+        return _Made(
+            body=page.model_dump_json().encode(),
+            quality="degraded" if gaps else "normal",
+            depends_on={i for record in relied_on for i in (record.post_id, record.author_id)},
+        )
 
     def _page(self, user_id: int, part: Slice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:
         cursor = None
@@ -192,9 +203,9 @@ class FeedReader:
         return FeedPost.model_construct(**dict(post), source=item.source)
 
     @staticmethod
-    def _served(page: FeedPage, order: Order, cache: str, quality: str) -> Served:
-        READS.labels(order, cache, quality).inc()
-        return Served(page.model_dump_json().encode(), cache, quality)
+    def _served(made: _Made, order: Order) -> Served:
+        READS.labels(order, "miss", made.quality).inc()
+        return Served(made.body, "miss", made.quality)
 
 
 def _listing(user_id: int) -> str:

@@ -42,10 +42,14 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """Posts of one page, where the next page begins (None at the end), and what may be missing."""
+    """Posts of one page, where the next page begins (None at the end), and what may be missing.
+
+    `after` is the first item of the next page: only while it is there may the page promise one.
+    """
 
     items: Sequence[Item]
     session_id: str
+    after: Item | None
     following: Down | Pinned | None
     gaps: frozenset[Gap] = frozenset()
 
@@ -67,8 +71,10 @@ class Walks:
         items = [item for _, item in found]
         if len(items) <= limit:
             items += await self._below(reader, 0, min(at.bound, candidates.floor), frozenset(), limit + 1 - len(items))
-        following = Down(at.session_id, items[limit - 1].record.post_id) if len(items) > limit else None
-        return Slice(items[:limit], at.session_id, following, candidates.gaps)
+        if len(items) <= limit:
+            return Slice(items, at.session_id, None, None, candidates.gaps)
+        following = Down(at.session_id, items[limit - 1].record.post_id)
+        return Slice(items[:limit], at.session_id, items[limit], following, candidates.gaps)
 
     async def ranked(self, reader: Reader, at: Pinned | None, limit: int) -> Slice:
         """In the pinned order, then newest first to the end of the window."""
@@ -82,13 +88,14 @@ class Walks:
             items = [item for _, item in found]
             if len(items) > limit:
                 following = replace(at, position=at.position + found[limit][0], shown=at.shown | _ids(items[:limit]))
-                return Slice(items[:limit], at.session_id, following, gaps)
+                return Slice(items[:limit], at.session_id, items[limit], following, gaps)
             at = at.tail(session.floor)
         start = self._source.window_start(at.top)
         items += await self._below(reader, start, at.floor, at.shown, limit + 1 - len(items))
         if len(items) <= limit:
-            return Slice(items, at.session_id, None, gaps)
-        return Slice(items[:limit], at.session_id, at.tail(min(at.floor, items[limit - 1].record.post_id)), gaps)
+            return Slice(items, at.session_id, None, None, gaps)
+        following = at.tail(min(at.floor, items[limit - 1].record.post_id))
+        return Slice(items[:limit], at.session_id, items[limit], following, gaps)
 
     async def _session(self, reader: Reader, at: Pinned | None) -> Session | None:
         if at is None:

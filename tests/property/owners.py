@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
+from services.feed import candidates
 from services.feed.domain.feed import Followees, Relation, Trait
 from services.feed.tests.world import record
 from workers.fanout.ports import Audience
@@ -61,6 +62,9 @@ class Owners:
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
         return [Trait(p, r.author_id, r.counts.like_count, 0, 0) for p, r in (await self.records(post_ids)).items()]
+
+    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
+        return await self.recent(author_ids, window_start - 1, None, vars(candidates)["LATEST"])
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int

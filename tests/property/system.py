@@ -27,6 +27,7 @@ from libs.feedlists import Acts, FeedLists, Gaps, Ledger, Range
 from services.feed.candidates import CandidateSource
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
+from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.stores.redis import RedisCache
 from services.feed.walks import Walks
@@ -73,12 +74,13 @@ class System:
         self._acts = Acts(redis, self._settings)
         owners = self.owners
         cache = RedisCache(redis, self.lists, self._acts, prefix, page_s=60, session_s=60)
-        source = CandidateSource(owners, owners, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
+        graph, posts = KeptGraph(owners, self._acts), KeptPosts(owners, self._acts)
+        source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
-        walks = Walks(source, owners, self.lists, cache)
-        self.reader = FeedReader(walks, source, owners, owners, owners, cache, Cursors("secret"), "http://feedmill")
-        self.explainer = Explainer(walks, source, owners, owners, self.lists, self.gaps, self.ledger)
-        self._consumers = FeedConsumers(source, owners, owners, self.lists, self._acts)
+        walks = Walks(source, posts, self.lists, cache)
+        self.reader = FeedReader(walks, source, graph, posts, owners, cache, Cursors("secret"), "http://feedmill")
+        self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger)
+        self._consumers = FeedConsumers(source, graph, posts, self.lists, self._acts)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
         self.fanout = Fanout(
             owners,
@@ -97,7 +99,7 @@ class System:
 
     async def act(self, payload: Payload, readers: Iterable[int] = ()) -> None:
         """What an owner does after its commit: mark, and publish (the events wait here)."""
-        await self._acts.mark(payload.touches(), payload.buries())
+        await self._acts.mark(payload.touches(), payload.outdates())
         for reader_id in readers:
             self.waiting_events[reader_id].append(payload)
 

@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import orjson
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -30,6 +30,7 @@ from tests.property.system import System
 from workers.fanout.domain import Level
 
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(600)]
+PHASES = [Phase.generate, *([Phase.shrink] if "FEEDMILL_PROPERTY_SHRINK" in os.environ else [])]  # may take minutes
 EXAMPLES = int(os.environ.get("FEEDMILL_PROPERTY_EXAMPLES", "150"))
 STEPS = 60
 LIMIT = 3
@@ -37,7 +38,7 @@ SMALL = {  # limits so small that a few posts reach all of them
     "libs.feedlists.lists.CAP": 6,
     "libs.feedlists.lists.SLACK": 2,
     "services.feed.candidates.CAP": 6,
-    "services.feed.candidates.PULL_EACH": 2,
+    "services.feed.candidates.LATEST": 2,
     "services.feed.consumers.CAP": 6,
     "services.feed.walks.PINNED_MAX": 8,
 }
@@ -237,6 +238,8 @@ def test_any_interleaving(store_env: dict[str, str]) -> None:
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
+            phases=PHASES,
+            print_blob=True,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),

@@ -53,8 +53,8 @@ class Payload(BaseModel):
         """Readers whose own feed this changes."""
         return ()
 
-    def buries(self) -> tuple[int, ...]:
-        """Posts, and authors of posts, that nobody's feed may show any more."""
+    def outdates(self) -> tuple[int, ...]:
+        """Posts, and authors of posts, of which no feed may show what was kept before."""
         return ()
 
 

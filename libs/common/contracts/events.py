@@ -36,13 +36,16 @@ class PostUpdated(PostEvent):
 
     type: ClassVar[str] = "post.updated"
 
+    def outdates(self) -> tuple[int, ...]:
+        return (self.post_id,)
+
 
 class PostDeleted(PostEvent):
     """The post is gone for every reader."""
 
     type: ClassVar[str] = "post.deleted"
 
-    def buries(self) -> tuple[int, ...]:
+    def outdates(self) -> tuple[int, ...]:
         return (self.post_id,)
 
 
@@ -171,13 +174,16 @@ class UserUpdated(UserEvent):
 
     type: ClassVar[str] = "user.updated"
 
+    def touches(self) -> tuple[int, ...]:
+        return (self.user_id,)
+
 
 class UserBanned(UserEvent):
     """The account and all that it made are hidden from everyone."""
 
     type: ClassVar[str] = "user.banned"
 
-    def buries(self) -> tuple[int, ...]:
+    def outdates(self) -> tuple[int, ...]:
         return (self.user_id,)
 
 

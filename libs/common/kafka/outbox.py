@@ -15,10 +15,10 @@ QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to
 log = get_logger(__name__)
 
 Mark = Callable[[set[int], set[int]], Awaitable[None]]
-"""Told of the readers whose feeds changed, and of the posts and authors that are gone; never raises."""
+"""Told of the people who did something, and of the posts and authors that are not what they were; never raises."""
 
 
-async def _mark_nothing(_readers: set[int], _gone: set[int]) -> None:
+async def _mark_nothing(_readers: set[int], _outdated: set[int]) -> None:
     """For services that change no feed."""
 
 
@@ -54,7 +54,7 @@ class Outbox:
                 self._queue.put_nowait(record)
             except asyncio.QueueFull:
                 break
-        await self._mark({user for r in records for user in r.touches}, {post for r in records for post in r.buries})
+        await self._mark({user for r in records for user in r.touches}, {post for r in records for post in r.outdates})
 
     async def run_direct(self) -> None:
         """Publish what `committed` was told of, in order, until cancelled."""

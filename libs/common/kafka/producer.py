@@ -24,7 +24,7 @@ Header = tuple[str, bytes]
 class Record:
     """An event as bytes, ready for an outbox or a topic; `topic` is the contract's name.
 
-    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it. `touches` and `buries` are those of
+    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it. `touches` and `outdates` are those of
     the payload; a record read back from an outbox has none.
     """
 
@@ -35,7 +35,7 @@ class Record:
     headers: tuple[Header, ...]
     created_us: int
     touches: tuple[int, ...] = field(default=(), compare=False)
-    buries: tuple[int, ...] = field(default=(), compare=False)
+    outdates: tuple[int, ...] = field(default=(), compare=False)
 
 
 def encode(event: Event, producer: str) -> Record:
@@ -53,7 +53,7 @@ def encode(event: Event, producer: str) -> Record:
         tuple(headers),
         time.time_ns() // 1_000,
         event.payload.touches(),
-        event.payload.buries(),
+        event.payload.outdates(),
     )
 
 

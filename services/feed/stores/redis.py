@@ -39,17 +39,11 @@ class RedisCache:
             raw, *seen = await pipe.execute()
         if raw is None:
             return None
-        made_s, stamp, shown_ids, body = raw.split(b"\n", 3)
-        if stamp != _stamp(seen) or await self._any_gone(shown_ids):
+        made_s, stamp, depends_on, body = raw.split(b"\n", 3)
+        marks = [self._acts.outdated(int(one)) for one in depends_on.split(b",") if one]
+        if stamp != _stamp(seen) or await self._acts.any_marked(marks):
             return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
-
-    async def _any_gone(self, shown_ids: bytes) -> bool:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for shown_id in shown_ids.split(b","):
-                if shown_id:
-                    pipe.exists(self._acts.gone_key(int(shown_id)))
-            return any(await pipe.execute())
 
     async def stamp(self, reader_id: int) -> str:
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -59,11 +53,11 @@ class RedisCache:
     def _ask_stamp(self, pipe: "Pipeline", reader_id: int) -> None:
         pipe.lindex(self._lists.key(reader_id), -1)
         pipe.get(self._lists.late_key(reader_id))
-        pipe.get(self._acts.reader_key(reader_id))
+        pipe.get(self._acts.of(reader_id))
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes) -> None:
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes) -> None:
         if self._page_s:
-            head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, shown_ids))}\n"
+            head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, depends_on))}\n"
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:

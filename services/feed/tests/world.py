@@ -13,7 +13,7 @@ from libs.common.runtime.pagination import Cursors
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
 from services.feed.domain.feed import Followees, Relation, Trait
-from services.feed.ports import CachedPage, Position, Session
+from services.feed.ports import LATEST, CachedPage, Position, Session
 from services.feed.service import FeedReader
 from services.feed.walks import Walks
 
@@ -53,6 +53,9 @@ class InMemoryPosts:
             Trait(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
             for r in records
         ]
+
+    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
+        return await self.recent(author_ids, window_start - 1, None, LATEST)
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -134,7 +137,7 @@ class InMemoryCache:
         return ""
 
     async def keep_page(
-        self, reader_id: int, variant: str, stamp: str, shown_ids: Iterable[int], body: bytes
+        self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes
     ) -> None: ...
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
