@@ -11,7 +11,7 @@ from prometheus_client import start_http_server
 
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
-from ops import oracle
+from ops import oracle, rebuild
 from ops.client import ApiFailure
 from ops.journey import JourneyError, journey
 from ops.seed import seed
@@ -36,6 +36,12 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--fresh", action="store_true", help="pass over pages that were kept")
     checking.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever")
     checking.add_argument("--metrics-port", type=int, help="serve metrics, for --every")
+    rebuilding = commands.add_parser("rebuild", help="recompute feed lists from the records, and put them in place")
+    rebuilding.add_argument("readers", nargs="*", type=int, help="account ids")
+    rebuilding.add_argument("--bucket", type=int, action="append", default=[], help="all lists of a bucket")
+    rebuilding.add_argument("--all", action="store_true")
+    rebuilding.add_argument("--buckets", type=int, default=int(os.environ.get("FEEDMILL_FEED_BUCKETS", "16")))
+    rebuilding.add_argument("--dry-run", action="store_true", help="only compare")
     explaining = commands.add_parser("explain", help="why a post is, or is not, in a reader's feed")
     explaining.add_argument("reader", type=int)
     explaining.add_argument("post", type=int)
@@ -47,6 +53,12 @@ def _oracle(arguments: argparse.Namespace) -> int:
         start_http_server(arguments.metrics_port, "127.0.0.1")
     checked = oracle.run(arguments.readers, arguments.sample, arguments.every, fresh=arguments.fresh)
     return 1 if asyncio.run(checked) else 0
+
+
+def _rebuild(arguments: argparse.Namespace) -> int:
+    buckets = range(arguments.buckets) if arguments.all else arguments.bucket
+    asyncio.run(rebuild.run(arguments.readers, buckets, arguments.buckets, swap=not arguments.dry_run))
+    return 0
 
 
 async def _explain(reader_id: int, post_id: int) -> str:
@@ -67,6 +79,8 @@ def main() -> int:
                 (Path(state_dir) / HINT).write_text(f"{hint}\n")
         elif arguments.command == "oracle":
             return _oracle(arguments)
+        elif arguments.command == "rebuild":
+            return _rebuild(arguments)
         elif arguments.command == "explain":
             print(asyncio.run(_explain(arguments.reader, arguments.post)))
         else:

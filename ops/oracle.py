@@ -5,23 +5,22 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from prometheus_client import Counter, Gauge
 
-from libs.common.ids import first_id_at, id_time_ms, now_ms
+from libs.common.ids import id_time_ms, now_ms
 from libs.common.runtime.auth import ServiceTokens
 from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.settings import Settings
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.progress import say
+from ops.records import DEADLINE_S, Records, window_start
 
-WINDOW_MS = 7 * 86_400_000
 GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
 DELIVERED_S = 10  # the same without kept pages
 PAGE = 100
-EACH = 500  # posts of an author in one answer
 ORDERS = ("ranked", "chronological")
 CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
 FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
@@ -47,17 +46,17 @@ class Oracle:
 
     def __init__(self, settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> None:
         tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
-        self._user = ServiceClient("user", settings.user_url, tokens, 10.0)
-        self._post = ServiceClient("post", settings.post_url, tokens, 10.0)
-        self._feed = ServiceClient("feed", settings.feed_url, tokens, 10.0)
+        self._records = Records(settings)
+        self._feed = ServiceClient("feed", settings.feed_url, tokens, DEADLINE_S)
         self._grace_ms = grace_s * 1_000
         self._fresh = fresh
 
-    async def __aenter__(self) -> "Oracle":
+    async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await asyncio.gather(self._user.close(), self._post.close(), self._feed.close())
+    async def __aexit__(self, *exception: object) -> None:
+        await self._feed.close()
+        await self._records.__aexit__(*exception)
 
     async def readers(self, count: int) -> list[int]:
         """Some who read their feed of late, at random."""
@@ -70,15 +69,14 @@ class Oracle:
 
     async def _check(self, reader_id: int, order: str) -> Verdict:
         """The records are read before and after: what changed between is not held against the feed."""
-        before = await self._records(reader_id)
-        shown = await self._walk(reader_id, order)
-        start = first_id_at(now_ms() - WINDOW_MS)
-        after = await self._records(reader_id)
-        shown = [p for p in shown if p >= start]
+        before = await self._expected(reader_id)
+        walked = await self._walk(reader_id, order)
+        after = await self._expected(reader_id)
+        shown = [p for p in walked if p >= window_start()]
         expected = Expectation(
             must=frozenset(before & after),
             may=frozenset(before | after),
-            hidden=frozenset(await self._published(set(shown) - before - after)),
+            hidden=frozenset(await self._records.published(set(shown) - before - after)),
             falls=order == "chronological",
         )
         findings = judge(shown, expected)
@@ -99,40 +97,19 @@ class Oracle:
             return {}
         return answer
 
-    async def _records(self, reader_id: int) -> set[int]:
-        """The posts within the window that the owners say belong into the feed, at this moment."""
-        followees = await self._user.get(f"/internal/users/{reader_id}/followees")
-        waiting, before_id = [reader_id, *followees["followees"]], None
-        listed: set[int] = set()
-        while waiting:
-            pairs = await self._recent(waiting, before_id)
-            listed |= {post_id for _, post_id in pairs}
-            waiting, before_id = _truncated(pairs)
-        return await self._published(listed)
-
-    async def _recent(self, author_ids: Sequence[int], before_id: int | None) -> list[tuple[int, int]]:
-        start = first_id_at(now_ms() - WINDOW_MS)
-        wanted = {"author_ids": author_ids, "after_id": start, "before_id": before_id, "limit_each": EACH}
-        answer = await self._post.query("/internal/posts/recent", wanted)
-        return [(int(author_id), int(post_id)) for author_id, post_id in answer["posts"]]
-
-    async def _published(self, post_ids: Iterable[int]) -> set[int]:
-        """Those that are there, by the posts' own records."""
-        ids, alive = sorted(post_ids), set[int]()
-        for start in range(0, len(ids), EACH):
-            answer = await self._post.query("/internal/posts/traits", {"post_ids": ids[start : start + EACH]})
-            alive |= {int(post_id) for post_id, *_ in answer["posts"]}
-        return alive
+    async def _expected(self, reader_id: int) -> set[int]:
+        """What the feed must hold by the records of this moment."""
+        followees = await self._records.followees(reader_id)
+        return set(await self._records.posts({reader_id, *followees.all}))
 
     async def _walk(self, reader_id: int, order: str) -> list[int]:
         """Ids from the first page to the end of the window."""
         shown: list[int] = []
         params: dict[str, Any] = {"order": order, "limit": PAGE, "fresh": self._fresh}
-        start = first_id_at(now_ms() - WINDOW_MS)
         while True:
             page = await self._feed.get(f"/internal/feed/{reader_id}", params)
             shown += [int(post["post_id"]) for post in page["posts"]]
-            is_past = order == "chronological" and bool(shown) and shown[-1] < start
+            is_past = order == "chronological" and bool(shown) and shown[-1] < window_start()
             if page["next_cursor"] is None or is_past:
                 return shown
             params["cursor"] = page["next_cursor"]
@@ -148,15 +125,6 @@ class Oracle:
                     continue
             faults.append(one)
         return faults
-
-
-def _truncated(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], int | None]:
-    """Authors who may have more posts than one answer holds, and below which id to ask for them all again."""
-    by_author: dict[int, list[int]] = {}
-    for author_id, post_id in pairs:
-        by_author.setdefault(author_id, []).append(post_id)
-    full = {author_id: min(post_ids) for author_id, post_ids in by_author.items() if len(post_ids) == EACH}
-    return sorted(full), max(full.values(), default=None)
 
 
 def report(verdict: Verdict) -> list[str]:

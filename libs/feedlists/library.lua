@@ -100,6 +100,29 @@ local function merge(keys, args)
   return 1
 end
 
+-- KEYS feed, snapshot; ARGV ttl of the snapshot.
+local function snapshot(keys, args)
+  if redis.call('COPY', keys[1], keys[2], 'REPLACE') == 0 then return 0 end
+  return redis.call('EXPIRE', keys[2], args[1])
+end
+
+-- KEYS feed, its snapshot, what is to take its place; ARGV cap, ttl. What came into the feed after the snapshot stays.
+local function swap(keys, args)
+  local live, before = redis.call('LRANGE', keys[1], 0, -1), redis.call('LRANGE', keys[2], 0, -1)
+  redis.call('DEL', keys[2])
+  if #live == 0 or #before == 0 then
+    redis.call('DEL', keys[3])
+    return 0
+  end
+  local old, since = {}, { args[1], args[2], '0' }
+  for _, id in ipairs(before) do old[id] = true end
+  for _, id in ipairs(live) do
+    if not old[id] and id ~= COMPLETE and id ~= BUILDING then since[#since + 1] = id end
+  end
+  redis.call('RENAME', keys[3], keys[1])
+  return merge({ keys[1] }, since)
+end
+
 -- KEYS feed, its reader's last healed gap; ARGV cap, ttl, gap, ids in ascending order. 0 when the list is gone.
 local function heal(keys, args)
   local gap = args[3]
@@ -142,3 +165,5 @@ redis.register_function('merge_@VERSION@', merge)
 redis.register_function('heal_@VERSION@', heal)
 redis.register_function('extend_@VERSION@', extend)
 redis.register_function('reserve_@VERSION@', reserve)
+redis.register_function('snapshot_@VERSION@', snapshot)
+redis.register_function('swap_@VERSION@', swap)

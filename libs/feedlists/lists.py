@@ -1,8 +1,9 @@
 """The feed lists of all readers."""
 
 import asyncio
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
@@ -14,6 +15,7 @@ SLACK = 50  # a list is trimmed once in so many pushes, not at every one
 TTL_S = 7 * 86_400  # renewed whenever the reader comes
 ACTIVE_S = TTL_S - 86_400  # a list with less to live was not read for 24 h
 FEEDS_A_CALL = 500  # bounds one call to about 1.5 ms of the server: longer hurts readers
+SNAPSHOT_S = 3_600
 CALLS_AHEAD = 3  # the next calls are packed while the server works; more would make its other users wait
 _COMPLETE, _BUILDING = b"0", b"1"
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads ids whose low bits are alike
@@ -139,5 +141,36 @@ class FeedLists:
                 pipe.lrem(key, 1, str(post_id))
             await pipe.execute()
 
+    async def readers(self, bucket: int) -> AsyncIterator[int]:
+        """Those of the bucket who have a list, some of them perhaps twice."""
+        start_of_key = f"{self._prefix}{{{bucket}}}:list:"
+        async for key in self._redis.scan_iter(match=f"{_literally(start_of_key)}*", count=1_000):
+            reader_id = key.decode().removeprefix(start_of_key)
+            if reader_id.isdigit():  # and is not its late key
+                yield int(reader_id)
+
+    async def snapshot(self, user_id: int) -> FeedList | None:
+        """The list as it is, remembered for a swap within the hour; None when there is none."""
+        await self._functions.call("snapshot", [self.key(user_id), self.key(user_id, "before")], SNAPSHOT_S)
+        return await self.read(user_id)
+
+    async def swap(self, user_id: int, post_ids: Sequence[int], *, complete: bool) -> bool:
+        """Put `post_ids` in the place of what the snapshot held; what was pushed since then stays.
+
+        False when list or snapshot are gone: then nothing changes.
+        """
+        keys = [self.key(user_id), self.key(user_id, "before"), self.key(user_id, "shadow")]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.delete(keys[2])
+            pipe.rpush(keys[2], *(["0"] if complete else []), *sorted(post_ids))
+            pipe.expire(keys[2], SNAPSHOT_S)
+            await pipe.execute()
+        return bool(await self._functions.call("swap", keys, CAP, TTL_S))
+
     def _healed_key(self, user_id: int) -> str:
         return self.key(user_id, "healed")
+
+
+def _literally(text: str) -> str:
+    """For a pattern of Redis."""
+    return re.sub(r"([\[\]*?^\\])", r"\\\1", text)

@@ -14,6 +14,8 @@ from libs.feedlists import FeedLists
 from ops.client import Account, Api, Json
 from ops.judge import Fault
 from ops.oracle import Oracle
+from ops.rebuild import Difference, Rebuilder
+from ops.records import Records
 from tests.conftest import PUSH_THRESHOLD
 from tests.e2e.test_feed_rules import crowd
 from tests.e2e.world import Someone, feed, feed_shows, follow, publish
@@ -112,6 +114,27 @@ async def test_the_oracle_finds_a_lost_entry_and_its_cause(
     for verdict in await oracle.check(int(reader.user_id)):
         assert [(one.fault, one.post_id) for one in verdict.findings] == [(Fault.MISSING, parse_id(post_id))]
         assert set(verdict.causes.values()) == {"lost"}
+
+
+async def test_a_rebuild_reports_the_difference_and_mends_it(
+    api: Api, someone: Someone, oracle: Oracle, lists: FeedLists, stack: Stack, settings: Settings
+) -> None:
+    author, reader = await someone(), await someone()
+    await follow(api, reader, author)
+    await feed(api, reader)
+    lost, deleted, _ = await publish(api, author, 3)
+    await pushed(api, reader, lost)
+    await age_follows(stack, reader)
+    reader_id = int(reader.user_id)
+    await lists.remove(reader_id, [int(lost)])
+    await api.call("DELETE", f"/posts/{deleted}", author)
+    async with Records(settings) as records:
+        rebuilder = Rebuilder(records, lists)
+        expected = Difference(reader_id, frozenset({int(lost)}), frozenset({int(deleted)}))
+        assert await rebuilder.rebuild(reader_id, swap=False) == expected
+        assert await rebuilder.rebuild(reader_id, swap=True) == expected
+        assert await rebuilder.rebuild(reader_id, swap=True) == Difference(reader_id, frozenset(), frozenset())
+    assert [verdict.findings for verdict in await oracle.check(reader_id)] == [[], []]
 
 
 async def age_follows(stack: Stack, reader: Account) -> None:

@@ -165,3 +165,28 @@ async def test_any_interleaving_holds_the_set_of_what_came(
         expected |= set(posts)
     assert await held(lists, 77) == sorted(expected, reverse=True)
     await lists.remove(77, expected)
+
+
+async def test_a_swap_keeps_what_was_pushed_since_the_snapshot(lists: FeedLists) -> None:
+    assert await lists.snapshot(1) is None
+    await lists.begin(1)
+    await lists.merge(1, [BASE + 1, BASE + 5], finish=True)
+    snapshot = await lists.snapshot(1)
+    assert snapshot is not None
+    assert snapshot.post_ids == (BASE + 5, BASE + 1)
+    await lists.push([1], [BASE + 3, BASE + 9])
+    assert await lists.swap(1, [BASE + 1, BASE + 2], complete=True)
+    found = await lists.read(1)
+    assert found is not None
+    assert found.post_ids == (BASE + 9, BASE + 3, BASE + 2, BASE + 1)
+    assert (found.complete, found.building) == (True, False)
+    assert not await lists.swap(1, [], complete=True), "the snapshot is used up"
+    assert await held(lists, 1) == list(found.post_ids)
+
+
+async def test_readers_of_a_bucket_are_found(lists: FeedLists) -> None:
+    for reader in range(1, 9):
+        await lists.begin(reader)
+        await lists.push([reader], [BASE + 1, BASE])
+    found = [reader for bucket in range(4) async for reader in lists.readers(bucket)]
+    assert sorted(set(found)) == list(range(1, 9))
