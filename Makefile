@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed test lint contracts fmt bench
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint contracts fmt bench
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -22,6 +22,15 @@ logs: ## follow all logs; NAME=feed for one
 
 seed: ## add to the sample world: USERS=30 POSTS=60
 	@$(PYTHON) -m devstack run ops seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
+
+oracle: ## recompute feeds from the records, name what the real ones have wrong; ARGS="--fresh <reader> …"
+	@$(PYTHON) -m devstack run ops oracle $(ARGS)
+
+explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
+	@$(PYTHON) -m devstack run ops explain $(READER) $(POST)
+
+rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
+	@$(PYTHON) -m devstack run ops rebuild $(ARGS)
 
 test: bootstrap ## every test; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
