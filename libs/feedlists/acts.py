@@ -29,6 +29,8 @@ class Acts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
+        self.any_outdated = f"{self._prefix}outdated"
+        """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
 
     def of(self, user_id: int) -> str:
         """The key of what a person did: posted, liked, followed, changed the profile."""
@@ -64,7 +66,8 @@ class Acts:
         Raises:
             RedisError, OSError, TimeoutError: the marks may not be there.
         """
-        keys = [*map(self.of, set(people)), *map(self.outdated, set(outdated))]
+        gone = set(outdated)
+        keys = [*map(self.of, set(people)), *map(self.outdated, gone), *([self.any_outdated] if gone else [])]
         if not keys:
             return
         mark = secrets.token_hex(8)

@@ -15,6 +15,7 @@ from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
+from services.feed.shortcut import KeptPages
 from services.feed.stores.redis import RedisCache
 from services.feed.walks import Walks
 
@@ -44,7 +45,7 @@ def build(settings: FeedSettings) -> FastAPI:
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
 
-    return create_app("services.feed", settings, compose, [api.router, internal.router])
+    return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ class FeedReader:
         """
         fields = self._cursors.decode(_listing(user_id), cursor)
         if fields is None and not fresh:
-            return await self._first(user_id, order, limit)
+            return await self.kept(user_id, order, limit) or await self._first(user_id, order, limit)
         at = bookmark(fields) if fields else None
         if at is not None:
             order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
@@ -129,19 +129,29 @@ class FeedReader:
             raise NotFoundError
         return position
 
+    async def kept(self, user_id: int, order: Order, limit: int) -> Served | None:
+        """The first page, if it is kept and true."""
+        try:
+            cached = await self._cache.page(user_id, _variant(order, limit))
+        except RedisError as error:
+            log.warning("page_cache_unreadable", error=repr(error))
+            return None
+        if cached is None:
+            return None
+        self._served_to.append(user_id)
+        READS.labels(order, "hit", "normal").inc()
+        return Served(_with_age(cached.body, cached.age_s), "hit", "normal")
+
     async def _first(self, user_id: int, order: Order, limit: int) -> Served:
         self._served_to.append(user_id)
-        variant, stamp = f"{order}-{limit}", None
+        stamp = None
         try:
-            if cached := await self._cache.page(user_id, variant):
-                READS.labels(order, "hit", "normal").inc()
-                return Served(_with_age(cached.body, cached.age_s), "hit", "normal")
             stamp = await self._cache.stamp(user_id)
         except RedisError as error:
             log.warning("page_cache_unreadable", error=repr(error))
         made = await self._assemble(user_id, order, None, limit)
         if stamp is not None and made.quality == "normal":
-            await self._keep(user_id, variant, stamp, made)
+            await self._keep(user_id, _variant(order, limit), stamp, made)
         return self._served(made, order)
 
     async def _keep(self, user_id: int, variant: str, stamp: str, made: _Made) -> None:
@@ -206,6 +216,10 @@ class FeedReader:
     def _served(made: _Made, order: Order) -> Served:
         READS.labels(order, "miss", made.quality).inc()
         return Served(made.body, "miss", made.quality)
+
+
+def _variant(order: Order, limit: int) -> str:
+    return f"{order}-{limit}"
 
 
 def _listing(user_id: int) -> str:

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.types import ASGIApp
 
 from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
@@ -134,6 +135,7 @@ def create_app(
     compose: Compose,
     routers: Sequence[APIRouter] = (),
     large_bodies: Mapping[str, int] | None = None,
+    shortcut: Callable[[ASGIApp], ASGIApp] | None = None,
 ) -> FastAPI:
     """The ASGI application of a deployable.
 
@@ -143,6 +145,7 @@ def create_app(
         compose: opens stores, wires the service and puts what routes need on `app.state`.
         routers: public routes and those under `/internal`.
         large_bodies: path (or a prefix that ends with /) → bytes, for the routes that take more than a JSON body.
+        shortcut: ASGI middleware that may answer before the routes do.
     """
     running: list[Runtime] = []
 
@@ -177,6 +180,8 @@ def create_app(
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
         app.include_router(router)
+    if shortcut is not None:
+        app.add_middleware(shortcut)
     app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
     app.add_middleware(RequestContext)
     return app

@@ -39,21 +39,23 @@ class RedisCache:
             raw, *seen = await pipe.execute()
         if raw is None:
             return None
-        made_s, stamp, depends_on, body = raw.split(b"\n", 3)
-        marks = [self._acts.outdated(int(one)) for one in depends_on.split(b",") if one]
-        if stamp != _stamp(seen) or await self._acts.any_marked(marks):
-            return None
+        made_s, stamp, outdated, depends_on, body = raw.split(b"\n", 4)
+        if [stamp, outdated] != _stamps(seen):
+            marks = [self._acts.outdated(int(one)) for one in depends_on.split(b",") if one]
+            if stamp != _stamps(seen)[0] or await self._acts.any_marked(marks):
+                return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
     async def stamp(self, reader_id: int) -> str:
         async with self._redis.pipeline(transaction=False) as pipe:
             self._ask_stamp(pipe, reader_id)
-            return _stamp(await pipe.execute()).decode()
+            return b"\n".join(_stamps(await pipe.execute())).decode()
 
     def _ask_stamp(self, pipe: "Pipeline", reader_id: int) -> None:
         pipe.lindex(self._lists.key(reader_id), -1)
         pipe.get(self._lists.late_key(reader_id))
         pipe.get(self._acts.of(reader_id))
+        pipe.get(self._acts.any_outdated)
 
     async def keep_page(self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes) -> None:
         if self._page_s:
@@ -99,5 +101,7 @@ class RedisCache:
         return Followees(everyone, pull, fresh, stale=True)
 
 
-def _stamp(seen: Sequence[bytes | None]) -> bytes:
-    return b"/".join(part or _NONE for part in seen)
+def _stamps(seen: Sequence[bytes | None]) -> list[bytes]:
+    """What the reader's pages depend on, and the last mark on any post or author."""
+    *own, outdated = (part or _NONE for part in seen)
+    return [b"/".join(own), outdated]

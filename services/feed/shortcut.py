@@ -1,0 +1,55 @@
+"""Kept pages, answered before routing: a kept page costs half of what FastAPI takes to find out that it is one."""
+
+from types import SimpleNamespace
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from libs.common.runtime.errors import ApiError
+from libs.common.runtime.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from services.feed.domain.feed import Order
+from services.feed.service import Served
+
+PATH = "/v1/feed"
+BEARER = b"Bearer "
+HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
+
+
+class KeptPages:
+    """Answers `GET /v1/feed` with a first page that is kept and true; all else, and any error, goes to the route."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        served = await self._kept(scope) if scope["type"] == "http" and scope["path"] == PATH else None
+        if served is None:
+            await self._app(scope, receive, send)
+            return
+        scope["route"] = SimpleNamespace(path=PATH)
+        length = (b"content-length", str(len(served.body)).encode())
+        headers = [*HEADERS, length, (b"x-feed-quality", served.quality.encode()), (b"x-cache-status", b"hit")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": served.body})
+
+    @staticmethod
+    async def _kept(scope: Scope) -> Served | None:
+        asked = _asked(scope)
+        token = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        if asked is None or not token.startswith(BEARER):
+            return None
+        state = scope["app"].state
+        try:
+            user = await state.token_verifier.verify(token.removeprefix(BEARER).decode("latin-1"))
+        except ApiError:
+            return None
+        served: Served | None = await state.reader.kept(user.user_id, *asked)
+        return served
+
+
+def _asked(scope: Scope) -> tuple[Order, int] | None:
+    """Order and limit of a well-formed request for a first page."""
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    order, limit = query.pop("order", Order.RANKED.value), query.pop("limit", str(DEFAULT_LIMIT))
+    is_plain = scope["method"] == "GET" and not query and order in set(Order) and limit.isascii() and limit.isdigit()
+    return (Order(order), int(limit)) if is_plain and 1 <= int(limit) <= MAX_LIMIT else None
