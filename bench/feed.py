@@ -1,6 +1,7 @@
 """Reading a feed page of 20 posts: kept pages and assembled ones, beside the pull query."""
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from bench import cpu
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import Shape, serving
@@ -16,13 +18,16 @@ from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
 from ops.photos import paint
 
-AUTHORS = 20
-POSTS_EACH = 5
+AUTHORS = 100
+POSTS_EACH = 3
+MOST = 100  # posts of a page
 REFERENCE_USERS = 1_000
 PAGE = 20
 CONNECTIONS = 8
 AT_ONCE = 4  # while making the world
 MEASURED_S = 5.0
+IDLE_S = 3.0
+RATE = 50  # requests/s of the steady run
 ARRIVAL_S = 60.0
 PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
 
@@ -46,25 +51,40 @@ async def measure(base_url: str, postgres: str) -> list[Row]:
     async with serving(postgres, Shape(REFERENCE_USERS, AUTHORS, POSTS_EACH, sample)) as reference_url:
         random_reader = lambda: f"/feed/{secrets.randbelow(REFERENCE_USERS)}?limit={PAGE}"  # noqa: E731
         pulled = await run(Load(reference_url, "", random_reader))
+        steady = await run(Load(reference_url, "", random_reader), RATE)
     kept = await run(Load(base_url, reader.access_token, lambda: first, "hit"))
     # The second page is never kept, and is assembled like the first one.
     assembled = await run(Load(base_url, reader.access_token, lambda: second, "miss"))
-    return [*rows_of("feed page, kept", kept, pulled), *rows_of("feed page, assembled", assembled, pulled)]
+    assembled_steady = await run(Load(base_url, reader.access_token, lambda: second, "miss"), RATE)
+    return [
+        *rows_of("feed page, kept", kept, pulled),
+        *rows_of("feed page, assembled", assembled, pulled),
+        *rows_of(f"… at {RATE}/s", assembled_steady, steady),
+    ]
 
 
-async def run(load: Load) -> Latency:
-    """As many requests as the time allows, on kept connections; any answer but the expected one ends the run."""
+async def run(load: Load, rate: int | None = None) -> Latency:
+    """As many requests as the time allows, or `rate` a second, on kept connections.
+
+    Any answer but the expected one ends the run. CPU is that of all processes beyond what they use when idle.
+    """
     times: list[float] = []
+    slots = itertools.count()
+    idle_s = await _idle_share()
     async with Connection(load.base_url, load.token) as warm:
         shown = len(orjson.loads((await warm.get(load.paths())).body).get("posts", ()))
     if shown != PAGE:
         raise RuntimeError(f"{load.base_url} shows {shown} posts, not {PAGE}")
-    started = time.perf_counter()
+    used, started = cpu.used_s(), time.perf_counter()
     end = started + MEASURED_S
 
     async def client() -> None:
         async with Connection(load.base_url, load.token) as connection:
-            while (begun := time.perf_counter()) < end:
+            while True:
+                if rate:
+                    await asyncio.sleep(started + next(slots) / rate - time.perf_counter())
+                if (begun := time.perf_counter()) >= end:
+                    return
                 answer = await connection.get(load.paths())
                 times.append(time.perf_counter() - begun)
                 if answer.status != 200:
@@ -75,7 +95,15 @@ async def run(load: Load) -> Latency:
     async with asyncio.TaskGroup() as clients:
         for _ in range(CONNECTIONS):
             clients.create_task(client())
-    return Latency.of(times, time.perf_counter() - started)
+    elapsed = time.perf_counter() - started
+    return Latency.of(times, 0 if rate else elapsed, cpu.used_s() - used - idle_s * elapsed)
+
+
+async def _idle_share() -> float:
+    """Seconds of CPU a second that everything uses while nobody asks."""
+    used, started = cpu.used_s(), time.perf_counter()
+    await asyncio.sleep(IDLE_S)
+    return (cpu.used_s() - used) / (time.perf_counter() - started)
 
 
 async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
@@ -97,8 +125,8 @@ async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
     await asyncio.gather(*(author(index) for index in range(AUTHORS)))
 
     async def all_there() -> bool:
-        page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": 100})
-        return len(page["posts"]) == AUTHORS * POSTS_EACH
+        page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": MOST})
+        return len(page["posts"]) == MOST
 
     await eventually(all_there, ARRIVAL_S)
     page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": PAGE})

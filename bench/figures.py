@@ -7,18 +7,20 @@ from statistics import quantiles
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Milliseconds; `rate` is requests a second, where many ran at a time."""
+    """Milliseconds; `rate` is requests a second, where many ran at a time, `cpu_ms` CPU a request, where known."""
 
     p50: float
     p99: float
     count: int
     rate: float = 0.0
+    cpu_ms: float = 0.0
 
     @classmethod
-    def of(cls, seconds: Sequence[float], elapsed_s: float = 0.0) -> "Latency":
-        """From single times, and the time that all took."""
-        cuts = quantiles(seconds, n=100, method="inclusive")
-        return cls(cuts[49] * 1_000, cuts[98] * 1_000, len(seconds), len(seconds) / elapsed_s if elapsed_s else 0.0)
+    def of(cls, seconds: Sequence[float], elapsed_s: float = 0.0, cpu_s: float = 0.0) -> "Latency":
+        """From single times, the time that all took, and the CPU that all used."""
+        cuts, count = quantiles(seconds, n=100, method="inclusive"), len(seconds)
+        rate = count / elapsed_s if elapsed_s else 0.0
+        return cls(cuts[49] * 1_000, cuts[98] * 1_000, count, rate, cpu_s / count * 1_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,9 @@ def rows_of(what: str, ours: Latency, reference: Latency) -> list[Row]:
     if ours.rate and reference.rate:
         rate = Row(f"{what}, rate", f"{ours.rate:,.0f}/s", f"{reference.rate:,.0f}/s", ours.rate / reference.rate)
         rows.append(rate)
+    if ours.cpu_ms and reference.cpu_ms:
+        cost = (f"{ours.cpu_ms:.2f} ms", f"{reference.cpu_ms:.2f} ms", ours.cpu_ms / reference.cpu_ms)
+        rows.append(Row(f"{what}, CPU a request", *cost))
     return rows
 
 

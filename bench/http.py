@@ -1,6 +1,7 @@
 """A bare HTTP/1.1 client on one kept connection: on two cores a full client would measure itself."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -27,12 +28,19 @@ class Connection:
         self._rest = f"Host: {parts.netloc}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "") + "\r\n"
 
     async def __aenter__(self) -> Self:
-        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        await self._open()
         return self
 
     async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self._close()
+
+    async def _open(self) -> None:
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+
+    async def _close(self) -> None:
         self._writer.close()
-        await self._writer.wait_closed()
+        with contextlib.suppress(ConnectionResetError):
+            await self._writer.wait_closed()
 
     async def get(self, path: str) -> Answer:
         """The whole answer; the server must tell its length."""
@@ -42,4 +50,7 @@ class Connection:
             status, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             body = await self._reader.readexactly(int(headers["content-length"]))
+            if headers.get("connection") == "close":  # nginx, after a thousand requests
+                await self._close()
+                await self._open()
             return Answer(int(status.split()[1]), headers, body)
