@@ -46,9 +46,11 @@ class CachedLedger:
             log.warning("counts_not_cached", error=repr(error))
 
     async def _cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
-        keys = [f"{self._prefix}counts:{post_id}" for post_id in post_ids]
         try:
-            raws = await self._redis.mget(keys) if keys else []
+            async with self._redis.pipeline(transaction=False) as pipe:  # on a cluster MGET takes keys of one slot only
+                for post_id in post_ids:
+                    pipe.get(f"{self._prefix}counts:{post_id}")
+                raws = await pipe.execute()
         except RedisError as error:
             log.warning("counts_cache_unreadable", error=repr(error))
             return {}
