@@ -7,6 +7,7 @@ The event that follows says the same again: it makes up for a mark that Redis di
 import asyncio
 import secrets
 from collections.abc import Iterable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
@@ -29,6 +30,7 @@ class Acts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
+        self._born = f"{self._prefix}born"
         self.any_outdated = f"{self._prefix}outdated"
         """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
 
@@ -40,17 +42,19 @@ class Acts:
         """The key of what became of a post or an author: edited, deleted, banned."""
         return f"{self._prefix}outdated:{post_or_author_id}"
 
+    async def born(self) -> bytes:
+        """What tells this Redis from one that was emptied. Raises RedisError."""
+        raw: Any = await self._redis.set(self._born, secrets.token_hex(8), nx=True, get=True)
+        return raw or await self.born()
+
     async def seen(self, keys: Iterable[str]) -> list[bytes]:
         """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
-        born_key = f"{self._prefix}born"
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(born_key)
+            pipe.get(self._born)
             for key in keys:
                 pipe.get(key)
             born, *marks = await pipe.execute()
-        if born is None:
-            born = secrets.token_bytes(8)
-            await self._redis.set(born_key, born, nx=True)
+        born = born or await self.born()
         return [born + (mark or b"") for mark in marks]
 
     async def any_marked(self, keys: Iterable[str]) -> bool:

@@ -18,6 +18,7 @@ from services.feed.settings import FeedSettings
 from services.feed.shortcut import KeptPages
 from services.feed.stores.redis import RedisCache
 from services.feed.walks import Walks
+from services.feed.warming import Warmer
 
 
 def build(settings: FeedSettings) -> FastAPI:
@@ -44,6 +45,7 @@ def build(settings: FeedSettings) -> FastAPI:
         )
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
+        runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
     return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)
 

@@ -12,6 +12,7 @@ from libs.common.runtime.logging import get_logger
 from libs.feedlists import CAP
 from libs.feedlists import Gap as PushGap
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start
+from services.feed.flights import Flights
 from services.feed.ports import LATEST, Cache, Graph, Lists, Posts, PushGaps
 
 REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
@@ -41,7 +42,7 @@ class CandidateSource:
         self._cache = cache
         self._window_days = window_days
         self._clock_ms = clock_ms
-        self._rebuilds: dict[int, asyncio.Task[Candidates]] = {}
+        self._rebuilds = Flights[int, Candidates]()
         self._kept: TTLCache[int, Followees] = TTLCache(READERS_KEPT, KEEP_FOLLOWEES_S)
 
     def top(self) -> int:
@@ -129,14 +130,10 @@ class CandidateSource:
         return Candidates((*listed.post_ids, *pulled), floor, frozenset(lossy))
 
     async def _rebuilt(self, reader_id: int, followees: Followees) -> Candidates:
-        """The built list, or after 0.45 s what there is of it."""
-        task = self._rebuilds.get(reader_id)
-        if task is None:
-            task = asyncio.create_task(self._rebuild(reader_id, followees))
-            self._rebuilds[reader_id] = task
-            task.add_done_callback(lambda _: self._rebuilds.pop(reader_id, None))
+        """The built list, or after 0.45 s what there is of it; then it is built behind the answer."""
+        flight = self._rebuilds.join(reader_id, lambda: self._rebuild(reader_id, followees))
         try:
-            return await asyncio.wait_for(asyncio.shield(task), REBUILD_S)
+            return await asyncio.wait_for(flight, REBUILD_S)
         except TimeoutError:
             found = await self._lists.read(reader_id)
             rebuilding = frozenset({Gap(GapReason.REBUILDING)})

@@ -71,6 +71,12 @@ class DeliveryLedger(Protocol):
     async def of(self, post_id: int) -> DeliveryState | None: ...
 
 
+class Birth(Protocol):
+    """Tells a Redis from one that was emptied. Raises redis.RedisError."""
+
+    async def born(self) -> bytes: ...
+
+
 class Acts(Protocol):
     """Marks of what may not be outlived by what is kept. Raises redis.RedisError."""
 

@@ -15,12 +15,13 @@ from libs.common.runtime.pagination import Cursors
 from services.feed.candidates import SOURCE_DOWN, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Source, source_of
+from services.feed.flights import Flights
 from services.feed.ports import Cache, Graph, Marks, Position, Posts
 from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
-READERS_REMEMBERED = 1_000  # for the oracle to choose from
+READERS_REMEMBERED = 10_000  # for the oracle to choose from, and to be warmed
 log = get_logger(__name__)
 
 
@@ -72,6 +73,7 @@ class FeedReader:
         self._cache = cache
         self._cursors = cursors
         self._public_url = public_url
+        self._flights = Flights[tuple[int, str, str], _Made]()
         self._served_to: deque[int] = deque(maxlen=READERS_REMEMBERED)
 
     def recent_readers(self) -> list[int]:
@@ -143,16 +145,23 @@ class FeedReader:
         return Served(_with_age(cached.body, cached.age_s), "hit", "normal")
 
     async def _first(self, user_id: int, order: Order, limit: int) -> Served:
-        self._served_to.append(user_id)
-        stamp = None
+        """Assembled once, however many ask meanwhile, and kept. What follows an act is not taken from before it."""
         try:
             stamp = await self._cache.stamp(user_id)
         except RedisError as error:
             log.warning("page_cache_unreadable", error=repr(error))
-        made = await self._assemble(user_id, order, None, limit)
-        if stamp is not None and made.quality == "normal":
-            await self._keep(user_id, _variant(order, limit), stamp, made)
+            return self._served(await self._assemble(user_id, order, None, limit), order)
+        made = await self._flights.join(
+            (user_id, _variant(order, limit), stamp), lambda: self._make(user_id, order, limit, stamp)
+        )
         return self._served(made, order)
+
+    async def _make(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
+        self._served_to.append(user_id)
+        made = await self._assemble(user_id, order, None, limit)
+        if made.quality == "normal":
+            await self._keep(user_id, _variant(order, limit), stamp, made)
+        return made
 
     async def _keep(self, user_id: int, variant: str, stamp: str, made: _Made) -> None:
         try:

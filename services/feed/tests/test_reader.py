@@ -201,6 +201,15 @@ async def test_a_position_is_found_again(world: World) -> None:
     assert await world.reader.position(READER) == Position("1.00", 7)
 
 
+async def test_a_first_page_is_assembled_once_for_all_who_ask_at_the_same_time(world: World) -> None:
+    await world.post(PUSHED)
+    await world.reader.page(READER, Order.RANKED, 20, None)
+    sessions = len(world.cache.sessions)
+    served = await asyncio.gather(*(world.reader.page(READER, Order.RANKED, 20, None) for _ in range(5)))
+    assert len({one.body for one in served}) == 1
+    assert len(world.cache.sessions) == sessions + 1
+
+
 async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

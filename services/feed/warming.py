@@ -1,0 +1,49 @@
+"""Lists of active readers are made again after Redis lost them, before their readers come."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Counter
+from redis.exceptions import RedisError
+
+from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.logging import get_logger
+from services.feed.candidates import CandidateSource
+from services.feed.ports import Birth
+
+LOOK_S = 1.0
+AT_ONCE = 4  # readers come first: each of these asks for the posts of all followees
+WARMED = Counter("feedmill_feed_lists_warmed_total", "Lists rebuilt ahead of their readers after Redis was emptied.")
+log = get_logger(__name__)
+
+
+class Warmer:
+    """Notices that Redis is not the one it was, and reads the feeds of those whom this process served of late."""
+
+    def __init__(self, redis: Birth, source: CandidateSource, active: Callable[[], Iterable[int]]) -> None:
+        self._redis = redis
+        self._source = source
+        self._active = active
+        self._seen: bytes | None = None
+
+    async def run(self) -> None:
+        """Look every second, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (RedisError, UnavailableError) as error:
+                log.warning("warming_waits", error=repr(error))
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Warm all if Redis was emptied since the last look. Raises RedisError, UnavailableError: look again."""
+        born = await self._redis.born()
+        if self._seen not in (None, born):
+            slots = asyncio.Semaphore(AT_ONCE)
+            await asyncio.gather(*(self._warm(reader_id, slots) for reader_id in self._active()))
+        self._seen = born
+
+    async def _warm(self, reader_id: int, slots: asyncio.Semaphore) -> None:
+        async with slots:
+            await self._source.gather(reader_id, await self._source.followees(reader_id))
+            WARMED.inc()
