@@ -42,6 +42,12 @@ def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
     return [
         Row("fan-out deliveries", f"{figures.pushed:,.0f}/s", reference, figures.pushed / figures.reference),
         Row("… redelivered", f"{figures.redelivered:,.0f}/s", reference, figures.redelivered / figures.reference),
+        Row(
+            "memory of a feed of 500, beside a sorted set",
+            f"{figures.bytes_a_feed:,.0f} B",
+            f"{figures.bytes_a_sorted_set:,.0f} B",
+            figures.bytes_a_feed / figures.bytes_a_sorted_set,
+        ),
     ]
 
 

@@ -14,7 +14,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.feedlists import CAP, FeedLists
 
-FEEDS = 20_000
+FEEDS = 50_000
 BUCKETS = 16
 PAGE = 8_000  # followers handled together, as in a chunk of the worker
 ROUNDS = 3
@@ -31,6 +31,7 @@ class FanoutFigures:
     redelivered: float
     reference: float
     bytes_a_feed: float
+    bytes_a_sorted_set: float
 
 
 def reference_rate(redis_url: str) -> float:
@@ -60,7 +61,7 @@ async def measure(settings: Settings) -> FanoutFigures:
             await clear(redis, "bench-fanout:*")
             memory = (before - (await redis.info("memory"))["used_memory"]) / FEEDS
             await _fill_reference(redis)
-            return FanoutFigures(max(pushed), max(again), reference_rate(url), memory)
+            return FanoutFigures(max(pushed), max(again), reference_rate(url), memory, await _sorted_set_bytes(redis))
         finally:
             for pattern in ("bench-fanout:*", f"{REFERENCE}*"):
                 await clear(redis, pattern)
@@ -83,6 +84,13 @@ async def _fill_reference(redis: "Redis") -> None:
             for key in range(start, start + PIPELINE):
                 pipe.rpush(f"{REFERENCE}{key:012d}", *values)
             await pipe.execute()
+
+
+async def _sorted_set_bytes(redis: "Redis") -> float:
+    """What the usual way of keeping a feed takes for as many ids."""
+    key = f"{REFERENCE}sorted-set"
+    await redis.zadd(key, {str(1_234_567_890_123_456_789 - i): i for i in range(CAP)})
+    return float(await redis.memory_usage(key, samples=0) or 0)
 
 
 async def _rate(lists: FeedLists, users: list[int], post_id: int) -> float:
