@@ -6,6 +6,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 
+from libs.common.testing.eventually import eventually
 from libs.feedlists.rate import SharedRate
 
 pytestmark = pytest.mark.stores
@@ -27,12 +28,15 @@ async def test_takers_together_keep_the_rate(redis: "Redis", prefix: str) -> Non
     started = time.perf_counter()
     await asyncio.gather(*(rate.take(1_000) for rate in rates for _ in range(3)))
     passed_s = time.perf_counter() - started
-    assert 0.34 <= passed_s < 0.8  # 9,000 less the burst of 2,000
+    assert passed_s >= 0.34  # 9,000 less the burst of 2,000: never sooner
 
 
 async def test_unused_time_is_not_saved_up(redis: "Redis", prefix: str) -> None:
     rate = SharedRate(redis, prefix, "test", 100_000)
     await rate.take(1_000)
-    await asyncio.sleep(0.05)
-    assert await redis.keys(f"{prefix}rate:*") == []
+
+    async def run_out() -> bool:
+        return not await redis.keys(f"{prefix}rate:*")
+
+    await eventually(run_out)
     assert await rate.reserve(20_000) == pytest.approx(100, abs=2)
