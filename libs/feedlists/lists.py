@@ -96,14 +96,15 @@ class FeedLists:
         answers = await asyncio.gather(*calls)
         return Pushed(*map(sum, zip(*answers, strict=True))) if answers else Pushed(0, 0, 0)
 
-    async def read(self, user_id: int) -> FeedList | None:
-        """The reader's list, or None when there is none; renews its time to live."""
+    async def read(self, user_id: int, *, renew: bool = True) -> FeedList | None:
+        """The list, or None when there is none. Its reader renews its time to live, nobody else does."""
         key = self.key(user_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lrange(key, 0, -1)
-            pipe.expire(key, TTL_S)
             pipe.get(self._healed_key(user_id))
-            raw, _, healed = await pipe.execute()
+            if renew:
+                pipe.expire(key, TTL_S)
+            raw, healed, *_ = await pipe.execute()
         if not raw:
             return None
         head = raw[0]
@@ -152,7 +153,7 @@ class FeedLists:
     async def snapshot(self, user_id: int) -> FeedList | None:
         """The list as it is, remembered for a swap within the hour; None when there is none."""
         await self._functions.call("snapshot", [self.key(user_id), self.key(user_id, "before")], SNAPSHOT_S)
-        return await self.read(user_id)
+        return await self.read(user_id, renew=False)
 
     async def swap(self, user_id: int, post_ids: Sequence[int], *, complete: bool) -> bool:
         """Put `post_ids` in the place of what the snapshot held; what was pushed since then stays.

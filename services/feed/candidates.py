@@ -43,7 +43,7 @@ class CandidateSource:
         self._window_days = window_days
         self._clock_ms = clock_ms
         self._rebuilds = Flights[int, Candidates]()
-        self._kept: TTLCache[int, Followees] = TTLCache(READERS_KEPT, KEEP_FOLLOWEES_S)
+        self._kept: TTLCache[int, int] = TTLCache(READERS_KEPT, KEEP_FOLLOWEES_S)
 
     def top(self) -> int:
         """The first id of the present millisecond."""
@@ -66,10 +66,10 @@ class CandidateSource:
             if kept is None:
                 raise
             return kept
-        if self._kept.get(reader_id) != followees:
+        if self._kept.get(reader_id) != hash(followees):
             try:
                 await self._cache.keep_followees(reader_id, followees)
-                self._kept[reader_id] = followees
+                self._kept[reader_id] = hash(followees)
             except RedisError as error:
                 log.warning("followees_not_kept", error=repr(error))
         return followees
@@ -123,8 +123,9 @@ class CandidateSource:
         first_id, last_id = min(gap.first_id for gap in unhealed), max(gap.last_id for gap in unhealed)
         recent = await self._posts.recent(followees.all, first_id - 1, last_id + 1, CAP)
         pulled = sorted(p for post_ids in recent.values() for p in post_ids)
-        if over := [gap.gap_id for gap in unhealed if not gap.is_open]:
-            await self._lists.heal(reader_id, pulled, max(over))
+        over = [gap.gap_id for gap in unhealed if not gap.is_open]
+        if over and not followees.stale:
+            await self._lists.heal(reader_id, pulled[-CAP:], max(over))
         lossy = {Gap(GapReason.LOSSY, gap.first_id, gap.last_id) for gap in unhealed if gap.is_open}
         floor = max([listed.floor, *(ids[-1] for ids in recent.values() if len(ids) == CAP)])
         return Candidates((*listed.post_ids, *pulled), floor, frozenset(lossy))
@@ -140,15 +141,28 @@ class CandidateSource:
             return Candidates(found.post_ids if found else (), self.window_start(), rebuilding)
 
     async def _rebuild(self, reader_id: int, followees: Followees) -> Candidates:
-        """Begin before reading the records: what is posted later is pushed, what was posted before is read."""
+        """Begin before reading the records: what is posted later is pushed, what was posted before is read.
+
+        The same for whom the reader follows: later events find a list to work on. Without the graph it stays unbuilt.
+        """
         try:
             await self._lists.begin(reader_id)
+            followees = await self._graph.followees(reader_id)
             found = await self._from_records(followees, frozenset())
             await self._lists.merge(reader_id, found.post_ids, finish=True)
+        except UnavailableError:
+            return await self._from_records(followees, SOURCE_DOWN)
         except RedisError as error:
             log.warning("feed_not_rebuilt", error=repr(error))
             return await self._from_records(followees, SOURCE_DOWN)
         return found
+
+    async def warm(self, reader_id: int) -> None:
+        """Build the list if there is none. Raises RedisError, UnavailableError."""
+        found = await self._lists.read(reader_id)
+        if found is None or found.building:
+            followees = await self.followees(reader_id)
+            await self._rebuilds.join(reader_id, lambda: self._rebuild(reader_id, followees))
 
     async def _from_records(self, followees: Followees, gaps: frozenset[Gap]) -> Candidates:
         start = self.window_start()

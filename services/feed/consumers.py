@@ -10,7 +10,7 @@ from services.feed.ports import Acts, Graph, Lists, Posts
 
 
 class FeedConsumers:
-    """Handlers; each may run twice. The events of one follower come in order, one after the other."""
+    """Handlers; each may run twice. The events of one follower come one after the other, rarely out of order."""
 
     def __init__(self, source: CandidateSource, graph: Graph, posts: Posts, lists: Lists, acts: Acts) -> None:
         self._source = source

@@ -29,7 +29,7 @@ class Explanation:
 
 
 class Explainer:
-    """Explains; changes nothing."""
+    """Explains. For the rank the feed is read as its reader would, and so is built or healed."""
 
     def __init__(
         self,

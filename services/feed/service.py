@@ -101,9 +101,11 @@ class FeedReader:
         if top is None:
             raise NotFoundError
         followees = await self._source.followees(user_id)
-        candidates, session = await asyncio.gather(
-            self._source.gather(user_id, followees), self._cache.session(user_id, session_id)
-        )
+        candidates = await self._source.gather(user_id, followees)
+        try:
+            session = await self._cache.session(user_id, session_id)
+        except RedisError:
+            session = None
         if session is None:
             fresh = [p for p in candidates.post_ids if p >= top]
         else:

@@ -14,13 +14,15 @@ from libs.common.ids import MAX_ID, id_time_ms
 from libs.common.runtime.logging import get_logger
 from services.feed.candidates import CandidateSource
 from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
-from services.feed.domain.feed import Candidates, Followees, Gap, Source, source_of
+from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Source, source_of
 from services.feed.domain.ranking import rank
 from services.feed.ports import Cache, Lists, Posts, Session
 
 PINNED_MAX = (
     600  # posts of one order; the rest is shown after them. Their ids must fit into a cursor of 8,000 characters
 )
+FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
+REBUILDING = Gap(GapReason.REBUILDING)
 log = get_logger(__name__)
 
 
@@ -69,7 +71,7 @@ class Walks:
         at = at or Down(new_session(self._source.top()), MAX_ID)
         found = await self._visible(reader, [p for p in candidates.post_ids if p < at.bound], limit + 1)
         items = [item for _, item in found]
-        if len(items) <= limit:
+        if len(items) <= limit and REBUILDING not in candidates.gaps:
             items += await self._below(reader, 0, min(at.bound, candidates.floor), frozenset(), limit + 1 - len(items))
         if len(items) <= limit:
             return Slice(items, at.session_id, None, None, candidates.gaps)
@@ -89,6 +91,8 @@ class Walks:
             if len(items) > limit:
                 following = replace(at, position=at.position + found[limit][0], shown=at.shown | _ids(items[:limit]))
                 return Slice(items[:limit], at.session_id, items[limit], following, gaps)
+            if REBUILDING in gaps:  # what is missing lies above the floor: the page says so, and ends
+                return Slice(items, at.session_id, None, None, gaps)
             at = at.tail(session.floor)
         start = self._source.window_start(at.top)
         items += await self._below(reader, start, at.floor, at.shown, limit + 1 - len(items))
@@ -114,10 +118,11 @@ class Walks:
         shown = at.shown if at else frozenset()
         session = await self._ranked(reader, candidates, top, shown)
         at = Pinned(new_session(top), len(shown), session.floor, shown)
-        try:
-            await self._cache.keep_session(reader.user_id, at.session_id, session)
-        except RedisError as error:
-            log.warning("session_not_kept", error=repr(error))
+        if REBUILDING not in candidates.gaps:  # else the next page pins what is there by then
+            try:
+                await self._cache.keep_session(reader.user_id, at.session_id, session)
+            except RedisError as error:
+                log.warning("session_not_kept", error=repr(error))
         return at, session, candidates.gaps
 
     async def order(self, reader: Reader) -> Session:
@@ -127,8 +132,9 @@ class Walks:
 
     async def _ranked(self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]) -> Session:
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
-        floor = candidates.floor if len(waiting) <= PINNED_MAX else waiting[PINNED_MAX - 1]
-        traits = await self._posts.traits(waiting[:PINNED_MAX])
+        pinned = waiting[: max(0, PINNED_MAX - len(shown))]
+        floor = candidates.floor if len(pinned) == len(waiting) else waiting[len(pinned)] + 1
+        traits = await self._posts.traits(pinned)
         sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
         at_ms = min(id_time_ms(top), id_time_ms(self._source.top()))
         ranked = rank({trait: source for trait, source in sources.items() if source}, at_ms)
@@ -136,21 +142,22 @@ class Walks:
 
     async def _below(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> list[Item]:
         """Up to `wanted` posts under `bound`, newest first, from the records."""
-        items: list[Item] = []
+        items, step = list[Item](), wanted
         while len(items) < wanted:
-            older = await self._source.older(reader.user_id, reader.followees, after, bound, wanted)
+            older = await self._source.older(reader.user_id, reader.followees, after, bound, step)
             if not older:
                 break
             found = await self._visible(reader, [p for p in older if p not in shown], wanted - len(items))
             items += [item for _, item in found]
-            bound = older[-1]
-        return items[:wanted]
+            bound, step = older[-1], max(step, FILL_UP)
+        return items
 
     async def _visible(self, reader: Reader, post_ids: Sequence[int], wanted: int) -> list[tuple[int, Item]]:
         """The first `wanted` posts among `post_ids` that the reader may see, each with its index."""
         found: list[tuple[int, Item]] = []
-        for start in range(0, len(post_ids), wanted):
-            chunk = post_ids[start : start + wanted]
+        start, step = 0, wanted
+        while start < len(post_ids) and len(found) < wanted:
+            chunk = post_ids[start : start + step]
             records = await self._posts.records(chunk)
             for i, post_id in enumerate(chunk, start):
                 record = records.get(post_id)
@@ -159,8 +166,7 @@ class Walks:
                     found.append((i, Item(record, source)))
             if gone := [post_id for post_id in chunk if post_id not in records]:
                 await self._clean(reader.user_id, gone)
-            if len(found) >= wanted:
-                break
+            start, step = start + step, max(step, FILL_UP)
         return found[:wanted]
 
     async def _clean(self, user_id: int, gone: Sequence[int]) -> None:

@@ -31,12 +31,12 @@ class Warmer:
         while True:
             try:
                 await self.look()
-            except (RedisError, UnavailableError) as error:
+            except RedisError as error:
                 log.warning("warming_waits", error=repr(error))
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Warm all if Redis was emptied since the last look. Raises RedisError, UnavailableError: look again."""
+        """Warm all if Redis was emptied since the last look. Raises RedisError."""
         born = await self._redis.born()
         if self._seen not in (None, born):
             slots = asyncio.Semaphore(AT_ONCE)
@@ -45,5 +45,9 @@ class Warmer:
 
     async def _warm(self, reader_id: int, slots: asyncio.Semaphore) -> None:
         async with slots:
-            await self._source.gather(reader_id, await self._source.followees(reader_id))
-            WARMED.inc()
+            try:
+                await self._source.warm(reader_id)
+            except (RedisError, UnavailableError) as error:  # the reader's own read will build it
+                log.warning("list_not_warmed", error=repr(error))
+            else:
+                WARMED.inc()

@@ -26,7 +26,7 @@ class Backpressure:
         self.level = Level.NORMAL
 
     async def run(self) -> None:
-        """Look every second until cancelled. While Kafka or Redis do not answer, the level stays."""
+        """Look every second until cancelled. Without Kafka the level is what others publish, without Redis it stays."""
         while True:
             try:
                 async with asyncio.timeout(DEADLINE_S):
@@ -37,9 +37,10 @@ class Backpressure:
 
     async def tick(self) -> None:
         """Measure and switch. Outside level 3 the gap is closed again and again: whoever opened it may be gone."""
-        lag = await self._lag.total()
         published = await self._board.read()
-        before = self.level if published is None else Level(published)
+        if published is not None:
+            self.level = Level(published)
+        before, lag = self.level, await self._lag.total()
         self.level = next_level(before, lag, self._thresholds)
         LAG.set(lag)
         LEVEL.set(self.level)

@@ -150,6 +150,5 @@ async def require_service(
 
 
 CurrentUser = Annotated[Principal, Depends(require_principal)]
-OptionalUser = Annotated[Principal | None, Depends(optional_principal)]
 ReaderId = Annotated[int | None, Depends(reader_id)]
 CallingService = Annotated[str, Depends(require_service)]

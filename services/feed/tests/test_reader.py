@@ -6,6 +6,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.exceptions import RedisError
 
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.pagination import InvalidCursorError
@@ -226,8 +227,70 @@ async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_pag
     served = await world.reader.page(READER, Order.RANKED, 20, None)
     assert shown(served) == []
     assert orjson.loads(served.body)["coverage"]["gaps"][0]["reason"] == "rebuilding"
+    assert orjson.loads(served.body)["has_more"] is False
     go_on.set()
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [posted]
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_what_is_older_is_not_shown_for_what_a_slow_rebuild_has_not_found_yet(
+    world: World, monkeypatch: pytest.MonkeyPatch, order: Order
+) -> None:
+    await world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
+    await world.lists.begin(READER)
+    arrived = await world.post(PUSHED)
+    monkeypatch.setattr("services.feed.candidates.REBUILD_S", 0)
+    served = await world.reader.page(READER, order, 20, None)
+    assert shown(served) == [arrived]
+    assert orjson.loads(served.body)["next_cursor"] is None
+
+
+async def test_cursors_stay_short_however_often_the_session_is_lost(world: World) -> None:
+    expected = {await world.post((PUSHED, PULLED)[i % 2], minutes_ago=i) for i in range(1_300)}
+    found, cursor = set[int](), None
+    while True:
+        world.cache.sessions.clear()
+        served = await world.reader.page(READER, Order.RANKED, 100, cursor)
+        assert not found & set(shown(served))
+        found |= set(shown(served))
+        cursor = orjson.loads(served.body)["next_cursor"]
+        if cursor is None:
+            break
+        assert len(cursor) < 8_000
+    assert found == expected
+
+
+async def test_updates_are_counted_without_redis(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)
+
+    async def down(*_: Any) -> None:
+        raise RedisError
+
+    monkeypatch.setattr(world.cache, "session", down)
+    new = await world.post(PUSHED)
+    assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, new)
+
+
+async def test_a_list_is_not_finished_with_followees_of_before(world: World) -> None:
+    author, older = STRANGER, await world.post(STRANGER, minutes_ago=9)
+    begin = world.lists.begin
+
+    async def meanwhile(user_id: int) -> None:
+        world.graph.follows[READER].add(author)  # and its event finds no list yet
+        await begin(user_id)
+
+    world.lists.begin = meanwhile  # type: ignore[method-assign]
+    await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    assert world.lists.lists[READER].post_ids == (older,)
+
+
+async def test_a_gap_is_not_healed_with_followees_that_may_be_old(world: World) -> None:
+    await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
+    skipped = await world.post(PUSHED, pushed=False)
+    world.gaps.gaps = [Gap(1, skipped, skipped, is_open=False)]
+    world.graph.down = True
+    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [skipped]
+    assert world.lists.lists[READER].healed == 0
 
 
 @settings(deadline=None, max_examples=50)

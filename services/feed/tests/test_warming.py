@@ -26,6 +26,10 @@ async def test_lists_come_back_when_redis_was_emptied_and_only_then() -> None:
     world.lists.lists.clear()
     await warmer.look()
     assert world.lists.lists == {}
-    redis.name = b"another"
+    redis.name, world.graph.down = b"another", True
+    world.cache.followees.clear()
+    await warmer.look()
+    assert world.lists.lists == {}, "one who can't be warmed is left to their own read"
+    redis.name, world.graph.down = b"a third one", False
     await warmer.look()
     assert world.lists.lists[READER].post_ids == (post,)
