@@ -11,6 +11,7 @@ from devstack.environment import public_url
 from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack
+from libs.common.runtime.settings import Settings as CommonSettings
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
@@ -48,3 +49,10 @@ def stack(stores: StoreProvider) -> Stack:
 def base_url(stack: Stack) -> str:
     """The gateway's address."""
     return public_url(stack.state)
+
+
+def operator_settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> CommonSettings:
+    """As an operator's tool is wired to the running stack."""
+    for name, value in stack.environ(stack.provider().endpoints()).items():
+        monkeypatch.setenv(name, value)
+    return CommonSettings()

@@ -16,7 +16,7 @@ from ops.judge import Fault
 from ops.oracle import Oracle
 from ops.rebuild import Difference, Rebuilder
 from ops.records import Records
-from tests.conftest import PUSH_THRESHOLD
+from tests.conftest import PUSH_THRESHOLD, operator_settings
 from tests.e2e.test_feed_rules import crowd
 from tests.e2e.world import Someone, feed, feed_shows, follow, publish
 
@@ -26,10 +26,7 @@ BUCKETS = 16
 
 @pytest.fixture
 def settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """As an operator's tool is wired to the running stack."""
-    for name, value in stack.environ(stack.provider().endpoints()).items():
-        monkeypatch.setenv(name, value)
-    return Settings()
+    return operator_settings(stack, monkeypatch)
 
 
 @pytest.fixture

@@ -108,3 +108,17 @@ async def test_when_nobody_published_a_level_a_worker_goes_on_from_its_own() -> 
     lag.value = 300_000
     await load.tick()
     assert load.level == Level.ACTIVE_ONLY
+
+
+async def test_a_worker_without_kafka_takes_over_what_others_publish() -> None:
+    class Silent(Lag):
+        async def total(self) -> int:
+            raise TimeoutError
+
+    board = Board()
+    load = Backpressure(Silent(), board, InMemoryGaps(), THRESHOLDS)
+    for published, level in ((3, Level.PULL), (0, Level.NORMAL), (None, Level.NORMAL)):
+        board.level = published
+        with pytest.raises(TimeoutError):
+            await load.tick()
+        assert load.level == level
