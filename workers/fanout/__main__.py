@@ -44,6 +44,7 @@ def build(settings: FanoutSettings) -> FastAPI:
         consumers = FanoutConsumers(fanout)
         handlers = (consumers.on_posts, consumers.on_chunks, consumers.on_slow_chunks)
         runtime.ready_checks["redis"] = redis.ping
+        await load.look()  # what waits may be too much to begin with
         for (group, topic), handler in zip(GROUPS.items(), handlers, strict=True):
             runner = ConsumerRunner(settings, group, [topic], handler, producer)
             runtime.ready_checks[topic] = runner.assigned

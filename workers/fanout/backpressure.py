@@ -28,12 +28,16 @@ class Backpressure:
     async def run(self) -> None:
         """Look every second until cancelled. Without Kafka the level is what others publish, without Redis it stays."""
         while True:
-            try:
-                async with asyncio.timeout(DEADLINE_S):
-                    await self.tick()
-            except Exception as error:
-                log.warning("lag_unknown", level=self.level, error=repr(error))
+            await self.look()
             await asyncio.sleep(TICK_S)
+
+    async def look(self) -> None:
+        """Once; never raises."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await self.tick()
+        except Exception as error:
+            log.warning("lag_unknown", level=self.level, error=repr(error))
 
     async def tick(self) -> None:
         """Measure and switch. Outside level 3 the gap is closed again and again: whoever opened it may be gone."""
