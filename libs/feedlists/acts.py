@@ -33,6 +33,8 @@ class Acts:
         self._born = f"{self._prefix}born"
         self.any_outdated = f"{self._prefix}outdated"
         """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
+        self.any_pulled = f"{self._prefix}pulled"
+        """The same for the posts of authors whose readers pull."""
 
     def of(self, user_id: int) -> str:
         """The key of what a person did: posted, liked, followed, changed the profile."""
@@ -79,6 +81,10 @@ class Acts:
             for key in keys:
                 pipe.set(key, mark, ex=LIFE_S)
             await pipe.execute()
+
+    async def mark_pulled(self) -> None:
+        """An author posted whose readers pull. Raises RedisError."""
+        await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=LIFE_S)
 
     async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""

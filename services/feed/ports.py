@@ -1,6 +1,6 @@
 """What the feed needs of others."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,6 +113,15 @@ class Position:
     post_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a page is true by: posts and their authors, and the authors that were pulled, with what was seen of them."""
+
+    relied_on: Collection[int]
+    pulled: Collection[int]
+    pulled_seen: str
+
+
 class Cache(Protocol):
     """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
 
@@ -122,8 +131,10 @@ class Cache(Protocol):
     async def stamp(self, reader_id: int) -> str:
         """What the reader's pages depend on, as of now; take it before assembling."""
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes) -> None:
-        """`depends_on` are the posts, and their authors, without which the page is not true."""
+    async def pulled_seen(self, author_ids: Collection[int]) -> str:
+        """What tells whether one of these authors did something; take it before assembling."""
+
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None: ...
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
 

@@ -16,7 +16,7 @@ from services.feed.candidates import SOURCE_DOWN, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Source, source_of
 from services.feed.flights import Flights
-from services.feed.ports import Cache, Graph, Marks, Position, Posts
+from services.feed.ports import Basis, Cache, Graph, Marks, Position, Posts
 from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
@@ -36,11 +36,11 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """An assembled page; `depends_on` are the posts and authors without which it is not true any more."""
+    """An assembled page; `relied_on` are the posts and authors without which it is not true any more."""
 
     body: bytes
     quality: str
-    depends_on: set[int]
+    relied_on: set[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class FeedReader:
         at = bookmark(fields) if fields else None
         if at is not None:
             order = Order.RANKED if isinstance(at, Pinned) else Order.CHRONOLOGICAL
-        return self._served(await self._assemble(user_id, order, at, limit), order)
+        return self._served(await self._assemble(await self._reader(user_id), order, at, limit), order)
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
         """Posts of others that the session does not hold. Raises NotFoundError for what is no session."""
@@ -152,7 +152,7 @@ class FeedReader:
             stamp = await self._cache.stamp(user_id)
         except RedisError as error:
             log.warning("page_cache_unreadable", error=repr(error))
-            return self._served(await self._assemble(user_id, order, None, limit), order)
+            return self._served(await self._assemble(await self._reader(user_id), order, None, limit), order)
         made = await self._flights.join(
             (user_id, _variant(order, limit), stamp), lambda: self._make(user_id, order, limit, stamp)
         )
@@ -160,25 +160,33 @@ class FeedReader:
 
     async def _make(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
         self._served_to.append(user_id)
-        made = await self._assemble(user_id, order, None, limit)
-        if made.quality == "normal":
-            await self._keep(user_id, _variant(order, limit), stamp, made)
+        reader, seen = await self._reader(user_id), None
+        try:
+            seen = await self._cache.pulled_seen(reader.followees.pull)
+        except RedisError as error:
+            log.warning("page_not_kept", error=repr(error))
+        made = await self._assemble(reader, order, None, limit)
+        if seen is not None and made.quality == "normal":
+            basis = Basis(made.relied_on, reader.followees.pull, seen)
+            await self._keep(user_id, _variant(order, limit), stamp, basis, made.body)
         return made
 
-    async def _keep(self, user_id: int, variant: str, stamp: str, made: _Made) -> None:
+    async def _keep(self, user_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None:
         try:
-            await self._cache.keep_page(user_id, variant, stamp, made.depends_on, made.body)
+            await self._cache.keep_page(user_id, variant, stamp, basis, body)
         except RedisError as error:
             log.warning("page_not_kept", error=repr(error))
 
-    async def _assemble(self, user_id: int, order: Order, at: Down | Pinned | None, limit: int) -> _Made:
-        reader = Reader(user_id, await self._source.followees(user_id))
+    async def _reader(self, user_id: int) -> Reader:
+        return Reader(user_id, await self._source.followees(user_id))
+
+    async def _assemble(self, reader: Reader, order: Order, at: Down | Pinned | None, limit: int) -> _Made:
         if isinstance(at, Down) or (at is None and order is Order.CHRONOLOGICAL):
             part = await self._walks.chronological(reader, at, limit)
         else:
             part = await self._walks.ranked(reader, at, limit)
         (marks, marks_down), authors = await asyncio.gather(
-            self._marks_of(user_id, part.items), self._authors_of(part.items)
+            self._marks_of(reader.user_id, part.items), self._authors_of(part.items)
         )
         posts = [
             self._post(item, authors[item.record.author_id], marks.get(item.record.post_id, Engagement()))
@@ -186,12 +194,12 @@ class FeedReader:
             if item.record.author_id in authors
         ]
         gaps = part.gaps | SOURCE_DOWN if marks_down or reader.followees.stale else part.gaps
-        page = self._page(user_id, part, posts, gaps)
+        page = self._page(reader.user_id, part, posts, gaps)
         relied_on = [item.record for item in (*part.items, part.after) if item]
         return _Made(
             body=page.model_dump_json().encode(),
             quality="degraded" if gaps else "normal",
-            depends_on={i for record in relied_on for i in (record.post_id, record.author_id)},
+            relied_on={i for record in relied_on for i in (record.post_id, record.author_id)},
         )
 
     def _page(self, user_id: int, part: Slice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:

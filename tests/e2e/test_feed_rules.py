@@ -69,7 +69,7 @@ async def test_authors_of_many_are_pulled(api: Api, someone: Someone) -> None:
         await feed(api, one)
     posted = await publish(api, author, 2)
     for one in people[:3]:
-        posts = await feed_shows(api, one, posted)
+        posts = await feed_shows(api, one, posted)  # though a page was kept
         assert {post["source"] for post in posts} == {"pulled"}
 
 

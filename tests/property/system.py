@@ -89,6 +89,7 @@ class System:
             self.ledger,
             self.gaps,
             self.pressure,
+            self._acts,
             chunk_followers=CHUNK,
             slow_lane_from=100,
         )

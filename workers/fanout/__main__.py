@@ -7,7 +7,7 @@ from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, SharedRate
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, SharedRate
 from workers.fanout.backpressure import Backpressure
 from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
@@ -38,6 +38,7 @@ def build(settings: FanoutSettings) -> FastAPI:
             ledger,
             gaps,
             load,
+            Acts(redis, settings),
             chunk_followers=settings.chunk_followers,
             slow_lane_from=settings.slow_lane_from,
         )

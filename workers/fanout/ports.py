@@ -86,6 +86,12 @@ class GapLog(Protocol):
         """The open gap, if any, grows no more."""
 
 
+class PullBoard(Protocol):
+    """What tells readers that there is something to pull."""
+
+    async def mark_pulled(self) -> None: ...
+
+
 class ChunkQueue(Protocol):
     """Work for any fan-out worker."""
 

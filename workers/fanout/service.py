@@ -17,6 +17,7 @@ from workers.fanout.ports import (
     Lane,
     Load,
     Post,
+    PullBoard,
     RateLimit,
 )
 
@@ -90,6 +91,7 @@ class Fanout:
         ledger: DeliveryLedger,
         gaps: GapLog,
         load: Load,
+        pulls: PullBoard,
         *,
         chunk_followers: int,
         slow_lane_from: int,
@@ -100,6 +102,7 @@ class Fanout:
         self._ledger = ledger
         self._gaps = gaps
         self._load = load
+        self._pulls = pulls
         self._chunk_followers = chunk_followers
         self._slow_lane_from = slow_lane_from
 
@@ -131,6 +134,7 @@ class Fanout:
         if not audience.is_push:
             POSTS.labels("pull").inc()
             await self._ledger.planned(post.post_id, mode="pull", follower_count=count)
+            await self._pulls.mark_pulled()
             return
         lane: Lane = "slow" if count >= self._slow_lane_from else "push"
         POSTS.labels(lane).inc()

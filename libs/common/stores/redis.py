@@ -1,5 +1,6 @@
 """Redis connections."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -9,7 +10,7 @@ from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluste
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException
+from redis.exceptions import RedisClusterException, RedisError
 
 from libs.common.runtime.settings import Settings
 
@@ -33,6 +34,8 @@ async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
     }
     if settings.redis_cluster:
         cluster = _Cluster.from_url(url, max_connections=CLUSTER_POOL_SIZE, **options)
+        with contextlib.suppress(RedisError):  # it tries again with the first call
+            await cluster.initialize()  # many first calls at once would drop one another's connections
         try:
             yield cast("Redis", cluster)
         finally:

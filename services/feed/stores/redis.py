@@ -1,8 +1,9 @@
 """Page cache, sessions, positions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
 
+import hashlib
 import time
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ from redis.asyncio.client import Pipeline
 
 from libs.feedlists import Acts, FeedLists
 from services.feed.domain.feed import Followees
-from services.feed.ports import CachedPage, Position, Session
+from services.feed.ports import Basis, CachedPage, Position, Session
 
 POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
 FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (SPEC §4)
@@ -39,11 +40,14 @@ class RedisCache:
             raw, *seen = await pipe.execute()
         if raw is None:
             return None
-        made_s, stamp, outdated, depends_on, body = raw.split(b"\n", 4)
-        if [stamp, outdated] != _stamps(seen):
-            marks = [self._acts.outdated(int(one)) for one in depends_on.split(b",") if one]
-            if stamp != _stamps(seen)[0] or await self._acts.any_marked(marks):
-                return None
+        made_s, own, outdated, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
+        now_own, now_outdated, now_pulled = _stamps(seen)
+        if own != now_own:
+            return None
+        if outdated != now_outdated and await self._acts.any_marked(map(self._acts.outdated, _ids(relied_on))):
+            return None
+        if pulled != now_pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
+            return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
     async def stamp(self, reader_id: int) -> str:
@@ -56,10 +60,16 @@ class RedisCache:
         pipe.get(self._lists.late_key(reader_id))
         pipe.get(self._acts.of(reader_id))
         pipe.get(self._acts.any_outdated)
+        pipe.get(self._acts.any_pulled)
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes) -> None:
+    async def pulled_seen(self, author_ids: Collection[int]) -> str:
+        seen = await self._acts.seen([self._acts.of(author_id) for author_id in author_ids])
+        return hashlib.blake2b(b"/".join(seen), digest_size=16).hexdigest()
+
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None:
         if self._page_s:
-            head = f"{int(time.time())}\n{stamp}\n{','.join(map(str, depends_on))}\n"
+            ids = (",".join(map(str, ids)) for ids in (basis.relied_on, basis.pulled))
+            head = "\n".join((str(int(time.time())), stamp, *ids, basis.pulled_seen, ""))
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
@@ -102,6 +112,10 @@ class RedisCache:
 
 
 def _stamps(seen: Sequence[bytes | None]) -> list[bytes]:
-    """What the reader's pages depend on, and the last mark on any post or author."""
-    *own, outdated = (part or _NONE for part in seen)
-    return [b"/".join(own), outdated]
+    """What the reader's pages depend on, the last mark on any post or author, and the last post that is pulled."""
+    *own, outdated, pulled = (part or _NONE for part in seen)
+    return [b"/".join(own), outdated, pulled]
+
+
+def _ids(text: bytes) -> list[int]:
+    return [int(one) for one in text.split(b",") if one]

@@ -8,12 +8,12 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists import Acts, FeedLists
 from services.feed.domain.feed import Followees
-from services.feed.ports import Position, Session
+from services.feed.ports import Basis, Position, Session
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisCache
 
 pytestmark = pytest.mark.stores
-READER, POST = 11, 381_000_000_000_000_000
+READER, CELEBRITY, POST = 11, 12, 381_000_000_000_000_000
 Kept = tuple[RedisCache, FeedLists, Acts]
 
 
@@ -31,7 +31,8 @@ async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
 
 
 async def keep(cache: RedisCache) -> None:
-    await cache.keep_page(READER, "ranked-20", await cache.stamp(READER), [POST], b'{"x":"\n"}')
+    basis = Basis([POST], [CELEBRITY], await cache.pulled_seen([CELEBRITY]))
+    await cache.keep_page(READER, "ranked-20", await cache.stamp(READER), basis, b'{"x":"\n"}')
 
 
 async def test_a_kept_page_comes_back(redis: Kept) -> None:
@@ -65,7 +66,7 @@ async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
     cache, _, acts = redis
     stamp = await cache.stamp(READER)
     await acts.mark([READER])
-    await cache.keep_page(READER, "ranked-20", stamp, [], b"{}")
+    await cache.keep_page(READER, "ranked-20", stamp, Basis([], [], ""), b"{}")
     assert await cache.page(READER, "ranked-20") is None
 
 
@@ -81,3 +82,13 @@ async def test_sessions_positions_and_followees(redis: Kept) -> None:
     assert await cache.kept_followees(READER) is None
     await cache.keep_followees(READER, Followees(frozenset({1, 2}), frozenset({2})))
     assert await cache.kept_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)
+
+
+async def test_a_post_of_a_pulled_author_ends_it_and_one_of_somebody_else_does_not(redis: Kept) -> None:
+    cache, _, acts = redis
+    await keep(cache)
+    await acts.mark([CELEBRITY + 1])
+    await acts.mark_pulled()
+    assert await cache.page(READER, "ranked-20") is not None
+    await acts.mark([CELEBRITY])
+    assert await cache.page(READER, "ranked-20") is None

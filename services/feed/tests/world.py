@@ -1,7 +1,7 @@
 """A small world in memory: users, posts, lists and cache as small real classes."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from libs.common.runtime.pagination import Cursors
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
 from services.feed.domain.feed import Followees, Relation, Trait
-from services.feed.ports import LATEST, CachedPage, Position, Session
+from services.feed.ports import LATEST, Basis, CachedPage, Position, Session
 from services.feed.service import FeedReader
 from services.feed.walks import Walks
 
@@ -136,9 +136,10 @@ class InMemoryCache:
     async def stamp(self, reader_id: int) -> str:
         return ""
 
-    async def keep_page(
-        self, reader_id: int, variant: str, stamp: str, depends_on: Iterable[int], body: bytes
-    ) -> None: ...
+    async def pulled_seen(self, author_ids: Collection[int]) -> str:
+        return ""
+
+    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None: ...
 
     async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
         self.sessions[session_id] = session

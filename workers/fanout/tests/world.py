@@ -114,6 +114,13 @@ class InMemoryRate:
 
 
 @dataclass
+class InMemoryPulls:
+    marks = 0
+
+    async def mark_pulled(self) -> None:
+        self.marks += 1
+
+
 class FixedLoad:
     level: Level = Level.NORMAL
 
@@ -129,6 +136,7 @@ class World:
     gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
     rate: InMemoryRate = field(default_factory=InMemoryRate)
     load: FixedLoad = field(default_factory=FixedLoad)
+    pulls: InMemoryPulls = field(default_factory=InMemoryPulls)
 
     def __post_init__(self) -> None:
         push = Delivery(self.graph, self.feeds, self.ledger, self.load)
@@ -140,6 +148,7 @@ class World:
             self.ledger,
             self.gaps,
             self.load,
+            self.pulls,
             chunk_followers=10,
             slow_lane_from=100,
         )
