@@ -1,4 +1,4 @@
-"""`python -m bench [feed|delivery|fanout …]`: figures of the running system, each beside its reference."""
+"""`python -m bench [feed|followees|delivery|fanout …]`: figures of the running system, each beside its reference."""
 
 import argparse
 import asyncio
@@ -7,13 +7,13 @@ import sys
 import httpx2
 from pydantic import ValidationError
 
-from bench import delivery, fanout, fanout_way, feed
+from bench import delivery, fanout, fanout_way, feed, followees
 from bench.figures import Row, table
 from libs.common.runtime.settings import Settings
 from ops.client import ApiFailure
 from ops.progress import say
 
-NAMES = ("feed", "delivery", "fanout")
+NAMES = ("feed", "followees", "delivery", "fanout")
 PROBE_S = 3.0
 
 
@@ -31,6 +31,8 @@ async def _rows(name: str, settings: Settings) -> list[Row]:
     match name:
         case "feed":
             return await feed.measure(settings.public_url, postgres)
+        case "followees":
+            return await followees.measure(settings)
         case "delivery":
             return await delivery.measure(settings.public_url, postgres)
         case _:

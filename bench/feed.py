@@ -26,7 +26,6 @@ PAGE = 20
 CONNECTIONS = 8
 AT_ONCE = 4  # while making the world
 MEASURED_S = 5.0
-IDLE_S = 3.0
 RATE = 50  # requests/s of the steady run
 ARRIVAL_S = 60.0
 PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
@@ -70,7 +69,7 @@ async def run(load: Load, rate: int | None = None) -> Latency:
     """
     times: list[float] = []
     slots = itertools.count()
-    idle_s = await _idle_share()
+    idle_s = await cpu.idle_share()
     async with Connection(load.base_url, load.token) as warm:
         shown = len(orjson.loads((await warm.get(load.paths())).body).get("posts", ()))
     if shown != PAGE:
@@ -97,13 +96,6 @@ async def run(load: Load, rate: int | None = None) -> Latency:
             clients.create_task(client())
     elapsed = time.perf_counter() - started
     return Latency.of(times, 0 if rate else elapsed, cpu.used_s() - used - idle_s * elapsed)
-
-
-async def _idle_share() -> float:
-    """Seconds of CPU a second that everything uses while nobody asks."""
-    used, started = cpu.used_s(), time.perf_counter()
-    await asyncio.sleep(IDLE_S)
-    return (cpu.used_s() - used) / (time.perf_counter() - started)
 
 
 async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
