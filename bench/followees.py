@@ -1,4 +1,4 @@
-"""Feeds of readers with many followees: the first read, which builds the list, and reads after it, beside few followees."""
+"""Readers with many followees: the first read, which builds the list, and reads after it, beside few followees."""
 
 import time
 from statistics import median
@@ -34,7 +34,8 @@ _ACTIVE = (
 )
 _FOLLOW = (
     "INSERT INTO follows (follower_id, followee_id, created_at) "
-    "SELECT $1, n, now() FROM generate_series($2::bigint, $3::bigint) n UNION ALL SELECT $1, unnest($4::bigint[]), now()"
+    "SELECT $1::bigint, n, now() FROM generate_series($2::bigint, $3::bigint) n "
+    "UNION ALL SELECT $1, unnest($4::bigint[]), now()"
 )
 
 
