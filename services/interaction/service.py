@@ -25,6 +25,7 @@ from services.interaction.schemas import Comment, PostMarks
 
 PRODUCER = "services.interaction"
 CREATED, DELETED = 1, 2  # versions of a comment
+FILL_UP = 100  # items looked at together when a first look found too many that are hidden
 REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
 R = TypeVar("R")
 T = TypeVar("T")
@@ -80,8 +81,8 @@ class Marks:
         """Who liked a post, newest first, by mark id. Raises NotFoundError."""
         await author_seen(self._posts, reader_id, post_id)
 
-        async def read(before: int) -> Sequence[Placed[int]]:
-            return await self._store.list(post_id, MarkKind.LIKE, before, limit)
+        async def read(before: int, count: int) -> Sequence[Placed[int]]:
+            return await self._store.list(post_id, MarkKind.LIKE, before, count)
 
         async def show(rows: Sequence[Placed[int]]) -> Sequence[Placed[Author]]:
             people = await self._people.of(reader_id, [member for _, member in rows])
@@ -92,8 +93,8 @@ class Marks:
     async def saved(self, user_id: int, before_id: int, limit: int) -> Sequence[Placed[Post]]:
         """A person's saved posts, last saved first, by mark id; posts that are gone or hidden are passed over."""
 
-        async def read(before: int) -> Sequence[Placed[int]]:
-            return await self._store.list(user_id, MarkKind.SAVE, before, limit)
+        async def read(before: int, count: int) -> Sequence[Placed[int]]:
+            return await self._store.list(user_id, MarkKind.SAVE, before, count)
 
         async def show(rows: Sequence[Placed[int]]) -> Sequence[Placed[Post]]:
             marks = {post_id: mark_id for mark_id, post_id in rows}
@@ -194,8 +195,8 @@ class Comments:
         """Comments on the post, or replies, oldest first. Raises NotFoundError."""
         await author_seen(self._posts, reader_id, post_id)
 
-        async def read(after: int) -> Sequence[Placed[StoredComment]]:
-            comments = await self._store.list(post_id, parent_id or NO_PARENT, after, limit)
+        async def read(after: int, count: int) -> Sequence[Placed[StoredComment]]:
+            comments = await self._store.list(post_id, parent_id or NO_PARENT, after, count)
             return [(comment.comment_id, comment) for comment in comments]
 
         async def show(rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
@@ -222,19 +223,20 @@ async def author_seen(posts: Posts, reader_id: int, post_id: int) -> int:
 
 
 async def _filled(
-    read: Callable[[int], Awaitable[Sequence[Placed[R]]]],
+    read: Callable[[int, int], Awaitable[Sequence[Placed[R]]]],
     show: Callable[[Sequence[Placed[R]]], Awaitable[Sequence[Placed[T]]]],
     beyond: int,
     limit: int,
 ) -> Sequence[Placed[T]]:
-    """Up to `limit` items that can be shown; the others of what is read, `limit` at a time, are passed over."""
+    """Up to `limit` items that can be shown; the others of what is read are passed over."""
     found: list[Placed[T]] = []
+    count = limit
     while len(found) < limit:
-        rows = await read(beyond)
+        rows = await read(beyond, count)
         found += await show(rows)
-        if len(rows) < limit:
+        if len(rows) < count:
             break
-        beyond = rows[-1][0]
+        beyond, count = rows[-1][0], max(limit, FILL_UP)
     return found[:limit]
 
 

@@ -13,6 +13,7 @@ from services.post.ports import Authors, Marks, PostStore
 AUTHOR_S = 300.0  # how long a profile may be shown while the user service is away
 AUTHORS_KEPT = 10_000
 CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
+FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
 STORE_READS = 64  # reads of one request under way at once
 
 
@@ -85,31 +86,35 @@ class PostReader:
         """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
         if author_id not in await self._authors.of(reader_id, [author_id]):
             raise NotFoundError
-        return await self._page(
-            reader_id, before_id, limit, lambda before: self._store.by_author(author_id, 0, before, limit)
-        )
+
+        async def read(before: int, count: int) -> list[int]:
+            return await self._store.by_author(author_id, 0, before, count)
+
+        return await self._page(reader_id, before_id, limit, read)
 
     async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> list[Post]:
         """Published posts with a hashtag, newest first. Raises NotFoundError for what can be no tag."""
         normal = normal_tag(tag)
         if normal is None:
             raise NotFoundError
-        return await self._page(
-            reader_id, before_id, limit, lambda before: self._store.by_hashtag(normal, before, limit)
-        )
+
+        async def read(before: int, count: int) -> list[int]:
+            return await self._store.by_hashtag(normal, before, count)
+
+        return await self._page(reader_id, before_id, limit, read)
 
     async def _page(
-        self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int], Awaitable[list[int]]]
+        self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int, int], Awaitable[list[int]]]
     ) -> list[Post]:
         """Up to `limit` posts that can be shown; hidden ones, and rows that outlived their post, are passed over."""
         found: list[Post] = []
-        bound = _newest() if before_id is None else before_id
+        bound, count = _newest() if before_id is None else before_id, limit
         while len(found) < limit:
-            post_ids = await read(bound)
+            post_ids = await read(bound, count)
             found += await self.hydrate(reader_id, post_ids)
-            if len(post_ids) < limit:
+            if len(post_ids) < count:
                 break
-            bound = post_ids[-1]
+            bound, count = post_ids[-1], max(limit, FILL_UP)
         return found[:limit]
 
     async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
