@@ -19,8 +19,8 @@ from ops.progress import say
 from ops.records import DEADLINE_S, Records, window_start
 
 GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
-SLOWEST_MS = 600_000  # the slow lane is through by then; what is not was lost, in a dead letter perhaps
 DELIVERED_S = 10  # the same without kept pages
+SLOWEST_MS = 600_000  # the slow lane is through by then; what is not was lost, in a dead letter perhaps
 PAGE = 100
 ORDERS = ("ranked", "chronological")
 CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])

@@ -1,4 +1,4 @@
-"""The backpressure level of the moment, as fan-out workers agree on it and readers see it."""
+"""The backpressure level of the moment, as fan-out workers agree on it."""
 
 from redis.asyncio import Redis
 

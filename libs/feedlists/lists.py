@@ -128,8 +128,7 @@ class FeedLists:
     async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
         """Unite the list with what was pulled for the gaps up to `gap_id`, none of them open, and remember that.
 
-        For a new list `gap_id` is the last gap that was closed before `begin`, and there is nothing to pull: the
-        records have it. False when the list is gone.
+        False when the list is gone.
         """
         keys = [self.key(user_id), self._healed_key(user_id)]
         return bool(await self._functions.call("heal", keys, CAP, TTL_S, gap_id, *sorted(set(post_ids))))

@@ -30,7 +30,7 @@ def build(settings: FeedSettings) -> FastAPI:
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)
         acts = Acts(redis, settings)
-        cache = RedisCache(redis, lists, acts, prefix, settings.page_cache_s, settings.session_s)
+        cache = RedisCache(redis, lists, acts, settings.page_cache_s, settings.session_s)
         graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
         posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
         marks = InteractionServiceMarks(runtime.client("interaction"))

@@ -18,9 +18,7 @@ from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Sou
 from services.feed.domain.ranking import rank
 from services.feed.ports import Cache, Lists, Posts, Session
 
-PINNED_MAX = (
-    600  # posts of one order; the rest is shown after them. Their ids must fit into a cursor of 8,000 characters
-)
+PINNED_MAX = 600  # posts of one order, whose ids fit into a cursor; the rest is shown after them
 FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
 REBUILDING = Gap(GapReason.REBUILDING)
 log = get_logger(__name__)

@@ -73,7 +73,7 @@ class System:
         self.lists, self.gaps, self.ledger = FeedLists(redis, prefix, 4), Gaps(redis, prefix), Ledger(redis, prefix)
         self._acts = Acts(redis, self._settings)
         owners = self.owners
-        cache = RedisCache(redis, self.lists, self._acts, prefix, page_s=60, session_s=60)
+        cache = RedisCache(redis, self.lists, self._acts, page_s=60, session_s=60)
         graph, posts = KeptGraph(owners, self._acts), KeptPosts(owners, self._acts)
         source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source

@@ -23,11 +23,10 @@ _INT64 = "q"
 class RedisCache:
     """Implements `services.feed.ports.Cache`."""
 
-    def __init__(self, redis: "Redis", lists: FeedLists, acts: Acts, prefix: str, page_s: int, session_s: int) -> None:
+    def __init__(self, redis: "Redis", lists: FeedLists, acts: Acts, page_s: int, session_s: int) -> None:
         self._redis = redis
         self._lists = lists
         self._acts = acts
-        self._prefix = prefix
         self._page_s = page_s
         self._session_s = session_s
 

@@ -24,7 +24,7 @@ async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
     async with open_redis(settings) as client:
         lists = FeedLists(client, prefix, 4)
         acts = Acts(client, settings)
-        yield RedisCache(client, lists, acts, prefix, 60, 60), lists, acts
+        yield RedisCache(client, lists, acts, 60, 60), lists, acts
         for pattern in (f"{prefix}*", f"{settings.redis_prefix('acts')}*"):
             if keys := await client.keys(pattern):
                 await client.delete(*keys)
