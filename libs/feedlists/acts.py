@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
+from libs.common.stores.redis import get_many
 
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
 LIFE_S = 180  # longer than anything is kept that depends on them
@@ -51,11 +52,7 @@ class Acts:
 
     async def seen(self, keys: Iterable[str]) -> list[bytes]:
         """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(self._born)
-            for key in keys:
-                pipe.get(key)
-            born, *marks = await pipe.execute()
+        born, *marks = await get_many(self._redis, [self._born, *keys])
         born = born or await self.born()
         return [born + (mark or b"") for mark in marks]
 

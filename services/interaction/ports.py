@@ -19,8 +19,8 @@ class MarkStore(Protocol):
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         """(mark id, member) pairs below `before_id`, newest first; marks taken back are left out."""
 
-    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
-        """Which of the posts bear the person's mark."""
+    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
+        """Which of the posts bear which of the person's marks."""
 
 
 class CommentStore(Protocol):

@@ -105,12 +105,11 @@ class Marks:
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> list[PostMarks]:
         """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
 
-        async def active(kind: MarkKind) -> set[int]:
-            return await self._store.active(reader_id, kind, post_ids) if reader_id is not None else set()
+        async def active() -> set[tuple[MarkKind, int]]:
+            return await self._store.active(reader_id, post_ids) if reader_id is not None else set()
 
-        counts, liked, saved = await asyncio.gather(
-            self._ledger.counts(post_ids), active(MarkKind.LIKE), active(MarkKind.SAVE)
-        )
+        counts, marked = await asyncio.gather(self._ledger.counts(post_ids), active())
+        liked, saved = ({p for kind, p in marked if kind is wanted} for wanted in (MarkKind.LIKE, MarkKind.SAVE))
         return [
             PostMarks(
                 post_id=p,

@@ -29,6 +29,7 @@ from libs.common.runtime.tracing import configure_tracing
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
+KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
 log = get_logger(__name__)
 
 
@@ -176,6 +177,7 @@ def create_app(
         redoc_url=None,
         openapi_url="/openapi.json",
         generate_unique_id_function=lambda route: route.name,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext has them, with our names
     )
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
@@ -219,5 +221,6 @@ def run(
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
     )

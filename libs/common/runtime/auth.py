@@ -88,6 +88,7 @@ class ServiceTokens:
         self._name = name
         self._token = ""
         self._renew_at = 0.0
+        self._checked: TTLCache[str, tuple[float, str]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
     def header(self) -> str:
         """The `Authorization` value for a call from here."""
@@ -104,10 +105,21 @@ class ServiceTokens:
         Raises:
             UnauthorizedError: not signed with our secret, expired, or no service token.
         """
+        expires_at, caller = self._checked.get(token, (0.0, ""))
+        if time.time() < expires_at:
+            return caller
         try:
-            claims = jwt.decode(token, self._secret, algorithms=["HS256"], audience=_SERVICE_AUDIENCE, leeway=_LEEWAY_S)
+            claims = jwt.decode(
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                audience=_SERVICE_AUDIENCE,
+                leeway=_LEEWAY_S,
+                options={"require": ["exp", "iss"]},
+            )
         except jwt.PyJWTError as error:
             raise UnauthorizedError("not a service token", code="invalid_token") from error
+        self._checked[token] = (float(claims["exp"]), str(claims["iss"]))
         return str(claims["iss"])
 
 

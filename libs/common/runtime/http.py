@@ -3,7 +3,7 @@
 from types import TracebackType
 from typing import Any, Self
 
-import httpx2
+import aiohttp
 import orjson
 import stamina
 
@@ -14,7 +14,7 @@ from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_
 CONNECT_S = 0.5
 DEADLINE_S = 3.0
 POOL_SIZE = 64
-_RETRIED = (httpx2.ConnectError, httpx2.RemoteProtocolError, httpx2.ReadError)
+_RETRIED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class ServiceClient:
@@ -23,10 +23,12 @@ class ServiceClient:
     def __init__(self, name: str, base_url: str, tokens: ServiceTokens, deadline_s: float = DEADLINE_S) -> None:
         self.name = name
         self._tokens = tokens
-        self._http = httpx2.AsyncClient(
-            base_url=base_url,
-            timeout=httpx2.Timeout(deadline_s, connect=CONNECT_S),
-            limits=httpx2.Limits(max_connections=POOL_SIZE, max_keepalive_connections=POOL_SIZE),
+        self._http = aiohttp.ClientSession(
+            base_url,
+            connector=aiohttp.TCPConnector(limit=POOL_SIZE),
+            timeout=aiohttp.ClientTimeout(deadline_s, sock_connect=CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
 
     async def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
@@ -35,28 +37,28 @@ class ServiceClient:
 
     async def query(self, path: str, body: Any) -> Any:
         """A read whose question is too long for a URL: POST, but safe to repeat."""
-        return await self._send("POST", path, content=orjson.dumps(body))
+        return await self._send("POST", path, data=orjson.dumps(body))
 
     async def send_bytes(self, path: str, body: bytes, content_type: str, params: dict[str, Any]) -> Any:
         """Hand a file over. What the service has against it (4xx) is raised as the service's own problem."""
-        response = await self._request("POST", path, content_type, content=body, params=params)
-        if 400 <= response.status_code < 500:
-            problem = orjson.loads(response.content)
-            raise relayed_problem(problem)
-        return self._json(response)
+        status, answer = await self._request("POST", path, content_type, data=body, params=params)
+        if 400 <= status < 500:
+            raise relayed_problem(orjson.loads(answer))
+        return self._json(status, answer)
 
     async def _send(self, method: str, path: str, **request: Any) -> Any:
-        response = await self._request(method, path, "application/json", **request)
-        if response.status_code == 404:
+        status, answer = await self._request(method, path, "application/json", **request)
+        if status == 404:
             raise NotFoundError
-        return self._json(response)
+        return self._json(status, answer)
 
-    def _json(self, response: httpx2.Response) -> Any:
-        if response.status_code >= 400:
-            raise UnavailableError(f"the {self.name} service answered {response.status_code}")
-        return orjson.loads(response.content)
+    def _json(self, status: int, answer: bytes) -> Any:
+        if status >= 400:
+            raise UnavailableError(f"the {self.name} service answered {status}")
+        return orjson.loads(answer)
 
-    async def _request(self, method: str, path: str, content_type: str, **request: Any) -> httpx2.Response:
+    async def _request(self, method: str, path: str, content_type: str, **request: Any) -> tuple[int, bytes]:
+        """Status and body."""
         headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
         if rid := request_id():
             headers["X-Request-Id"] = rid
@@ -65,14 +67,15 @@ class ServiceClient:
         try:
             async for attempt in stamina.retry_context(on=_RETRIED, attempts=2, wait_initial=0.02, wait_jitter=0.05):
                 with attempt:
-                    return await self._http.request(method, path, headers=headers, **request)
-        except httpx2.HTTPError as error:
+                    async with self._http.request(method, path, headers=headers, **request) as response:
+                        return response.status, await response.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
             raise UnavailableError(f"the {self.name} service does not answer") from error
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def close(self) -> None:
         """Close the pool."""
-        await self._http.aclose()
+        await self._http.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,7 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections import namedtuple
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,12 +26,23 @@ Row = Any
 Bound = tuple[PreparedStatement, Sequence[Any]]
 
 
+@cache
+def _row_type(names: tuple[str, ...]) -> Any:
+    return namedtuple("Row", names, rename=True)
+
+
+def _rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Row]:
+    """The driver's own row factory makes a type for each answer, which costs more than a small answer does."""
+    return [*map(_row_type(tuple(names))._make, rows)]
+
+
 def _profile() -> ExecutionProfile:
     return ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
         request_timeout=REQUEST_S,
+        row_factory=_rows,
     )
 
 

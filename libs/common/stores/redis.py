@@ -1,7 +1,7 @@
 """Redis connections."""
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -49,6 +49,12 @@ async def open_redis(settings: Settings) -> AsyncIterator["Redis"]:
     finally:
         await client.aclose()
         await pool.aclose()
+
+
+async def get_many(redis: "Redis", keys: Sequence[str]) -> list[bytes | None]:
+    """The values of keys that may lie on any node: one command to each. Raises RedisError."""
+    values: Any = await (redis.mget_nonatomic(keys) if isinstance(redis, RedisCluster) else redis.mget(keys))
+    return list(values)
 
 
 class _Connection(Connection):

@@ -3,12 +3,11 @@
 import hashlib
 import time
 from array import array
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
+from redis.asyncio import Redis, RedisCluster
 
 from libs.feedlists import Acts, FeedLists
 from services.feed.domain.feed import Followees
@@ -33,14 +32,11 @@ class RedisCache:
     async def page(self, reader_id: int, variant: str) -> CachedPage | None:
         if not self._page_s:
             return None
-        async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.get(self._lists.key(reader_id, f"page-{variant}"))
-            self._ask_stamp(pipe, reader_id)
-            raw, *seen = await pipe.execute()
+        raw, stamps = await self._stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"))
         if raw is None:
             return None
         made_s, own, outdated, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
-        now_own, now_outdated, now_pulled = _stamps(seen)
+        now_own, now_outdated, now_pulled = stamps
         if own != now_own:
             return None
         if outdated != now_outdated and await self._acts.any_marked(map(self._acts.outdated, _ids(relied_on))):
@@ -50,16 +46,25 @@ class RedisCache:
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
     async def stamp(self, reader_id: int) -> str:
-        async with self._redis.pipeline(transaction=False) as pipe:
-            self._ask_stamp(pipe, reader_id)
-            return b"\n".join(_stamps(await pipe.execute())).decode()
+        _, stamps = await self._stamps(reader_id)
+        return b"\n".join(stamps).decode()
 
-    def _ask_stamp(self, pipe: "Pipeline", reader_id: int) -> None:
-        pipe.lindex(self._lists.key(reader_id), -1)
-        pipe.get(self._lists.late_key(reader_id))
-        pipe.get(self._acts.of(reader_id))
-        pipe.get(self._acts.any_outdated)
-        pipe.get(self._acts.any_pulled)
+    async def _stamps(self, reader_id: int, *page_key: str) -> tuple[bytes | None, list[bytes]]:
+        """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
+        late, own = self._lists.late_key(reader_id), self._acts.of(reader_id)
+        keys = [late, own, self._acts.any_outdated, self._acts.any_pulled, *page_key]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.lindex(self._lists.key(reader_id), -1)
+            if isinstance(self._redis, RedisCluster):
+                for key in keys:
+                    pipe.get(key)
+                values = await pipe.execute()
+            else:
+                pipe.mget(keys)
+                tail, found = await pipe.execute()
+                values = [tail, *found]
+        *parts, outdated, pulled = (part or _NONE for part in values[:5])
+        return next(iter(values[5:]), None), [b"/".join(parts), outdated, pulled]
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         seen = await self._acts.seen([self._acts.of(author_id) for author_id in author_ids])
@@ -108,12 +113,6 @@ class RedisCache:
             return None
         everyone, pull, fresh = map(frozenset, orjson.loads(raw))
         return Followees(everyone, pull, fresh, stale=True)
-
-
-def _stamps(seen: Sequence[bytes | None]) -> list[bytes]:
-    """What the reader's pages depend on, the last mark on any post or author, and the last post that is pulled."""
-    *own, outdated, pulled = (part or _NONE for part in seen)
-    return [b"/".join(own), outdated, pulled]
 
 
 def _ids(text: bytes) -> list[int]:

@@ -51,7 +51,7 @@ class CassandraMarks(_Statements):
         "enlist": "INSERT INTO mark_lists (owner_id, kind, mark_id, member_id) VALUES (?, ?, ?, ?)",
         "delist": "DELETE FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id = ?",
         "list": "SELECT mark_id, member_id FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id < ? LIMIT ?",
-        "active": "SELECT post_id, active FROM marks WHERE user_id = ? AND kind = ? AND post_id IN ?",
+        "active": "SELECT kind, post_id, active FROM marks WHERE user_id = ? AND kind IN ? AND post_id IN ?",
     }
 
     async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None:
@@ -84,9 +84,9 @@ class CassandraMarks(_Statements):
         mark = await self.get(user_id, kind, post_id)
         return mark is not None and mark.active and mark.mark_id == row.mark_id
 
-    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
-        rows = await self._rows("active", user_id, kind, list(post_ids))
-        return {row.post_id for row in rows if row.active}
+    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
+        rows = await self._rows("active", user_id, list(MarkKind), list(post_ids))
+        return {(MarkKind(row.kind), row.post_id) for row in rows if row.active}
 
 
 class CassandraComments(_Statements):

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from libs.common.contracts.public import Counts
 from libs.common.runtime.logging import get_logger
+from libs.common.stores.redis import get_many
 from services.interaction.domain import Counted, MarkKind
 from services.interaction.ports import Ledger
 
@@ -47,10 +48,7 @@ class CachedLedger:
 
     async def _cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:  # on a cluster MGET takes keys of one slot only
-                for post_id in post_ids:
-                    pipe.get(f"{self._prefix}counts:{post_id}")
-                raws = await pipe.execute()
+            raws = await get_many(self._redis, [f"{self._prefix}counts:{post_id}" for post_id in post_ids])
         except RedisError as error:
             log.warning("counts_cache_unreadable", error=repr(error))
             return {}

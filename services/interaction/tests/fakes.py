@@ -30,8 +30,9 @@ class InMemoryMarks:
         ]
         return sorted(found, reverse=True)[:limit]
 
-    async def active(self, user_id: int, kind: MarkKind, post_ids: Sequence[int]) -> set[int]:
-        return {p for p in post_ids if (mark := self.rows.get((user_id, kind, p))) and mark.active}
+    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
+        mine = [mark for mark in self.rows.values() if mark.user_id == user_id and mark.active]
+        return {(mark.kind, mark.post_id) for mark in mine if mark.post_id in post_ids}
 
 
 class InMemoryComments:

@@ -55,7 +55,7 @@ async def test_of_two_writes_of_a_mark_the_higher_version_stays(
     await marks.put(later, [])
     await marks.put(Mark(5, LIKE, post_id, 20, 20, active=True), [])
     assert await marks.get(5, LIKE, post_id) == later
-    assert await marks.active(5, LIKE, [post_id]) == set()
+    assert await marks.active(5, [post_id]) == set()
     assert await marks.list(post_id, LIKE, MAX_ID, 10) == []  # the earlier write's row stands for nothing
 
 
@@ -68,7 +68,7 @@ async def test_marks_are_listed_newest_first_page_by_page(
     await marks.put(Mark(6, LIKE, post_id, 60, 61, active=False), [])
     assert await marks.list(post_id, LIKE, MAX_ID, 3) == [(70, 7), (50, 5), (40, 4)]
     assert await marks.list(post_id, LIKE, 40, 10) == [(30, 3), (20, 2), (10, 1)]
-    assert await marks.active(7, LIKE, [post_id, 5]) == {post_id}
+    assert await marks.active(7, [post_id, 5]) == {(LIKE, post_id)}
 
 
 async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
