@@ -30,7 +30,7 @@ async def _rows(name: str, settings: Settings) -> list[Row]:
     postgres = settings.postgres_dsn.get_secret_value()
     match name:
         case "feed":
-            return await feed.measure(settings.public_url, postgres)
+            return await feed.measure(settings)
         case "followees":
             return await followees.measure(settings)
         case "delivery":

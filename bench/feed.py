@@ -14,12 +14,14 @@ from bench import cpu
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import Shape, serving
+from libs.common.runtime.settings import Settings
+from libs.common.stores.postgres import open_postgres
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
 from ops.photos import paint
 
 AUTHORS = 100
-POSTS_EACH = 3
+POSTS_EACH = 20  # as many as a page holds: a pull query has to look at that many of each
 MOST = 100  # posts of a page
 REFERENCE_USERS = 1_000
 PAGE = 20
@@ -28,6 +30,7 @@ AT_ONCE = 4  # while making the world
 MEASURED_S = 5.0
 RATE = 50  # requests/s of the steady run
 ARRIVAL_S = 60.0
+AN_HOUR_LATER = "UPDATE follows SET pull_until = NULL WHERE follower_id = $1"  # until then new followees are pulled too
 PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
 
 
@@ -41,10 +44,12 @@ class Load:
     expected_cache: str | None = None
 
 
-async def measure(base_url: str, postgres: str) -> list[Row]:
+async def measure(settings: Settings) -> list[Row]:
     """Rows of the table."""
-    async with Api(base_url) as api:
+    base_url, postgres = settings.public_url, settings.postgres_dsn.get_secret_value()
+    async with Api(base_url) as api, open_postgres(settings, settings.keyspace("user")) as users:
         reader, cursor, sample = await _world(api)
+        await users.execute(AN_HOUR_LATER, int(reader.user_id))
     first = f"/v1/feed?limit={PAGE}"
     second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
     async with serving(postgres, Shape(REFERENCE_USERS, AUTHORS, POSTS_EACH, sample)) as reference_url:
