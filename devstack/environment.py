@@ -13,6 +13,7 @@ DEFAULTS = {
     "FEEDMILL_LOG_LEVEL": "INFO",
     # The sample world has 30 people: with this some authors are pushed and some are pulled.
     "FEEDMILL_PUSH_THRESHOLD": "10",
+    "FEEDMILL_PATIENCE": "4",  # of one machine that everything shares
     "PYTHONUNBUFFERED": "1",
 }
 SECRETS = ("INTERNAL_SECRET", "CURSOR_SECRET")

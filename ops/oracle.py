@@ -16,7 +16,7 @@ from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.settings import Settings
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.progress import say
-from ops.records import DEADLINE_S, Records, window_start
+from ops.records import PATIENT, Records, window_start
 
 GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
 DELIVERED_S = 10  # the same without kept pages
@@ -48,7 +48,7 @@ class Oracle:
     def __init__(self, settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> None:
         tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
         self._records = Records(settings)
-        self._feed = ServiceClient("feed", settings.feed_url, tokens, DEADLINE_S)
+        self._feed = ServiceClient("feed", settings, tokens, PATIENT)
         self._grace_ms = grace_s * 1_000
         self._fresh = fresh
 

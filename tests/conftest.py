@@ -12,6 +12,7 @@ from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack
 from libs.common.runtime.settings import Settings as CommonSettings
+from libs.common.testing import PATIENCE
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
@@ -33,6 +34,8 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
         "FEEDMILL_NAMESPACE": "stack_",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
+        "FEEDMILL_PATIENCE": str(PATIENCE),
+        "FEEDMILL_BREAKER_OPEN_S": "1",  # tests see it close again
     }
     return Stack(Settings(ROOT, directory / "stack", values), threading.Event())
 

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.dependencies import REDIS_READ
 from libs.common.stores.redis import open_redis
 from libs.feedlists import Acts, FeedLists, Gaps, Ledger
 from services.feed import api, internal
@@ -25,7 +26,7 @@ def build(settings: FeedSettings) -> FastAPI:
     """The service's application."""
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)

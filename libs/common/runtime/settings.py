@@ -35,6 +35,13 @@ class Settings(BaseSettings):
     media_url: str = "http://127.0.0.1:8003"
     interaction_url: str = "http://127.0.0.1:8004"
     feed_url: str = "http://127.0.0.1:8005"
+    patience: float = Field(
+        default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
+    )
+    breaker_open_s: float = Field(default=30.0, gt=0, description="how long a failing dependency is left alone")
+    max_in_flight: int = Field(
+        default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
+    )
     drain_s: float = Field(default=10.0, gt=0, description="how long SIGTERM waits for work in hand")
 
     def topic(self, name: str) -> str:
