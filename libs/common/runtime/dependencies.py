@@ -1,4 +1,4 @@
-"""How a deployable asks what it depends upon: for how long, how often, and when not at all (ADR 9)."""
+"""How a deployable asks what it depends upon: for how long, how often, and when not at all (ADR 10)."""
 
 import asyncio
 import random
