@@ -6,7 +6,7 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, RemovalLedger
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
@@ -38,7 +38,8 @@ def build(settings: FeedSettings) -> FastAPI:
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
         app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
-        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, Ledger(redis, prefix))
+        ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
         consumers = FeedConsumers(source, graph, posts, lists, acts)
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer

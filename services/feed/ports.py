@@ -71,6 +71,13 @@ class DeliveryLedger(Protocol):
     async def of(self, post_id: int) -> DeliveryState | None: ...
 
 
+class RemovalLedger(DeliveryLedger, Protocol):
+    """The same of deletes."""
+
+    async def author(self, post_id: int) -> int | None:
+        """Whose post it was that was deleted."""
+
+
 class Birth(Protocol):
     """Tells a Redis from one that was emptied. Raises redis.RedisError."""
 

@@ -90,7 +90,7 @@ class ScoreView(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """The fan-out of the post."""
+    """The fan-out of the post, or of its delete: `delivered` are the feeds that are without it then."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -100,6 +100,7 @@ class DeliveryView(BaseModel):
     chunks_done: int
     delivered: int
     retries: int
+    dead_letters: int
     started_at: Timestamp
     finished_at: Timestamp | None
 
@@ -114,6 +115,7 @@ class FeedExplanation(BaseModel):
     rank: int | None
     score: ScoreView | None
     delivery: DeliveryView | None
+    removal: DeliveryView | None
 
     @classmethod
     def of(cls, found: Explanation) -> "FeedExplanation":
@@ -126,4 +128,5 @@ class FeedExplanation(BaseModel):
             rank=found.rank,
             score=ScoreView.model_validate(found.score) if found.score else None,
             delivery=DeliveryView.model_validate(found.delivery) if found.delivery else None,
+            removal=DeliveryView.model_validate(found.removal) if found.removal else None,
         )
