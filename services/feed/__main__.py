@@ -6,13 +6,14 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, RemovalLedger
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
+from services.feed.pressure import Pressure
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.shortcut import KeptPages
@@ -37,7 +38,11 @@ def build(settings: FeedSettings) -> FastAPI:
         gaps = Gaps(redis, prefix)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
-        app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
+        pressure = Pressure(PublishedLevel(redis, prefix))
+        await pressure.look()
+        app.state.reader = FeedReader(
+            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url
+        )
         ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
         app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
         consumers = FeedConsumers(source, graph, posts, lists, acts)
@@ -46,6 +51,7 @@ def build(settings: FeedSettings) -> FastAPI:
         )
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
+        runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
     return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)

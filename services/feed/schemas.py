@@ -8,7 +8,7 @@ from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Post
 from libs.common.ids import id_time
 from services.feed.domain.explanation import SHOWN, Reason
-from services.feed.domain.feed import Gap, GapReason, Source
+from services.feed.domain.feed import Gap, GapReason, Pace, Source
 from services.feed.explaining import Explanation
 
 SessionId = Annotated[str, Field(pattern=r"^[0-9]{1,19}\.[0-9a-f]{16}$")]
@@ -39,20 +39,21 @@ class CoverageGap(BaseModel):
 
 
 class Coverage(BaseModel):
-    """Whether the page shows all that it should."""
+    """Whether the page shows all that it should. While `delivery` is not normal, posts may be on their way to it."""
 
     complete: bool
     gaps: list[CoverageGap]
+    delivery: Pace
 
     @classmethod
-    def of(cls, gaps: frozenset[Gap]) -> "Coverage":
+    def of(cls, gaps: frozenset[Gap], pace: Pace) -> "Coverage":
         """In a fixed order."""
-        complete = all(gap.reason is GapReason.LOSSY for gap in gaps)
-        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)])
+        complete = pace is Pace.NORMAL and all(gap.reason is GapReason.LOSSY for gap in gaps)
+        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)], delivery=pace)
 
 
 class FeedPage(BaseModel):
-    """One page of the feed."""
+    """One page of the feed. What is true of a moment comes last: in a kept page it is written anew."""
 
     posts: list[FeedPost]
     next_cursor: str | None

@@ -30,6 +30,7 @@ from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.stores.redis import RedisCache
+from services.feed.tests.world import FixedLoad
 from services.feed.walks import Walks
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
@@ -80,7 +81,9 @@ class System:
         source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
         walks = Walks(source, posts, self.lists, cache)
-        self.reader = FeedReader(walks, source, graph, posts, owners, cache, Cursors("secret"), "http://feedmill")
+        self.reader = FeedReader(
+            walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill"
+        )
         self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals)
         self._consumers = FeedConsumers(source, graph, posts, self.lists, self._acts)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
