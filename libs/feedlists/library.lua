@@ -64,6 +64,19 @@ local function push(keys, args)
   return { written, held, dropped }
 end
 
+-- KEYS feeds; ARGV id. Entries taken out, feeds that were without it. Young ids are found soon: the search begins right.
+local function withdraw(keys, args)
+  local call, taken, without = redis.call, 0, 0
+  for _, key in ipairs(keys) do
+    if call('LREM', key, '-1', args[1]) == 1 then
+      taken = taken + 1
+    else
+      without = without + call('EXISTS', key)
+    end
+  end
+  return { taken, without }
+end
+
 -- KEYS feed; ARGV ttl in seconds. Make an absent list, so that pushes land while it is being filled.
 local function begin(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then redis.call('RPUSH', keys[1], BUILDING) end
@@ -160,6 +173,7 @@ local function reserve(keys, args)
 end
 
 redis.register_function('push_@VERSION@', push)
+redis.register_function('withdraw_@VERSION@', withdraw)
 redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
 redis.register_function('heal_@VERSION@', heal)

@@ -7,13 +7,14 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.dependencies import REDIS_READ
 from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
+from services.feed.pressure import Pressure
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.shortcut import KeptPages
@@ -38,14 +39,20 @@ def build(settings: FeedSettings) -> FastAPI:
         gaps = Gaps(redis, prefix)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
-        app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
-        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, Ledger(redis, prefix))
+        pressure = Pressure(PublishedLevel(redis, prefix))
+        await pressure.look()
+        app.state.reader = FeedReader(
+            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url
+        )
+        ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
         consumers = FeedConsumers(source, graph, posts, lists, acts)
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
         )
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
+        runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
     return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)

@@ -90,6 +90,7 @@ async def test_a_deleted_post_that_is_shown_is_extra(system: System) -> None:
     async def all_records(post_ids: Sequence[int]) -> dict[int, PostRecord]:
         return {p: system.owners.posts[p] for p in post_ids if p in system.owners.posts}
 
+    await system.lists.merge(READER, system.owners.deleted, finish=False)
     with patch.object(system.owners, "records", all_records):
         assert Fault.EXTRA in await census(system)
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from libs.feedlists.lists import ACTIVE_S, CAP, SLACK, FeedLists, Pushed
+from libs.feedlists.lists import ACTIVE_S, CAP, FEEDS_A_WITHDRAWAL, SLACK, FeedLists, Pushed, Withdrawn
 
 pytestmark = pytest.mark.stores
 BASE = 381_000_000_000_000_000
@@ -115,6 +115,20 @@ async def test_remove_takes_out(lists: FeedLists) -> None:
     await lists.push([1], [BASE, BASE + 1])
     await lists.remove(1, [BASE])
     assert await held(lists, 1) == [BASE + 1]
+
+
+async def test_a_withdrawal_takes_out_of_the_lists_that_there_are_and_again_finds_them_without(
+    lists: FeedLists,
+) -> None:
+    readers = range(1, 2 * FEEDS_A_WITHDRAWAL)
+    for user_id in readers:
+        await lists.begin(user_id)
+    await lists.push(readers, [BASE, BASE + 1, BASE + 2])
+    await lists.remove(1, [BASE + 1])
+    for taken, without in ((len(readers) - 1, 1), (0, len(readers))):
+        assert await lists.withdraw([*readers, 10_000], BASE + 1) == Withdrawn(taken, without)
+    assert await held(lists, 2) == [BASE + 2, BASE]
+    assert await lists.withdraw([], BASE) == Withdrawn(0, 0)
 
 
 async def test_a_delivery_done_again_finds_all_it_wrote(lists: FeedLists) -> None:

@@ -1,12 +1,13 @@
 """Everything around fan-out, in memory."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from libs.feedlists import Mode, Progress, Pushed, Range
+from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
 from workers.fanout.domain import Level
 from workers.fanout.ports import Audience, Chunk, Lane, Post
-from workers.fanout.service import Delivery, Fanout
+from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
 POST = Post(100, AUTHOR)
@@ -53,13 +54,19 @@ class InMemoryFeeds:
         self.held |= new
         return Pushed(len(new), len(wanted) - len(new), len(dropped))
 
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        unwanted = {(user, post_id) for user in user_ids}
+        taken = unwanted & self.held
+        self.held -= taken
+        return Withdrawn(len(taken), len(unwanted) - len(taken))
+
 
 class InMemoryQueue:
     def __init__(self) -> None:
         self.chunks: dict[Lane, list[Chunk]] = {"push": [], "slow": []}
 
-    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
-        self.chunks[lane] += [Chunk(post, within) for within in ranges]
+    async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
+        self.chunks[lane] += chunks
 
 
 class InMemoryLedger:
@@ -67,6 +74,7 @@ class InMemoryLedger:
         self.modes: dict[int, Mode] = {}
         self.plans: dict[int, Sequence[Range]] = {}
         self.progress: dict[tuple[int, int], Progress] = {}
+        self.dead: set[tuple[int, int | None]] = set()
 
     async def planned(
         self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
@@ -87,8 +95,29 @@ class InMemoryLedger:
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
         self.progress[post_id, chunk_after_id] = Progress(after_id, delivered, is_done=done)
 
+    async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
+        self.dead.add((post_id, chunk_after_id))
+
+    async def of(self, post_id: int) -> DeliveryState | None:
+        if post_id not in self.modes:
+            return None
+        now = datetime.now(UTC)
+        return DeliveryState(self.modes[post_id], 0, 0, 0, 0, now, None, 0, 0)
+
     def delivered_in_all(self) -> int:
         return sum(progress.delivered for progress in self.progress.values())
+
+
+class InMemoryRemovals(InMemoryLedger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: set[int] = set()
+
+    async def note(self, post_id: int, author_id: int) -> None:
+        self.noted.add(post_id)
+
+    async def known(self, post_ids: Collection[int]) -> set[int]:
+        return self.noted & set(post_ids)
 
 
 class InMemoryGaps:
@@ -133,19 +162,26 @@ class World:
     feeds: InMemoryFeeds = field(default_factory=InMemoryFeeds)
     queue: InMemoryQueue = field(default_factory=InMemoryQueue)
     ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    removals: InMemoryRemovals = field(default_factory=InMemoryRemovals)
     gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
     rate: InMemoryRate = field(default_factory=InMemoryRate)
     load: FixedLoad = field(default_factory=FixedLoad)
     pulls: InMemoryPulls = field(default_factory=InMemoryPulls)
 
     def __post_init__(self) -> None:
-        push = Delivery(self.graph, self.feeds, self.ledger, self.load)
-        slow = Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate)
+        self.ledgers = Ledgers(self.ledger, self.removals)
         self.fanout = Fanout(
             self.graph,
-            {"push": push, "slow": slow},
+            {
+                "push": Delivery(self.graph, self.feeds, self.ledger, self.load),
+                "slow": Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate),
+            },
+            {
+                "push": Removal(self.graph, self.feeds, self.removals, self.load),
+                "slow": Removal(self.graph, self.feeds, self.removals, self.load, self.rate),
+            },
             self.queue,
-            self.ledger,
+            self.ledgers,
             self.gaps,
             self.load,
             self.pulls,
