@@ -15,6 +15,7 @@ from libs.common.runtime.settings import Settings as CommonSettings
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
+CANARY_EVERY_S = 1  # so that no test waits long for a sample
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -33,6 +34,7 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
         "FEEDMILL_NAMESPACE": "stack_",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
+        "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
     }
     return Stack(Settings(ROOT, directory / "stack", values), threading.Event())
 
