@@ -71,10 +71,6 @@ class FeedLists:
         """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
         return f"{self.key(user_id)}:late"
 
-    async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:
-        """Put posts into the feeds that exist; the number of entries written. Doing it again writes none."""
-        return (await self.deliver(user_ids, post_ids)).written
-
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         """Put posts into the feeds that exist. Doing it again writes none, and finds all of them held.
 

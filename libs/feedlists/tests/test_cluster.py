@@ -56,6 +56,6 @@ async def test_a_cluster_that_is_away_is_a_redis_error() -> None:
     async with open_redis(settings_for(Settings, {}, redis_url="redis://127.0.0.1:1/0", redis_cluster=True)) as client:
         for _ in range(2):
             with pytest.raises(RedisError):
-                await FeedLists(client, "lists:", buckets=16).push(USERS, [POST])
+                await FeedLists(client, "lists:", buckets=16).deliver(USERS, [POST])
             with pytest.raises(RedisError):
                 await FeedLists(client, "lists:", buckets=16).read(1)
