@@ -34,7 +34,7 @@ def build(settings: FeedSettings) -> FastAPI:
         graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
         posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
         marks = InteractionServiceMarks(runtime.client("interaction"))
-        gaps = Gaps(redis, prefix)
+        gaps = Gaps(redis, lists)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
         app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)

@@ -71,7 +71,8 @@ class System:
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
         self._settings = settings.model_copy(update={"namespace": prefix})
-        self.lists, self.gaps, self.ledger = FeedLists(redis, prefix, 4), Gaps(redis, prefix), Ledger(redis, prefix)
+        self.lists, self.ledger = FeedLists(redis, prefix, 4), Ledger(redis, prefix)
+        self.gaps = Gaps(redis, self.lists)
         self._acts = Acts(redis, self._settings)
         owners = self.owners
         cache = RedisCache(redis, self.lists, self._acts, page_s=60, session_s=60)

@@ -25,13 +25,14 @@ def build(settings: FanoutSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.fanout"))
         meter = await runtime.stack.enter_async_context(LagMeter(settings))
         prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
-        graph, ledger, gaps = UserServiceGraph(runtime.client("user")), Ledger(redis, prefix), Gaps(redis, prefix)
+        lists = FeedLists(redis, prefix, buckets)
+        graph, ledger, gaps = UserServiceGraph(runtime.client("user")), Ledger(redis, prefix), Gaps(redis, lists)
         load = Backpressure(KafkaLag(meter, GROUPS), PublishedLevel(redis, prefix), gaps, settings.thresholds())
         rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
         fanout = Fanout(
             graph,
             {
-                "push": Delivery(graph, FeedLists(redis, prefix, buckets), ledger, load),
+                "push": Delivery(graph, lists, ledger, load),
                 "slow": Delivery(graph, FeedLists(redis, prefix, buckets, calls_ahead=1), ledger, load, rate),
             },
             KafkaChunkQueue(producer),
