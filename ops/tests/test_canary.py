@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -70,10 +71,9 @@ def counts() -> dict[str, float]:
 
 
 async def test_right_feeds_are_clean(house: House) -> None:
+    started = time.time()
     assert await sampled(house) == {"clean": len(ORDERS)}
-    last_clean = REGISTRY.get_sample_value("feedmill_oracle_last_clean_time")
-    assert last_clean is not None
-    assert last_clean * 1_000 == pytest.approx(now_ms(), abs=60_000)
+    assert (REGISTRY.get_sample_value("feedmill_oracle_last_clean_time") or 0) >= started
 
 
 async def test_what_is_lost_is_counted(house: House) -> None:
