@@ -145,7 +145,8 @@ local function heal(keys, args)
   return 1
 end
 
--- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id.
+-- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id, the first id
+-- that is in a feed, ttl. A new gap takes the place of those that are too old for any feed.
 local function extend(keys, args)
   local call, key, first, last = redis.call, keys[1], args[1], args[2]
   local gap = call('HGET', key, 'open')
@@ -154,12 +155,18 @@ local function extend(keys, args)
     if before(low, first) then first = low end
     if before(last, high) then last = high end
   else
-    -- Numbers come from the clock: readers remember them, and the node that counts may have been emptied alone.
+    local fields = call('HGETALL', key)
+    for i = 1, #fields, 2 do
+      local high = string.match(fields[i + 1], '-(%d+)')
+      if high and before(high, args[3]) then call('HDEL', key, fields[i]) end
+    end
+    -- Numbers come from the clock: readers remember them for longer than the gaps.
     local clock, previous = call('TIME'), tonumber(call('HGET', key, 'last') or '0')
     gap = string.format('%.0f', math.max(previous + 1, clock[1] * 1000 + math.floor(clock[2] / 1000)))
     call('HSET', key, 'open', gap, 'last', gap)
   end
   call('HSET', key, gap, first .. '-' .. last)
+  call('EXPIRE', key, args[4])
   return 1
 end
 

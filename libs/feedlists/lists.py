@@ -76,13 +76,13 @@ class FeedLists:
         """The reader's key of this kind; all keys of one reader lie in one slot."""
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
+    def bucket_keys(self, kind: str) -> list[str]:
+        """A key of this kind for each bucket, in the slot of its lists: on a cluster they are lost together."""
+        return [f"{self._prefix}{{{bucket}}}:{kind}" for bucket in range(self._buckets)]
+
     def late_key(self, user_id: int) -> str:
         """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
         return f"{self.key(user_id)}:late"
-
-    async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:
-        """Put posts into the feeds that exist; the number of entries written. Doing it again writes none."""
-        return (await self.deliver(user_ids, post_ids)).written
 
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         """Put posts into the feeds that exist. Doing it again writes none, and finds all of them held.

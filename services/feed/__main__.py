@@ -36,7 +36,7 @@ def build(settings: FeedSettings) -> FastAPI:
         graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
         posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
         marks = InteractionServiceMarks(runtime.client("interaction"))
-        gaps = Gaps(redis, prefix)
+        gaps = Gaps(redis, lists)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
         pressure = Pressure(PublishedLevel(redis, prefix))

@@ -91,7 +91,7 @@ class Explainer:
     async def _reason(self, user_id: int, post_id: int, source: Source) -> tuple[Reason, DeliveryState | None]:
         try:
             found, gaps, delivery = await asyncio.gather(
-                self._lists.read(user_id), self._push_gaps.all(), self._ledger.of(post_id)
+                self._lists.read(user_id), self._push_gaps.of(user_id), self._ledger.of(post_id)
             )
         except RedisError as error:
             raise UnavailableError("the feed lists can't be read just now") from error

@@ -62,7 +62,7 @@ class Lists(Protocol):
 class PushGaps(Protocol):
     """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
 
-    async def all(self) -> list[Gap]: ...
+    async def of(self, user_id: int) -> list[Gap]: ...
 
 
 class LevelBoard(Protocol):

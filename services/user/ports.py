@@ -170,7 +170,7 @@ class AudienceStore(Protocol):
     async def followees(self, user_id: int, now: datetime) -> Followees:
         """All but muted and banned ones; as `pull` also who left that mode, or was followed or unmuted, lately."""
 
-    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """None for an unknown author."""
 
 

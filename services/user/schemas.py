@@ -305,13 +305,10 @@ class RelationView(BaseModel):
     blocked: bool = Field(default=False, description="either way")
     banned: bool = False
     private: bool = False
-    pull: bool = False
-    follower_count: int = 0
-    since: Timestamp | None = Field(default=None, description="when the reader began to follow")
 
     @classmethod
     def of(cls, relation: Relation | None) -> "RelationView":
         """None is of nobody."""
         if relation is None:
             return cls(exists=False)
-        return cls(exists=True, following=relation.since is not None, **asdict(relation))
+        return cls(exists=True, **asdict(relation))

@@ -13,7 +13,7 @@ from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists
 from ops.client import Account, Api, Json
 from ops.judge import Fault
-from ops.oracle import Oracle
+from ops.oracle import Oracle, open_oracle
 from ops.rebuild import Difference, Rebuilder
 from ops.records import Records
 from tests.conftest import PUSH_THRESHOLD, operator_settings
@@ -31,7 +31,7 @@ def settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 async def oracle(settings: Settings) -> AsyncIterator[Oracle]:
-    async with Oracle(settings, grace_s=0, fresh=True) as oracle:
+    async with open_oracle(settings, grace_s=0, fresh=True) as oracle:
         yield oracle
 
 

@@ -9,7 +9,7 @@ from devstack.environment import deployable_environ
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api, Json
-from ops.oracle import Oracle
+from ops.oracle import open_oracle
 from tests.conftest import operator_settings
 from tests.e2e.world import feed_shows, follow, publish, stranger
 
@@ -52,9 +52,9 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
 
         await eventually(taken_in, 90.0)
         await feed_shows(api, reader, [*pushed, *skipped])
-        async with Oracle(operator_settings(stack, monkeypatch), grace_s=0, fresh=True) as oracle:
+        async with open_oracle(operator_settings(stack, monkeypatch), grace_s=0, fresh=True) as oracle:
             for verdict in await oracle.check(int(reader.user_id)):
-                assert verdict.findings == []
+                assert (verdict.findings, verdict.complete) == ([], True)
 
         async def healed() -> bool:
             return await reasons(api, reader, skipped) == {"pushed"}

@@ -18,6 +18,7 @@ from libs.common.contracts.events import (
     PostDeleted,
     UserBanned,
     UserUnbanned,
+    UserUpdated,
 )
 from libs.common.ids import EPOCH_MS, first_id_at, id_time, now_ms
 from libs.common.kafka.consumer import Delivery as EventDelivery
@@ -72,7 +73,8 @@ class System:
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
         self._settings = settings.model_copy(update={"namespace": prefix})
-        self.lists, self.gaps = FeedLists(redis, prefix, 4), Gaps(redis, prefix)
+        self.lists = FeedLists(redis, prefix, 4)
+        self.gaps = Gaps(redis, self.lists)
         self.ledger, self.removals = Ledger(redis, prefix), RemovalLedger(redis, prefix)
         self._acts = Acts(redis, self._settings)
         owners = self.owners
@@ -112,17 +114,45 @@ class System:
             self.waiting_events[reader_id].append(payload)
 
     async def follow(self, reader_id: int, author_id: int) -> None:
+        """Of a private account: ask to."""
         edge = (reader_id, author_id)
         if edge in self.owners.follows or {edge, edge[::-1]} & self.owners.blocks:
             return
-        self.owners.follows.add(edge)
-        self.owners.fresh.add(edge)
-        await self.act(FollowCreated(follower_id=reader_id, followee_id=author_id), [reader_id])
+        self.owners.requests.add(edge)
+        if author_id not in self.owners.private:
+            await self.approve(*edge)
+
+    async def approve(self, reader_id: int, author_id: int) -> None:
+        """The author lets in who asked to follow."""
+        edge = (reader_id, author_id)
+        if edge in self.owners.requests:
+            self.owners.requests.remove(edge)
+            self.owners.follows.add(edge)
+            self.owners.fresh.add(edge)
+            await self.act(FollowCreated(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def deny(self, reader_id: int, author_id: int) -> None:
+        self.owners.requests.discard((reader_id, author_id))
 
     async def unfollow(self, reader_id: int, author_id: int) -> None:
+        """Or be removed by the author, or withdraw the request."""
+        self.owners.requests.discard((reader_id, author_id))
         if (reader_id, author_id) in self.owners.follows:
             self.owners.follows.remove((reader_id, author_id))
             await self.act(FollowDeleted(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def go_private(self, author_id: int) -> None:
+        """Those who follow stay."""
+        self.owners.private.add(author_id)
+        await self.act(UserUpdated(user_id=author_id))
+
+    async def go_public(self, author_id: int) -> None:
+        """All come in who wait."""
+        self.owners.private.discard(author_id)
+        await self.act(UserUpdated(user_id=author_id))
+        for edge in sorted(self.owners.requests):
+            if edge[1] == author_id:
+                await self.approve(*edge)
 
     async def mute(self, reader_id: int, author_id: int) -> None:
         self.owners.mutes.add((reader_id, author_id))

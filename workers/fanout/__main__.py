@@ -25,11 +25,11 @@ def build(settings: FanoutSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.fanout"))
         meter = await runtime.stack.enter_async_context(LagMeter(settings))
         prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
-        graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, prefix)
+        fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
+        graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, fast)
         ledgers = Ledgers(Ledger(redis, prefix), RemovalLedger(redis, prefix))
         load = Backpressure(KafkaLag(meter, GROUPS), PublishedLevel(redis, prefix), gaps, settings.thresholds())
         rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
-        fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
         fanout = Fanout(
             graph,
             {

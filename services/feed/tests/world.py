@@ -120,7 +120,7 @@ class InMemoryGaps:
     def __init__(self) -> None:
         self.gaps: list[Gap] = []
 
-    async def all(self) -> list[Gap]:
+    async def of(self, user_id: int) -> list[Gap]:
         return self.gaps
 
 

@@ -132,15 +132,13 @@ class Followees:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Why an author's posts are, or are not, in a reader's feed. `since` is when the reader began to follow."""
+    """Why an author's posts are, or are not, in a reader's feed. `blocked` is either way."""
 
+    following: bool
     muted: bool
     blocked: bool
     banned: bool
     private: bool
-    pull: bool
-    follower_count: int
-    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

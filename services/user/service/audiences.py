@@ -47,4 +47,4 @@ class Audiences:
 
     async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """What explains a feed; None: there is no such author."""
-        return await self._store.relation(reader_id, author_id, self._clock())
+        return await self._store.relation(reader_id, author_id)

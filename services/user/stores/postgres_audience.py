@@ -40,13 +40,11 @@ FROM (
 ) followed
 """
 _RELATION = """
-SELECT banned_at IS NOT NULL AS banned, is_private AS private, f.created_at AS since,
+SELECT banned_at IS NOT NULL AS banned, is_private AS private,
+    EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = $2) AS following,
     EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = $2) AS muted,
-    EXISTS (SELECT FROM blocks WHERE (blocker, blocked) IN (($1, $2), ($2, $1))) AS blocked,
-    coalesce(f.follower_id IS NOT NULL AND (mode = 'pull' OR left_pull_at > $3 OR f.pull_until > $4), false) AS pull,
-    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
-FROM users u LEFT JOIN follows f ON f.follower_id = $1 AND f.followee_id = u.user_id
-WHERE u.user_id = $2
+    EXISTS (SELECT FROM blocks WHERE (blocker, blocked) IN (($1, $2), ($2, $1))) AS blocked
+FROM users WHERE user_id = $2
 """
 
 
@@ -80,7 +78,7 @@ class PostgresAudienceStore:
         row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULL_LINGERS, now)
         return Followees(row["ids"] or [], row["pull"] or [], row["fresh"] or []) if row else Followees([], [], [])
 
-    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """See the port."""
-        row = await self._postgres.fetchrow(_RELATION, reader_id, author_id, now - PULL_LINGERS, now)
+        row = await self._postgres.fetchrow(_RELATION, reader_id, author_id)
         return Relation(**row) if row else None

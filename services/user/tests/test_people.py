@@ -75,7 +75,7 @@ async def test_a_removed_follower_follows_no_more() -> None:
     house = House()
     await house.graph.follow(2, STAR)
     await house.graph.remove_follower(STAR, 2)
-    assert house.world.follows == {}
+    assert house.world.follows == set()
 
 
 async def test_whom_one_cannot_follow() -> None:
