@@ -13,7 +13,8 @@ import orjson
 from bench import cpu
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
-from bench.reference_pull import Shape, serving
+from bench.reference_pull import serving
+from bench.reference_world import Shape
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
 from ops.photos import paint
@@ -44,7 +45,7 @@ class Load:
 async def measure(base_url: str, postgres: str) -> list[Row]:
     """Rows of the table."""
     async with Api(base_url) as api:
-        reader, cursor, sample = await _world(api)
+        reader, cursor, sample = await make_world(api)
     first = f"/v1/feed?limit={PAGE}"
     second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
     async with serving(postgres, Shape(REFERENCE_USERS, AUTHORS, POSTS_EACH, sample)) as reference_url:
@@ -98,7 +99,7 @@ async def run(load: Load, rate: int | None = None) -> Latency:
     return Latency.of(times, 0 if rate else elapsed, cpu.used_s() - used - idle_s * elapsed)
 
 
-async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
+async def make_world(api: Api) -> tuple[Account, str, dict[str, Any]]:
     """A reader of full feeds, the cursor of the second page, and a post of the first."""
     tag = secrets.token_hex(4)
     reader = await api.register(f"bench_{tag}", PASSWORD)
