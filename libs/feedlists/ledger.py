@@ -74,14 +74,15 @@ class Ledger:
             _, plan, *_ = await pipe.execute()
         return _ranges(plan)
 
-    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
-        """A post that was pushed at once: planned and done."""
-        key = self._key(post_id)
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        """Posts that were pushed at once, planned and done: post id, followers, feeds that took it."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hsetnx(key, "plan", "0,0")
-            pipe.hsetnx(key, "done:0", f"{delivered}-{now_ms()}")
-            _state(pipe, key, "push", follower_count)
-            pipe.hdel(key, _DEAD_POST)
+            for post_id, follower_count, delivered in counts:
+                key = self._key(post_id)
+                pipe.hsetnx(key, "plan", "0,0")
+                pipe.hsetnx(key, "done:0", f"{delivered}-{now_ms()}")
+                _state(pipe, key, "push", follower_count)
+                pipe.hdel(key, _DEAD_POST)
             await pipe.execute()
 
     async def skipped(self, post_ids: Iterable[int]) -> None:

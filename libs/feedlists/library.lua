@@ -34,6 +34,25 @@ local function insert(key, id)
   return 1, 0
 end
 
+-- Put args[from..to], ids in ascending order, into the feed that ends with `tail`. Entries written, entries that were there.
+local function put(key, tail, args, from, to, cap, limit)
+  local call, length, written, held = redis.call, 0, 0, 0
+  for i = from, to do
+    local id = args[i]
+    if tail == id then
+      held = held + 1
+    elseif before(tail, id) then
+      length = call('RPUSH', key, id)
+      tail, written = id, written + 1
+    else
+      local new, old = insert(key, id)
+      written, held = written + new, held + old
+    end
+  end
+  if length > limit then call('LTRIM', key, -cap, '-1') end
+  return written, held
+end
+
 -- KEYS feeds; ARGV cap, slack, seconds, ids in ascending order. Feeds that do not exist are left alone, those with less
 -- than the seconds to live are deleted. Entries written, entries that were there, feeds deleted.
 local function push(keys, args)
@@ -45,23 +64,29 @@ local function push(keys, args)
       call('UNLINK', key)
       dropped = dropped + 1
     elseif tail then
-      local length = 0
-      for i = 4, #args do
-        local id = args[i]
-        if tail == id then
-          held = held + 1
-        elseif before(tail, id) then
-          length = call('RPUSH', key, id)
-          tail, written = id, written + 1
-        else
-          local new, old = insert(key, id)
-          written, held = written + new, held + old
-        end
-      end
-      if length > limit then call('LTRIM', key, -cap, '-1') end
+      local new, old = put(key, tail, args, 4, #args, cap, limit)
+      written, held = written + new, held + old
     end
   end
   return { written, held, dropped }
+end
+
+-- The same with an id for each feed. What became of each, a character a feed: written, held, deleted, or none of these.
+local function push_each(keys, args)
+  local call, cap, floor, outcomes = redis.call, tonumber(args[1]), tonumber(args[3]), {}
+  local limit = cap + tonumber(args[2])
+  for i, key in ipairs(keys) do
+    local tail = call('LINDEX', key, '-1')
+    outcomes[i] = '-'
+    if tail and floor > 0 and call('TTL', key) < floor then
+      call('UNLINK', key)
+      outcomes[i] = 'd'
+    elseif tail then
+      local new, old = put(key, tail, args, 3 + i, 3 + i, cap, limit)
+      if new == 1 then outcomes[i] = 'w' elseif old == 1 then outcomes[i] = 'h' end
+    end
+  end
+  return table.concat(outcomes)
 end
 
 -- KEYS feeds; ARGV id. Entries taken out, feeds that were without it. Young ids are found soon: the search begins right.
@@ -180,6 +205,7 @@ local function reserve(keys, args)
 end
 
 redis.register_function('push_@VERSION@', push)
+redis.register_function('push_each_@VERSION@', push_each)
 redis.register_function('withdraw_@VERSION@', withdraw)
 redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 
@@ -91,6 +91,33 @@ class FeedLists:
         """
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
         return Pushed(*await self._spread("push", user_ids, FEEDS_A_CALL, args) or (0, 0, 0))
+
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> list[Pushed]:
+        """The same for many posts, each a pair of its id and the users whose feeds it goes to; they share calls."""
+        by_bucket = defaultdict[int, list[tuple[int, int, int]]](list)
+        for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda one: one[1][0]):
+            for user_id in user_ids:
+                by_bucket[self.bucket(user_id)].append((user_id, post_id, index))
+        outcomes = [Counter[int]() for _ in posts]
+
+        async def call(entries: Sequence[tuple[int, int, int]]) -> None:
+            keys = [self.key(user_id) for user_id, _, _ in entries]
+            args = (CAP, SLACK, ACTIVE_S if active_only else 0, *(post_id for _, post_id, _ in entries))
+            async with self._calls_ahead:
+                answer: bytes = await self._functions.call("push_each", keys, *args)
+            for (_, _, index), outcome in zip(entries, answer, strict=True):
+                outcomes[index][outcome] += 1
+
+        await asyncio.gather(
+            *(
+                call(entries[start : start + FEEDS_A_CALL])
+                for entries in by_bucket.values()
+                for start in range(0, len(entries), FEEDS_A_CALL)
+            )
+        )
+        return [Pushed(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
 
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
         """Take a post out of the feeds that exist. Doing it again finds all of them without it."""

@@ -269,11 +269,26 @@ class Authors(BaseModel):
         )
 
 
+class AudiencesRequest(_Request):
+    """Of which authors; the followers come along of push authors who have no more than so many."""
+
+    user_ids: list[Id] = Field(max_length=MAX_BATCH)
+    followers_up_to: int = Field(ge=0, le=10_000)
+
+
 class AudienceView(BaseModel):
     """For fan-out."""
 
+    user_id: int
     follower_count: int
     mode: Mode
+    followers: list[int] | None
+
+
+class AudienceViews(BaseModel):
+    """Of the authors that there are."""
+
+    audiences: list[AudienceView]
 
 
 class Ranges(BaseModel):

@@ -1,7 +1,7 @@
 """The owners of records, in memory: what the feed and the fan-out ask, answered exactly."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
@@ -90,8 +90,13 @@ class Owners:
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         return {post_id: Engagement() for post_id in post_ids}
 
-    async def audience(self, author_id: int) -> Audience | None:
-        return Audience(len(self._followers(author_id)), author_id not in self.pull)
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        found = {}
+        for author_id in author_ids:
+            followers, is_push = self._followers(author_id), author_id not in self.pull
+            few = followers if is_push and len(followers) <= followers_up_to else None
+            found[author_id] = Audience(len(followers), is_push, few)
+        return found
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ids = self._followers(author_id)

@@ -1,13 +1,12 @@
 """The graph over HTTP, the chunk queue and its lag over Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.http import ServiceClient
 from libs.feedlists import Range
 from workers.fanout.ports import Audience, Chunk, Lane
@@ -28,12 +27,13 @@ class UserServiceGraph:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def audience(self, author_id: int) -> Audience | None:
-        try:
-            answer = await self._client.get(f"/internal/users/{author_id}/audience")
-        except NotFoundError:
-            return None
-        return Audience(answer["follower_count"], answer["mode"] == "push")
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        body = {"user_ids": list(author_ids), "followers_up_to": followers_up_to}
+        answer = await self._client.query("/internal/users/audiences", body)
+        return {
+            one["user_id"]: Audience(one["follower_count"], one["mode"] == "push", one["followers"])
+            for one in answer["audiences"]
+        }
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         answer = await self._client.get(f"/internal/users/{author_id}/follower-ranges", {"size": size})

@@ -1,6 +1,6 @@
 """What fan-out needs of others."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -30,17 +30,18 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who follows an author, and which way posts go to them."""
+    """Who follows an author, and which way posts go to them. `followers` are their ids, if they are few."""
 
     follower_count: int
     is_push: bool
+    followers: Sequence[int] | None = None
 
 
 class Graph(Protocol):
     """The followers of authors."""
 
-    async def audience(self, author_id: int) -> Audience | None:
-        """None for an author that is gone."""
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        """Of the authors that there are; with the followers of push authors who have no more than so many."""
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         """All followers, cut into adjoining ranges of at most `size`."""
@@ -55,6 +56,11 @@ class Feeds(Protocol):
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         """Put posts into the feeds that exist, or of active readers alone. Doing it again writes none."""
 
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> Sequence[Pushed]:
+        """The same for many posts, each with its own readers."""
+
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
         """Take a post out of the feeds that exist. Doing it again finds them without it."""
 
@@ -67,8 +73,8 @@ class DeliveryLedger(Protocol):
     ) -> Sequence[Range]:
         """The chunks to deliver: those of the first plan, when there was one before."""
 
-    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
-        """A post that was pushed at once."""
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        """Posts that were pushed at once: post id, followers, feeds that took it."""
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         """Posts that went into a gap."""

@@ -1,15 +1,15 @@
 """From new and deleted posts to the feeds of their authors' followers. A step that runs twice changes nothing."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from prometheus_client import Counter, Histogram
 
-from libs.feedlists import Range
+from libs.feedlists import Pushed, Range
 from workers.fanout.domain import Level
 from workers.fanout.ports import (
+    Audience,
     Chunk,
     ChunkQueue,
     DeliveryLedger,
@@ -24,7 +24,8 @@ from workers.fanout.ports import (
     RemovalLedger,
 )
 
-POSTS_AT_ONCE = 8  # of one partition: a small author does not wait while a large one is cut into chunks
+POSTS_AT_ONCE = 64  # of one partition: their authors are asked for together, and small ones share calls
+SMALL_AUTHOR = 1_000  # followers that come with the answer; so many posts' worth of ids are some megabytes
 DELIVERIES = Counter("feedmill_fanout_deliveries_total", "Feed entries written; a redelivery writes none.")
 REMOVALS = Counter("feedmill_fanout_removals_total", "Feed entries of deleted posts that were taken out.")
 POSTS = Counter("feedmill_fanout_posts_total", "Posts taken in, by the way they go.", ["mode"])
@@ -52,18 +53,24 @@ class Delivery:
         self._load = load
         self._rate = rate
 
-    async def at_once(self, post: Post, follower_count: int, ranges: Sequence[Range]) -> None:
-        """Push to all followers of a small author."""
-        delivered = await self.through(post, ranges)
-        await self._ledger.delivered(post.post_id, follower_count=follower_count, delivered=delivered)
+    async def at_once(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+        """Push each post to all followers of its small author."""
+        level = self._load.level
+        pushed = await self._feeds.deliver_each(
+            [(post.post_id, audience.followers or ()) for post, audience in posts],
+            active_only=level >= Level.ACTIVE_ONLY,
+        )
+        for one in pushed:
+            self._count(level, one)
+        await self._ledger.delivered(
+            (post.post_id, audience.follower_count, one.written + one.held)
+            for (post, audience), one in zip(posts, pushed, strict=True)
+        )
 
-    async def through(self, post: Post, ranges: Sequence[Range]) -> int:
-        """Push to the followers in these ranges; the feeds that have the post now."""
-        delivered = 0
-        for within in ranges:
-            async for page in self._graph.followers(post.author_id, within):
-                delivered += await self._page(post.post_id, page)
-        return delivered
+    async def through(self, post: Post, within: Range) -> None:
+        """Push to the followers in the range."""
+        async for page in self._graph.followers(post.author_id, within):
+            await self.page(post.post_id, page)
 
     async def chunk(self, chunk: Chunk) -> None:
         """Push to the followers in one range, from where the last attempt came to."""
@@ -73,13 +80,14 @@ class Delivery:
             return
         delivered = progress.delivered
         async for page in self._graph.followers(post.author_id, (progress.after_id, up_to_id)):
-            delivered += await self._page(post.post_id, page)
+            delivered += await self.page(post.post_id, page)
             is_done = page[-1] == up_to_id
             await self._ledger.progressed(post.post_id, start_id, after_id=page[-1], delivered=delivered, done=is_done)
         if not is_done:  # the last one follows no more
             await self._ledger.progressed(post.post_id, start_id, after_id=up_to_id, delivered=delivered, done=True)
 
-    async def _page(self, post_id: int, page: Sequence[int]) -> int:
+    async def page(self, post_id: int, page: Sequence[int]) -> int:
+        """Push to these readers; the feeds that took it."""
         if self._rate is not None:
             await self._rate.take(len(page))
         return await self._apply(post_id, page)
@@ -88,14 +96,24 @@ class Delivery:
         """The feeds that have the post now."""
         level = self._load.level
         pushed = await self._feeds.deliver(page, [post_id], active_only=level >= Level.ACTIVE_ONLY)
+        self._count(level, pushed)
+        return pushed.written + pushed.held
+
+    @staticmethod
+    def _count(level: Level, pushed: Pushed) -> None:
         DELIVERIES.inc(pushed.written)
         if pushed.dropped:
             SKIPPED.labels(int(level), "list").inc(pushed.dropped)
-        return pushed.written + pushed.held
 
 
 class Removal(Delivery):
     """The same for deletes: lists are to be without the post."""
+
+    async def at_once(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+        """Take each post from all followers of its small author."""
+        for post, audience in posts:
+            removed = await self.page(post.post_id, audience.followers or ())
+            await self._ledger.delivered([(post.post_id, audience.follower_count, removed)])
 
     async def _apply(self, post_id: int, page: Sequence[int]) -> int:
         """The feeds that are without the post now."""
@@ -146,7 +164,7 @@ class Fanout:
             if self._load.level >= Level.PULL:
                 await self._skip({post.post_id for post in posts[start:]})
                 return
-            await _all(self._take(post) for post in posts[start : start + POSTS_AT_ONCE])
+            await self._take_some(posts[start : start + POSTS_AT_ONCE])
 
     async def take_deletes(self, posts: Sequence[Post]) -> None:
         """Take each deleted post out of lists, or leave that to their readers, who are not shown it anyway."""
@@ -156,7 +174,8 @@ class Fanout:
             if self._load.level >= Level.PULL:
                 await self._skip_deletes({post.post_id for post in some})
             else:
-                await _all(map(self._remove, some))
+                audiences = await self._audiences(some)
+                await _all(self._remove(post, audiences.get(post.author_id)) for post in some)
 
     async def take_chunks(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
         """Deliver each chunk."""
@@ -169,14 +188,33 @@ class Fanout:
             if chunk.removes:
                 await self._removals[lane].chunk(chunk)
             else:
-                push = partial(self._deliveries[lane].chunk, chunk)
-                await self._unless_deleted(lane, chunk.post, [chunk.within], push)
+                await self._deliver(lane, chunk)
 
-    async def _take(self, post: Post) -> None:
-        """Push at once where one chunk is enough, else hand chunks to all workers; readers pull pull authors."""
-        audience = await self._graph.audience(post.author_id)
-        if audience is None:
-            return
+    async def _take_some(self, posts: Sequence[Post]) -> None:
+        audiences = await self._audiences(posts)
+        known = [(post, audiences[post.author_id]) for post in posts if post.author_id in audiences]
+        small = [(post, audience) for post, audience in known if audience.followers is not None]
+        large = [(post, audience) for post, audience in known if audience.followers is None]
+        await _all([self._push(small), *(self._plan(*one) for one in large)])
+
+    async def _audiences(self, posts: Iterable[Post]) -> Mapping[int, Audience]:
+        small = min(SMALL_AUTHOR, self._chunk_followers, self._slow_lane_from - 1)
+        return await self._graph.audiences({post.author_id for post in posts}, small)
+
+    async def _push(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+        """Push posts of small authors at once; deleted ones as `_deliver` does."""
+        deleted = await self._deleted(post for post, _ in posts)
+        wanted = [(post, audience) for post, audience in posts if post.post_id not in deleted]
+        for _, audience in wanted:
+            self._meter("push", audience)
+        await self._deliveries["push"].at_once(wanted)
+        deleted = await self._deleted(post for post, _ in posts)
+        for post, audience in posts:
+            if post.post_id in deleted:
+                await self._removals["push"].page(post.post_id, audience.followers or ())
+
+    async def _plan(self, post: Post, audience: Audience) -> None:
+        """Hand chunks to all workers; readers pull pull authors."""
         count = audience.follower_count
         if not audience.is_push:
             POSTS.labels("pull").inc()
@@ -184,49 +222,46 @@ class Fanout:
             await self._pulls.mark_pulled()
             return
         lane = self._lane(count)
-        POSTS.labels(lane).inc()
-        FOLLOWERS.observe(count)
+        self._meter(lane, audience)
         ranges = await self._graph.ranges(post.author_id, self._chunk_followers)
-        if lane == "push" and len(ranges) <= 1:
-            push = partial(self._deliveries[lane].at_once, post, count, ranges)
-            await self._unless_deleted(lane, post, ranges, push)
-            return
         planned = await self._ledgers.posts.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
         await self._queue.put(lane, [Chunk(post, within) for within in planned])
 
-    async def _remove(self, post: Post) -> None:
+    async def _remove(self, post: Post, audience: Audience | None) -> None:
         """The same ways for a delete. A post that was not pushed, or before the ledger's time, is in few lists."""
         state, ledger = await self._ledgers.posts.of(post.post_id), self._ledgers.removals
-        audience = await self._graph.audience(post.author_id)
         if state is None or state.mode == "pull" or audience is None:
             await ledger.planned(post.post_id, mode="pull", follower_count=0)
             return
+        if audience.followers is not None:
+            await self._removals["push"].at_once([(post, audience)])
+            return
         count, lane = audience.follower_count, self._lane(audience.follower_count)
         ranges = await self._graph.ranges(post.author_id, self._chunk_followers)
-        if lane == "push" and len(ranges) <= 1:
-            await self._removals[lane].at_once(post, count, ranges)
-            return
         planned = await ledger.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
         await self._queue.put(lane, [Chunk(post, within, removes=True) for within in planned])
 
     def _lane(self, follower_count: int) -> Lane:
         return "slow" if follower_count >= self._slow_lane_from else "push"
 
-    async def _unless_deleted(
-        self, lane: Lane, post: Post, ranges: Sequence[Range], push: Callable[[], Awaitable[None]]
-    ) -> None:
-        """Push, but never a post that is deleted.
+    @staticmethod
+    def _meter(lane: Lane, audience: Audience) -> None:
+        POSTS.labels(lane).inc()
+        FOLLOWERS.observe(audience.follower_count)
+
+    async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
+        """Push a chunk, but never of a post that is deleted.
 
         A delete is noted before it is carried out. So one that is not found after the push comes after it, and one that
         is found may have gone before: what was pushed meanwhile, or by an attempt that was broken off, is taken back.
         """
-        if not await self._is_deleted(post):
-            await push()
-        if await self._is_deleted(post):
-            await self._removals[lane].through(post, ranges)
+        if not await self._deleted([chunk.post]):
+            await self._deliveries[lane].chunk(chunk)
+        if await self._deleted([chunk.post]):
+            await self._removals[lane].through(chunk.post, chunk.within)
 
-    async def _is_deleted(self, post: Post) -> bool:
-        return bool(await self._ledgers.removals.known([post.post_id]))
+    async def _deleted(self, posts: Iterable[Post]) -> set[int]:
+        return await self._ledgers.removals.known([post.post_id for post in posts])
 
     async def _skip(self, post_ids: Collection[int]) -> None:
         await self._gaps.extend(post_ids)

@@ -27,9 +27,9 @@ async def test_what_was_never_planned_has_no_state(ledger: Ledger) -> None:
 
 
 async def test_a_small_delivery_is_one_record_and_again_the_same(ledger: Ledger, redis: "Redis", prefix: str) -> None:
-    await ledger.delivered(POST, follower_count=7, delivered=5)
+    await ledger.delivered([(POST, 7, 5)])
     first = await ledger.of(POST)
-    await ledger.delivered(POST, follower_count=7, delivered=5)
+    await ledger.delivered([(POST, 7, 5)])
     state = await ledger.of(POST)
     assert state is not None
     assert state == first
@@ -98,7 +98,7 @@ async def test_what_lies_in_the_dead_letters_is_counted_until_it_is_done(ledger:
         assert state is not None
         assert (state.dead_letters, state.finished_at) == (1, None)
     await ledger.progressed(POST, 100, after_id=250, delivered=90, done=True)
-    await ledger.delivered(POST + 1, follower_count=1, delivered=1)
+    await ledger.delivered([(POST + 1, 1, 1)])
     for post_id in (POST, POST + 1):
         state = await ledger.of(post_id)
         assert state is not None
@@ -110,14 +110,14 @@ async def test_deletes_have_a_ledger_of_their_own_and_remember_whose_post_it_was
     ledger: Ledger, redis: "Redis", prefix: str
 ) -> None:
     removals = RemovalLedger(redis, prefix)
-    await ledger.delivered(POST, follower_count=7, delivered=5)
+    await ledger.delivered([(POST, 7, 5)])
     assert await removals.known([POST, POST + 1]) == set()
     for _ in range(2):
         await removals.note(POST, 3)
         await removals.note(POST + 2, 3)
         assert await removals.of(POST + 2) is None
         assert await removals.known([POST, POST + 1]) == {POST}
-        await removals.delivered(POST, follower_count=8, delivered=6)
+        await removals.delivered([(POST, 8, 6)])
     assert [await removals.author(post_id) for post_id in (POST, POST + 1)] == [3, None]
     states = await removals.of(POST), await ledger.of(POST)
     assert [state and (state.mode, state.followers, state.delivered) for state in states] == [

@@ -45,6 +45,21 @@ async def test_redelivery_writes_nothing(lists: FeedLists) -> None:
     assert await held(lists, 1) == [BASE + 2, BASE + 1]
 
 
+async def test_posts_of_many_authors_share_calls(lists: FeedLists) -> None:
+    """Each goes to its own readers, in order and idempotently, whatever the order they are given in."""
+    for user_id in range(1, 30):
+        await lists.begin(user_id)
+    posts = [(BASE + 2, range(1, 40)), (BASE + 1, range(10, 20)), (BASE + 3, range(15, 16)), (BASE + 4, [])]
+    first = [Pushed(29, 0, 0), Pushed(10, 0, 0), Pushed(1, 0, 0), Pushed(0, 0, 0)]
+    assert await lists.deliver_each(posts) == first
+    assert await lists.deliver_each(posts) == [Pushed(0, p.written, 0) for p in first]
+    assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1]
+    assert await held(lists, 29) == [BASE + 2]
+    assert await lists.deliver_each([(BASE, [15])]) == [Pushed(1, 0, 0)]
+    assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1, BASE]
+    assert await lists.deliver_each([]) == []
+
+
 async def test_late_posts_land_in_place(lists: FeedLists) -> None:
     await lists.begin(1)
     posts = [BASE + i for i in range(60)]

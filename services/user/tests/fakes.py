@@ -369,11 +369,13 @@ class InMemoryAudienceStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def audience(self, user_id: int) -> Audience | None:
-        if user_id not in self._world.profiles:
-            return None
-        mode, version = self._world.modes.get(user_id, ("push", 0))
-        return Audience(len(self._followers(user_id)), mode, version)
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+        found = {}
+        for user_id in self._world.profiles.keys() & set(user_ids):
+            (mode, version), followers = self._world.modes.get(user_id, ("push", 0)), self._followers(user_id)
+            few = followers if mode == "push" and len(followers) <= followers_up_to else None
+            found[user_id] = Audience(len(followers), mode, version, few)
+        return found
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
         old, version = self._world.modes.get(user_id, ("push", 0))

@@ -42,7 +42,7 @@ class House:
         self.graph, self.barriers = Graph(store, lists, *parts), Barriers(store, lists, *parts)
 
     async def mode(self) -> Mode:
-        return (await self.audiences.audience(STAR)).mode
+        return (await self.audiences.audiences([STAR], 0))[STAR].mode
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.feedlists import Pushed
+from libs.feedlists import Pushed, Withdrawn
 from workers.fanout.domain import Level
 from workers.fanout.ports import Chunk, Post
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
@@ -90,14 +90,11 @@ async def test_pull_authors_unknown_ones_and_those_without_followers_push_nothin
 
 
 async def test_one_post_that_fails_leaves_the_others_of_its_batch_done() -> None:
-    world = World(InMemoryGraph(range(5, 9)))
-    world.graph.pages_left = 5
-    posts = [Post(100 + n, 1) for n in range(3)]
+    world = World(InMemoryGraph(range(5, 16)))
+    world.queue.refuses = {101}
     with pytest.raises(TimeoutError):
-        await world.fanout.take_posts(posts)
-    world.graph.pages_left = 6
-    await world.fanout.take_posts(posts)
-    assert len(world.feeds.held) == 12
+        await world.fanout.take_posts([Post(100 + n, 1) for n in range(3)])
+    assert {chunk.post.post_id for chunk in world.queue.chunks["push"]} == {100, 102}
 
 
 async def test_at_level_2_inactive_readers_are_left_out() -> None:
@@ -175,6 +172,12 @@ class Interrupted(InMemoryFeeds):
     def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
         super().__init__()
         self._meanwhile = meanwhile
+        self.is_away = False
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        if self.is_away:
+            raise TimeoutError
+        return await super().withdraw(user_ids, post_id)
 
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         await self._meanwhile()
@@ -189,9 +192,10 @@ async def test_what_is_pushed_while_a_delete_is_carried_out_is_taken_back(follow
     async def delete() -> None:
         await world.fanout.take_deletes([POST])
         await world.fanout.take_chunks("push", [chunk for chunk in world.queue.chunks["push"] if chunk.removes])
-        world.graph.pages_left = int(not dies) * 1_000
+        feeds.is_away = dies
 
-    world = World(InMemoryGraph(range(5, 5 + followers)), feeds=Interrupted(delete))
+    feeds = Interrupted(delete)
+    world = World(InMemoryGraph(range(5, 5 + followers)), feeds=feeds)
     world.ledger.modes[100] = "push"
 
     async def push() -> None:
@@ -202,7 +206,7 @@ async def test_what_is_pushed_while_a_delete_is_carried_out_is_taken_back(follow
         with pytest.raises(TimeoutError):
             await push()
         assert world.feeds.held != set()
-        world.graph.pages_left = 1_000
+        feeds.is_away = dies = False
     await push()
     assert world.feeds.held == set()
 

@@ -1,6 +1,6 @@
 """Everything around fan-out, in memory."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -22,8 +22,9 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audience(self, author_id: int) -> Audience | None:
-        return Audience(len(self.ids), self.is_push) if author_id == AUTHOR else None
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
+        return {AUTHOR: Audience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
@@ -54,6 +55,11 @@ class InMemoryFeeds:
         self.held |= new
         return Pushed(len(new), len(wanted) - len(new), len(dropped))
 
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> Sequence[Pushed]:
+        return [await self.deliver(users, [post], active_only=active_only) for post, users in posts]
+
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
         unwanted = {(user, post_id) for user in user_ids}
         taken = unwanted & self.held
@@ -64,8 +70,11 @@ class InMemoryFeeds:
 class InMemoryQueue:
     def __init__(self) -> None:
         self.chunks: dict[Lane, list[Chunk]] = {"push": [], "slow": []}
+        self.refuses: set[int] = set()
 
     async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
+        if any(chunk.post.post_id in self.refuses for chunk in chunks):
+            raise TimeoutError
         self.chunks[lane] += chunks
 
 
@@ -82,9 +91,10 @@ class InMemoryLedger:
         self.modes[post_id] = mode
         return self.plans.setdefault(post_id, chunks)
 
-    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
-        self.modes[post_id] = "push"
-        self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        for post_id, _, delivered in counts:
+            self.modes[post_id] = "push"
+            self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         self.modes |= dict.fromkeys(post_ids, "skipped")
