@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint contracts fmt bench
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -51,3 +51,9 @@ fmt: ## format and fix
 
 bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
 	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
+
+chaos: ## faults under load on the running system, and what became of it; ONLY="redis" for some
+	@$(PYTHON) -m chaos matrix "$(ONLY)"
+
+soak: ## a mixed load for MINUTES=30: memory, lag and errors
+	@$(PYTHON) -m chaos soak $(or $(MINUTES),30)

@@ -1,0 +1,150 @@
+"""People who read, post, like and comment all the time, and what they were promised."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import httpx2
+
+from ops.client import Account, Api, Json
+from ops.photos import paint
+
+PEOPLE = 6
+READS_A_SECOND = 4.0  # of each person
+WRITES_A_SECOND = 1.0
+PATIENCE_S = 5.0  # of a client
+AGAIN_S = 0.3
+PASSWORD = "a long password"  # noqa: S105 - of people made for this
+AGAIN = (409, 429)  # the first try is still running; too often
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone who is signed in, has a picture to post, and follows all the others."""
+
+    account: Account
+    media_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer, or none; `at` is monotonic."""
+
+    at: float
+    is_read: bool
+    failed: bool
+    degraded: bool = False
+
+
+@dataclass(slots=True)
+class Promises:
+    """What was acknowledged: authors by post, and for each post who liked it and how many comments it got."""
+
+    authors: dict[str, str] = field(default_factory=dict)
+    likes: dict[str, set[str]] = field(default_factory=dict)
+    comments: dict[str, int] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.authors) + sum(map(len, self.likes.values())) + sum(self.comments.values())
+
+
+async def gather_people(api: Api) -> list[Person]:
+    """Everyone follows everyone, and has read the feed once, so that there are lists to push to."""
+    tag = secrets.token_hex(4)
+
+    async def person(index: int) -> Person:
+        account = await api.register(f"chaos_{tag}_{index}", PASSWORD)
+        media_id = await api.upload(account, paint("terrazzo", index))
+        await api.settled(f"/media/{media_id}", account)
+        return Person(account, media_id)
+
+    people = [await person(index) for index in range(PEOPLE)]
+    for reader in people:
+        for author in people:
+            if author is not reader:
+                await api.call("POST", f"/users/{author.account.user_id}/follow", reader.account)
+        await api.call("GET", "/feed", reader.account)
+    return people
+
+
+async def sign_in_again(api: Api, people: Sequence[Person]) -> list[Person]:
+    """With fresh tokens."""
+    return [Person(await api.login(one.account.username, PASSWORD), one.media_id) for one in people]
+
+
+class Load:
+    """Reads are tried once; writes until they are acknowledged, a creating one under one Idempotency-Key."""
+
+    def __init__(self, base_url: str, people: Sequence[Person]) -> None:
+        self.people = people
+        self.requests: list[Request] = []
+        self.promises = Promises()
+        self._stopping = asyncio.Event()
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=PEOPLE)
+        self._http = httpx2.AsyncClient(base_url=f"{base_url}/v1", timeout=PATIENCE_S, limits=limits)
+
+    @asynccontextmanager
+    async def going_on(self) -> AsyncIterator[None]:
+        """At the end every write that was begun is acknowledged."""
+        async with self._http, asyncio.TaskGroup() as tasks:
+            for person in self.people:
+                tasks.create_task(self._at_rate(READS_A_SECOND, partial(self._read, person)))
+                tasks.create_task(self._at_rate(WRITES_A_SECOND, partial(self._write, person)))
+            try:
+                yield
+            finally:
+                self._stopping.set()
+
+    def since(self, at: float) -> list[Request]:
+        """Those that were answered after this moment."""
+        return [request for request in self.requests if request.at >= at]
+
+    async def _at_rate(self, rate: float, act: Callable[[], Awaitable[None]]) -> None:
+        while not self._stopping.is_set():
+            await act()
+            await asyncio.sleep(1 / rate)
+
+    async def _read(self, person: Person) -> None:
+        order = secrets.choice(("ranked", "chronological"))
+        answer = await self._send("GET", "/feed", person, params={"order": order})
+        failed = answer is None or answer.status_code >= 500
+        degraded = answer is not None and answer.headers.get("x-feed-quality") == "degraded"
+        self.requests.append(Request(time.monotonic(), True, failed, degraded))
+
+    async def _write(self, person: Person) -> None:
+        posts, chance = list(self.promises.authors), secrets.randbelow(4)
+        if chance == 0 or not posts:
+            post_id = (await self._until_done("POST", "/posts", person, {"media_ids": [person.media_id]}))["post_id"]
+            self.promises.authors[post_id] = person.account.user_id
+            return
+        post_id = secrets.choice(posts[-20:])
+        if chance == 1:
+            await self._until_done("POST", f"/posts/{post_id}/comments", person, {"text": "still here"})
+            self.promises.comments[post_id] = self.promises.comments.get(post_id, 0) + 1
+        else:
+            await self._until_done("POST", f"/posts/{post_id}/like", person, None)
+            self.promises.likes.setdefault(post_id, set()).add(person.account.user_id)
+
+    async def _until_done(self, method: str, path: str, person: Person, body: Json | None) -> Json:
+        key = {"Idempotency-Key": secrets.token_hex(16)}
+        while True:
+            answer = await self._send(method, path, person, json=body, headers=key)
+            done = answer is not None and answer.is_success
+            self.requests.append(Request(time.monotonic(), False, not done))
+            if answer is not None and done:
+                return dict(answer.json()) if answer.content else {}
+            if answer is not None and answer.status_code < 500 and answer.status_code not in AGAIN:
+                raise RuntimeError(f"{method} {path} → {answer.status_code}: {answer.text[:200]}")
+            await asyncio.sleep(AGAIN_S)
+
+    async def _send(self, method: str, path: str, person: Person, **request: Any) -> httpx2.Response | None:
+        headers = {**person.account.headers, **request.pop("headers", {})}
+        try:
+            return await self._http.request(method, path, headers=headers, **request)
+        except httpx2.TransportError:
+            return None

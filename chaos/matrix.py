@@ -1,0 +1,68 @@
+"""One fault after the other, under load."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from chaos.faults import Fault
+from chaos.load import Load, Person, gather_people, sign_in_again
+from chaos.verdict import Verdict, outside, settle
+from ops.client import Api
+from ops.progress import say
+
+STEADY_S = 3.0  # before a fault
+HELD_S = 6.0  # that a fault lasts
+CALM_S = 2.0  # without a failed or degraded answer: recovered
+RECOVERY_S = 120.0
+
+
+async def matrix(base_url: str, faults: Sequence[Fault]) -> list[Verdict]:
+    """A row a fault."""
+    async with Api(base_url) as api:
+        people = await gather_people(api)
+        rows = []
+        for fault in faults:
+            people = await sign_in_again(api, people)
+            rows.append(row := await _row(base_url, api, people, fault))
+            say(f"{fault.name}: {'clean' if row.is_clean else 'NOT CLEAN'}")
+        return rows
+
+
+async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) -> Verdict:
+    load = Load(base_url, people)
+    async with load.going_on():
+        await asyncio.sleep(STEADY_S)
+        begun = time.monotonic()
+        try:
+            await asyncio.to_thread(fault.begin)
+            await asyncio.sleep(HELD_S)
+        finally:
+            await asyncio.to_thread(fault.end)
+        ended = time.monotonic()
+        recovered = await _recovered(load, ended)
+        await asyncio.sleep(CALM_S)
+    lost, doubled = await settle(api, people, load.promises)
+    until = recovered or time.monotonic()
+    return Verdict(
+        fault=fault.name,
+        requests=len(load.requests),
+        failed=sum(one.failed for one in load.requests),
+        outside=outside(load.requests, begun, until),
+        degraded=sum(one.degraded for one in load.requests),
+        lost=lost,
+        doubled=doubled,
+        recovery_s=None if recovered is None else max(0.0, recovered - ended),
+    )
+
+
+async def _recovered(load: Load, ended: float) -> float | None:
+    """When the last answer came that was not as usual; None if it never ends."""
+    deadline = ended + RECOVERY_S
+    while time.monotonic() < deadline:
+        await asyncio.sleep(CALM_S / 4)
+        bad = [one.at for one in load.since(ended) if one.failed or one.degraded]
+        last = max(bad, default=ended)
+        kinds = {one.is_read for one in load.since(last) if not one.failed}
+        if time.monotonic() - last >= CALM_S and kinds == {True, False}:
+            return last
+    return None

@@ -1,0 +1,88 @@
+"""A mixed load for a long time, and whether memory, lag and errors stay flat."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+from chaos.load import Load, gather_people, sign_in_again
+from devstack.procfs import read_stat
+from devstack.stack import Stack
+from libs.common.kafka.lag import LagMeter
+from libs.common.runtime.settings import Settings
+from ops.client import Api
+from ops.progress import say
+
+GROUPS = {
+    "fanout": ["posts"],
+    "feed": ["graph", "posts", "interactions", "users"],
+    "counters": ["interactions"],
+}
+SAMPLES = 20
+SIGNED_IN_S = 600.0  # tokens live for 15 minutes
+GROWTH = 1.10  # of a process's memory from the second quarter of the samples to the last: more is no longer flat
+LAG = 500  # messages
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """At one moment: resident bytes by process, messages not handled yet, failed requests since the sample before."""
+
+    memory: Mapping[str, int]
+    lag: int
+    requests: int
+    failed: int
+
+
+async def soak(stack: Stack, settings: Settings, minutes: float) -> list[Sample]:
+    """A line a sample."""
+    samples: list[Sample] = []
+    every_s, ends = minutes * 60 / SAMPLES, time.monotonic() + minutes * 60
+    async with Api(settings.public_url) as api, LagMeter(settings) as meter:
+        people = await gather_people(api)
+        while time.monotonic() < ends:
+            people = await sign_in_again(api, people)
+            load, shift_ends = Load(settings.public_url, people), min(ends, time.monotonic() + SIGNED_IN_S)
+            async with load.going_on():
+                while time.monotonic() < shift_ends:
+                    begun = time.monotonic()
+                    await asyncio.sleep(min(every_s, shift_ends - begun))
+                    samples.append(sample := await _sample(stack, meter, load, begun))
+                    total = sum(sample.memory.values()) / 1e6
+                    say(f"{total:,.0f} MB, lag {sample.lag}, {sample.failed} of {sample.requests} requests failed")
+    return samples
+
+
+async def _sample(stack: Stack, meter: LagMeter, load: Load, since: float) -> Sample:
+    requests = load.since(since)
+    lag = sum([await meter.lag(group, topics) for group, topics in GROUPS.items()])
+    return Sample(_memory(stack), lag, len(requests), sum(one.failed for one in requests))
+
+
+def _memory(stack: Stack) -> dict[str, int]:
+    found = {}
+    for name in stack.table.names():
+        if identity := stack.table.find(name):
+            stats = [read_stat(one.pid) for one in identity.tree()]
+            found[name] = sum(stat.rss_bytes for stat in stats if stat)
+    return found
+
+
+def not_flat(samples: Sequence[Sample]) -> list[str]:
+    """What grew, was left behind, or failed."""
+    quarter = max(1, len(samples) // 4)
+    middle, last = samples[quarter : 2 * quarter], samples[-quarter:]
+    found = [
+        f"{name} grew from {_mean(middle, name) / 1e6:,.0f} to {_mean(last, name) / 1e6:,.0f} MB"
+        for name in last[-1].memory
+        if _mean(last, name) > GROWTH * _mean(middle, name) > 0
+    ]
+    found += [f"lag of {sample.lag}" for sample in last if sample.lag > LAG]
+    if failed := sum(sample.failed for sample in samples):
+        found.append(f"{failed} requests failed")
+    return found
+
+
+def _mean(samples: Sequence[Sample], name: str) -> float:
+    return mean(sample.memory.get(name, 0) for sample in samples) if samples else 0.0

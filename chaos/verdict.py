@@ -1,0 +1,92 @@
+"""Whether what was promised is there, once."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chaos.load import Person, Promises, Request
+from libs.common.testing.eventually import eventually
+from ops.client import Api
+
+SETTLED_S = 90.0  # a consumer that was killed or frozen may wait for its session to end, and its relay for its grace
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A row. `outside` are reads that failed before the fault and after the recovery."""
+
+    fault: str
+    requests: int
+    failed: int
+    outside: int
+    degraded: int
+    lost: int
+    doubled: int
+    recovery_s: float | None
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing lost, nothing doubled, back to normal, and no read failed but while the fault lasted."""
+        return self.recovery_s is not None and not (self.lost or self.doubled or self.outside)
+
+
+def outside(requests: Sequence[Request], begun: float, recovered: float) -> int:
+    """Reads that failed when nothing was wrong."""
+    return sum(one.is_read and one.failed and not begun <= one.at <= recovered for one in requests)
+
+
+async def settle(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int]:
+    """What is missing, and what is there more than once, when everything has arrived or the deadline has passed."""
+    found = (0, 0)
+
+    async def clean() -> bool:
+        nonlocal found
+        found = await _difference(api, people, promises)
+        return found == (0, 0)
+
+    with contextlib.suppress(AssertionError):
+        await eventually(clean, SETTLED_S)
+    return found
+
+
+async def _difference(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int]:
+    lost = doubled = 0
+    oldest = min(map(int, promises.authors), default=0)
+    for person in people:
+        times = await _shown(api, person, oldest)
+        wanted = promises.authors.keys()
+        lost += sum(times[post_id] == 0 for post_id in wanted)
+        doubled += sum(times[post_id] > 1 for post_id in times)
+    for post_id in promises.authors:
+        shown = (await api.call("GET", f"/posts/{post_id}", people[0].account))["engagement"]
+        likes, comments = len(promises.likes.get(post_id, ())), promises.comments.get(post_id, 0)
+        for count, wanted_count in ((shown["like_count"], likes), (shown["comment_count"], comments)):
+            lost += max(0, wanted_count - count)
+            doubled += max(0, count - wanted_count)
+    return lost, doubled
+
+
+async def _shown(api: Api, person: Person, oldest: int) -> Counter[str]:
+    """How often each post comes on the way down to the oldest one asked for."""
+    times = Counter[str]()
+    async for page in api.pages("/feed", "posts", person.account, order="chronological", limit=100):
+        times.update(post["post_id"] for post in page)
+        if not page or int(page[-1]["post_id"]) < oldest:
+            break
+    return times
+
+
+def table(rows: Sequence[Verdict]) -> str:
+    """Fault, requests, failed, degraded, lost, doubled, recovery."""
+    head = ("fault", "requests", "failed", "outside", "degraded", "lost", "doubled", "recovery")
+    cells: list[tuple[str, ...]] = [head]
+    for row in rows:
+        recovery = "none" if row.recovery_s is None else f"{row.recovery_s:.1f} s"
+        numbers = (row.requests, row.failed, row.outside, row.degraded, row.lost, row.doubled)
+        cells.append((row.fault, *map(str, numbers), recovery))
+    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
+        for line in cells
+    )
