@@ -5,7 +5,6 @@ from libs.feedlists.gaps import Gap, Gaps
 from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range
 from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed
-from libs.feedlists.rate import SharedRate
 
 __all__ = [
     "CAP",
@@ -21,5 +20,4 @@ __all__ = [
     "PublishedLevel",
     "Pushed",
     "Range",
-    "SharedRate",
 ]

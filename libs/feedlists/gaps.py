@@ -7,7 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from libs.common.ids import first_id_at, now_ms
-from libs.feedlists.functions import Functions
+from libs.common.stores.functions import Functions
+from libs.feedlists.lists import LIBRARY
 
 WINDOW_MS = 7 * 86_400_000  # older posts are in no feed
 _OPEN, _LAST = b"open", b"last"
@@ -31,7 +32,7 @@ class Gaps:
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
         self._redis = redis
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, LIBRARY)
         self._key = f"{prefix}gaps"
 
     async def extend(self, post_ids: Iterable[int]) -> None:

@@ -5,7 +5,8 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.stores.redis import open_redis
+from libs.common.runtime.limits import MINUTE_S
+from libs.common.stores.rate import Limit
 from libs.feedlists import Acts, FeedLists, Gaps, Ledger
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
@@ -15,7 +16,7 @@ from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
-from services.feed.shortcut import KeptPages
+from services.feed.shortcut import PATH, KeptPages
 from services.feed.stores.redis import RedisCache
 from services.feed.walks import Walks
 from services.feed.warming import Warmer
@@ -25,7 +26,7 @@ def build(settings: FeedSettings) -> FastAPI:
     """The service's application."""
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        redis = runtime.redis
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)
@@ -47,7 +48,10 @@ def build(settings: FeedSettings) -> FastAPI:
         runtime.start("events", events.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
-    return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)
+    limits = {f"GET {PATH}": Limit("feed", settings.feeds_a_minute, MINUTE_S)}
+    return create_app(
+        "services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages, limits=limits
+    )
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from libs.common.ids import parse_id
 from libs.common.runtime.errors import ForbiddenError, UnauthorizedError
 
 ALGORITHM = "EdDSA"
+BEARER = b"Bearer "
 ISSUER = "feedmill"
 SERVICE_TOKEN_S = 300
 CHECKED_S, CHECKED_MAX = 60, 20_000  # tokens of half a kilobyte
@@ -44,7 +45,11 @@ class TokenVerifier:
         self._checked: TTLCache[str, tuple[float, Principal]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
     async def verify(self, token: str) -> Principal:
-        """The person behind the token.
+        """The person behind the token. Raises UnauthorizedError."""
+        return await self.signed(token)
+
+    async def signed(self, token: str) -> Principal:
+        """Who the token says it is of.
 
         Raises:
             UnauthorizedError: not signed by us, expired, or of another shape.

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.runtime.context import set_request_id
-from libs.common.runtime.errors import TooLargeError, problem_response
+from libs.common.runtime.errors import TooLargeError, problem_of
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.metrics import HTTP_SECONDS
 
@@ -76,9 +76,7 @@ class BodyLimit:
         limit, seen = self._limit(scope["path"]), 0
         announced = _headers(scope).get("content-length", "0")
         if announced.isdigit() and int(announced) > limit:
-            detail = f"at most {limit} bytes"
-            response = problem_response(TooLargeError.status, TooLargeError.code, TooLargeError.title, detail)
-            await response(scope, receive, send)
+            await problem_of(TooLargeError(f"at most {limit} bytes"))(scope, receive, send)
             return
 
         async def bounded_receive() -> Message:
