@@ -10,6 +10,7 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.stores.postgres import migrate as migrate_postgres
+from libs.common.stores.shutouts import Shutouts
 from libs.feedlists import Acts
 from services.user import internal
 from services.user.api import routers
@@ -54,7 +55,10 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.keys = keys
         app.state.token_verifier = SessionVerifier(keys, sessions)
         app.state.profiles = profiles
-        app.state.accounts = Accounts(PostgresAccountStore(postgres), sessions, hasher, keys, outbox, minter.mint)
+        shutouts = Shutouts(runtime.redis, settings)
+        app.state.accounts = Accounts(
+            PostgresAccountStore(postgres), sessions, hasher, keys, shutouts, outbox, minter.mint
+        )
         app.state.audiences = audiences
         app.state.graph = Graph(graph, lists, profiles, audiences, outbox)
         app.state.barriers = Barriers(graph, lists, profiles, audiences, outbox)

@@ -30,6 +30,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
 from libs.common.stores.rate import Limit, Limiter
 from libs.common.stores.redis import open_redis
+from libs.common.stores.shutouts import Shutouts
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
@@ -171,7 +172,7 @@ def create_app(
             app.state.request_limits = _request_limits(redis, settings, limits or {})
             app.state.cursors = runtime.cursors
             app.state.service_tokens = runtime.tokens
-            app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")))
+            app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")), Shutouts(redis, settings))
             await compose(app, runtime)
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
