@@ -15,7 +15,7 @@ from libs.common.runtime.errors import ApiError, RateLimitedError, UnavailableEr
 from libs.common.runtime.logging import get_logger
 from libs.common.stores.rate import Charge, Limit, Limiter, Verdict
 
-DEADLINE_S = 0.1  # a request is not held up for longer by being counted
+DEADLINE_S = 0.1  # a request that goes on uncounted is not held up for longer
 MINUTE_S, HOUR_S = 60, 3_600
 IPV6_PREFIX = 64  # what one customer is given: all its addresses are one
 UNCOUNTED = ("/internal/", "/health/", "/metrics")
@@ -74,17 +74,12 @@ class RequestLimits:
         if (charge := self._limiter.charge(who, [limit])) is None:
             return
         try:
-            verdict = await _counted(charge)
-        except (RedisError, OSError, TimeoutError) as error:
+            verdict = await charge.take()
+        except (RedisError, OSError) as error:
             raise UnavailableError("not without knowing how often it was tried") from error
         scope[VERDICT] = verdict
         if verdict.retry_after_s:
             raise _refusal(verdict)
-
-
-async def _counted(charge: Charge) -> Verdict:
-    async with asyncio.timeout(DEADLINE_S):
-        return await charge.take()
 
 
 def _refusal(verdict: Verdict) -> RateLimitedError:
@@ -123,7 +118,8 @@ class RateLimited:
         charge = state.request_limits.charge(scope, await _user_id(scope, state.token_verifier))
         try:
             if charge is not None:
-                scope[VERDICT] = await _counted(charge)
+                async with asyncio.timeout(DEADLINE_S):
+                    scope[VERDICT] = await charge.take()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("request_not_counted", error=repr(error))
 
