@@ -52,5 +52,5 @@ fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-bench: ## the benchmarks, on the running system
-	@$(PYTHON) -m devstack run bench $(ARGS)
+bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
+	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)

@@ -1,29 +1,36 @@
-"""`python -m bench [feed|followees|delivery|fanout …]`: figures of the running system, each beside its reference."""
+"""`python -m bench [feed|delivery|load …] [--graph FILE]`: figures of the running system, each beside its reference."""
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import httpx2
 from pydantic import ValidationError
 
-from bench import delivery, fanout, fanout_way, feed, followees
+from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
 from bench.figures import Row, table
 from libs.common.runtime.settings import Settings
 from ops.client import ApiFailure
 from ops.progress import say
 
-NAMES = ("feed", "followees", "delivery", "fanout")
+NAMES = ("feed", "followees", "crossover", "delivery", "load", "slow", "fanout")
 PROBE_S = 3.0
 
 
-def _wanted() -> list[str]:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("what", nargs="*", help=f"of {', '.join(NAMES)}; all when none is named")
-    wanted: list[str] = parser.parse_args().what
-    if unknown := set(wanted) - set(NAMES):  # `choices` would refuse to be given none
+    parser.add_argument(
+        "--graph", type=Path, metavar="FILE", help="measure on this edge list: `follower followee` a line"
+    )
+    arguments = parser.parse_args()
+    if unknown := set(arguments.what) - set(NAMES):  # `choices` would refuse to be given none
         parser.error(f"no figure is called {', '.join(sorted(unknown))}")
-    return wanted or list(NAMES)
+    if arguments.graph and not arguments.graph.is_file():
+        parser.error(f"{arguments.graph} is no file")
+    return arguments
 
 
 async def _rows(name: str, settings: Settings) -> list[Row]:
@@ -33,8 +40,14 @@ async def _rows(name: str, settings: Settings) -> list[Row]:
             return await feed.measure(settings)
         case "followees":
             return await followees.measure(settings)
+        case "crossover":
+            return await crossover.measure(settings)
         case "delivery":
             return await delivery.measure(settings.public_url, postgres)
+        case "load":
+            return await load.measure(settings)
+        case "slow":
+            return await slow.measure(settings)
         case _:
             return [*_fanout_rows(await fanout.measure(settings)), _way_row(*await fanout_way.measure(settings))]
 
@@ -57,7 +70,7 @@ def _way_row(way: float, bare: float) -> Row:
     return Row("… from Kafka and PostgreSQL, beside bare pushes", f"{way:,.0f}/s", f"{bare:,.0f}/s", way / bare)
 
 
-async def _bench(names: list[str]) -> str:
+async def _bench(names: Sequence[str], edge_list: Path | None) -> str:
     settings = Settings()
     async with httpx2.AsyncClient(timeout=PROBE_S) as http:
         await http.get(f"{settings.public_url}/v1/openapi.json")
@@ -65,14 +78,17 @@ async def _bench(names: list[str]) -> str:
     for name in names:
         say(name)
         rows += await _rows(name, settings)
+    if edge_list:
+        rows += await graph.measure(settings, edge_list)
     return table(rows)
 
 
 def main() -> int:
     """Exit 1, with one line that says why, when there is nothing to measure."""
-    names = _wanted()
+    arguments = _arguments()
+    names = arguments.what or (() if arguments.graph else NAMES)
     try:
-        print(asyncio.run(_bench(names)))
+        print(asyncio.run(_bench(names, arguments.graph)))
     except ValidationError:
         print("bench: not in the environment of a running Feedmill: make up, then make bench", file=sys.stderr)
         return 1

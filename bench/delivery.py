@@ -3,13 +3,15 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
-from bench.reference_pull import Shape, serving
+from bench.reference_pull import serving
+from bench.reference_world import Shape
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 from ops.progress import say
@@ -24,6 +26,19 @@ PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
 AUTHOR = "bench_author"
 
 
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Someone who is signed in and has a picture to post."""
+
+    account: Account
+    media_id: str
+
+    @property
+    def post(self) -> dict[str, list[str]]:
+        """The document of a new post."""
+        return {"media_ids": [self.media_id]}
+
+
 class DeliveryError(RuntimeError):
     """What was to be measured did not take place."""
 
@@ -33,23 +48,30 @@ async def measure(base_url: str, postgres: str) -> list[Row]:
     async with Api(base_url) as api:
         author = await _sign_in(api, AUTHOR)
         last = await _followers(api, author)
-        media_id = await api.upload(author, paint("terrazzo", 2))
-        await api.settled(f"/media/{media_id}", author)
         sources: set[str] = set()
-        times = [await _delivered(api, author, last, media_id, sources) for _ in range(ROUNDS)]
+        artist = await with_picture(api, author)
+        times = [await delivered(api, artist, last, sources) for _ in range(ROUNDS)]
         sample = (await api.call("GET", "/feed", last))["posts"][0]
     shape = Shape(FOLLOWERS, FOLLOWEES, POSTS_EACH, sample)
     async with serving(postgres, shape) as reference_url, Connection(reference_url) as connection:
-        reference = [await _inserted(connection, post_id) for post_id in range(10**9, 10**9 + ROUNDS)]
+        reference = [await inserted(connection, 1, 0, post_id) for post_id in range(10**9, 10**9 + ROUNDS)]
     what = f"post to the last of {FOLLOWERS:,} feeds ({', '.join(sorted(sources))})"
     return rows_of(what, Latency.of(times), Latency.of(reference))
 
 
-async def _delivered(api: Api, author: Account, reader: Account, media_id: str, sources: set[str]) -> float:
+async def with_picture(api: Api, account: Account) -> Author:
+    """Upload one."""
+    media_id = await api.upload(account, paint("terrazzo", 2))
+    await api.settled(f"/media/{media_id}", account)
+    return Author(account, media_id)
+
+
+async def delivered(api: Api, author: Author, reader: Account, sources: set[str], poll_s: float = POLL_S) -> float:
+    """Seconds from the request to post until the reader's feed shows it; how it came is added to `sources`."""
     async with Connection(api.base_url, reader.access_token) as connection:
         started = time.perf_counter()
-        post_id = (await api.call("POST", "/posts", author, json={"media_ids": [media_id]}))["post_id"]
-        async for posts in _polled(connection, "/v1/feed?order=chronological&limit=20"):
+        post_id = (await api.call("POST", "/posts", author.account, json=author.post))["post_id"]
+        async for posts in _polled(connection, "/v1/feed?order=chronological&limit=20", poll_s):
             for post in posts:
                 if post["post_id"] == post_id:
                     sources.add(post["source"])
@@ -57,23 +79,24 @@ async def _delivered(api: Api, author: Account, reader: Account, media_id: str, 
     raise DeliveryError("the post did not arrive")
 
 
-async def _inserted(connection: Connection, post_id: int) -> float:
+async def inserted(connection: Connection, author_id: int, reader_id: int, post_id: int) -> float:
+    """The same in the reference."""
     started = time.perf_counter()
-    await connection.get(f"/post/1/{post_id}")
-    async for posts in _polled(connection, "/feed/0?limit=20"):
+    await connection.get(f"/post/{author_id}/{post_id}")
+    async for posts in _polled(connection, f"/feed/{reader_id}?limit=20"):
         if any(post["post_id"] == str(post_id) for post in posts):
             return time.perf_counter() - started
     raise DeliveryError("the row did not appear")
 
 
-async def _polled(connection: Connection, path: str) -> AsyncIterator[list[Any]]:
+async def _polled(connection: Connection, path: str, poll_s: float = POLL_S) -> AsyncIterator[list[Any]]:
     end = time.perf_counter() + DEADLINE_S
     while time.perf_counter() < end:
         answer = await connection.get(path)
         if answer.status != 200:
             raise DeliveryError(f"{path} answered {answer.status}: {answer.body[:200]!r}")
         yield orjson.loads(answer.body)["posts"]
-        await asyncio.sleep(POLL_S)
+        await asyncio.sleep(poll_s)
 
 
 async def _sign_in(api: Api, username: str) -> Account:

@@ -74,7 +74,7 @@ async def fill(lists: FeedLists, users: list[int], first: int) -> None:
         for low in range(0, len(page), PIPELINE):
             await asyncio.gather(*map(lists.begin, page[low : low + PIPELINE]))
         for low in range(0, CAP, 25):
-            await lists.push(page, range(first + low, first + low + 25))
+            await lists.deliver(page, range(first + low, first + low + 25))
 
 
 async def _fill_reference(redis: "Redis") -> None:
@@ -96,7 +96,7 @@ async def _sorted_set_bytes(redis: "Redis") -> float:
 async def _rate(lists: FeedLists, users: list[int], post_id: int) -> float:
     started = time.perf_counter()
     for start in range(0, len(users), PAGE):
-        await lists.push(users[start : start + PAGE], [post_id])
+        await lists.deliver(users[start : start + PAGE], [post_id])
     return len(users) / (time.perf_counter() - started)
 
 

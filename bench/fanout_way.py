@@ -77,7 +77,7 @@ async def _way(producer: EventProducer, ledger: Ledger, author_id: int, post_id:
 async def _bare(lists: FeedLists, followers: list[int], post_id: int) -> float:
     started = time.perf_counter()
     for start in range(0, len(followers), PAGE):
-        await lists.push(followers[start : start + PAGE], [post_id])
+        await lists.deliver(followers[start : start + PAGE], [post_id])
     return time.perf_counter() - started
 
 

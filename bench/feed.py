@@ -13,7 +13,8 @@ import orjson
 from bench import cpu
 from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
-from bench.reference_pull import Shape, serving
+from bench.reference_pull import serving
+from bench.reference_world import Shape
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import open_postgres
 from libs.common.testing.eventually import eventually
@@ -48,7 +49,7 @@ async def measure(settings: Settings) -> list[Row]:
     """Rows of the table."""
     base_url, postgres = settings.public_url, settings.postgres_dsn.get_secret_value()
     async with Api(base_url) as api, open_postgres(settings, settings.keyspace("user")) as users:
-        reader, cursor, sample = await _world(api)
+        reader, cursor, sample = await make_world(api)
         await users.execute(AN_HOUR_LATER, int(reader.user_id))
     first = f"/v1/feed?limit={PAGE}"
     second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
@@ -103,7 +104,7 @@ async def run(load: Load, rate: int | None = None) -> Latency:
     return Latency.of(times, 0 if rate else elapsed, cpu.used_s() - used - idle_s * elapsed)
 
 
-async def _world(api: Api) -> tuple[Account, str, dict[str, Any]]:
+async def make_world(api: Api) -> tuple[Account, str, dict[str, Any]]:
     """A reader of full feeds, the cursor of the second page, and a post of the first."""
     tag = secrets.token_hex(4)
     reader = await api.register(f"bench_{tag}", PASSWORD)

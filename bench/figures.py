@@ -25,12 +25,12 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure and its reference, both of this run; `ratio` is figure / reference."""
+    """A figure and its reference, both of this run; `ratio` is figure / reference, where that says something."""
 
     what: str
     figure: str
-    reference: str
-    ratio: float
+    reference: str = ""
+    ratio: float | None = None
 
 
 def rows_of(what: str, ours: Latency, reference: Latency) -> list[Row]:
@@ -53,7 +53,7 @@ def rows_of(what: str, ours: Latency, reference: Latency) -> list[Row]:
 def table(rows: Sequence[Row]) -> str:
     """The rows in columns."""
     cells = [("", "Feedmill", "reference", "ratio")]
-    cells += [(row.what, row.figure, row.reference, f"{row.ratio:.2f}") for row in rows]
+    cells += [(row.what, row.figure, row.reference, "" if row.ratio is None else f"{row.ratio:.2f}") for row in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(4)]
     return "\n".join(
         "  ".join(

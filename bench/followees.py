@@ -1,6 +1,8 @@
 """Readers with many followees: the first read, which builds the list, and reads after it, beside few followees."""
 
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from statistics import median
 from uuid import uuid4
 
@@ -8,7 +10,7 @@ import orjson
 from redis.asyncio import Redis
 
 from bench import cpu
-from bench.figures import Row
+from bench.figures import Latency, Row
 from bench.http import Connection
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, open_postgres
@@ -32,7 +34,7 @@ _ACTIVE = (
     "SELECT array_agg(user_id) AS ids FROM "
     "(SELECT user_id FROM authored_posts GROUP BY user_id ORDER BY count(*) DESC LIMIT 6) busiest"
 )
-_FOLLOW = (
+FOLLOW = (
     "INSERT INTO follows (follower_id, followee_id, created_at) "
     "SELECT $1::bigint, n, now() FROM generate_series($2::bigint, $3::bigint) n "
     "UNION ALL SELECT $1, unnest($4::bigint[]), now()"
@@ -47,28 +49,35 @@ async def measure(settings: Settings) -> list[Row]:
         Api(settings.public_url) as api,
     ):
         lists = FeedLists(redis, settings.redis_prefix("feed"), BUCKETS)
-        await postgres.execute(_PEOPLE, QUIET, QUIET + MOST)
-        try:
+        async with quiet_people(postgres, MOST):
             rebuilt, costs = {}, {}
             for count in (FEW, MANY, MOST):
                 reader = await _reader(api, postgres, count)
                 async with Connection(settings.public_url, reader.access_token) as connection:
                     rebuilt[count] = await _rebuilt(connection, redis, lists.key(int(reader.user_id)))
-                    costs[count] = await _cost(connection)
-        finally:
-            for table in ("follows WHERE followee_id", "users WHERE user_id"):
-                await postgres.execute(f"DELETE FROM {table} BETWEEN $1 AND $2", QUIET, QUIET + MOST)
+                    costs[count] = (await reads(connection, await second_page(connection, PAGE))).cpu_ms
     return [
         _row(f"first read, list built, {MANY} followees beside {FEW}", rebuilt[MANY], rebuilt[FEW]),
         _row(f"read, CPU, {MOST:,} followees beside {FEW}", costs[MOST], costs[FEW]),
     ]
 
 
+@asynccontextmanager
+async def quiet_people(postgres: Postgres, count: int) -> AsyncIterator[None]:
+    """Followees without posts, from the id `QUIET` on."""
+    await postgres.execute(_PEOPLE, QUIET, QUIET + count)
+    try:
+        yield
+    finally:
+        for table in ("follows WHERE followee_id", "users WHERE user_id"):
+            await postgres.execute(f"DELETE FROM {table} BETWEEN $1 AND $2", QUIET, QUIET + count)
+
+
 async def _reader(api: Api, postgres: Postgres, count: int) -> Account:
     reader = await api.register(f"bench_{uuid4().hex[:12]}", PASSWORD)
     active = await postgres.fetchrow(_ACTIVE)
     ids = active["ids"] if active else []
-    await postgres.execute(_FOLLOW, int(reader.user_id), QUIET, QUIET + count - len(ids) - 1, ids)
+    await postgres.execute(FOLLOW, int(reader.user_id), QUIET, QUIET + count - len(ids) - 1, ids)
     return reader
 
 
@@ -84,16 +93,27 @@ async def _rebuilt(connection: Connection, redis: "Redis", key: str) -> float:
     return median(times) * 1_000
 
 
-async def _cost(connection: Connection) -> float:
-    """CPU of all processes for one read that is not kept, beyond what they use when idle."""
+async def second_page(connection: Connection, limit: int) -> str:
+    """The path of a page that is never kept."""
     cursor = orjson.loads((await connection.get("/v1/feed?order=chronological&limit=1")).body)["next_cursor"]
     if cursor is None:
-        raise RuntimeError("the sample world has too few posts: make seed")
-    path, idle = f"/v1/feed?limit={PAGE}&cursor={cursor}", await cpu.idle_share()
+        raise RuntimeError("a reader has too few posts to read; of the sample world: make seed")
+    return f"/v1/feed?limit={limit}&cursor={cursor}"
+
+
+async def reads(connection: Connection, path: str) -> Latency:
+    """One after the other. CPU is that of all processes, beyond what they use when idle: the less of before and after,
+    for what they do for themselves now and then is not what they always do."""
+    times, before = [], await cpu.idle_share()
     used, started = cpu.used_s(), time.perf_counter()
     for _ in range(READS):
-        await connection.get(path)
-    return (cpu.used_s() - used - idle * (time.perf_counter() - started)) / READS * 1_000
+        begun = time.perf_counter()
+        answer = await connection.get(path)
+        times.append(time.perf_counter() - begun)
+        if answer.status != 200:
+            raise RuntimeError(f"{path} answered {answer.status}: {answer.body[:200]!r}")
+    used, elapsed = cpu.used_s() - used, time.perf_counter() - started
+    return Latency.of(times, cpu_s=used - min(before, await cpu.idle_share()) * elapsed)
 
 
 def _row(what: str, ours: float, reference: float) -> Row:

@@ -20,12 +20,12 @@ class Answer:
 
 
 class Connection:
-    """Sends GETs one after the other."""
+    """Sends requests one after the other."""
 
     def __init__(self, base_url: str, token: str = "") -> None:
         parts = urlsplit(base_url)
         self._host, self._port = str(parts.hostname), parts.port or 80
-        self._rest = f"Host: {parts.netloc}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "") + "\r\n"
+        self._headers = f"Host: {parts.netloc}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
 
     async def __aenter__(self) -> Self:
         await self._open()
@@ -44,8 +44,16 @@ class Connection:
 
     async def get(self, path: str) -> Answer:
         """The whole answer; the server must tell its length."""
+        return await self._exchange(f"GET {path} HTTP/1.1\r\n{self._headers}\r\n".encode())
+
+    async def post(self, path: str, document: bytes) -> Answer:
+        """The answer to a JSON document."""
+        about = f"Content-Type: application/json\r\nContent-Length: {len(document)}\r\n"
+        return await self._exchange(f"POST {path} HTTP/1.1\r\n{self._headers}{about}\r\n".encode() + document)
+
+    async def _exchange(self, request: bytes) -> Answer:
         async with asyncio.timeout(ANSWER_S):
-            self._writer.write(f"GET {path} HTTP/1.1\r\n{self._rest}".encode())
+            self._writer.write(request)
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}

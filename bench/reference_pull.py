@@ -8,10 +8,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -19,6 +17,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI, Response
 
+from bench.reference_world import World
 from libs.common.testing.eventually import eventually
 
 DATABASE = "feedmill_bench_pull"
@@ -33,15 +32,6 @@ CREATE TABLE posts (author_id bigint, post_id bigint, body text, likes int, comm
 CREATE TABLE likes (user_id bigint, post_id bigint, PRIMARY KEY (user_id, post_id));
 CREATE TABLE saves (user_id bigint, post_id bigint, PRIMARY KEY (user_id, post_id));
 """
-PEOPLE = "INSERT INTO users SELECT reader, $1 FROM generate_series(0, {users} - 1) reader"
-FOLLOWS = """
-INSERT INTO follows SELECT reader, (reader + n) % {users}
-FROM generate_series(0, {users} - 1) reader, generate_series(1, {followees}) n
-"""
-POSTS = """
-INSERT INTO posts SELECT author, n * {users} + author, $1, 0, 0
-FROM generate_series(0, {users} - 1) author, generate_series(1, {each}) n
-"""
 PAGE = """
 SELECT p.post_id, p.body, p.likes, p.comments, u.author,
     EXISTS (SELECT FROM likes l WHERE l.user_id = $1 AND l.post_id = p.post_id) AS is_liked,
@@ -53,21 +43,11 @@ JOIN users u ON u.user_id = p.author_id ORDER BY p.post_id DESC
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How large the world is; `sample` is a post as GET /v1/feed shows it."""
-
-    users: int
-    followees: int
-    posts_each: int
-    sample: Mapping[str, Any]
-
-
 def _dsn(server: str) -> str:
     return urlunsplit(urlsplit(server)._replace(path=f"/{DATABASE}"))
 
 
-async def _lay_out(server: str, shape: Shape) -> None:
+async def _lay_out(server: str, world: World) -> None:
     connection = await asyncpg.connect(server)
     try:
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", DATABASE):
@@ -77,12 +57,7 @@ async def _lay_out(server: str, shape: Shape) -> None:
     connection = await asyncpg.connect(_dsn(server))
     try:
         await connection.execute(SETUP)
-        body, author = dict(shape.sample), dict(shape.sample["author"])
-        for joined in ("post_id", "author", "engagement"):
-            del body[joined]
-        await connection.execute(PEOPLE.format(users=shape.users), orjson.dumps(author).decode())
-        await connection.execute(FOLLOWS.format(users=shape.users, followees=shape.followees))
-        await connection.execute(POSTS.format(users=shape.users, each=shape.posts_each), orjson.dumps(body).decode())
+        await world.fill(connection)
         await connection.execute("VACUUM ANALYZE")  # sets the bits that index-only scans need
     finally:
         await connection.close()
@@ -135,10 +110,10 @@ def create_app(server: str) -> FastAPI:
 
 
 @asynccontextmanager
-async def serving(server: str, shape: Shape) -> AsyncIterator[str]:
-    """A fresh world of this shape, served by a process of its own; the base URL. Leaves nothing behind."""
+async def serving(server: str, world: World) -> AsyncIterator[str]:
+    """The world, served by a process of its own; the base URL. Leaves nothing behind."""
     try:
-        await _lay_out(server, shape)
+        await _lay_out(server, world)
         async with _process(server) as url:
             yield url
     finally:

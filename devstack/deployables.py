@@ -27,6 +27,7 @@ DEPLOYABLES = (
     Deployable("fanout", "workers.fanout"),
     Deployable("counters", "workers.counters"),
     Deployable("media-worker", "workers.media"),
+    Deployable("canary", "ops.canary"),
 )
 
 # Every service's address is given to all as FEEDMILL_<NAME>_URL.

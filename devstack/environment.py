@@ -15,6 +15,7 @@ DEFAULTS = {
     "FEEDMILL_PUSH_THRESHOLD": "10",
     # A sample world, a benchmark and the tests ask more in a minute than people do in a day.
     "FEEDMILL_RATE_LIMITS": "false",
+    "FEEDMILL_PATIENCE": "4",  # of one machine that everything shares
     "PYTHONUNBUFFERED": "1",
 }
 SECRETS = ("INTERNAL_SECRET", "CURSOR_SECRET")

@@ -57,7 +57,7 @@ def _upstream(service: Service, url: str) -> str:
     upstream {service} {{
         server {address} max_fails=0;  # the answer is an error either way, and one refusal must not shut it for long
         keepalive 64;
-        keepalive_timeout 4s;  # shorter than uvicorn's 5 s, else a POST may meet a connection that just closed
+        keepalive_timeout 60s;  # shorter than the services' 75 s, else a POST may meet a connection that just closed
     }}"""
 
 
@@ -66,6 +66,7 @@ _HANDLING = {
     "upload": """
             client_max_body_size 11m;  # an image of 10 MB, and the form around it
             proxy_request_buffering off;
+            set $deadline_ms "";  # as long as the client takes to send it
             proxy_read_timeout 60s;""",
     "cached": """
             proxy_cache media;

@@ -19,12 +19,9 @@ def cluster_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 
 @pytest.fixture(params=["one", pytest.param("cluster", marks=pytest.mark.xdist_group("redis-cluster"))])
-async def redis(
-    request: pytest.FixtureRequest, store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator["Redis"]:
-    """One node, and the cluster: everything must work on both. How soon a node answers is not the question here."""
+async def redis(request: pytest.FixtureRequest, store_env: dict[str, str]) -> AsyncIterator["Redis"]:
+    """One node, and the cluster: everything must work on both."""
     where = request.getfixturevalue("cluster_env") if request.param == "cluster" else {}
-    monkeypatch.setattr("libs.common.stores.redis.SOCKET_S", 10.0)
     async with open_redis(settings_for(Settings, {**store_env, **where})) as client:
         yield client
 

@@ -7,12 +7,11 @@ import os
 import sys
 from pathlib import Path
 
-from prometheus_client import start_http_server
-
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
 from ops import oracle, rebuild
 from ops.client import ApiFailure
+from ops.feeds import FeedService
 from ops.journey import JourneyError, journey
 from ops.seed import seed
 
@@ -34,8 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("readers", nargs="*", type=int, help="account ids; none: some who read of late")
     checking.add_argument("--sample", type=int, default=20, help="how many of those")
     checking.add_argument("--fresh", action="store_true", help="pass over pages that were kept")
-    checking.add_argument("--every", type=float, metavar="SECONDS", help="go on for ever")
-    checking.add_argument("--metrics-port", type=int, help="serve metrics, for --every")
     rebuilding = commands.add_parser("rebuild", help="recompute feed lists from the records, and put them in place")
     rebuilding.add_argument("readers", nargs="*", type=int, help="account ids")
     rebuilding.add_argument("--bucket", type=int, action="append", default=[], help="all lists of a bucket")
@@ -49,10 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _oracle(arguments: argparse.Namespace) -> int:
-    if arguments.metrics_port is not None:
-        start_http_server(arguments.metrics_port, "127.0.0.1")
-    checked = oracle.run(arguments.readers, arguments.sample, arguments.every, fresh=arguments.fresh)
-    return 1 if asyncio.run(checked) else 0
+    return 1 if asyncio.run(oracle.run(arguments.readers, arguments.sample, fresh=arguments.fresh)) else 0
 
 
 def _rebuild(arguments: argparse.Namespace) -> int:
@@ -62,8 +56,8 @@ def _rebuild(arguments: argparse.Namespace) -> int:
 
 
 async def _explain(reader_id: int, post_id: int) -> str:
-    async with oracle.Oracle(Settings()) as asked:
-        found = await asked.explain(reader_id, post_id)
+    async with FeedService(Settings()) as feeds:
+        found = await feeds.explain(reader_id, post_id)
     return json.dumps(found, indent=2) if found else "there is no such post, or the reader may not see it"
 
 

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from libs.common.ids import first_id_at, now_ms
 from libs.common.runtime.auth import ServiceTokens
+from libs.common.runtime.dependencies import SERVICE_READ
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.settings import Settings
 
 WINDOW_MS = 7 * 86_400_000
-DEADLINE_S = 10.0
+PATIENT = replace(SERVICE_READ, timeout_s=10.0)  # nobody waits for an answer on a screen
 EACH = 500  # posts of an author in one answer
 
 
@@ -28,8 +29,8 @@ class Records:
 
     def __init__(self, settings: Settings) -> None:
         tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
-        self._user = ServiceClient("user", settings.user_url, tokens, DEADLINE_S)
-        self._post = ServiceClient("post", settings.post_url, tokens, DEADLINE_S)
+        self._user = ServiceClient("user", settings, tokens, PATIENT)
+        self._post = ServiceClient("post", settings, tokens, PATIENT)
 
     async def __aenter__(self) -> Self:
         return self

@@ -12,9 +12,11 @@ from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack
 from libs.common.runtime.settings import Settings as CommonSettings
+from libs.common.testing import PATIENCE
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
+CANARY_EVERY_S = 1  # so that no test waits long for a sample
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
@@ -34,6 +36,9 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
         "FEEDMILL_RATE_LIMITS": "false",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
+        "FEEDMILL_PATIENCE": str(PATIENCE),
+        "FEEDMILL_BREAKER_OPEN_S": "1",  # tests see it close again
+        "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
     }
     return Stack(Settings(ROOT, directory / "stack", values), threading.Event())
 

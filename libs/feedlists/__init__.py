@@ -2,9 +2,9 @@
 
 from libs.feedlists.acts import Acts
 from libs.feedlists.gaps import Gap, Gaps
-from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range
+from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.level import PublishedLevel
-from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed
+from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
 
 __all__ = [
     "CAP",
@@ -20,4 +20,6 @@ __all__ = [
     "PublishedLevel",
     "Pushed",
     "Range",
+    "RemovalLedger",
+    "Withdrawn",
 ]

@@ -8,9 +8,9 @@ from redis.asyncio import Redis
 
 from libs.common.ids import first_id_at, now_ms
 from libs.common.stores.functions import Functions
-from libs.feedlists.lists import LIBRARY
+from libs.feedlists.lists import LIBRARY, FeedLists
 
-WINDOW_MS = 7 * 86_400_000  # older posts are in no feed
+WINDOW_S = 7 * 86_400  # older posts are in no feed
 _OPEN, _LAST = b"open", b"last"
 
 
@@ -28,34 +28,34 @@ class Gap:
 
 
 class Gaps:
-    """The gaps of all readers. They may be lost together with the feed lists: new lists are made from the records."""
+    """The gaps, once for each bucket. They may be lost with its lists: new ones are made from the records."""
 
-    def __init__(self, redis: "Redis", prefix: str) -> None:
+    def __init__(self, redis: "Redis", lists: FeedLists) -> None:
         self._redis = redis
         self._functions = Functions(redis, LIBRARY)
-        self._key = f"{prefix}gaps"
+        self._lists = lists
+        self._keys = lists.bucket_keys("gaps")
 
     async def extend(self, post_ids: Iterable[int]) -> None:
         """Widen the open gap to hold these posts, and open one if there is none. Doing it again changes nothing."""
         if ids := sorted(post_ids):
-            await self._functions.call("extend", [self._key], ids[0], ids[-1])
+            await self._functions.call_each("extend", self._keys, ids[0], ids[-1], _horizon(), WINDOW_S)
 
     async def close(self) -> None:
-        """Let the next `extend` open a new gap, and forget gaps that are older than any feed."""
+        """Let the next `extend` open a new gap."""
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hdel(self._key, _OPEN)
-            pipe.hgetall(self._key)
-            _, fields = await pipe.execute()
-        if old := [gap.gap_id for gap in _gaps(fields) if gap.last_id < _horizon()]:
-            await self._redis.hdel(self._key, *map(str, old))
+            for key in self._keys:
+                pipe.hdel(key, _OPEN)
+            await pipe.execute()
 
-    async def all(self) -> list[Gap]:
-        """The gaps of the last 7 days, oldest first."""
-        return [gap for gap in _gaps(await self._redis.hgetall(self._key)) if gap.last_id >= _horizon()]
+    async def of(self, user_id: int) -> list[Gap]:
+        """The gaps of the last 7 days that the reader's list may have to be healed for, oldest first."""
+        fields = await self._redis.hgetall(self._keys[self._lists.bucket(user_id)])
+        return [gap for gap in _gaps(fields) if gap.last_id >= _horizon()]
 
 
 def _horizon() -> int:
-    return first_id_at(now_ms() - WINDOW_MS)
+    return first_id_at(now_ms() - WINDOW_S * 1_000)
 
 
 def _gaps(fields: dict[Any, Any]) -> list[Gap]:

@@ -34,6 +34,25 @@ local function insert(key, id)
   return 1, 0
 end
 
+-- Put args[from..to], ids in ascending order, into the feed that ends with `tail`. Entries written, entries that were there.
+local function put(key, tail, args, from, to, cap, limit)
+  local call, length, written, held = redis.call, 0, 0, 0
+  for i = from, to do
+    local id = args[i]
+    if tail == id then
+      held = held + 1
+    elseif before(tail, id) then
+      length = call('RPUSH', key, id)
+      tail, written = id, written + 1
+    else
+      local new, old = insert(key, id)
+      written, held = written + new, held + old
+    end
+  end
+  if length > limit then call('LTRIM', key, -cap, '-1') end
+  return written, held
+end
+
 -- KEYS feeds; ARGV cap, slack, seconds, ids in ascending order. Feeds that do not exist are left alone, those with less
 -- than the seconds to live are deleted. Entries written, entries that were there, feeds deleted.
 local function push(keys, args)
@@ -45,23 +64,42 @@ local function push(keys, args)
       call('UNLINK', key)
       dropped = dropped + 1
     elseif tail then
-      local length = 0
-      for i = 4, #args do
-        local id = args[i]
-        if tail == id then
-          held = held + 1
-        elseif before(tail, id) then
-          length = call('RPUSH', key, id)
-          tail, written = id, written + 1
-        else
-          local new, old = insert(key, id)
-          written, held = written + new, held + old
-        end
-      end
-      if length > limit then call('LTRIM', key, -cap, '-1') end
+      local new, old = put(key, tail, args, 4, #args, cap, limit)
+      written, held = written + new, held + old
     end
   end
   return { written, held, dropped }
+end
+
+-- The same with an id for each feed. What became of each, a character a feed: written, held, deleted, or none of these.
+local function push_each(keys, args)
+  local call, cap, floor, outcomes = redis.call, tonumber(args[1]), tonumber(args[3]), {}
+  local limit = cap + tonumber(args[2])
+  for i, key in ipairs(keys) do
+    local tail = call('LINDEX', key, '-1')
+    outcomes[i] = '-'
+    if tail and floor > 0 and call('TTL', key) < floor then
+      call('UNLINK', key)
+      outcomes[i] = 'd'
+    elseif tail then
+      local new, old = put(key, tail, args, 3 + i, 3 + i, cap, limit)
+      if new == 1 then outcomes[i] = 'w' elseif old == 1 then outcomes[i] = 'h' end
+    end
+  end
+  return table.concat(outcomes)
+end
+
+-- KEYS feeds; ARGV id. Entries taken out, feeds that were without it. Young ids are found soon: the search begins right.
+local function withdraw(keys, args)
+  local call, taken, without = redis.call, 0, 0
+  for _, key in ipairs(keys) do
+    if call('LREM', key, '-1', args[1]) == 1 then
+      taken = taken + 1
+    else
+      without = without + call('EXISTS', key)
+    end
+  end
+  return { taken, without }
 end
 
 -- KEYS feed; ARGV ttl in seconds. Make an absent list, so that pushes land while it is being filled.
@@ -132,7 +170,8 @@ local function heal(keys, args)
   return 1
 end
 
--- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id.
+-- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id, the first id
+-- that is in a feed, ttl. A new gap takes the place of those that are too old for any feed.
 local function extend(keys, args)
   local call, key, first, last = redis.call, keys[1], args[1], args[2]
   local gap = call('HGET', key, 'open')
@@ -141,16 +180,24 @@ local function extend(keys, args)
     if before(low, first) then first = low end
     if before(last, high) then last = high end
   else
-    -- Numbers come from the clock: readers remember them, and the node that counts may have been emptied alone.
+    local fields = call('HGETALL', key)
+    for i = 1, #fields, 2 do
+      local high = string.match(fields[i + 1], '-(%d+)')
+      if high and before(high, args[3]) then call('HDEL', key, fields[i]) end
+    end
+    -- Numbers come from the clock: readers remember them for longer than the gaps.
     local clock, previous = call('TIME'), tonumber(call('HGET', key, 'last') or '0')
     gap = string.format('%.0f', math.max(previous + 1, clock[1] * 1000 + math.floor(clock[2] / 1000)))
     call('HSET', key, 'open', gap, 'last', gap)
   end
   call('HSET', key, gap, first .. '-' .. last)
+  call('EXPIRE', key, args[4])
   return 1
 end
 
 redis.register_function('push_@VERSION@', push)
+redis.register_function('push_each_@VERSION@', push_each)
+redis.register_function('withdraw_@VERSION@', withdraw)
 redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
 redis.register_function('heal_@VERSION@', heal)

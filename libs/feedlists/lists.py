@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ SLACK = 50  # a list is trimmed once in so many pushes, not at every one
 TTL_S = 7 * 86_400  # renewed whenever the reader comes
 ACTIVE_S = TTL_S - 86_400  # a list with less to live was not read for 24 h
 FEEDS_A_CALL = 500  # bounds one call to about 1.5 ms of the server: longer hurts readers
+FEEDS_A_WITHDRAWAL = 100  # the same: a list that does not hold the post is searched to its end
 SNAPSHOT_S = 3_600
 CALLS_AHEAD = 3  # the next calls are packed while the server works; more would make its other users wait
 LIBRARY = Path(__file__).parent / "library.lua"
@@ -46,12 +47,20 @@ class Pushed:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """What a withdrawal did: entries taken out, lists that were without it already."""
+
+    taken: int
+    without: int
+
+
 class FeedLists:
     """Reads and writes feed lists.
 
     A reader's list carries the hash tag of its bucket, so that one call for feeds of a bucket stays on one node of a
     Redis Cluster. `buckets` is part of the layout: changing it means rebuilding every list. All pushes of one object
-    have at most `calls_ahead` calls under way; they take turns.
+    have at most `calls_ahead` calls under way; they take turns. So do withdrawals.
     """
 
     def __init__(self, redis: "Redis", prefix: str, buckets: int, *, calls_ahead: int = CALLS_AHEAD) -> None:
@@ -69,34 +78,71 @@ class FeedLists:
         """The reader's key of this kind; all keys of one reader lie in one slot."""
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
+    def bucket_keys(self, kind: str) -> list[str]:
+        """A key of this kind for each bucket, in the slot of its lists: on a cluster they are lost together."""
+        return [f"{self._prefix}{{{bucket}}}:{kind}" for bucket in range(self._buckets)]
+
     def late_key(self, user_id: int) -> str:
         """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
         return f"{self.key(user_id)}:late"
-
-    async def push(self, user_ids: Iterable[int], post_ids: Sequence[int]) -> int:
-        """Put posts into the feeds that exist; the number of entries written. Doing it again writes none."""
-        return (await self.deliver(user_ids, post_ids)).written
 
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         """Put posts into the feeds that exist. Doing it again writes none, and finds all of them held.
 
         With `active_only`, lists that were not read for 24 h are deleted instead: their readers get new ones.
         """
+        args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
+        return Pushed(*await self._spread("push", user_ids, FEEDS_A_CALL, args) or (0, 0, 0))
+
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> list[Pushed]:
+        """The same for many posts, each a pair of its id and the users whose feeds it goes to; they share calls."""
+        by_bucket = defaultdict[int, list[tuple[int, int, int]]](list)
+        for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda one: one[1][0]):
+            for user_id in user_ids:
+                by_bucket[self.bucket(user_id)].append((user_id, post_id, index))
+        outcomes = [Counter[int]() for _ in posts]
+
+        async def call(entries: Sequence[tuple[int, int, int]]) -> None:
+            keys = [self.key(user_id) for user_id, _, _ in entries]
+            args = (CAP, SLACK, ACTIVE_S if active_only else 0, *(post_id for _, post_id, _ in entries))
+            async with self._calls_ahead:
+                answer: bytes = await self._functions.call("push_each", keys, *args)
+            for (_, _, index), outcome in zip(entries, answer, strict=True):
+                outcomes[index][outcome] += 1
+
+        await asyncio.gather(
+            *(
+                call(entries[start : start + FEEDS_A_CALL])
+                for entries in by_bucket.values()
+                for start in range(0, len(entries), FEEDS_A_CALL)
+            )
+        )
+        return [Pushed(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        """Take a post out of the feeds that exist. Doing it again finds all of them without it."""
+        return Withdrawn(*await self._spread("withdraw", user_ids, FEEDS_A_WITHDRAWAL, (post_id,)) or (0, 0))
+
+    async def _spread(
+        self, function: str, user_ids: Iterable[int], feeds_a_call: int, args: Sequence[int]
+    ) -> list[int] | None:
+        """Call the function for the lists, bucket by bucket; the sums of its answers, None without users."""
         count, by_bucket = self._buckets, defaultdict[int, list[int]](list)
         for user_id in user_ids:
             by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(user_id)  # a call of bucket() costs as much
-        args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
         calls: list[asyncio.Task[list[int]]] = []
         for bucket, users in by_bucket.items():
             start_of_key = f"{self._prefix}{{{bucket}}}:list:"
             keys = [f"{start_of_key}{user_id}" for user_id in users]
-            for start in range(0, len(keys), FEEDS_A_CALL):
+            for start in range(0, len(keys), feeds_a_call):
                 await self._calls_ahead.acquire()
-                call = asyncio.create_task(self._functions.call("push", keys[start : start + FEEDS_A_CALL], *args))
+                call = asyncio.create_task(self._functions.call(function, keys[start : start + feeds_a_call], *args))
                 call.add_done_callback(lambda _: self._calls_ahead.release())
                 calls.append(call)
         answers = await asyncio.gather(*calls)
-        return Pushed(*map(sum, zip(*answers, strict=True))) if answers else Pushed(0, 0, 0)
+        return [sum(column) for column in zip(*answers, strict=True)] or None
 
     async def read(self, user_id: int, *, renew: bool = True) -> FeedList | None:
         """The list, or None when there is none. Its reader renews its time to live, nobody else does."""

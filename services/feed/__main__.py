@@ -5,15 +5,18 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.dependencies import REDIS_READ
 from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.rate import Limit
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger
+from libs.common.stores.redis import open_redis
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
+from services.feed.pressure import Pressure
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.shortcut import PATH, KeptPages
@@ -26,7 +29,7 @@ def build(settings: FeedSettings) -> FastAPI:
     """The service's application."""
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
-        redis = runtime.redis
+        redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)
@@ -35,17 +38,23 @@ def build(settings: FeedSettings) -> FastAPI:
         graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
         posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
         marks = InteractionServiceMarks(runtime.client("interaction"))
-        gaps = Gaps(redis, prefix)
+        gaps = Gaps(redis, lists)
         source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
         walks = Walks(source, posts, lists, cache)
-        app.state.reader = FeedReader(walks, source, graph, posts, marks, cache, runtime.cursors, settings.public_url)
-        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, Ledger(redis, prefix))
+        pressure = Pressure(PublishedLevel(redis, prefix))
+        await pressure.look()
+        app.state.reader = FeedReader(
+            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url
+        )
+        ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
         consumers = FeedConsumers(source, graph, posts, lists, acts)
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
         )
         runtime.ready_checks["events"] = events.assigned
         runtime.start("events", events.run())
+        runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
     limits = {f"GET {PATH}": Limit("feed", settings.feeds_a_minute, MINUTE_S)}

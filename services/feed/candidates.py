@@ -105,7 +105,7 @@ class CandidateSource:
 
     async def _listed(self, reader_id: int, followees: Followees) -> Candidates:
         try:
-            found, push_gaps = await asyncio.gather(self._lists.read(reader_id), self._push_gaps.all())
+            found, push_gaps = await asyncio.gather(self._lists.read(reader_id), self._push_gaps.of(reader_id))
             if found is None or found.building:
                 return await self._rebuilt(reader_id, followees)
             start = self.window_start()

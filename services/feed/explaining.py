@@ -12,13 +12,16 @@ from services.feed.candidates import CandidateSource
 from services.feed.domain.explanation import Reason, reason_of
 from services.feed.domain.feed import Source, Trait, source_of
 from services.feed.domain.ranking import Score, score
-from services.feed.ports import DeliveryLedger, Graph, Lists, Posts, PushGaps
+from services.feed.ports import DeliveryLedger, Graph, Lists, Posts, PushGaps, RemovalLedger
 from services.feed.walks import Reader, Walks
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The reason, and where the post ranks now (1 is first; None when it is not among those ranked)."""
+    """The reason, and where the post ranks now (1 is first; None when it is not among those ranked).
+
+    `removal` is how far its delete is.
+    """
 
     post_id: int
     reason: Reason
@@ -26,6 +29,7 @@ class Explanation:
     rank: int | None = None
     score: Score | None = None
     delivery: DeliveryState | None = None
+    removal: DeliveryState | None = None
 
 
 class Explainer:
@@ -40,6 +44,7 @@ class Explainer:
         lists: Lists,
         push_gaps: PushGaps,
         ledger: DeliveryLedger,
+        removals: RemovalLedger,
     ) -> None:
         self._walks = walks
         self._source = source
@@ -48,12 +53,13 @@ class Explainer:
         self._lists = lists
         self._push_gaps = push_gaps
         self._ledger = ledger
+        self._removals = removals
 
     async def explain(self, user_id: int, post_id: int) -> Explanation:
         """Raises NotFoundError for a post that there is not, or that the reader may not see; UnavailableError."""
         record = (await self._posts.records([post_id])).get(post_id)
         if record is None:
-            raise NotFoundError
+            return await self._deleted(user_id, post_id)
         followees = await self._source.followees(user_id)
         source = source_of(record.author_id, user_id, followees)
         if source is None:
@@ -70,10 +76,22 @@ class Explainer:
         trait = Trait(post_id, record.author_id, counts.like_count, counts.comment_count, counts.save_count)
         return Explanation(post_id, reason, source, rank, score(trait, now_ms()), delivery)
 
+    async def _deleted(self, user_id: int, post_id: int) -> Explanation:
+        """For the author, and for who would see it had it not been deleted."""
+        try:
+            author_id, delivery, removal = await asyncio.gather(
+                self._removals.author(post_id), self._ledger.of(post_id), self._removals.of(post_id)
+            )
+        except RedisError as error:
+            raise UnavailableError("the ledger can't be read just now") from error
+        if author_id is None or source_of(author_id, user_id, await self._source.followees(user_id)) is None:
+            raise NotFoundError
+        return Explanation(post_id, Reason.DELETED, delivery=delivery, removal=removal)
+
     async def _reason(self, user_id: int, post_id: int, source: Source) -> tuple[Reason, DeliveryState | None]:
         try:
             found, gaps, delivery = await asyncio.gather(
-                self._lists.read(user_id), self._push_gaps.all(), self._ledger.of(post_id)
+                self._lists.read(user_id), self._push_gaps.of(user_id), self._ledger.of(post_id)
             )
         except RedisError as error:
             raise UnavailableError("the feed lists can't be read just now") from error

@@ -7,7 +7,7 @@ from typing import Protocol
 from libs.common.contracts.public import Author, Engagement, PostRecord
 from libs.common.stores.rate import Charge
 from libs.feedlists import DeliveryState, FeedList, Gap
-from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.domain.feed import Followees, Pace, Relation, Trait
 
 LATEST = 50  # newest posts of one pulled author (SPEC §3.3)
 
@@ -63,13 +63,34 @@ class Lists(Protocol):
 class PushGaps(Protocol):
     """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
 
-    async def all(self) -> list[Gap]: ...
+    async def of(self, user_id: int) -> list[Gap]: ...
+
+
+class LevelBoard(Protocol):
+    """The backpressure level that fan-out workers agree on. Raises redis.RedisError."""
+
+    async def read(self) -> int | None:
+        """None when nobody published one of late."""
+
+
+class Load(Protocol):
+    """The backpressure of the moment."""
+
+    @property
+    def pace(self) -> Pace: ...
 
 
 class DeliveryLedger(Protocol):
     """How far the fan-out of a post is. Raises redis.RedisError."""
 
     async def of(self, post_id: int) -> DeliveryState | None: ...
+
+
+class RemovalLedger(DeliveryLedger, Protocol):
+    """The same of deletes."""
+
+    async def author(self, post_id: int) -> int | None:
+        """Whose post it was that was deleted."""
 
 
 class Birth(Protocol):

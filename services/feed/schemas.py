@@ -8,7 +8,7 @@ from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Post
 from libs.common.ids import id_time
 from services.feed.domain.explanation import SHOWN, Reason
-from services.feed.domain.feed import Gap, GapReason, Source
+from services.feed.domain.feed import Gap, GapReason, Pace, Source
 from services.feed.explaining import Explanation
 
 SessionId = Annotated[str, Field(pattern=r"^[0-9]{1,19}\.[0-9a-f]{16}$")]
@@ -39,20 +39,21 @@ class CoverageGap(BaseModel):
 
 
 class Coverage(BaseModel):
-    """Whether the page shows all that it should."""
+    """Whether the page shows all that it should. While `delivery` is not normal, posts may be on their way to it."""
 
     complete: bool
     gaps: list[CoverageGap]
+    delivery: Pace
 
     @classmethod
-    def of(cls, gaps: frozenset[Gap]) -> "Coverage":
+    def of(cls, gaps: frozenset[Gap], pace: Pace) -> "Coverage":
         """In a fixed order."""
-        complete = all(gap.reason is GapReason.LOSSY for gap in gaps)
-        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)])
+        complete = pace is Pace.NORMAL and all(gap.reason is GapReason.LOSSY for gap in gaps)
+        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)], delivery=pace)
 
 
 class FeedPage(BaseModel):
-    """One page of the feed."""
+    """One page of the feed. What is true of a moment comes last: in a kept page it is written anew."""
 
     posts: list[FeedPost]
     next_cursor: str | None
@@ -90,7 +91,7 @@ class ScoreView(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """The fan-out of the post."""
+    """The fan-out of the post, or of its delete: `delivered` are the feeds that are without it then."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -100,6 +101,7 @@ class DeliveryView(BaseModel):
     chunks_done: int
     delivered: int
     retries: int
+    dead_letters: int
     started_at: Timestamp
     finished_at: Timestamp | None
 
@@ -114,6 +116,7 @@ class FeedExplanation(BaseModel):
     rank: int | None
     score: ScoreView | None
     delivery: DeliveryView | None
+    removal: DeliveryView | None
 
     @classmethod
     def of(cls, found: Explanation) -> "FeedExplanation":
@@ -126,4 +129,5 @@ class FeedExplanation(BaseModel):
             rank=found.rank,
             score=ScoreView.model_validate(found.score) if found.score else None,
             delivery=DeliveryView.model_validate(found.delivery) if found.delivery else None,
+            removal=DeliveryView.model_validate(found.removal) if found.removal else None,
         )

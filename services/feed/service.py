@@ -15,14 +15,15 @@ from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Charge
 from services.feed.candidates import SOURCE_DOWN, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
-from services.feed.domain.feed import Gap, Order, Source, source_of
+from services.feed.domain.feed import Gap, Order, Pace, Source, source_of
 from services.feed.flights import Flights
-from services.feed.ports import Basis, Cache, Graph, Marks, Position, Posts
+from services.feed.ports import Basis, Cache, Graph, Load, Marks, Position, Posts
 from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
 READERS_REMEMBERED = 10_000  # for the oracle to choose from, and to be warmed
+_WITHOUT_GAPS = {pace: Coverage.of(frozenset(), pace).model_dump_json().encode() for pace in Pace}
 log = get_logger(__name__)
 
 
@@ -63,6 +64,7 @@ class FeedReader:
         posts: Posts,
         marks: Marks,
         cache: Cache,
+        load: Load,
         cursors: Cursors,
         public_url: str,
     ) -> None:
@@ -72,6 +74,7 @@ class FeedReader:
         self._posts = posts
         self._marks = marks
         self._cache = cache
+        self._load = load
         self._cursors = cursors
         self._public_url = public_url
         self._flights = Flights[tuple[int, str, str], _Made]()
@@ -145,7 +148,7 @@ class FeedReader:
             return None
         self._served_to.append(user_id)
         READS.labels(order, "hit", "normal").inc()
-        return Served(_with_age(cached.body, cached.age_s), "hit", "normal")
+        return Served(_as_of_now(cached.body, cached.age_s, self._load.pace), "hit", "normal")
 
     async def _first(self, user_id: int, order: Order, limit: int) -> Served:
         """Assembled once, however many ask meanwhile, and kept. What follows an act is not taken from before it."""
@@ -214,7 +217,7 @@ class FeedReader:
             feed_session_id=part.session_id,
             cached=False,
             cache_age_seconds=0,
-            coverage=Coverage.of(gaps),
+            coverage=Coverage.of(gaps, self._load.pace),
         )
 
     async def _authors_of(self, items: Sequence[Item]) -> dict[int, Author]:
@@ -246,7 +249,7 @@ def _listing(user_id: int) -> str:
     return f"feed:{user_id}"
 
 
-def _with_age(body: bytes, age_s: int) -> bytes:
-    """The page as JSON with its age written in, without parsing it; `cached` stands once in a page, after the posts."""
-    head, _, tail = body.rpartition(b'"cached":false,"cache_age_seconds":0')
-    return b'%s"cached":true,"cache_age_seconds":%d%s' % (head, age_s, tail)
+def _as_of_now(body: bytes, age_s: int, pace: Pace) -> bytes:
+    """The page as JSON with its age and the present coverage, without parsing it. Pages with gaps are not kept."""
+    head, _, _ = body.rpartition(b'"cached":false,')
+    return b'%s"cached":true,"cache_age_seconds":%d,"coverage":%s}' % (head, age_s, _WITHOUT_GAPS[pace])

@@ -8,6 +8,7 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.dependencies import SERVICE_FILE
 from libs.common.runtime.limits import HOUR_S
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
@@ -24,8 +25,6 @@ from services.post.stores.cassandra import CassandraPostStore
 from services.post.submission import BODY_BYTES
 from services.post.writing import PRODUCER, PostWriter
 
-MEDIA_DEADLINE_S = 20.0  # a picture of 10 MB is written to disk and synced meanwhile
-
 
 def build(settings: PostSettings) -> FastAPI:
     """The service's application."""
@@ -37,7 +36,7 @@ def build(settings: PostSettings) -> FastAPI:
         outbox_store = await CassandraOutbox.open(cassandra)
         outbox = Outbox(outbox_store, producer, Acts(runtime.redis, settings).try_mark)
         store = await CassandraPostStore.open(cassandra, outbox_store)
-        media = MediaServiceLibrary(runtime.client("media", MEDIA_DEADLINE_S))
+        media = MediaServiceLibrary(runtime.client("media", SERVICE_FILE))
         authors = KeptAuthors(UserServiceAuthors(runtime.client("user")))
         marks = InteractionServiceMarks(runtime.client("interaction"))
         writer = PostWriter(store, media, outbox)

@@ -8,7 +8,9 @@ from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import require_service
 from services.user.api.state import AccountsDep, AudiencesDep, ProfilesDep, PublicUrl
 from services.user.schemas import (
+    AudiencesRequest,
     AudienceView,
+    AudienceViews,
     Authors,
     FolloweesView,
     FollowerIds,
@@ -30,11 +32,15 @@ async def batch_users(body: UserBatchRequest, profiles: ProfilesDep, public_url:
     return Authors.of(await profiles.authors(body.user_ids, body.reader_id, posts=body.posts), public_url)
 
 
-@router.get("/{user_id}/audience", response_model=AudienceView)
-async def audience(user_id: UserId, audiences: AudiencesDep) -> AudienceView:
-    """Follower count and mode."""
-    found = await audiences.audience(user_id)
-    return AudienceView(follower_count=found.follower_count, mode=found.mode)
+@router.post("/audiences", response_model=AudienceViews)
+async def audiences_of(body: AudiencesRequest, audiences: AudiencesDep) -> AudienceViews:
+    """Follower counts and modes, and who follows the small ones."""
+    found = await audiences.audiences(body.user_ids, body.followers_up_to)
+    views = [
+        AudienceView(user_id=user_id, follower_count=one.follower_count, mode=one.mode, followers=one.followers)
+        for user_id, one in found.items()
+    ]
+    return AudienceViews(audiences=views)
 
 
 @router.get("/{user_id}/follower-ranges", response_model=Ranges)

@@ -155,8 +155,8 @@ class PeopleLists(Protocol):
 class AudienceStore(Protocol):
     """What fan-out and feeds ask of the graph."""
 
-    async def audience(self, user_id: int) -> Audience | None:
-        """None for an unknown user."""
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+        """Of the users that there are; with the followers of push authors who have no more than so many."""
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
         """Compare and set; False when another was faster."""
@@ -170,7 +170,7 @@ class AudienceStore(Protocol):
     async def followees(self, user_id: int, now: datetime) -> Followees:
         """All but muted and banned ones; as `pull` also who left that mode, or was followed or unmuted, lately."""
 
-    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """None for an unknown author."""
 
 

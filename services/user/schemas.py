@@ -270,11 +270,26 @@ class Authors(BaseModel):
         )
 
 
+class AudiencesRequest(_Request):
+    """Of which authors; the followers come along of push authors who have no more than so many."""
+
+    user_ids: list[Id] = Field(max_length=MAX_BATCH)
+    followers_up_to: int = Field(ge=0, le=10_000)
+
+
 class AudienceView(BaseModel):
     """For fan-out."""
 
+    user_id: int
     follower_count: int
     mode: Mode
+    followers: list[int] | None
+
+
+class AudienceViews(BaseModel):
+    """Of the authors that there are."""
+
+    audiences: list[AudienceView]
 
 
 class Ranges(BaseModel):
@@ -306,13 +321,10 @@ class RelationView(BaseModel):
     blocked: bool = Field(default=False, description="either way")
     banned: bool = False
     private: bool = False
-    pull: bool = False
-    follower_count: int = 0
-    since: Timestamp | None = Field(default=None, description="when the reader began to follow")
 
     @classmethod
     def of(cls, relation: Relation | None) -> "RelationView":
         """None is of nobody."""
         if relation is None:
             return cls(exists=False)
-        return cls(exists=True, following=relation.since is not None, **asdict(relation))
+        return cls(exists=True, **asdict(relation))

@@ -13,7 +13,7 @@ from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists
 from ops.client import Account, Api, Json
 from ops.judge import Fault
-from ops.oracle import Oracle
+from ops.oracle import Oracle, open_oracle
 from ops.rebuild import Difference, Rebuilder
 from ops.records import Records
 from tests.conftest import PUSH_THRESHOLD, operator_settings
@@ -31,7 +31,7 @@ def settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 @pytest.fixture
 async def oracle(settings: Settings) -> AsyncIterator[Oracle]:
-    async with Oracle(settings, grace_s=0, fresh=True) as oracle:
+    async with open_oracle(settings, grace_s=0, fresh=True) as oracle:
         yield oracle
 
 
@@ -86,6 +86,40 @@ async def test_the_ways_out_of_it(api: Api, someone: Someone) -> None:
         assert (await api.send("GET", f"/feed/explain/{hidden}", reader)).status_code == 404
 
 
+async def test_a_delete_is_followed_to_the_last_list(api: Api, someone: Someone, lists: FeedLists) -> None:
+    author, stranger = await someone(), await someone()
+    readers = await crowd(api, someone, author, 3)
+    for reader in readers:
+        await feed(api, reader)
+    kept, gone = await publish(api, author, 2)
+    for reader in readers:
+        await pushed(api, reader, kept)
+        await pushed(api, reader, gone)
+    await api.call("DELETE", f"/posts/{gone}", author)
+
+    async def removed() -> Json:
+        response = await api.send("GET", f"/feed/explain/{gone}", readers[0])
+        assert response.status_code == 200, "fan-out has not heard of the delete yet"
+        answer: Json = response.json()
+        assert answer["removal"]
+        assert answer["removal"]["finished_at"] is not None
+        return answer
+
+    answer = await eventually(removed)
+    assert (answer["in_feed"], answer["reason"], answer["rank"]) == (False, "deleted", None)
+    counts = ("mode", "followers", "chunks", "chunks_done", "delivered", "retries", "dead_letters")
+    for ledger in ("delivery", "removal"):
+        assert [answer[ledger][name] for name in counts] == ["push", 3, 3, 3, 3, 0, 0]
+    assert answer["delivery"]["finished_at"] < answer["removal"]["started_at"] <= answer["removal"]["finished_at"]
+    for reader in readers:
+        found = await lists.read(int(reader.user_id), renew=False)
+        assert found is not None
+        assert int(kept) in found.post_ids
+        assert int(gone) not in found.post_ids
+    assert (await explained(api, author, gone))["reason"] == "deleted"
+    assert (await api.send("GET", f"/feed/explain/{gone}", stranger)).status_code == 404
+
+
 async def test_the_oracle_finds_the_real_feeds_right(api: Api, someone: Someone, oracle: Oracle) -> None:
     author, reader = await someone(), await someone()
     await follow(api, reader, author)
@@ -125,6 +159,13 @@ async def test_a_rebuild_reports_the_difference_and_mends_it(
     reader_id = int(reader.user_id)
     await lists.remove(reader_id, [int(lost)])
     await api.call("DELETE", f"/posts/{deleted}", author)
+
+    async def withdrawn() -> bool:
+        found = await lists.read(reader_id, renew=False)
+        return found is not None and int(deleted) not in found.post_ids
+
+    await eventually(withdrawn)
+    await lists.merge(reader_id, [int(deleted)], finish=False)
     async with Records(settings) as records:
         rebuilder = Rebuilder(records, lists)
         expected = Difference(reader_id, frozenset({int(lost)}), frozenset({int(deleted)}))

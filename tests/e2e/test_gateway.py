@@ -16,7 +16,7 @@ pytestmark = pytest.mark.stack
 SERVICES = ("user", "post", "feed", "media", "interaction")
 HIDDEN = (
     "/internal/users/batch",
-    "/internal/users/1/audience",
+    "/internal/users/1/follower-ids",
     "/internal/users/1/ban",
     "/internal/posts/recent",
     "/internal/media/store",

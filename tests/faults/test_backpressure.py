@@ -1,4 +1,4 @@
-"""Fan-out too far behind: what it does not push is pulled, and stands in the lists when it has caught up."""
+"""Fan-out too far behind: readers are told, and what is not pushed is pulled, then in the lists when it caught up."""
 
 import sys
 
@@ -8,19 +8,25 @@ from devstack.deployables import DEPLOYABLES
 from devstack.environment import deployable_environ
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
-from ops.client import Account, Api
-from ops.oracle import Oracle
+from ops.client import Account, Api, Json
+from ops.oracle import open_oracle
 from tests.conftest import operator_settings
 from tests.e2e.world import feed_shows, follow, publish, stranger
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 FANOUT = next(one for one in DEPLOYABLES if one.name == "fanout")
-LOW = {  # thresholds that a few posts exceed
-    "FEEDMILL_BACKPRESSURE_LEVEL1": "1",
-    "FEEDMILL_BACKPRESSURE_LEVEL2": "2",
-    "FEEDMILL_BACKPRESSURE_LEVEL3": "3",
-    "FEEDMILL_BACKPRESSURE_RESUME": "1",
-}
+FAR = 1_000_000  # more than is ever posted here
+NOWHERE = {"FEEDMILL_USER_URL": "http://127.0.0.1:9"}  # nobody tells who follows, so that posts wait (RFC 863's port)
+
+
+def respawn(stack: Stack, thresholds: tuple[int, int, int], **settings: str) -> None:
+    """The worker again, at other thresholds of lag."""
+    stack.table.stop(FANOUT.name)
+    names = ("LEVEL1", "LEVEL2", "LEVEL3", "RESUME")
+    levels = {f"FEEDMILL_BACKPRESSURE_{n}": str(lag) for n, lag in zip(names, (*thresholds, 1), strict=True)}
+    env = {**stack.environ(stack.provider().endpoints()), **levels, **settings}
+    command = [sys.executable, "-m", FANOUT.module]
+    stack.table.spawn(FANOUT.name, command, deployable_environ(env, stack.state, FANOUT), stack.settings.root)
 
 
 async def reasons(api: Api, reader: Account, post_ids: list[str]) -> set[str]:
@@ -37,9 +43,7 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
         await feed_shows(api, reader, pushed)
         stack.table.stop(FANOUT.name)
         skipped = await publish(api, author, 8)
-        env = {**stack.environ(stack.provider().endpoints()), **LOW}
-        command = [sys.executable, "-m", FANOUT.module]
-        stack.table.spawn(FANOUT.name, command, deployable_environ(env, stack.state, FANOUT), stack.settings.root)
+        respawn(stack, (1, 2, 3))
 
         async def taken_in() -> bool:
             """In the ledger as skipped, and by now in the list, since explaining reads the feed."""
@@ -48,9 +52,9 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
 
         await eventually(taken_in, 90.0)
         await feed_shows(api, reader, [*pushed, *skipped])
-        async with Oracle(operator_settings(stack, monkeypatch), grace_s=0, fresh=True) as oracle:
+        async with open_oracle(operator_settings(stack, monkeypatch), grace_s=0, fresh=True) as oracle:
             for verdict in await oracle.check(int(reader.user_id)):
-                assert verdict.findings == []
+                assert (verdict.findings, verdict.complete) == ([], True)
 
         async def healed() -> bool:
             return await reasons(api, reader, skipped) == {"pushed"}
@@ -64,3 +68,28 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
             return await reasons(api, reader, after) == {"pushed"}
 
         await eventually(delivered, 90.0)
+
+
+async def test_readers_are_told_how_far_behind_fan_out_is(stack: Stack, base_url: str) -> None:
+    """Also by a page that was kept before."""
+    async with Api(base_url) as api:
+        author, reader = await stranger(api), await stranger(api)
+        await follow(api, reader, author)
+
+        async def told(delivery: str) -> Json | None:
+            page = await api.call("GET", "/feed", reader)
+            coverage: Json = page["coverage"]
+            assert coverage["complete"] == (coverage["delivery"] == "normal")
+            return page if coverage["delivery"] == delivery else None
+
+        try:
+            await eventually(lambda: told("normal"), 60.0)
+            respawn(stack, (1, FAR, 2 * FAR), **NOWHERE)
+            await publish(api, author, 3)
+            await eventually(lambda: told("behind"), 60.0)
+            respawn(stack, (1, 2, FAR), **NOWHERE)
+            await eventually(lambda: told("active_only"), 60.0)
+        finally:
+            stack.table.stop(FANOUT.name)
+            stack.up(only=[FANOUT.name])
+        await eventually(lambda: told("normal"), 90.0)

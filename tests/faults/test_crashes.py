@@ -3,6 +3,7 @@
 import secrets
 import sys
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -11,7 +12,7 @@ from devstack.environment import deployable_environ
 from devstack.providers import StoreProvider
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
-from ops.client import Account, Api
+from ops.client import Account, Api, Json
 from ops.photos import paint
 from tests.conftest import PUSH_THRESHOLD
 from tests.faults.proxy import FaultProxy
@@ -79,9 +80,9 @@ async def test_the_post_service_dies_between_the_write_and_the_publish(
     await eventually(lambda: all_shown(api, readers, answer["post_id"]), RECOVERY_S)
 
 
-async def test_the_fanout_worker_dies_in_the_middle_of_a_fanout(stack: Stack, api: Api) -> None:
-    author, readers = await author_with_followers(api, PUSH_THRESHOLD - 1)
-    media_id = await ready_media(api, author)
+@asynccontextmanager
+async def slow_fanout(stack: Stack) -> AsyncIterator[None]:
+    """A worker whose Redis answers late, killed at the end; then one as usual."""
     env = environ(stack)
     redis_url = env["FEEDMILL_REDIS_URL"]
     address = redis_url.split("//")[1].split("/")[0]
@@ -92,14 +93,48 @@ async def test_the_fanout_worker_dies_in_the_middle_of_a_fanout(stack: Stack, ap
         stack.table.stop(worker.name)
         command = [sys.executable, "-m", worker.module]
         stack.table.spawn(worker.name, command, deployable_environ(slow, stack.state, worker), stack.settings.root)
-        body = {"media_ids": [media_id], "caption": "in pieces"}
+        try:
+            yield
+        finally:
+            stack.table.kill(worker.name)
+    stack.up(only=[worker.name])
+
+
+async def test_the_fanout_worker_dies_in_the_middle_of_a_fanout(stack: Stack, api: Api) -> None:
+    author, readers = await author_with_followers(api, PUSH_THRESHOLD - 1)
+    body = {"media_ids": [await ready_media(api, author)], "caption": "in pieces"}
+    async with slow_fanout(stack):
         post_id = (await api.call("POST", "/posts", author, json=body))["post_id"]
         await eventually(lambda: any_delivered(api, readers, post_id), RECOVERY_S)
-        stack.table.kill(worker.name)
-    assert await delivered_to(api, readers, post_id) < len(readers)
-    stack.up(only=[worker.name])
+        assert await delivered_to(api, readers, post_id) < len(readers)
     await eventually(lambda: all_delivered(api, readers, post_id), RECOVERY_S)
     assert await shown_to(api, readers, post_id) == len(readers)
+
+
+async def test_the_fanout_worker_dies_in_the_middle_of_a_removal(stack: Stack, api: Api) -> None:
+    author, readers = await author_with_followers(api, PUSH_THRESHOLD - 1)
+    body = {"media_ids": [await ready_media(api, author)], "caption": "not for long"}
+    post_id = (await api.call("POST", "/posts", author, json=body))["post_id"]
+    await eventually(lambda: all_delivered(api, readers, post_id), RECOVERY_S)
+
+    async def removal() -> Json:
+        answer = await api.send("GET", f"/feed/explain/{post_id}", readers[0])
+        assert answer.status_code == 200, "fan-out has not heard of the delete yet"
+        found: Json = answer.json()["removal"] or {}
+        return found
+
+    async def begun() -> Json | None:
+        found = await removal()
+        return found if found.get("delivered") else None
+
+    async def finished() -> Json | None:
+        found = await removal()
+        return found if found.get("finished_at") else None
+
+    async with slow_fanout(stack):
+        await api.call("DELETE", f"/posts/{post_id}", author)
+        assert (await eventually(begun, RECOVERY_S) or {})["finished_at"] is None
+    assert (await eventually(finished, RECOVERY_S) or {})["delivered"] == len(readers)
 
 
 async def all_shown(api: Api, readers: Sequence[Account], post_id: str) -> bool:

@@ -11,7 +11,7 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists
 from ops.client import Api
-from ops.oracle import Oracle
+from ops.oracle import open_oracle
 from tests.conftest import operator_settings
 from tests.e2e.world import follow, publish, stranger
 
@@ -68,6 +68,6 @@ async def test_readers_go_on_where_they_were(base_url: str, redis: "Redis", sett
             return found is not None and found.complete
 
         await eventually(warmed)
-    async with Oracle(settings, grace_s=0, fresh=True) as oracle:
+    async with open_oracle(settings, grace_s=0, fresh=True) as oracle:
         for verdict in await oracle.check(int(reader.user_id)):
-            assert verdict.findings == []
+            assert (verdict.findings, verdict.complete) == ([], True)

@@ -1,7 +1,7 @@
 """The owners of records, in memory: what the feed and the fan-out ask, answered exactly."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
@@ -23,6 +23,9 @@ class Owners:
         """Follows and unmutes so young that readers still pull: their event may be under way."""
         self.mutes: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
+        self.private: set[int] = set()
+        self.requests: set[tuple[int, int]] = set()
+        """To follow a private account, unanswered."""
         self.banned: set[int] = set()
         self.pull: set[int] = set()
         self.left_pull: set[int] = set()
@@ -41,6 +44,10 @@ class Owners:
         alive = (r for p, r in self.posts.items() if p not in self.deleted)
         return {r.post_id for r in alive if self.shows(reader_id, r.author_id)}
 
+    def by(self, author_id: int) -> set[int]:
+        """The author's posts, those that are deleted included."""
+        return {post_id for post_id, record in self.posts.items() if record.author_id == author_id}
+
     def is_pulled(self, reader_id: int, author_id: int) -> bool:
         return (reader_id, author_id) in self.fresh or author_id in self.pull | self.left_pull
 
@@ -53,9 +60,11 @@ class Owners:
         return {u: Author(user_id=u, username=f"user_{u}", display_name=f"User {u}") for u in user_ids}
 
     async def relation(self, reader_id: int, author_id: int) -> Relation:
-        hidden = bool({(reader_id, author_id), (author_id, reader_id)} & self.blocks)
         edge = (reader_id, author_id)
-        return Relation(hidden or author_id in self.banned, edge in self.follows, edge in self.mutes)
+        following = edge in self.follows
+        is_closed = author_id in self.private and not following
+        hidden = is_closed or author_id in self.banned or bool({edge, edge[::-1]} & self.blocks)
+        return Relation(hidden, following, edge in self.mutes)
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         return {p: self.posts[p] for p in post_ids if p in self.posts and p not in self.deleted}
@@ -81,8 +90,13 @@ class Owners:
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         return {post_id: Engagement() for post_id in post_ids}
 
-    async def audience(self, author_id: int) -> Audience | None:
-        return Audience(len(self._followers(author_id)), author_id not in self.pull)
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        found = {}
+        for author_id in author_ids:
+            followers, is_push = self._followers(author_id), author_id not in self.pull
+            few = followers if is_push and len(followers) <= followers_up_to else None
+            found[author_id] = Audience(len(followers), is_push, few)
+        return found
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ids = self._followers(author_id)

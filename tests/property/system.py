@@ -18,23 +18,25 @@ from libs.common.contracts.events import (
     PostDeleted,
     UserBanned,
     UserUnbanned,
+    UserUpdated,
 )
 from libs.common.ids import EPOCH_MS, first_id_at, id_time, now_ms
 from libs.common.kafka.consumer import Delivery as EventDelivery
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, Range
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, RemovalLedger
 from services.feed.candidates import CandidateSource
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.service import FeedReader
 from services.feed.stores.redis import RedisCache
+from services.feed.tests.world import FixedLoad
 from services.feed.walks import Walks
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
 from workers.fanout.ports import Chunk, Lane, Post
-from workers.fanout.service import Delivery, Fanout
+from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
 
 Waiting = tuple[str, int]
 """A kind, and a reader or the index in a queue."""
@@ -54,8 +56,8 @@ class Queue:
     def __init__(self) -> None:
         self.chunks: list[Chunk] = []
 
-    async def put(self, _: Lane, post: Post, ranges: Sequence[Range]) -> None:
-        self.chunks += [Chunk(post, within) for within in ranges]
+    async def put(self, _: Lane, chunks: Sequence[Chunk]) -> None:
+        self.chunks += chunks
 
 
 class System:
@@ -66,11 +68,14 @@ class System:
         self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
         self.now_ms = now_ms()
         self.waiting_posts: list[Post] = []
+        self.waiting_deletes: list[Post] = []
         self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
         self._settings = settings.model_copy(update={"namespace": prefix})
-        self.lists, self.gaps, self.ledger = FeedLists(redis, prefix, 4), Gaps(redis, prefix), Ledger(redis, prefix)
+        self.lists = FeedLists(redis, prefix, 4)
+        self.gaps = Gaps(redis, self.lists)
+        self.ledger, self.removals = Ledger(redis, prefix), RemovalLedger(redis, prefix)
         self._acts = Acts(redis, self._settings)
         owners = self.owners
         cache = RedisCache(redis, self.lists, self._acts, page_s=60, session_s=60)
@@ -78,15 +83,19 @@ class System:
         source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
         walks = Walks(source, posts, self.lists, cache)
-        self.reader = FeedReader(walks, source, graph, posts, owners, cache, Cursors("secret"), "http://feedmill")
-        self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger)
+        self.reader = FeedReader(
+            walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill"
+        )
+        self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals)
         self._consumers = FeedConsumers(source, graph, posts, self.lists, self._acts)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
+        removal = Removal(owners, self.lists, self.removals, self.pressure)
         self.fanout = Fanout(
             owners,
             {"push": delivery, "slow": delivery},
+            {"push": removal, "slow": removal},
             self.queue,
-            self.ledger,
+            Ledgers(self.ledger, self.removals),
             self.gaps,
             self.pressure,
             self._acts,
@@ -105,17 +114,45 @@ class System:
             self.waiting_events[reader_id].append(payload)
 
     async def follow(self, reader_id: int, author_id: int) -> None:
+        """Of a private account: ask to."""
         edge = (reader_id, author_id)
         if edge in self.owners.follows or {edge, edge[::-1]} & self.owners.blocks:
             return
-        self.owners.follows.add(edge)
-        self.owners.fresh.add(edge)
-        await self.act(FollowCreated(follower_id=reader_id, followee_id=author_id), [reader_id])
+        self.owners.requests.add(edge)
+        if author_id not in self.owners.private:
+            await self.approve(*edge)
+
+    async def approve(self, reader_id: int, author_id: int) -> None:
+        """The author lets in who asked to follow."""
+        edge = (reader_id, author_id)
+        if edge in self.owners.requests:
+            self.owners.requests.remove(edge)
+            self.owners.follows.add(edge)
+            self.owners.fresh.add(edge)
+            await self.act(FollowCreated(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def deny(self, reader_id: int, author_id: int) -> None:
+        self.owners.requests.discard((reader_id, author_id))
 
     async def unfollow(self, reader_id: int, author_id: int) -> None:
+        """Or be removed by the author, or withdraw the request."""
+        self.owners.requests.discard((reader_id, author_id))
         if (reader_id, author_id) in self.owners.follows:
             self.owners.follows.remove((reader_id, author_id))
             await self.act(FollowDeleted(follower_id=reader_id, followee_id=author_id), [reader_id])
+
+    async def go_private(self, author_id: int) -> None:
+        """Those who follow stay."""
+        self.owners.private.add(author_id)
+        await self.act(UserUpdated(user_id=author_id))
+
+    async def go_public(self, author_id: int) -> None:
+        """All come in who wait."""
+        self.owners.private.discard(author_id)
+        await self.act(UserUpdated(user_id=author_id))
+        for edge in sorted(self.owners.requests):
+            if edge[1] == author_id:
+                await self.approve(*edge)
 
     async def mute(self, reader_id: int, author_id: int) -> None:
         self.owners.mutes.add((reader_id, author_id))
@@ -146,6 +183,7 @@ class System:
         self.owners.deleted.add(post_id)
         author_id = self.owners.posts[post_id].author_id
         await self.act(PostDeleted(post_id=post_id, author_id=author_id))
+        self.waiting_deletes.append(Post(post_id, author_id))
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}
@@ -173,10 +211,11 @@ class System:
             await self.redis.delete(*keys)
 
     def waiting(self) -> list[Waiting]:
-        """What could be delivered next: an event of each reader, any post, any chunk."""
+        """What could be delivered next: an event of each reader, any post, delete or chunk."""
         events = [("event", reader) for reader, waiting in sorted(self.waiting_events.items()) if waiting]
         posts = [("post", index) for index in range(len(self.waiting_posts))]
-        return [*events, *posts, *(("chunk", index) for index in range(len(self.queue.chunks)))]
+        deletes = [("delete", index) for index in range(len(self.waiting_deletes))]
+        return [*events, *posts, *deletes, *(("chunk", index) for index in range(len(self.queue.chunks)))]
 
     async def deliver(self, one: Waiting, *, twice: bool = False) -> None:
         """Take it off its queue, and handle it, perhaps twice."""
@@ -186,6 +225,8 @@ class System:
                 work = partial(self._handle_event, self.waiting_events[which].popleft())
             case "post":
                 work = partial(self.fanout.take_posts, [self.waiting_posts.pop(which)])
+            case "delete":
+                work = partial(self.fanout.take_deletes, [self.waiting_deletes.pop(which)])
             case _:
                 work = partial(self.fanout.take_chunks, "push", [self.queue.chunks.pop(which)])
         for _ in range(1 + twice):

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Coroutine
+from collections import defaultdict
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from unittest.mock import patch
@@ -29,9 +31,9 @@ from tests.property.owners import PEOPLE
 from tests.property.system import System
 from workers.fanout.domain import Level
 
-pytestmark = [pytest.mark.stores, pytest.mark.timeout(600)]
 PHASES = [Phase.generate, *([Phase.shrink] if "FEEDMILL_PROPERTY_SHRINK" in os.environ else [])]  # may take minutes
 EXAMPLES = int(os.environ.get("FEEDMILL_PROPERTY_EXAMPLES", "150"))
+pytestmark = [pytest.mark.stores, pytest.mark.timeout(max(600, EXAMPLES))]  # one takes a second at the worst
 STEPS = 60
 LIMIT = 3
 SMALL = {  # limits so small that a few posts reach all of them
@@ -75,6 +77,8 @@ class FeedMachine(RuleBasedStateMachine):
         self.system = System(self.run(self.redis.__aenter__()), settings)
         self.walks: list[Walk] = []
         self.sessions: dict[str, set[int]] = {}
+        self.promised = defaultdict[int, set[int]](set)
+        """By reader: what a follow or an unmute brought, which no page that is kept may lack from then on."""
         self.acts = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -91,14 +95,52 @@ class FeedMachine(RuleBasedStateMachine):
     def forget_what_must_not_be_shown_any_more(self) -> None:
         for walk in self.walks:
             walk.must &= self.system.owners.eligible(walk.reader_id)
+        for reader_id, posts in self.promised.items():
+            self.promised[reader_id] = posts & self.system.owners.eligible(reader_id)
         for session_id, must in self.sessions.items():
             self.sessions[session_id] = must - self.system.owners.deleted
 
-    @rule(reader=readers, author=people, what=st.sampled_from(["follow", "unfollow", "mute", "unmute", "block"]))
+    @rule(
+        reader=readers,
+        author=people,
+        what=st.sampled_from(["follow", "unfollow", "approve", "deny", "mute", "unmute", "block"]),
+    )
     def change_the_graph(self, reader: int, author: int, what: str) -> None:
         if reader != author:
-            self.acts += 1
-            self.run(getattr(self.system, what)(reader, author))
+            with self.promising():
+                self.run(getattr(self.system, what)(reader, author))
+
+    @rule(author=people, what=st.sampled_from(["go_private", "go_public"]))
+    def change_privacy(self, author: int, what: str) -> None:
+        with self.promising():
+            self.run(getattr(self.system, what)(author))
+
+    @contextmanager
+    def promising(self) -> Iterator[None]:
+        """An act that shows its readers more on their next page."""
+        self.acts += 1
+        before = {reader: self.system.owners.eligible(reader) for reader in PEOPLE}
+        yield
+        for reader, seen in before.items():
+            self.promised[reader] |= self.system.owners.eligible(reader) - seen
+
+    @rule(
+        reader=readers,
+        author=people,
+        order=st.sampled_from(Order),
+        what=st.sampled_from(["approve", "deny", "unfollow", "go_public"]),
+    )
+    def look_around_the_answer_to_a_request(self, reader: int, author: int, order: Order, what: str) -> None:
+        """The page is kept, and must not outlive what another does."""
+        self.change_the_graph(reader, author, "unfollow")
+        self.change_privacy(author, "go_private")
+        self.change_the_graph(reader, author, "follow")
+        self.begin_a_walk(reader, order)
+        if what == "go_public":
+            self.change_privacy(author, what)
+        else:
+            self.change_the_graph(reader, author, what)
+        self.begin_a_walk(reader, order)
 
     @rule(
         reader=readers,
@@ -205,7 +247,8 @@ class FeedMachine(RuleBasedStateMachine):
         if walk.cursor is None:
             if served.cache != "hit":
                 self.sessions[page["feed_session_id"]] = self.delivered_to(walk.reader_id)
-            walk.must = self.sessions[page["feed_session_id"]] & owners.eligible(walk.reader_id)
+            acted = self.promised[walk.reader_id] | owners.by(walk.reader_id)
+            walk.must = (self.sessions[page["feed_session_id"]] | acted) & owners.eligible(walk.reader_id)
         elif walk.acts_seen == self.acts:
             assert shown, "a page was promised that has nothing"
         assert page["has_more"] == (page["next_cursor"] is not None)

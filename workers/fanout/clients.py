@@ -1,20 +1,24 @@
 """The graph over HTTP, the chunk queue and its lag over Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from libs.common.contracts.base import Event
-from libs.common.contracts.events import FanoutChunk, SlowFanoutChunk
+from libs.common.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.http import ServiceClient
 from libs.feedlists import Range
-from workers.fanout.ports import Audience, Lane, Post
+from workers.fanout.ports import Audience, Chunk, Lane
 
 PAGE = 10_000  # ids a page: a whole chunk in one answer, in which the user service sends a single row
 CHUNKS_AT_ONCE = 100  # waiting for the brokers together
-_EVENT: dict[Lane, type[FanoutChunk]] = {"push": FanoutChunk, "slow": SlowFanoutChunk}
+_EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
+    ("push", False): FanoutChunk,
+    ("push", True): RemovalChunk,
+    ("slow", False): SlowFanoutChunk,
+    ("slow", True): SlowRemovalChunk,
+}
 
 
 class UserServiceGraph:
@@ -23,12 +27,13 @@ class UserServiceGraph:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def audience(self, author_id: int) -> Audience | None:
-        try:
-            answer = await self._client.get(f"/internal/users/{author_id}/audience")
-        except NotFoundError:
-            return None
-        return Audience(answer["follower_count"], answer["mode"] == "push")
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        body = {"user_ids": list(author_ids), "followers_up_to": followers_up_to}
+        answer = await self._client.query("/internal/users/audiences", body)
+        return {
+            one["user_id"]: Audience(one["follower_count"], one["mode"] == "push", one["followers"])
+            for one in answer["audiences"]
+        }
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         answer = await self._client.get(f"/internal/users/{author_id}/follower-ranges", {"size": size})
@@ -53,14 +58,15 @@ class KafkaChunkQueue:
     def __init__(self, producer: EventProducer) -> None:
         self._producer = producer
 
-    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
-        for start in range(0, len(ranges), CHUNKS_AT_ONCE):
-            some = ranges[start : start + CHUNKS_AT_ONCE]
-            await asyncio.gather(*(self._put_one(_EVENT[lane], post, within) for within in some))
+    async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
+        for start in range(0, len(chunks), CHUNKS_AT_ONCE):
+            await asyncio.gather(*(self._put_one(lane, chunk) for chunk in chunks[start : start + CHUNKS_AT_ONCE]))
 
-    async def _put_one(self, event: type[FanoutChunk], post: Post, within: Range) -> None:
-        chunk = event(post_id=post.post_id, author_id=post.author_id, after_id=within[0], up_to_id=within[1])
-        await self._producer.publish(Event(payload=chunk, entity=f"{post.post_id}:{within[0]}", entity_version=1))
+    async def _put_one(self, lane: Lane, chunk: Chunk) -> None:
+        post, (after_id, up_to_id) = chunk.post, chunk.within
+        event = _EVENT[lane, chunk.removes]
+        payload = event(post_id=post.post_id, author_id=post.author_id, after_id=after_id, up_to_id=up_to_id)
+        await self._producer.publish(Event(payload=payload, entity=f"{post.post_id}:{after_id}", entity_version=1))
 
 
 class KafkaLag:

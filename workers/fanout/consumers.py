@@ -2,22 +2,23 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FanoutChunk, PostCreated
+from libs.common.contracts.events import FanoutChunk, PostCreated, PostDeleted, PostEvent, RemovalChunk
 from libs.common.kafka.consumer import Delivery
 from workers.fanout.ports import Chunk, Post
-from workers.fanout.service import Fanout
+from workers.fanout.service import Fanout, Ledgers
 
 
 class FanoutConsumers:
     """Handlers of the topics `posts`, `feed.fanout` and `feed.fanout.slow`."""
 
-    def __init__(self, fanout: Fanout) -> None:
+    def __init__(self, fanout: Fanout, ledgers: Ledgers) -> None:
         self._fanout = fanout
+        self._ledgers = ledgers
 
     async def on_posts(self, deliveries: Sequence[Delivery]) -> None:
-        """Start the fan-out of each new post."""
-        created = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, PostCreated)]
-        await self._fanout.take_posts([Post(payload.post_id, payload.author_id) for payload in created])
+        """Start the fan-out of each new post, then of each delete."""
+        await self._fanout.take_posts(_posts(deliveries, PostCreated))
+        await self._fanout.take_deletes(_posts(deliveries, PostDeleted))
 
     async def on_chunks(self, deliveries: Sequence[Delivery]) -> None:
         """Deliver each chunk."""
@@ -27,7 +28,25 @@ class FanoutConsumers:
         """Deliver each chunk, not too fast."""
         await self._fanout.take_chunks("slow", _chunks(deliveries))
 
+    async def on_dead_letter(self, delivery: Delivery) -> None:
+        """Note in the ledger what does not go on."""
+        payload = delivery.payload
+        if isinstance(payload, FanoutChunk):
+            ledger = self._ledgers.removals if isinstance(payload, RemovalChunk) else self._ledgers.posts
+            await ledger.died(payload.post_id, payload.after_id)
+        elif isinstance(payload, PostCreated | PostDeleted):
+            ledger = self._ledgers.removals if isinstance(payload, PostDeleted) else self._ledgers.posts
+            await ledger.died(payload.post_id)
+
+
+def _posts(deliveries: Sequence[Delivery], kind: type[PostEvent]) -> list[Post]:
+    payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, kind)]
+    return [Post(payload.post_id, payload.author_id) for payload in payloads]
+
 
 def _chunks(deliveries: Sequence[Delivery]) -> list[Chunk]:
     payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, FanoutChunk)]
-    return [Chunk(Post(p.post_id, p.author_id), (p.after_id, p.up_to_id)) for p in payloads]
+    return [
+        Chunk(Post(p.post_id, p.author_id), (p.after_id, p.up_to_id), removes=isinstance(p, RemovalChunk))
+        for p in payloads
+    ]

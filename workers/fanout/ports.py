@@ -1,10 +1,10 @@
 """What fan-out needs of others."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from libs.feedlists import Mode, Progress, Pushed, Range
+from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
 from workers.fanout.domain import Level
 
 Lane = Literal["push", "slow"]
@@ -13,7 +13,7 @@ Lane = Literal["push", "slow"]
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A post to be delivered."""
+    """A post to be delivered, or to be taken out of lists."""
 
     post_id: int
     author_id: int
@@ -21,25 +21,27 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A post for the followers in one range."""
+    """A post for the followers in one range; with `removes` their lists are to be without it."""
 
     post: Post
     within: Range
+    removes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who follows an author, and which way posts go to them."""
+    """Who follows an author, and which way posts go to them. `followers` are their ids, if they are few."""
 
     follower_count: int
     is_push: bool
+    followers: Sequence[int] | None = None
 
 
 class Graph(Protocol):
     """The followers of authors."""
 
-    async def audience(self, author_id: int) -> Audience | None:
-        """None for an author that is gone."""
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        """Of the authors that there are; with the followers of push authors who have no more than so many."""
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         """All followers, cut into adjoining ranges of at most `size`."""
@@ -54,6 +56,14 @@ class Feeds(Protocol):
     async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
         """Put posts into the feeds that exist, or of active readers alone. Doing it again writes none."""
 
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> Sequence[Pushed]:
+        """The same for many posts, each with its own readers."""
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        """Take a post out of the feeds that exist. Doing it again finds them without it."""
+
 
 class DeliveryLedger(Protocol):
     """How far each delivery is. Everything may be written twice."""
@@ -63,8 +73,8 @@ class DeliveryLedger(Protocol):
     ) -> Sequence[Range]:
         """The chunks to deliver: those of the first plan, when there was one before."""
 
-    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
-        """A post that was pushed at once."""
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        """Posts that were pushed at once: post id, followers, feeds that took it."""
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         """Posts that went into a gap."""
@@ -74,6 +84,22 @@ class DeliveryLedger(Protocol):
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
         """The chunk's followers up to `after_id` have the post."""
+
+    async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
+        """The chunk, or the event of the post, went to the dead letters."""
+
+    async def of(self, post_id: int) -> DeliveryState | None:
+        """None for what was never planned."""
+
+
+class RemovalLedger(DeliveryLedger, Protocol):
+    """The same of deletes. A post that is in it is not pushed any more."""
+
+    async def note(self, post_id: int, author_id: int) -> None:
+        """The post was deleted."""
+
+    async def known(self, post_ids: Collection[int]) -> set[int]:
+        """Those that were deleted."""
 
 
 class GapLog(Protocol):
@@ -95,7 +121,7 @@ class PullBoard(Protocol):
 class ChunkQueue(Protocol):
     """Work for any fan-out worker."""
 
-    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
+    async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
         """Hand over chunks; returns when none can be lost any more."""
 
 

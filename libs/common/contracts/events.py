@@ -319,3 +319,16 @@ class SlowFanoutChunk(FanoutChunk):
 
     type: ClassVar[str] = "fanout.slow_chunk"
     topic: ClassVar[str] = "feed.fanout.slow"
+
+
+class RemovalChunk(FanoutChunk):
+    """One range of an author's followers, whose lists are to be without one post."""
+
+    type: ClassVar[str] = "fanout.removal_chunk"
+
+
+class SlowRemovalChunk(RemovalChunk):
+    """The same in the lane of limited rate."""
+
+    type: ClassVar[str] = "fanout.slow_removal_chunk"
+    topic: ClassVar[str] = "feed.fanout.slow"

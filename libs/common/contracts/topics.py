@@ -76,9 +76,19 @@ TOPICS: tuple[Topic, ...] = (
         ("services.feed", "workers.counters"),
     ),
     Topic("counters", "post_id", (events.PostCounted,), ("workers.counters",), ("services.post",)),
-    Topic("feed.fanout", "author_id:after_id", (events.FanoutChunk,), ("workers.fanout",), ("workers.fanout",)),
     Topic(
-        "feed.fanout.slow", "author_id:after_id", (events.SlowFanoutChunk,), ("workers.fanout",), ("workers.fanout",)
+        "feed.fanout",
+        "author_id:after_id",
+        (events.FanoutChunk, events.RemovalChunk),
+        ("workers.fanout",),
+        ("workers.fanout",),
+    ),
+    Topic(
+        "feed.fanout.slow",
+        "author_id:after_id",
+        (events.SlowFanoutChunk, events.SlowRemovalChunk),
+        ("workers.fanout",),
+        ("workers.fanout",),
     ),
 )
 

@@ -59,11 +59,18 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     """One consumer group: in order within a partition, partitions side by side, commits after the work."""
 
     def __init__(
-        self, settings: Settings, group: str, topics: Sequence[str], handler: Handler, producer: EventProducer
+        self,
+        settings: Settings,
+        group: str,
+        topics: Sequence[str],
+        handler: Handler,
+        producer: EventProducer,
+        on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
     ) -> None:
         self._group = group
         self._handler = handler
         self._producer = producer
+        self._on_dead_letter = on_dead_letter
         self._work: dict[TopicPartition, asyncio.Task[None]] = {}
         self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
         self._strip = len(settings.namespace)
@@ -152,6 +159,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             except Exception as error:
                 if attempt == POISON_ATTEMPTS:
                     await self._dead_letter(record, error, attempt)
+                    await self._tell(delivery)
                 else:
                     await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
 
@@ -200,6 +208,14 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 delay = min(delay * 2, BACKOFF_CAP_S)
         EVENTS_HANDLED.labels(self._group, record.topic[self._strip :], "dead_letter").inc()
         log.error("dead_letter", group=self._group, topic=record.topic, offset=record.offset, error=repr(error))
+
+    async def _tell(self, delivery: Delivery) -> None:
+        """It lies safe in the dead letters, whether or not anybody can be told."""
+        if self._on_dead_letter is not None:
+            try:
+                await self._on_dead_letter(delivery)
+            except Exception as error:
+                log.warning("dead_letter_not_told", group=self._group, error=repr(error))
 
     async def _commit(self, partition: TopicPartition, offset: int) -> None:
         while partition in self._consumer.assignment():

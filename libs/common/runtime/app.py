@@ -19,12 +19,13 @@ from starlette.types import ASGIApp
 
 from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
+from libs.common.runtime.dependencies import SERVICE_READ, Policy
 from libs.common.runtime.errors import Problem, install_error_handlers
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
 from libs.common.runtime.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.runtime.logging import configure_logging, get_logger
-from libs.common.runtime.middleware import BodyLimit, RequestContext
+from libs.common.runtime.middleware import Admission, BodyLimit, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
@@ -51,9 +52,9 @@ class Runtime:
         self.ready_checks: dict[str, ReadyCheck] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def client(self, service: str, deadline_s: float = 3.0) -> ServiceClient:
+    def client(self, service: str, policy: Policy = SERVICE_READ) -> ServiceClient:
         """A client of another service, closed at the end."""
-        client = ServiceClient(service, getattr(self.settings, f"{service}_url"), self.tokens, deadline_s)
+        client = ServiceClient(service, self.settings, self.tokens, policy)
         self.stack.push_async_callback(client.close)
         return client
 
@@ -203,6 +204,7 @@ def create_app(
         app.add_middleware(RateLimited)
     if shortcut is not None:
         app.add_middleware(shortcut)
+    app.add_middleware(Admission, limit=settings.max_in_flight)
     app.add_middleware(RequestContext)
     return app
 

@@ -1,10 +1,13 @@
-"""What belongs to the request or event in hand, wherever the code is: its id, its trace."""
+"""What belongs to the request or event in hand, wherever the code is: its id, its trace, its deadline."""
 
+import math
+import time
 from contextvars import ContextVar
 
 from opentelemetry import propagate, trace
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
+_deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 
 def request_id() -> str:
@@ -15,6 +18,16 @@ def request_id() -> str:
 def set_request_id(value: str) -> None:
     """Bind the id to this task and what it starts."""
     _request_id.set(value)
+
+
+def remaining_s() -> float:
+    """How long whoever waits for this task goes on waiting; infinite when nobody said."""
+    return max(0.0, _deadline.get() - time.monotonic())
+
+
+def set_deadline(after_s: float) -> None:
+    """Give this task, and what it starts, so long."""
+    _deadline.set(time.monotonic() + after_s)
 
 
 def traceparent() -> str | None:

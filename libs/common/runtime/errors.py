@@ -100,6 +100,15 @@ class UnavailableError(ApiError):
     headers = {"Retry-After": "2"}
 
 
+class OverloadedError(ApiError):
+    status, code, title = 503, "overloaded", "Too much to do just now"
+    headers = {"Retry-After": "1"}
+
+
+class DeadlineError(UnavailableError):
+    status, code, title = 504, "deadline_exceeded", "Not done in time"
+
+
 def invalid_field(field: str, message: str, code: str = "invalid") -> InvalidError:
     """A 422 about one field."""
     return InvalidError(message, code=code, errors=[FieldError(field=field, message=message)])

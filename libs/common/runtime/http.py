@@ -5,28 +5,31 @@ from typing import Any, Self
 
 import aiohttp
 import orjson
-import stamina
 
 from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.context import request_id, traceparent
+from libs.common.runtime.context import remaining_s, request_id, traceparent
+from libs.common.runtime.dependencies import SERVICE_READ, Dependency, Policy
 from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_problem
+from libs.common.runtime.settings import Settings
 
 CONNECT_S = 0.5
-DEADLINE_S = 3.0
 POOL_SIZE = 64
-_RETRIED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+DEADLINE_HEADER = "X-Deadline-Ms"
+_NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class ServiceClient:
-    """Speaks JSON to one service, signed with a service token. Idempotent calls are tried twice."""
+    """Speaks JSON to one service, signed with a service token, under a policy."""
 
-    def __init__(self, name: str, base_url: str, tokens: ServiceTokens, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, name: str, settings: Settings, tokens: ServiceTokens, policy: Policy = SERVICE_READ) -> None:
         self.name = name
         self._tokens = tokens
+        self._policy = policy
+        self._dependency = Dependency(name, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
-            base_url,
+            getattr(settings, f"{name}_url"),
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
-            timeout=aiohttp.ClientTimeout(deadline_s, sock_connect=CONNECT_S),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.patience),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
@@ -64,14 +67,14 @@ class ServiceClient:
             headers["X-Request-Id"] = rid
         if trace := traceparent():
             headers["traceparent"] = trace
-        try:
-            async for attempt in stamina.retry_context(on=_RETRIED, attempts=2, wait_initial=0.02, wait_jitter=0.05):
-                with attempt:
-                    async with self._http.request(method, path, headers=headers, **request) as response:
-                        return response.status, await response.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise UnavailableError(f"the {self.name} service does not answer") from error
-        raise AssertionError("unreachable: the loop returns or raises")
+
+        async def attempt() -> tuple[int, bytes]:
+            wait_s = min(remaining_s(), self._dependency.patient_s(self._policy))
+            headers[DEADLINE_HEADER] = str(int(wait_s * 1_000))
+            async with self._http.request(method, path, headers=headers, **request) as response:
+                return response.status, await response.read()
+
+        return await self._dependency.call(self._policy, attempt)
 
     async def close(self) -> None:
         """Close the pool."""

@@ -1,5 +1,6 @@
-"""Pure ASGI middleware: the request's id, trace, log line and metric; a bound on bodies."""
+"""Pure ASGI middleware: the request's id, trace, log line and metric; bounds on load, time and bodies."""
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -9,12 +10,15 @@ from opentelemetry import propagate, trace
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.runtime.context import set_request_id
-from libs.common.runtime.errors import TooLargeError, problem_of
+from libs.common.runtime.context import set_deadline, set_request_id
+from libs.common.runtime.errors import DeadlineError, OverloadedError, TooLargeError, problem_of
+from libs.common.runtime.http import DEADLINE_HEADER
 from libs.common.runtime.logging import get_logger
-from libs.common.runtime.metrics import HTTP_SECONDS
+from libs.common.runtime.metrics import HTTP_SECONDS, SHED
 
 JSON_BODY_BYTES = 256 * 1024
+UNOBSERVED = ("/health/", "/metrics")
+_DEADLINE = DEADLINE_HEADER.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
 _tracer = trace.get_tracer("feedmill.http")
 log = get_logger(__name__)
@@ -31,7 +35,7 @@ class RequestContext:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith(("/health/", "/metrics")):
+        if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
             await self._app(scope, receive, send)
             return
         headers = _headers(scope)
@@ -55,6 +59,50 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
                 log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
+
+
+class Admission:
+    """Refuses, before any work, what comes while `limit` requests are under way, or too late for whoever asks."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._limit = limit
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
+            await self._app(scope, receive, send)
+            return
+        after_s = _after_s(scope)
+        if self._under_way >= self._limit or after_s == 0:
+            SHED.inc()
+            await problem_of(DeadlineError() if after_s == 0 else OverloadedError())(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_tell(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        self._under_way += 1
+        try:
+            if after_s is not None:
+                set_deadline(after_s)
+            async with asyncio.timeout(after_s):
+                await self._app(scope, receive, send_and_tell)
+        except TimeoutError:
+            if started:
+                raise
+            await problem_of(DeadlineError())(scope, receive, send)
+        finally:
+            self._under_way -= 1
+
+
+def _after_s(scope: Scope) -> float | None:
+    """How long the caller waits, if it says so."""
+    raw = next((value for name, value in scope["headers"] if name == _DEADLINE), b"")
+    return int(raw) / 1_000 if raw.isdigit() and len(raw) < 10 else None
 
 
 class BodyLimit:

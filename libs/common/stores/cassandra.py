@@ -10,14 +10,15 @@ from typing import Any, Self
 
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
-from cassandra.policies import DCAwareRoundRobinPolicy, TokenAwarePolicy
+from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
+from libs.common.runtime.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import Migration, load, pending
 
-REQUEST_S = 3.0
+CONNECT_S = 3.0
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
@@ -36,12 +37,13 @@ def _rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Row]:
     return [*map(_row_type(tuple(names))._make, rows)]
 
 
-def _profile() -> ExecutionProfile:
+def _profile(settings: Settings) -> ExecutionProfile:
     return ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy()),
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
-        request_timeout=REQUEST_S,
+        retry_policy=FallthroughRetryPolicy(),  # retries are ours
+        request_timeout=CASSANDRA_WRITE.timeout_s * settings.patience,
         row_factory=_rows,
     )
 
@@ -51,10 +53,17 @@ def _cluster(settings: Settings) -> Cluster:
     return Cluster(
         [host for host, _ in points],
         port=int(points[0][1]),
-        execution_profiles={EXEC_PROFILE_DEFAULT: _profile()},
+        execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
-        connect_timeout=REQUEST_S,
+        connect_timeout=CONNECT_S,
     )
+
+
+def _policy(statement: PreparedStatement | BoundStatement | str) -> Policy:
+    cql = statement if isinstance(statement, str) else getattr(statement, "query_string", "")
+    if cql.startswith("SELECT"):
+        return CASSANDRA_READ
+    return CASSANDRA_WRITE if getattr(statement, "is_idempotent", False) else CASSANDRA_WRITE.once
 
 
 class Cassandra:
@@ -68,7 +77,8 @@ class Cassandra:
         self._keyspace = keyspace
         self._cluster: Cluster | None = None
         self._session: Session | None = None
-        self._slots = asyncio.Semaphore(IN_FLIGHT)
+        failures = (NoHostAvailable, OperationTimedOut, DriverException)
+        self._dependency = Dependency("cassandra", settings, failures, at_once=IN_FLIGHT)
 
     async def __aenter__(self) -> Self:
         self._cluster = _cluster(self._settings)
@@ -98,7 +108,7 @@ class Cassandra:
         self, statement: PreparedStatement | BoundStatement | str, parameters: Sequence[Any] = ()
     ) -> list[Row]:
         """All rows of the first page (at most the driver's fetch size, 5,000)."""
-        rows = await self._bridge(statement, parameters)
+        rows = await self._dependency.call(_policy(statement), lambda: self._bridge(statement, parameters))
         return list(rows or ())
 
     async def one(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> Row | None:
@@ -117,7 +127,8 @@ class Cassandra:
         batch.is_idempotent = all(statement.is_idempotent for statement, _ in statements)
         for statement, parameters in statements:
             batch.add(statement, parameters)
-        await self._bridge(batch, None)
+        policy = CASSANDRA_WRITE if batch.is_idempotent else CASSANDRA_WRITE.once
+        await self._dependency.call(policy, lambda: self._bridge(batch, None))
 
     async def _bridge(self, statement: Any, parameters: Sequence[Any] | None) -> list[Row] | None:
         loop = asyncio.get_running_loop()
@@ -131,16 +142,12 @@ class Cassandra:
             else:
                 result.set_exception(error)
 
-        async with self._slots:
-            try:
-                future: ResponseFuture = self._open.execute_async(statement, parameters)
-                future.add_callbacks(
-                    lambda rows: loop.call_soon_threadsafe(settle, rows, None),
-                    lambda error: loop.call_soon_threadsafe(settle, None, error),
-                )
-                return await result
-            except (NoHostAvailable, OperationTimedOut, DriverException) as error:
-                raise UnavailableError("Cassandra does not answer") from error
+        future: ResponseFuture = self._open.execute_async(statement, parameters)
+        future.add_callbacks(
+            lambda rows: loop.call_soon_threadsafe(settle, rows, None),
+            lambda error: loop.call_soon_threadsafe(settle, None, error),
+        )
+        return await result
 
     async def ready(self) -> bool:
         """Whether the cluster answers."""

@@ -1,7 +1,7 @@
 """Redis Functions."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +20,33 @@ class Functions:
 
     async def call(self, name: str, keys: Sequence[str], *args: int) -> Any:
         """The function's answer. `keys`, at least one, lie in one slot."""
-        redis: Any = self._redis
-        command = self.command(name, keys, *args)
-        try:
-            return await redis.execute_command(*command)
-        except ResponseError as error:
-            if "Function not found" not in str(error):
-                raise
-            await self.load()  # a Redis that was replaced by an empty one
-            return await redis.execute_command(*command)
+        return await self._loaded(lambda: self.send(self._redis, name, keys, *args))
 
-    def command(self, name: str, keys: Sequence[str], *args: int) -> tuple[str | int, ...]:
-        """What `call` sends, for a pipeline: there an error means that the functions are to be loaded."""
-        return "FCALL", f"{name}_{self._version}", len(keys), *keys, *args
+    async def call_each(self, name: str, keys: Sequence[str], *args: int) -> None:
+        """One call a key, in one round trip; the keys lie anywhere. A call may be made twice."""
+
+        async def pipelined() -> None:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for key in keys:
+                    self.send(pipe, name, [key], *args)
+                await pipe.execute()
+
+        await self._loaded(pipelined)
+
+    def send(self, redis: Any, name: str, keys: Sequence[str], *args: int) -> Any:
+        """The call alone, by a client or into a pipeline: an error may mean that the functions are not loaded."""
+        return redis.execute_command("FCALL", f"{name}_{self._version}", len(keys), *keys, *args)
 
     async def load(self) -> None:
         """Load the functions, on every primary of a cluster."""
         await self._redis.function_load(self._source, replace=True)
+
+    async def _loaded(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Again, with the functions, on a Redis that was replaced by an empty one."""
+        try:
+            return await work()
+        except ResponseError as error:
+            if "Function not found" not in str(error):
+                raise
+            await self.load()
+            return await work()

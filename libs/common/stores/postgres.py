@@ -10,12 +10,13 @@ import asyncpg
 import orjson
 
 from libs.common.kafka.producer import Record
+from libs.common.runtime.context import remaining_s
+from libs.common.runtime.dependencies import POSTGRES, Breaker
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import load, pending
 
 POOL_SIZE = 16
-COMMAND_S = 3.0
 _MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
 
 Connection = Any  # asyncpg's pool proxies are typed as Any by its stubs
@@ -45,17 +46,26 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no t
 class Postgres:
     """One database. Queries raise UnavailableError when the server can't answer."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", settings: Settings) -> None:
         self._pool = pool
+        self._patient_s = POSTGRES.timeout_s * settings.patience
+        self._breaker = Breaker("postgres", settings.breaker_open_s)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction."""
+        if not self._breaker.admits():
+            raise UnavailableError("PostgreSQL does not answer")
         try:
-            async with self._pool.acquire(timeout=COMMAND_S) as connection:
+            async with self._pool.acquire(timeout=min(self._patient_s, remaining_s())) as connection:
                 yield connection
         except Unavailable as error:
+            self._breaker.failed()
             raise UnavailableError("PostgreSQL does not answer") from error
+        except Exception:
+            self._breaker.succeeded()  # it answered
+            raise
+        self._breaker.succeeded()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -92,13 +102,13 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
             _dsn(settings, database),
             min_size=2,
             max_size=POOL_SIZE,
-            command_timeout=COMMAND_S,
+            command_timeout=POSTGRES.timeout_s * settings.patience,
             connection_class=_Connection,
         )
     except Unavailable as error:
         raise UnavailableError("PostgreSQL does not answer") from error
     try:
-        yield Postgres(pool)
+        yield Postgres(pool, settings)
     finally:
         await pool.close()
 

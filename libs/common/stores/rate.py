@@ -91,7 +91,7 @@ class Charge:
 
     def queue(self, pipe: Any) -> None:
         """Count it with the pipeline, whose answer to this goes to `settle`."""
-        pipe.execute_command(*self._functions.command("take", self._keys, *self._args))
+        self._functions.send(pipe, "take", self._keys, *self._args)
 
     @property
     def admitted(self) -> bool:

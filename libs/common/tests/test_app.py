@@ -7,7 +7,7 @@ import httpx2
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict
 
 from libs.common.runtime.app import Runtime, create_app
@@ -38,6 +38,12 @@ async def get_thing(name: str) -> Thing:
     raise NotFoundError
 
 
+@router.get("/v1/slow")
+async def slow(request: Request) -> None:
+    request.app.state.entered.set()
+    await asyncio.Event().wait()
+
+
 @router.get("/internal/things")
 async def internal(caller: CallingService) -> dict[str, str]:
     return {"caller": caller}
@@ -50,6 +56,7 @@ class OneKey:
 
 async def compose(app: FastAPI, _: Runtime) -> None:
     app.state.token_verifier = TokenVerifier(OneKey())
+    app.state.entered = asyncio.Event()
 
 
 @pytest.fixture
@@ -155,3 +162,24 @@ async def test_a_failing_check_is_not_ready() -> None:
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         answer = await http.get("/health/ready")
     assert (answer.status_code, answer.json()["checks"]) == (503, {"store": False})
+
+
+async def test_what_comes_too_late_is_refused(client: httpx2.AsyncClient) -> None:
+    """At once when nobody waits any more, else when the time is up."""
+    for left_ms in ("0", "50"):
+        answer = await client.get("/v1/slow", headers={"X-Deadline-Ms": left_ms})
+        assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+
+
+async def test_too_much_at_once_is_refused_before_any_work() -> None:
+    app = create_app("things", settings_for(Settings, {}, max_in_flight=1), compose, [router])
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        held = asyncio.create_task(http.get("/v1/slow"))
+        await app.state.entered.wait()
+        answer = await http.get("/v1/things/x")
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
+        assert (await http.get("/health/live")).status_code == 200
+        held.cancel()
+        await asyncio.gather(held, return_exceptions=True)
+        assert (await http.get("/v1/things/x")).status_code == 404

@@ -1,16 +1,16 @@
 """The consumer runner on a real Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from libs.common.contracts.base import Event
+from libs.common.contracts.base import Event, Payload
 from libs.common.contracts.events import PostDeleted
-from libs.common.kafka.consumer import ConsumerRunner, Delivery, Handler, TooMuchPoisonError
+from libs.common.kafka.consumer import POISON_ATTEMPTS, ConsumerRunner, Delivery, Handler, TooMuchPoisonError
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
@@ -21,9 +21,13 @@ pytestmark = pytest.mark.stores
 
 @asynccontextmanager
 async def consuming(
-    settings: Settings, handler: Handler, producer: EventProducer, group: str
+    settings: Settings,
+    handler: Handler,
+    producer: EventProducer,
+    group: str,
+    on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    runner = ConsumerRunner(settings, group, ["posts"], handler, producer)
+    runner = ConsumerRunner(settings, group, ["posts"], handler, producer, on_dead_letter)
     task = asyncio.create_task(runner.run())
     try:
         yield task
@@ -108,6 +112,29 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
     assert headers["dlq-topic"] == settings.topic("posts").encode()
     assert headers["type"] == b"post.created"
     assert b"Undecodable" in headers["dlq-error"]
+
+
+async def test_what_went_to_the_dead_letters_is_told_of_and_the_rest_goes_on_though_that_fails(
+    settings: Settings, producer: EventProducer, collector: Collector
+) -> None:
+    told: list[Payload] = []
+
+    async def note(delivery: Delivery) -> None:
+        told.append(delivery.payload)
+        raise UnavailableError
+
+    collector.fail, collector.failures_left = ValueError("poison"), POISON_ATTEMPTS + 1  # the batch, then it alone
+    dead = deletion(collector.author_id, 1)
+    await producer.publish(dead)
+    async with consuming(settings, collector, producer, uuid4().hex, note):
+
+        async def is_told() -> bool:
+            return bool(told)
+
+        await eventually(is_told)
+        await producer.publish(deletion(collector.author_id, 2))
+        await eventually(lambda: _length(collector, 1))
+    assert (told, collector.posts) == ([dead.payload], [2])
 
 
 async def test_a_handler_that_always_fails_stops_instead_of_draining_the_topic(

@@ -7,9 +7,11 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
+from libs.common.ids import first_id_at, now_ms
 from libs.common.runtime.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.feedlists.gaps import Gaps
 from libs.feedlists.lists import FeedLists, Pushed
 from libs.feedlists.tests.cluster import NODES
 
@@ -44,6 +46,22 @@ async def test_a_node_without_functions_gets_them(cluster: RedisCluster, lists: 
         assert await lists.deliver(USERS, [post_id]) == Pushed(len(USERS), 0, 0)
 
 
+async def test_a_node_that_is_emptied_alone_leaves_no_list_without_its_gaps(
+    cluster: RedisCluster, lists: FeedLists
+) -> None:
+    gaps = Gaps(cast("Redis", cluster), lists)
+    skipped = first_id_at(now_ms())
+    for node in cluster.get_primaries():
+        await gaps.extend([skipped])
+        await gaps.close()
+        await cluster.execute_command("FLUSHALL", target_nodes=node)
+        found = {user_id: await lists.read(user_id) for user_id in USERS}
+        assert {bool(feed) for feed in found.values()} == {True, False}
+        for user_id, feed in found.items():
+            assert bool(await gaps.of(user_id)) == bool(feed)
+            await lists.begin(user_id)
+
+
 async def test_a_slot_that_is_elsewhere_is_found(cluster: RedisCluster, lists: FeedLists) -> None:
     slots = cluster.nodes_manager.slots_cache
     slots.update(dict.fromkeys(slots, slots[0]))  # as after resharding
@@ -56,6 +74,6 @@ async def test_a_cluster_that_is_away_is_a_redis_error() -> None:
     async with open_redis(settings_for(Settings, {}, redis_url="redis://127.0.0.1:1/0", redis_cluster=True)) as client:
         for _ in range(2):
             with pytest.raises(RedisError):
-                await FeedLists(client, "lists:", buckets=16).push(USERS, [POST])
+                await FeedLists(client, "lists:", buckets=16).deliver(USERS, [POST])
             with pytest.raises(RedisError):
                 await FeedLists(client, "lists:", buckets=16).read(1)

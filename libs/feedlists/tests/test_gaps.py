@@ -1,35 +1,52 @@
 """Gaps on a real Redis."""
 
+from dataclasses import replace
+
 import pytest
 from redis.asyncio import Redis
 
 from libs.common.ids import first_id_at, now_ms
-from libs.feedlists.gaps import WINDOW_MS, Gaps
+from libs.feedlists.gaps import WINDOW_S, Gap, Gaps
+from libs.feedlists.lists import FeedLists
 
 pytestmark = pytest.mark.stores
+READERS = range(16)  # some in each bucket
 
 
 @pytest.fixture
-def gaps(redis: "Redis", prefix: str) -> Gaps:
-    return Gaps(redis, prefix)
+def lists(redis: "Redis", prefix: str) -> FeedLists:
+    return FeedLists(redis, prefix, buckets=4)
+
+
+@pytest.fixture
+def gaps(redis: "Redis", lists: FeedLists) -> Gaps:
+    return Gaps(redis, lists)
+
+
+async def seen(gaps: Gaps) -> list[Gap]:
+    """What all readers see, each with numbers of the bucket's own."""
+    first, *others = [await gaps.of(reader_id) for reader_id in READERS]
+    for other in others:
+        assert [replace(gap, gap_id=0) for gap in other] == [replace(gap, gap_id=0) for gap in first]
+    return first
 
 
 async def test_an_open_gap_is_the_hull_of_what_came(gaps: Gaps) -> None:
     post = first_id_at(now_ms())
-    assert await gaps.all() == []
+    assert await seen(gaps) == []
     await gaps.extend([])
-    assert await gaps.all() == []
+    assert await seen(gaps) == []
     for post_ids in ([post + 5, post + 3], [post + 9], [post + 1, post + 4], [post + 4]):
         await gaps.extend(post_ids)
         await gaps.extend(post_ids)
-    [gap] = await gaps.all()
+    [gap] = await seen(gaps)
     assert (gap.first_id, gap.last_id, gap.is_open) == (post + 1, post + 9, True)
 
 
 async def test_ids_of_different_length_are_compared_as_numbers(gaps: Gaps) -> None:
     await gaps.extend([10**18])
     await gaps.extend([10**18 - 1])
-    [gap] = await gaps.all()
+    [gap] = await seen(gaps)
     assert (gap.first_id, gap.last_id) == (10**18 - 1, 10**18)
 
 
@@ -40,16 +57,33 @@ async def test_a_closed_gap_does_not_grow(gaps: Gaps) -> None:
         for _ in range(2):
             await gaps.close()
     await gaps.extend([post])
-    found = await gaps.all()
+    found = await seen(gaps)
     assert [(gap.first_id - post, gap.is_open) for gap in found] == [(0, False), (1, False), (2, False), (0, True)]
     assert len({gap.gap_id for gap in found}) == 4
 
 
-async def test_gaps_older_than_any_feed_are_forgotten(gaps: Gaps, redis: "Redis", prefix: str) -> None:
-    old = first_id_at(now_ms() - WINDOW_MS) - 1
+async def test_gaps_older_than_any_feed_are_forgotten(gaps: Gaps, redis: "Redis", lists: FeedLists) -> None:
+    now = first_id_at(now_ms())
+    old = first_id_at(now_ms() - WINDOW_S * 1_000) - 1
     await gaps.extend([old])
-    assert await gaps.all() == []
+    assert await seen(gaps) == []
     await gaps.close()
-    assert list(await redis.hgetall(f"{prefix}gaps")) == [b"last"]
-    await gaps.extend([old, old + 1_000_000_000])
-    assert len(await gaps.all()) == 1
+    await gaps.extend([now])
+    [gap] = await seen(gaps)
+    for key in lists.bucket_keys("gaps"):
+        assert len(await redis.hgetall(key)) == len({"open", "last", gap.gap_id})
+        assert 0 < await redis.ttl(key) <= WINDOW_S
+
+
+async def test_an_open_gap_keeps_what_is_old_while_it_grows(gaps: Gaps) -> None:
+    old = first_id_at(now_ms() - WINDOW_S * 1_000) - 1
+    await gaps.extend([old])
+    await gaps.extend([old + 1_000_000_000])
+    [gap] = await seen(gaps)
+    assert gap.first_id == old
+
+
+async def test_a_redis_without_functions_gets_them(gaps: Gaps, redis: "Redis") -> None:
+    await redis.function_flush()
+    await gaps.extend([first_id_at(now_ms())])
+    assert len(await seen(gaps)) == 1

@@ -5,7 +5,7 @@ from enum import IntEnum
 import pytest
 from redis.asyncio import Redis
 
-from libs.feedlists.ledger import LIFE_S, Ledger, Progress
+from libs.feedlists.ledger import LIFE_S, Ledger, Progress, RemovalLedger
 from libs.feedlists.level import PublishedLevel
 
 pytestmark = pytest.mark.stores
@@ -27,9 +27,9 @@ async def test_what_was_never_planned_has_no_state(ledger: Ledger) -> None:
 
 
 async def test_a_small_delivery_is_one_record_and_again_the_same(ledger: Ledger, redis: "Redis", prefix: str) -> None:
-    await ledger.delivered(POST, follower_count=7, delivered=5)
+    await ledger.delivered([(POST, 7, 5)])
     first = await ledger.of(POST)
-    await ledger.delivered(POST, follower_count=7, delivered=5)
+    await ledger.delivered([(POST, 7, 5)])
     state = await ledger.of(POST)
     assert state is not None
     assert state == first
@@ -85,6 +85,47 @@ async def test_posts_that_are_pulled_or_skipped_say_so(ledger: Ledger) -> None:
         ("skipped", 15_000, 2),
         ("skipped", 0, 0),
     ]
+
+
+async def test_what_lies_in_the_dead_letters_is_counted_until_it_is_done(ledger: Ledger) -> None:
+    await ledger.planned(POST, mode="push", follower_count=15_000, chunks=CHUNKS)
+    await ledger.progressed(POST, 0, after_id=100, delivered=70, done=True)
+    for _ in range(2):
+        await ledger.died(POST, 100)
+        await ledger.died(POST + 1)
+    for post_id in (POST, POST + 1):
+        state = await ledger.of(post_id)
+        assert state is not None
+        assert (state.dead_letters, state.finished_at) == (1, None)
+    await ledger.progressed(POST, 100, after_id=250, delivered=90, done=True)
+    await ledger.delivered([(POST + 1, 1, 1)])
+    for post_id in (POST, POST + 1):
+        state = await ledger.of(post_id)
+        assert state is not None
+        assert state.dead_letters == 0
+        assert state.finished_at is not None
+
+
+async def test_deletes_have_a_ledger_of_their_own_and_remember_whose_post_it_was(
+    ledger: Ledger, redis: "Redis", prefix: str
+) -> None:
+    removals = RemovalLedger(redis, prefix)
+    await ledger.delivered([(POST, 7, 5)])
+    assert await removals.known([POST, POST + 1]) == set()
+    for _ in range(2):
+        await removals.note(POST, 3)
+        await removals.note(POST + 2, 3)
+        assert await removals.of(POST + 2) is None
+        assert await removals.known([POST, POST + 1]) == {POST}
+        await removals.delivered([(POST, 8, 6)])
+    assert [await removals.author(post_id) for post_id in (POST, POST + 1)] == [3, None]
+    states = await removals.of(POST), await ledger.of(POST)
+    assert [state and (state.mode, state.followers, state.delivered) for state in states] == [
+        ("push", 8, 6),
+        ("push", 7, 5),
+    ]
+    await removals.died(POST + 1)
+    assert await removals.known([POST, POST + 1]) == {POST, POST + 1}
 
 
 async def test_the_level_is_one_for_all_and_passes_away(redis: "Redis", prefix: str) -> None:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from libs.feedlists.lists import ACTIVE_S, CAP, SLACK, FeedLists, Pushed
+from libs.feedlists.lists import ACTIVE_S, CAP, FEEDS_A_WITHDRAWAL, SLACK, FeedLists, Pushed, Withdrawn
 
 pytestmark = pytest.mark.stores
 BASE = 381_000_000_000_000_000
@@ -25,13 +25,13 @@ async def held(lists: FeedLists, user_id: int) -> list[int]:
 
 
 async def test_push_leaves_absent_lists_absent(lists: FeedLists) -> None:
-    assert await lists.push([1, 2, 3], [BASE]) == 0
+    assert await lists.deliver([1, 2, 3], [BASE]) == Pushed(0, 0, 0)
     assert await lists.read(1) is None
 
 
 async def test_a_begun_list_takes_pushes_and_says_that_it_is_building(lists: FeedLists) -> None:
     await lists.begin(1)
-    assert await lists.push([1], [BASE]) == 1
+    assert await lists.deliver([1], [BASE]) == Pushed(1, 0, 0)
     found = await lists.read(1)
     assert found is not None
     assert (found.post_ids, found.building, found.complete) == ((BASE,), True, False)
@@ -39,24 +39,39 @@ async def test_a_begun_list_takes_pushes_and_says_that_it_is_building(lists: Fee
 
 async def test_redelivery_writes_nothing(lists: FeedLists) -> None:
     await lists.begin(1)
-    await lists.push([1], [BASE + 2, BASE + 1])
-    assert await lists.push([1], [BASE + 1]) == 0
-    assert await lists.push([1], [BASE + 1, BASE + 2]) == 0
+    await lists.deliver([1], [BASE + 2, BASE + 1])
+    assert await lists.deliver([1], [BASE + 1]) == Pushed(0, 1, 0)
+    assert await lists.deliver([1], [BASE + 1, BASE + 2]) == Pushed(0, 2, 0)
     assert await held(lists, 1) == [BASE + 2, BASE + 1]
+
+
+async def test_posts_of_many_authors_share_calls(lists: FeedLists) -> None:
+    """Each goes to its own readers, in order and idempotently, whatever the order they are given in."""
+    for user_id in range(1, 30):
+        await lists.begin(user_id)
+    posts = [(BASE + 2, range(1, 40)), (BASE + 1, range(10, 20)), (BASE + 3, range(15, 16)), (BASE + 4, [])]
+    first = [Pushed(29, 0, 0), Pushed(10, 0, 0), Pushed(1, 0, 0), Pushed(0, 0, 0)]
+    assert await lists.deliver_each(posts) == first
+    assert await lists.deliver_each(posts) == [Pushed(0, p.written, 0) for p in first]
+    assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1]
+    assert await held(lists, 29) == [BASE + 2]
+    assert await lists.deliver_each([(BASE, [15])]) == [Pushed(1, 0, 0)]
+    assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1, BASE]
+    assert await lists.deliver_each([]) == []
 
 
 async def test_late_posts_land_in_place(lists: FeedLists) -> None:
     await lists.begin(1)
     posts = [BASE + i for i in range(60)]
     for post in random.sample(posts, len(posts)):
-        await lists.push([1], [post])
+        await lists.deliver([1], [post])
     assert await held(lists, 1) == posts[::-1]
 
 
 async def test_ids_of_different_length_keep_their_order(lists: FeedLists) -> None:
     await lists.begin(1)
     for post in (10**18 - 1, 10**18, 5):
-        await lists.push([1], [post])
+        await lists.deliver([1], [post])
     assert await held(lists, 1) == [10**18, 10**18 - 1, 5]
 
 
@@ -67,14 +82,14 @@ async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(l
     assert first is not None
     assert first.complete
     for i in range(CAP + SLACK + 2):
-        await lists.push([1], [BASE + i])
+        await lists.deliver([1], [BASE + i])
     found = await lists.read(1)
     assert found is not None
     assert not found.complete
     assert found.post_ids[0] == BASE + CAP + SLACK + 1
     assert CAP <= len(found.post_ids) <= CAP + SLACK
     for late in (BASE - 1, found.post_ids[-1] - 1):
-        assert await lists.push([1], [late]) == 0, "below the cut others are missing, too"
+        assert await lists.deliver([1], [late]) == Pushed(0, 0, 0), "below the cut others are missing, too"
         assert await lists.merge(1, [late], finish=False)
     again = await lists.read(1)
     assert again is not None
@@ -83,7 +98,7 @@ async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(l
 
 async def test_merge_unites_and_completes(lists: FeedLists) -> None:
     await lists.begin(1)
-    await lists.push([1], [BASE + 5, BASE + 9])
+    await lists.deliver([1], [BASE + 5, BASE + 9])
     assert await lists.merge(1, [BASE + 7, BASE + 5, BASE + 1], finish=True)
     found = await lists.read(1)
     assert found is not None
@@ -107,14 +122,28 @@ async def test_merge_into_nothing_says_so(lists: FeedLists) -> None:
 async def test_functions_come_back_after_a_flush(lists: FeedLists, redis: "Redis") -> None:
     await lists.begin(1)
     await redis.function_flush()
-    assert await lists.push([1], [BASE]) == 1
+    assert await lists.deliver([1], [BASE]) == Pushed(1, 0, 0)
 
 
 async def test_remove_takes_out(lists: FeedLists) -> None:
     await lists.begin(1)
-    await lists.push([1], [BASE, BASE + 1])
+    await lists.deliver([1], [BASE, BASE + 1])
     await lists.remove(1, [BASE])
     assert await held(lists, 1) == [BASE + 1]
+
+
+async def test_a_withdrawal_takes_out_of_the_lists_that_there_are_and_again_finds_them_without(
+    lists: FeedLists,
+) -> None:
+    readers = range(1, 2 * FEEDS_A_WITHDRAWAL)
+    for user_id in readers:
+        await lists.begin(user_id)
+    await lists.deliver(readers, [BASE, BASE + 1, BASE + 2])
+    await lists.remove(1, [BASE + 1])
+    for taken, without in ((len(readers) - 1, 1), (0, len(readers))):
+        assert await lists.withdraw([*readers, 10_000], BASE + 1) == Withdrawn(taken, without)
+    assert await held(lists, 2) == [BASE + 2, BASE]
+    assert await lists.withdraw([], BASE) == Withdrawn(0, 0)
 
 
 async def test_a_delivery_done_again_finds_all_it_wrote(lists: FeedLists) -> None:
@@ -141,7 +170,7 @@ async def test_lists_of_the_inactive_are_let_go_instead_of_written(lists: FeedLi
 async def test_healing_unites_and_is_remembered(lists: FeedLists) -> None:
     assert not await lists.heal(1, [BASE], 7)
     await lists.begin(1)
-    await lists.push([1], [BASE + 5])
+    await lists.deliver([1], [BASE + 5])
     for gap in (7, 6):  # an older healing that comes late does not take back a newer one
         assert await lists.heal(1, [BASE, BASE + 1], gap)
         found = await lists.read(1)
@@ -159,7 +188,7 @@ async def test_any_interleaving_holds_the_set_of_what_came(
     for is_push, offsets in steps:
         posts = [BASE + offset for offset in offsets]
         if is_push:
-            await lists.push([77], posts)
+            await lists.deliver([77], posts)
         else:
             await lists.merge(77, posts, finish=False)
         expected |= set(posts)
@@ -174,7 +203,7 @@ async def test_a_swap_keeps_what_was_pushed_since_the_snapshot(lists: FeedLists)
     snapshot = await lists.snapshot(1)
     assert snapshot is not None
     assert snapshot.post_ids == (BASE + 5, BASE + 1)
-    await lists.push([1], [BASE + 3, BASE + 9])
+    await lists.deliver([1], [BASE + 3, BASE + 9])
     assert await lists.swap(1, [BASE + 1, BASE + 2], complete=True)
     found = await lists.read(1)
     assert found is not None
@@ -187,6 +216,6 @@ async def test_a_swap_keeps_what_was_pushed_since_the_snapshot(lists: FeedLists)
 async def test_readers_of_a_bucket_are_found(lists: FeedLists) -> None:
     for reader in range(1, 9):
         await lists.begin(reader)
-        await lists.push([reader], [BASE + 1, BASE])
+        await lists.deliver([reader], [BASE + 1, BASE])
     found = [reader for bucket in range(4) async for reader in lists.readers(bucket)]
     assert sorted(set(found)) == list(range(1, 9))

@@ -22,6 +22,7 @@ class Reason(StrEnum):
     """Older than the window: only in chronological order."""
     NOT_FOLLOWED = "not_followed"
     MUTED = "muted"
+    DELETED = "deleted"
     NOT_TAKEN_IN = "not_taken_in"
     """Fan-out has not seen it yet."""
     BEING_DELIVERED = "being_delivered"

@@ -33,6 +33,25 @@ class GapReason(StrEnum):
     """Fan-out is too far behind and pushes nothing: the posts are pulled."""
 
 
+class Pace(StrEnum):
+    """How pushed posts come into lists, by the backpressure level of fan-out."""
+
+    NORMAL = "normal"
+    BEHIND = "behind"
+    """They come late."""
+    ACTIVE_ONLY = "active_only"
+    """They come late, and not into lists that were not read for 24 h: these are made anew by the next read."""
+    PULL = "pull"
+    """They are pulled, once fan-out has noted them."""
+    UNKNOWN = "unknown"
+    """No worker has said anything of late."""
+
+    @classmethod
+    def at(cls, level: int | None) -> "Pace":
+        """Of a published level, 0 to 3."""
+        return cls.UNKNOWN if level is None else (cls.NORMAL, cls.BEHIND, cls.ACTIVE_ONLY, cls.PULL)[level]
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
     """A reason, and between which ids."""

@@ -49,10 +49,10 @@ async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
     cache, lists, acts = redis
     await lists.begin(READER)
     await keep(cache)
-    await lists.push([READER], [POST + 1])
+    await lists.deliver([READER], [POST + 1])
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
-    await lists.push([READER], [POST])  # a late one: the youngest stays what it was
+    await lists.deliver([READER], [POST])  # a late one: the youngest stays what it was
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
     await acts.mark([READER])

@@ -140,6 +140,7 @@ async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_s
     assert orjson.loads(served.body)["coverage"] == {
         "complete": False,
         "gaps": [{"reason": "source_down", "since": None, "until": None}],
+        "delivery": "normal",
     }
     with pytest.raises(UnavailableError):
         await world.reader.page(STRANGER, Order.CHRONOLOGICAL, 20, None)

@@ -13,7 +13,7 @@ from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Charge
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
-from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.domain.feed import Followees, Pace, Relation, Trait
 from services.feed.ports import LATEST, Basis, CachedPage, Position, Session
 from services.feed.service import FeedReader
 from services.feed.walks import Walks
@@ -121,8 +121,12 @@ class InMemoryGaps:
     def __init__(self) -> None:
         self.gaps: list[Gap] = []
 
-    async def all(self) -> list[Gap]:
+    async def of(self, user_id: int) -> list[Gap]:
         return self.gaps
+
+
+class FixedLoad:
+    pace = Pace.NORMAL
 
 
 class InMemoryCache:
@@ -130,9 +134,10 @@ class InMemoryCache:
         self.sessions: dict[str, Session] = {}
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
+        self.kept: CachedPage | None = None
 
     async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
-        return None
+        return self.kept
 
     async def stamp(self, reader_id: int) -> str:
         return ""
@@ -192,6 +197,7 @@ class World:
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
+        self.load = FixedLoad()
         self.source = CandidateSource(self.graph, self.posts, self.lists, self.gaps, self.cache, window_days=7)
         self.reader = FeedReader(
             Walks(self.source, self.posts, self.lists, self.cache),
@@ -200,6 +206,7 @@ class World:
             self.posts,
             self.marks,
             self.cache,
+            self.load,
             Cursors("secret"),
             "http://feedmill",
         )

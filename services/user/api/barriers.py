@@ -4,9 +4,8 @@ from fastapi import APIRouter
 
 from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from services.user.api.state import BarriersDep, CursorsDep, PublicUrl
-from services.user.api.users import answer
+from services.user.api.paging import PagingDep
+from services.user.api.state import BarriersDep
 from services.user.schemas import UserList
 
 router = APIRouter(tags=["people"])
@@ -37,30 +36,16 @@ async def unmute(user_id: str, me: CurrentUser, barriers: BarriersDep) -> None:
 
 
 @router.get("/v1/blocks", response_model=UserList)
-async def blocks(
-    me: CurrentUser,
-    barriers: BarriersDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def blocks(me: CurrentUser, barriers: BarriersDep, paging: PagingDep) -> UserList:
     """Whom one blocks, last blocked first."""
     listing = f"blocks:{me.user_id}"
-    page = await barriers.blocked(me.user_id, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await barriers.blocked(me.user_id, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.get("/v1/mutes", response_model=UserList)
-async def mutes(
-    me: CurrentUser,
-    barriers: BarriersDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def mutes(me: CurrentUser, barriers: BarriersDep, paging: PagingDep) -> UserList:
     """Whom one mutes, last muted first."""
     listing = f"mutes:{me.user_id}"
-    page = await barriers.muted(me.user_id, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await barriers.muted(me.user_id, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)

@@ -4,9 +4,8 @@ from fastapi import APIRouter
 
 from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, ReaderId
-from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Limit
-from services.user.api.state import CursorsDep, GraphDep, PublicUrl
-from services.user.api.users import answer
+from services.user.api.paging import LongPagingDep, PagingDep
+from services.user.api.state import GraphDep
 from services.user.schemas import Following, UserList
 
 router = APIRouter(tags=["people"])
@@ -31,66 +30,35 @@ async def remove_follower(user_id: str, me: CurrentUser, graph: GraphDep) -> Non
 
 
 @router.get("/v1/users/{user_id}/followers", response_model=UserList)
-async def followers(
-    user_id: str,
-    reader: ReaderId,
-    graph: GraphDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = PEOPLE_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def followers(user_id: str, reader: ReaderId, graph: GraphDep, paging: LongPagingDep) -> UserList:
     """Who follows this person."""
     listing = f"followers:{user_id}"
-    page = await graph.followers(parse_id(user_id), reader, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await graph.followers(parse_id(user_id), reader, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.get("/v1/users/{user_id}/following", response_model=UserList)
-async def following(
-    user_id: str,
-    reader: ReaderId,
-    graph: GraphDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = PEOPLE_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def following(user_id: str, reader: ReaderId, graph: GraphDep, paging: LongPagingDep) -> UserList:
     """Whom this person follows."""
     listing = f"following:{user_id}"
-    page = await graph.following(parse_id(user_id), reader, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await graph.following(parse_id(user_id), reader, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.get("/v1/users/{user_id}/mutuals", response_model=UserList)
-async def mutuals(
-    user_id: str,
-    me: CurrentUser,
-    graph: GraphDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = PEOPLE_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def mutuals(user_id: str, me: CurrentUser, graph: GraphDep, paging: LongPagingDep) -> UserList:
     """This person's followers whom one follows oneself."""
     listing = f"mutuals:{user_id}:{me.user_id}"
-    page = await graph.mutuals(parse_id(user_id), me.user_id, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await graph.mutuals(parse_id(user_id), me.user_id, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.get("/v1/follow-requests", response_model=UserList)
-async def follow_requests(
-    me: CurrentUser,
-    graph: GraphDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
-) -> UserList:
+async def follow_requests(me: CurrentUser, graph: GraphDep, paging: PagingDep) -> UserList:
     """Who waits for one's answer, newest first."""
     listing = f"follow-requests:{me.user_id}"
-    page = await graph.requests(me.user_id, cursors.after(listing, cursor), limit)
-    return answer(page, listing, cursors, public_url)
+    page = await graph.requests(me.user_id, paging.after(listing), paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.post("/v1/follow-requests/{user_id}/approve", status_code=204, response_model=None)

@@ -6,19 +6,11 @@ from fastapi import APIRouter, Query
 
 from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, ReaderId
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Cursors, Limit
-from services.user.api.state import CursorsDep, GraphDep, ProfilesDep, PublicUrl
-from services.user.domain.people import Page, Profile
+from services.user.api.paging import PagingDep
+from services.user.api.state import GraphDep, ProfilesDep, PublicUrl
 from services.user.schemas import ProfileRequest, User, UserList
 
 router = APIRouter(tags=["people"])
-
-
-def answer(page: Page[Profile, int] | Page[Profile, str], listing: str, cursors: Cursors, public_url: str) -> UserList:
-    """A page of people."""
-    following = None if page.last is None else cursors.encode(listing, [page.last])
-    users = [User.of(profile, public_url) for profile in page.items]
-    return UserList(users=users, next_cursor=following, has_more=following is not None)
 
 
 @router.get("/v1/users", response_model=UserList)
@@ -26,16 +18,13 @@ async def search_users(
     q: Annotated[str, Query(min_length=1, max_length=30, description="how the username begins")],
     reader: ReaderId,
     profiles: ProfilesDep,
-    cursors: CursorsDep,
-    public_url: PublicUrl,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
+    paging: PagingDep,
 ) -> UserList:
     """People by the beginning of their username."""
     listing = f"search:{q}"
-    position = cursors.decode(listing, cursor)
-    page = await profiles.search(q, reader, str(position[0]) if position else None, limit)
-    return answer(page, listing, cursors, public_url)
+    position = paging.cursors.decode(listing, paging.cursor)
+    page = await profiles.search(q, reader, str(position[0]) if position else None, paging.limit)
+    return paging.answer(listing, page)
 
 
 @router.get("/v1/users/by-username/{username}", response_model=User)

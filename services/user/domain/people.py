@@ -1,5 +1,6 @@
 """Profiles and the graph."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Generic, Literal, TypeVar
@@ -104,11 +105,12 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """How many follow an author, and so how their posts travel."""
+    """How many follow an author, and so how their posts travel; `followers` are their ids, if they are few."""
 
     follower_count: int
     mode: Mode
     mode_version: int
+    followers: Sequence[int] | None = None
 
 
 def next_mode(mode: Mode, follower_count: int, threshold: int) -> Mode:
@@ -132,15 +134,13 @@ class Followees:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Why an author's posts are, or are not, in a reader's feed. `since` is when the reader began to follow."""
+    """Why an author's posts are, or are not, in a reader's feed. `blocked` is either way."""
 
+    following: bool
     muted: bool
     blocked: bool
     banned: bool
     private: bool
-    pull: bool
-    follower_count: int
-    since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """How posts travel: what fan-out and feeds ask of the graph."""
 
+from collections.abc import Sequence
+
 from libs.common.contracts.base import utc_now
 from libs.common.runtime.errors import NotFoundError
 from services.user.domain.people import Audience, Followees, Relation, next_mode
@@ -17,17 +19,16 @@ class Audiences:
         self._threshold = push_threshold
         self._clock = clock
 
-    async def audience(self, user_id: int) -> Audience:
-        """Follower count and mode. Raises NotFoundError: there is no such account."""
-        audience = await self._store.audience(user_id)
-        if audience is None:
-            raise NotFoundError
-        return audience
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+        """Follower count and mode of the accounts that there are; the followers of small push authors."""
+        return await self._store.audiences(user_ids, followers_up_to)
 
     async def settle_mode(self, user_id: int) -> None:
         """Runs after the commit, also when nothing changed, so that a repeat mends what a crash left."""
         for _ in range(_MODE_ROUNDS):
-            audience = await self.audience(user_id)
+            audience = (await self._store.audiences([user_id], 0)).get(user_id)
+            if audience is None:
+                raise NotFoundError
             mode = next_mode(audience.mode, audience.follower_count, self._threshold)
             if mode == audience.mode:
                 return
@@ -47,4 +48,4 @@ class Audiences:
 
     async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """What explains a feed; None: there is no such author."""
-        return await self._store.relation(reader_id, author_id, self._clock())
+        return await self._store.relation(reader_id, author_id)

@@ -1,15 +1,19 @@
 """What fan-out and feeds ask of the graph, in PostgreSQL."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
 from libs.common.stores.postgres import Postgres
 from services.user.domain.people import PULL_LINGERS, Audience, Followees, Mode, Relation
 
-_AUDIENCE = """
-SELECT mode, mode_version,
-    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
-FROM users u WHERE user_id = $1
+_AUDIENCES = """
+SELECT user_id, mode, mode_version, follower_count,
+    CASE WHEN mode = 'push' AND follower_count <= $2
+        THEN ARRAY(SELECT follower_id FROM follows WHERE followee_id = user_id ORDER BY follower_id) END AS followers
+FROM users u, LATERAL (
+    SELECT coalesce(sum(followers), 0)::bigint AS follower_count FROM user_counts c WHERE c.user_id = u.user_id
+) counted WHERE user_id = ANY($1)
 """
 _SET_MODE = """
 UPDATE users SET mode = $3, mode_version = mode_version + 1,
@@ -40,13 +44,11 @@ FROM (
 ) followed
 """
 _RELATION = """
-SELECT banned_at IS NOT NULL AS banned, is_private AS private, f.created_at AS since,
+SELECT banned_at IS NOT NULL AS banned, is_private AS private,
+    EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = $2) AS following,
     EXISTS (SELECT FROM mutes WHERE muter = $1 AND muted = $2) AS muted,
-    EXISTS (SELECT FROM blocks WHERE (blocker, blocked) IN (($1, $2), ($2, $1))) AS blocked,
-    coalesce(f.follower_id IS NOT NULL AND (mode = 'pull' OR left_pull_at > $3 OR f.pull_until > $4), false) AS pull,
-    (SELECT coalesce(sum(followers), 0)::bigint FROM user_counts c WHERE c.user_id = u.user_id) AS follower_count
-FROM users u LEFT JOIN follows f ON f.follower_id = $1 AND f.followee_id = u.user_id
-WHERE u.user_id = $2
+    EXISTS (SELECT FROM blocks WHERE (blocker, blocked) IN (($1, $2), ($2, $1))) AS blocked
+FROM users WHERE user_id = $2
 """
 
 
@@ -56,10 +58,13 @@ class PostgresAudienceStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def audience(self, user_id: int) -> Audience | None:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
         """See the port."""
-        row = await self._postgres.fetchrow(_AUDIENCE, user_id)
-        return Audience(**row) if row else None
+        rows = await self._postgres.fetch(_AUDIENCES, user_ids, followers_up_to)
+        return {
+            row["user_id"]: Audience(row["follower_count"], row["mode"], row["mode_version"], row["followers"])
+            for row in rows
+        }
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
         """See the port."""
@@ -80,7 +85,7 @@ class PostgresAudienceStore:
         row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULL_LINGERS, now)
         return Followees(row["ids"] or [], row["pull"] or [], row["fresh"] or []) if row else Followees([], [], [])
 
-    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         """See the port."""
-        row = await self._postgres.fetchrow(_RELATION, reader_id, author_id, now - PULL_LINGERS, now)
+        row = await self._postgres.fetchrow(_RELATION, reader_id, author_id)
         return Relation(**row) if row else None

@@ -99,7 +99,7 @@ class World:
     ended: set[int] = field(default_factory=set)
     tokens: dict[bytes, tuple[int, RefreshState]] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
-    follows: dict[Edge, datetime] = field(default_factory=dict)
+    follows: set[Edge] = field(default_factory=set)
     pull_until: dict[Edge, datetime] = field(default_factory=dict)
     requests: list[Edge] = field(default_factory=list)
     blocks: list[Edge] = field(default_factory=list)
@@ -319,14 +319,15 @@ class InMemoryGraphStore:
         return unmuted
 
     def _follow(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        self._world.follows[edge] = now
+        self._world.follows.add(edge)
         self._world.pull_until[edge] = now + BROUGHT_AFTER
         return [self._told(FollowCreated, edge, record)]
 
     def _part(self, edge: Edge, record: EdgeRecord) -> list[Record]:
         withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge, record)
-        if self._world.follows.pop(edge, None) is None:
+        if edge not in self._world.follows:
             return withdrawn
+        self._world.follows.remove(edge)
         return [*withdrawn, self._told(FollowDeleted, edge, record)]
 
     def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
@@ -390,11 +391,13 @@ class InMemoryAudienceStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def audience(self, user_id: int) -> Audience | None:
-        if user_id not in self._world.profiles:
-            return None
-        mode, version = self._world.modes.get(user_id, ("push", 0))
-        return Audience(len(self._followers(user_id)), mode, version)
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+        found = {}
+        for user_id in self._world.profiles.keys() & set(user_ids):
+            (mode, version), followers = self._world.modes.get(user_id, ("push", 0)), self._followers(user_id)
+            few = followers if mode == "push" and len(followers) <= followers_up_to else None
+            found[user_id] = Audience(len(followers), mode, version, few)
+        return found
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
         old, version = self._world.modes.get(user_id, ("push", 0))
@@ -417,27 +420,20 @@ class InMemoryAudienceStore:
         world = self._world
         ids = [e.to_id for e in world.follows if e.from_id == user_id]
         ids = sorted(i for i in ids if i not in world.banned and Edge(user_id, i) not in world.mutes)
-        pull = [i for i in ids if self._is_pulled(Edge(user_id, i), now)]
+        pull = [i for i in ids if self._has_pull_mode(i, now) or world.pull_until[Edge(user_id, i)] > now]
         return Followees(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
 
-    async def relation(self, reader_id: int, author_id: int, now: datetime) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
         world, edge = self._world, Edge(reader_id, author_id)
         if author_id not in world.profiles:
             return None
         return Relation(
+            following=edge in world.follows,
             muted=edge in world.mutes,
             blocked=edge in world.blocks or edge.reversed in world.blocks,
             banned=author_id in world.banned,
             private=world.profiles[author_id].is_private,
-            pull=self._is_pulled(edge, now),
-            follower_count=len(self._followers(author_id)),
-            since=world.follows.get(edge),
         )
-
-    def _is_pulled(self, edge: Edge, now: datetime) -> bool:
-        if edge not in self._world.follows:
-            return False
-        return self._has_pull_mode(edge.to_id, now) or self._world.pull_until[edge] > now
 
     def _has_pull_mode(self, author_id: int, now: datetime) -> bool:
         """Or left it not long ago."""

@@ -42,7 +42,7 @@ class House:
         self.graph, self.barriers = Graph(store, lists, *parts), Barriers(store, lists, *parts)
 
     async def mode(self) -> Mode:
-        return (await self.audiences.audience(STAR)).mode
+        return (await self.audiences.audiences([STAR], 0))[STAR].mode
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ async def test_a_removed_follower_follows_no_more() -> None:
     house = House()
     await house.graph.follow(2, STAR)
     await house.graph.remove_follower(STAR, 2)
-    assert house.world.follows == {}
+    assert house.world.follows == set()
 
 
 async def test_whom_one_cannot_follow() -> None:

@@ -49,7 +49,7 @@ async def test_a_request_is_denied_or_withdrawn() -> None:
     for _ in range(2):
         await house.graph.unfollow(OTHER, STAR)
     assert await requested(house) == []
-    assert house.world.follows == {}
+    assert house.world.follows == set()
     assert house.events.types() == ["follow_request.created"] * 2 + ["follow_request.deleted"] * 2
 
 
@@ -91,7 +91,7 @@ async def test_a_block_ends_all_that_was_between_two_and_tells_it_once() -> None
     house.events.records.clear()
     for _ in range(2):
         await house.barriers.block(STAR, FAN)
-    assert (house.world.follows, house.world.requests) == ({}, [])
+    assert (house.world.follows, house.world.requests) == (set(), [])
     assert house.events.types() == ["block.created", "follow.deleted", "follow_request.deleted"]
     assert [record.key for record in house.events.records] == [str(STAR), str(STAR), str(FAN)]
     assert [record.touches for record in house.events.records] == [(STAR, FAN), (STAR,), ()]
@@ -198,10 +198,10 @@ async def test_relation_tells_how_a_reader_stands_to_an_author() -> None:
     await house.barriers.mute(FAN, STAR)
     relation = await house.audiences.relation(FAN, STAR)
     assert relation is not None
-    assert (relation.muted, relation.pull, relation.since) == (True, True, house.clock.now)
+    assert (relation.following, relation.muted) == (True, True)
     await house.barriers.block(STAR, FAN)
     for edge in (Edge(FAN, STAR), Edge(STAR, FAN)):
         relation = await house.audiences.relation(edge.from_id, edge.to_id)
         assert relation is not None
-        assert (relation.blocked, relation.pull, relation.since) == (True, False, None)
+        assert (relation.following, relation.blocked) == (False, True)
     assert await house.audiences.relation(FAN, 999) is None

@@ -16,7 +16,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import Login, NewAccount, Session, Verdict
-from services.user.domain.people import BROUGHT_AFTER, Authored, Avatar, Edge, ProfileChange, Relationship
+from services.user.domain.people import BROUGHT_AFTER, Audience, Authored, Avatar, Edge, ProfileChange, Relationship
 from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
 from services.user.ports import GraphStore
 from services.user.service.events import edge_record, user_record
@@ -203,7 +203,22 @@ async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
     assert (await audience.followees(fan, later + timedelta(days=6))).pull == [star]
     found = await audience.followees(fan, later + timedelta(days=8))
     assert (found.ids, found.pull) == ([star], [])
-    assert await audience.audience(next(_ids)) is None
+    assert await audience.audiences([next(_ids)], 1) == {}
+
+
+async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres) -> None:
+    graph, audience, (small, large, *fans) = (
+        PostgresGraphStore(postgres),
+        PostgresAudienceStore(postgres),
+        await people(postgres, 5),
+    )
+    await follow(graph, fans[0], small)
+    for fan in fans:
+        await follow(graph, fan, large)
+    found = await audience.audiences([small, large], 2)
+    assert found == {small: Audience(1, "push", 0, [fans[0]]), large: Audience(3, "push", 0, None)}
+    assert await audience.set_mode(small, 0, "pull", NOW)
+    assert (await audience.audiences([small], 2))[small].followers is None
 
 
 async def test_profiles_are_seen_from_the_reader(postgres: Postgres) -> None:

@@ -1,17 +1,19 @@
 """What goes over the wire, and what a consumer makes of it."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.codec import decode
+from libs.common.contracts.events import FanoutChunk, PostCreated, PostDeleted, SlowRemovalChunk
 from libs.common.kafka.consumer import Delivery
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.http import ServiceClient
 from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.ports import Lane
+from workers.fanout.ports import Chunk, Lane
 from workers.fanout.tests.world import POST, InMemoryGraph, World
 
 
@@ -38,18 +40,42 @@ class PagedUserService:
 
 async def test_every_lane_has_its_topic_and_its_consumer_delivers_what_was_put() -> None:
     ranges = [(n, n + 1) for n in range(250)]
+    puts, removals = [[Chunk(POST, within, removes) for within in ranges] for removes in (False, True)]
     lanes: dict[Lane, str] = {"push": "feed.fanout", "slow": "feed.fanout.slow"}
     for lane, topic in lanes.items():
         producer = RecordingProducer()
-        await KafkaChunkQueue(cast("EventProducer", producer)).put(lane, POST, ranges)
-        assert len(producer.events) == 250
+        queue = KafkaChunkQueue(cast("EventProducer", producer))
+        await queue.put(lane, puts)
+        await queue.put(lane, removals)
+        assert len({event.event_id for event in producer.events}) == 500
         world = World(InMemoryGraph(range(1, 251)))
-        consumers = FanoutConsumers(world.fanout)
+        consumers = FanoutConsumers(world.fanout, world.ledgers)
         handler = consumers.on_chunks if lane == "push" else consumers.on_slow_chunks
         for _ in range(2):
-            await handler([_delivered(event, topic) for event in producer.events])
+            await handler([_delivered(event, topic) for event in producer.events[:250]])
             assert world.everyone_has(POST)
             assert len(world.rate.taken) == (250 if lane == "slow" else 0)
+        for _ in range(2):
+            await handler([_delivered(event, topic) for event in producer.events[250:]])
+            assert world.feeds.held == set()
+
+
+async def test_a_batch_takes_posts_before_deletes_and_dead_letters_are_noted() -> None:
+    world = World(InMemoryGraph(range(1, 9)))
+    consumers = FanoutConsumers(world.fanout, world.ledgers)
+    deleted = PostDeleted(post_id=100, author_id=1)
+    created = PostCreated(post_id=100, author_id=1, created_at=datetime.now(UTC))
+    batch = [_delivered(Event(payload=one, entity="x", entity_version=1), "posts") for one in (deleted, created)]
+    for _ in range(2):
+        await consumers.on_posts(batch)
+        assert world.feeds.held == set()
+        assert (world.ledger.modes, world.removals.modes) == ({100: "push"}, {100: "push"})
+    for kind in (FanoutChunk, SlowRemovalChunk):
+        chunk = kind(post_id=100, author_id=1, after_id=5, up_to_id=9)
+        batch.append(_delivered(Event(payload=chunk, entity="x", entity_version=1), kind.topic))
+    for one in batch:
+        await consumers.on_dead_letter(one)
+    assert world.ledger.dead == world.removals.dead == {(100, None), (100, 5)}
 
 
 async def test_followers_come_page_by_page_until_the_end_of_the_range() -> None:

@@ -1,8 +1,16 @@
-import pytest
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from random import Random
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.feedlists import Pushed, Withdrawn
 from workers.fanout.domain import Level
-from workers.fanout.ports import Post
-from workers.fanout.tests.world import POST, InMemoryGraph, World
+from workers.fanout.ports import Chunk, Post
+from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
 
 
 async def test_a_small_author_is_pushed_at_once_and_again_without_effect() -> None:
@@ -49,7 +57,7 @@ async def test_the_largest_go_through_the_slow_lane_at_its_rate() -> None:
 
 async def test_a_chunk_goes_on_where_a_failure_left_it() -> None:
     world = World(InMemoryGraph(range(5, 15)))
-    await world.queue.put("slow", POST, [(0, 14)])
+    await world.queue.put("slow", [Chunk(POST, (0, 14))])
     world.graph.pages_left = 3
     with pytest.raises(TimeoutError):
         await world.fanout.take_chunks("slow", world.queue.chunks["slow"])
@@ -63,7 +71,7 @@ async def test_a_chunk_goes_on_where_a_failure_left_it() -> None:
 
 async def test_a_chunk_ends_although_its_last_follower_left() -> None:
     world = World(InMemoryGraph(range(5, 15)))
-    await world.queue.put("push", POST, [(0, 20)])
+    await world.queue.put("push", [Chunk(POST, (0, 20))])
     await world.fanout.take_chunks("push", world.queue.chunks["push"])
     assert (await world.ledger.begun(100, 0)).is_done
 
@@ -82,14 +90,11 @@ async def test_pull_authors_unknown_ones_and_those_without_followers_push_nothin
 
 
 async def test_one_post_that_fails_leaves_the_others_of_its_batch_done() -> None:
-    world = World(InMemoryGraph(range(5, 9)))
-    world.graph.pages_left = 5
-    posts = [Post(100 + n, 1) for n in range(3)]
+    world = World(InMemoryGraph(range(5, 16)))
+    world.queue.refuses = {101}
     with pytest.raises(TimeoutError):
-        await world.fanout.take_posts(posts)
-    world.graph.pages_left = 6
-    await world.fanout.take_posts(posts)
-    assert len(world.feeds.held) == 12
+        await world.fanout.take_posts([Post(100 + n, 1) for n in range(3)])
+    assert {chunk.post.post_id for chunk in world.queue.chunks["push"]} == {100, 102}
 
 
 async def test_at_level_2_inactive_readers_are_left_out() -> None:
@@ -117,3 +122,144 @@ async def test_at_level_3_posts_and_waiting_chunks_go_into_the_gap() -> None:
     assert world.feeds.held == held
     assert world.gaps.open == {100, 101, 102}
     assert set(world.ledger.modes.values()) == {"skipped"}
+
+
+async def test_a_delete_takes_the_post_out_again_and_it_never_comes_back() -> None:
+    world = World(InMemoryGraph(range(5, 12)))
+    await world.fanout.take_posts([POST])
+    for _ in range(2):
+        await world.fanout.take_deletes([POST])
+        assert world.feeds.held == set()
+        assert world.removals.delivered_in_all() == 7
+        await world.fanout.take_posts([POST])
+        assert world.feeds.held == set()
+
+
+async def test_a_delete_takes_the_lanes_of_its_post_and_overtakes_its_chunks() -> None:
+    world = World(InMemoryGraph(range(5, 205)))
+    await world.fanout.take_posts([POST])
+    pushes = list(world.queue.chunks["slow"])
+    await world.fanout.take_chunks("slow", pushes[:10])
+    assert len(world.feeds.held) == 100
+    await world.fanout.take_deletes([POST])
+    removals = world.queue.chunks["slow"][len(pushes) :]
+    assert all(chunk.removes for chunk in removals)
+    for _ in range(2):
+        await world.fanout.take_chunks("slow", [*removals, *pushes])
+        assert world.feeds.held == set()
+        assert world.removals.delivered_in_all() == 200
+        assert world.ledger.delivered_in_all() == 100
+
+
+async def test_a_removal_goes_on_where_a_failure_left_it() -> None:
+    world = World(InMemoryGraph(range(5, 15)))
+    world.feeds.held = {(user, 100) for user in world.graph.ids}
+    chunks = [Chunk(POST, (0, 14), removes=True)]
+    world.graph.pages_left = 3
+    with pytest.raises(TimeoutError):
+        await world.fanout.take_chunks("push", chunks)
+    assert len(world.feeds.held) == 4
+    world.graph.pages_left = 2
+    for _ in range(2):
+        await world.fanout.take_chunks("push", chunks)
+        assert world.feeds.held == set()
+        assert world.removals.delivered_in_all() == 10
+
+
+class Interrupted(InMemoryFeeds):
+    """Something happens between the decision to push and the push."""
+
+    def __init__(self, meanwhile: Callable[[], Awaitable[None]]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+        self.is_away = False
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        if self.is_away:
+            raise TimeoutError
+        return await super().withdraw(user_ids, post_id)
+
+    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+        await self._meanwhile()
+        return await super().deliver(user_ids, post_ids, active_only=active_only)
+
+
+@pytest.mark.parametrize("followers", [7, 35])
+@pytest.mark.parametrize("dies", [False, True])
+async def test_what_is_pushed_while_a_delete_is_carried_out_is_taken_back(followers: int, dies: bool) -> None:
+    """Also when the worker dies between the two: then the event comes again."""
+
+    async def delete() -> None:
+        await world.fanout.take_deletes([POST])
+        await world.fanout.take_chunks("push", [chunk for chunk in world.queue.chunks["push"] if chunk.removes])
+        feeds.is_away = dies
+
+    feeds = Interrupted(delete)
+    world = World(InMemoryGraph(range(5, 5 + followers)), feeds=feeds)
+    world.ledger.modes[100] = "push"
+
+    async def push() -> None:
+        await world.fanout.take_posts([POST])
+        await world.fanout.take_chunks("push", [chunk for chunk in world.queue.chunks["push"] if not chunk.removes])
+
+    if dies:
+        with pytest.raises(TimeoutError):
+            await push()
+        assert world.feeds.held != set()
+        feeds.is_away = dies = False
+    await push()
+    assert world.feeds.held == set()
+
+
+async def test_what_was_not_pushed_need_not_be_taken_out() -> None:
+    for graph, post in ((InMemoryGraph([2], is_push=False), POST), (InMemoryGraph([2]), Post(100, 99))):
+        world = World(graph)
+        await world.fanout.take_posts([post])
+        for _ in range(2):
+            await world.fanout.take_deletes([post])
+            assert (world.removals.modes, world.graph.pages_left) == ({100: "pull"}, 1_000_000)
+
+
+async def test_at_level_3_deletes_are_left_to_readers_and_hold_back_their_posts() -> None:
+    world = World(InMemoryGraph(range(5, 40)))
+    await world.fanout.take_posts([POST])
+    pushes = list(world.queue.chunks["push"])
+    await world.fanout.take_deletes([POST])
+    removals = world.queue.chunks["push"][len(pushes) :]
+    world.load.level = Level.PULL
+    for _ in range(2):
+        await world.fanout.take_deletes([Post(101, 1)])
+        await world.fanout.take_chunks("push", removals)
+    assert world.removals.modes == {100: "skipped", 101: "skipped"}
+    assert (world.gaps.open, world.graph.pages_left) == (set(), 1_000_000)
+    world.load.level = Level.NORMAL
+    await world.fanout.take_chunks("push", pushes)
+    await world.fanout.take_posts([Post(101, 1)])
+    assert world.feeds.held == set()
+
+
+@given(st.integers(1, 35), st.integers())
+async def test_in_any_order_a_deleted_post_is_in_no_list(followers: int, seed: int) -> None:
+    """Of events that are delivered in part, late and again."""
+    rng = Random(seed)
+    world = World(InMemoryGraph(range(5, 5 + followers)))
+    await world.fanout.take_posts([POST])
+    todo: list[Callable[[], Awaitable[None]]] = [
+        partial(world.fanout.take_posts, [POST]),
+        partial(world.fanout.take_deletes, [POST]),
+        partial(world.fanout.take_deletes, [POST]),
+    ]
+    taken = 0
+    while todo or taken < len(world.queue.chunks["push"]):
+        todo += [partial(world.fanout.take_chunks, "push", [c]) for c in world.queue.chunks["push"][taken:]]
+        taken = len(world.queue.chunks["push"])
+        step = todo.pop(rng.randrange(len(todo)))
+        world.graph.pages_left = rng.randrange(5)
+        with suppress(TimeoutError):
+            await step()
+        world.graph.pages_left = 1_000
+        if rng.random() < 0.5:
+            todo.append(step)
+        else:
+            await step()
+    assert world.feeds.held == set()

@@ -1,12 +1,13 @@
 """Everything around fan-out, in memory."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
-from libs.feedlists import Mode, Progress, Pushed, Range
+from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
 from workers.fanout.domain import Level
 from workers.fanout.ports import Audience, Chunk, Lane, Post
-from workers.fanout.service import Delivery, Fanout
+from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
 POST = Post(100, AUTHOR)
@@ -21,8 +22,9 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audience(self, author_id: int) -> Audience | None:
-        return Audience(len(self.ids), self.is_push) if author_id == AUTHOR else None
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+        few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
+        return {AUTHOR: Audience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
@@ -53,13 +55,27 @@ class InMemoryFeeds:
         self.held |= new
         return Pushed(len(new), len(wanted) - len(new), len(dropped))
 
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> Sequence[Pushed]:
+        return [await self.deliver(users, [post], active_only=active_only) for post, users in posts]
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        unwanted = {(user, post_id) for user in user_ids}
+        taken = unwanted & self.held
+        self.held -= taken
+        return Withdrawn(len(taken), len(unwanted) - len(taken))
+
 
 class InMemoryQueue:
     def __init__(self) -> None:
         self.chunks: dict[Lane, list[Chunk]] = {"push": [], "slow": []}
+        self.refuses: set[int] = set()
 
-    async def put(self, lane: Lane, post: Post, ranges: Sequence[Range]) -> None:
-        self.chunks[lane] += [Chunk(post, within) for within in ranges]
+    async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
+        if any(chunk.post.post_id in self.refuses for chunk in chunks):
+            raise TimeoutError
+        self.chunks[lane] += chunks
 
 
 class InMemoryLedger:
@@ -67,6 +83,7 @@ class InMemoryLedger:
         self.modes: dict[int, Mode] = {}
         self.plans: dict[int, Sequence[Range]] = {}
         self.progress: dict[tuple[int, int], Progress] = {}
+        self.dead: set[tuple[int, int | None]] = set()
 
     async def planned(
         self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
@@ -74,9 +91,10 @@ class InMemoryLedger:
         self.modes[post_id] = mode
         return self.plans.setdefault(post_id, chunks)
 
-    async def delivered(self, post_id: int, *, follower_count: int, delivered: int) -> None:
-        self.modes[post_id] = "push"
-        self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        for post_id, _, delivered in counts:
+            self.modes[post_id] = "push"
+            self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         self.modes |= dict.fromkeys(post_ids, "skipped")
@@ -87,8 +105,29 @@ class InMemoryLedger:
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
         self.progress[post_id, chunk_after_id] = Progress(after_id, delivered, is_done=done)
 
+    async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
+        self.dead.add((post_id, chunk_after_id))
+
+    async def of(self, post_id: int) -> DeliveryState | None:
+        if post_id not in self.modes:
+            return None
+        now = datetime.now(UTC)
+        return DeliveryState(self.modes[post_id], 0, 0, 0, 0, now, None, 0, 0)
+
     def delivered_in_all(self) -> int:
         return sum(progress.delivered for progress in self.progress.values())
+
+
+class InMemoryRemovals(InMemoryLedger):
+    def __init__(self) -> None:
+        super().__init__()
+        self.noted: set[int] = set()
+
+    async def note(self, post_id: int, author_id: int) -> None:
+        self.noted.add(post_id)
+
+    async def known(self, post_ids: Collection[int]) -> set[int]:
+        return self.noted & set(post_ids)
 
 
 class InMemoryGaps:
@@ -133,19 +172,26 @@ class World:
     feeds: InMemoryFeeds = field(default_factory=InMemoryFeeds)
     queue: InMemoryQueue = field(default_factory=InMemoryQueue)
     ledger: InMemoryLedger = field(default_factory=InMemoryLedger)
+    removals: InMemoryRemovals = field(default_factory=InMemoryRemovals)
     gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
     rate: InMemoryRate = field(default_factory=InMemoryRate)
     load: FixedLoad = field(default_factory=FixedLoad)
     pulls: InMemoryPulls = field(default_factory=InMemoryPulls)
 
     def __post_init__(self) -> None:
-        push = Delivery(self.graph, self.feeds, self.ledger, self.load)
-        slow = Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate)
+        self.ledgers = Ledgers(self.ledger, self.removals)
         self.fanout = Fanout(
             self.graph,
-            {"push": push, "slow": slow},
+            {
+                "push": Delivery(self.graph, self.feeds, self.ledger, self.load),
+                "slow": Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate),
+            },
+            {
+                "push": Removal(self.graph, self.feeds, self.removals, self.load),
+                "slow": Removal(self.graph, self.feeds, self.removals, self.load, self.rate),
+            },
             self.queue,
-            self.ledger,
+            self.ledgers,
             self.gaps,
             self.load,
             self.pulls,

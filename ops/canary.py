@@ -1,0 +1,75 @@
+"""The canary: goes on checking feeds of those who read of late, a few at a time, and counts what is wrong."""
+
+import asyncio
+
+from fastapi import FastAPI
+from pydantic import Field
+
+from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.logging import get_logger
+from libs.common.runtime.settings import Settings
+from ops.oracle import CHECKED, Oracle, open_oracle
+
+log = get_logger(__name__)
+
+
+class CanarySettings(Settings):
+    """Common settings and these."""
+
+    canary_every_s: float = Field(default=30, gt=0, description="pause between two samples")
+    canary_readers: int = Field(default=2, ge=1, description="readers in a sample")
+
+
+class Canary:
+    """Samples for ever. A sample that part of the system is away for is skipped: no verdict is no fault."""
+
+    def __init__(self, oracle: Oracle, readers: int) -> None:
+        self._oracle = oracle
+        self._readers = readers
+
+    async def run(self, every_s: float) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.sample()
+
+    async def sample(self) -> None:
+        """Once; never raises."""
+        try:
+            for reader_id in await self._oracle.readers(self._readers):
+                await self._check(reader_id)
+        except Exception as error:
+            CHECKED.labels("skipped").inc()
+            log.warning("sample_skipped", error=repr(error))
+
+    async def ready(self) -> bool:
+        """Whether there is somebody to ask. Raises UnavailableError."""
+        await self._oracle.readers(0)
+        return True
+
+    async def _check(self, reader_id: int) -> None:
+        for verdict in await self._oracle.check(reader_id):
+            for one in verdict.findings:
+                log.error(
+                    "feed_faulty",
+                    reader_id=reader_id,
+                    order=verdict.order,
+                    fault=one.fault,
+                    post_id=one.post_id,
+                    cause=verdict.causes.get(one.post_id),
+                )
+
+
+def build(settings: CanarySettings) -> FastAPI:
+    """The canary's application: health and metrics over HTTP, the work behind it."""
+
+    async def compose(_: FastAPI, runtime: Runtime) -> None:
+        canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
+        runtime.ready_checks["feed"] = canary.ready
+        runtime.start("samples", canary.run(settings.canary_every_s))
+
+    return create_app("ops.canary", settings, compose)
+
+
+if __name__ == "__main__":
+    run("ops.canary", CanarySettings, build)

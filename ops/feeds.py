@@ -1,0 +1,42 @@
+"""Feeds as their readers get them, asked through the feed service's internal routes."""
+
+from typing import Any, Self
+
+from libs.common.runtime.auth import ServiceTokens
+from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.http import ServiceClient
+from libs.common.runtime.settings import Settings
+from ops.records import PATIENT
+
+PAGE = 100  # from the second page on: the first is asked as readers do, so that it may be the one kept for them
+
+
+class FeedService:
+    """Implements `ops.oracle.Feeds`."""
+
+    def __init__(self, settings: Settings) -> None:
+        tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
+        self._feed = ServiceClient("feed", settings, tokens, PATIENT)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._feed.close()
+
+    async def readers(self) -> list[int]:
+        ids: list[int] = (await self._feed.get("/internal/feed/readers"))["ids"]
+        return ids
+
+    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
+        more = {"cursor": cursor, "limit": PAGE} if cursor else {}
+        params = {"order": order, "fresh": fresh, **more}
+        page: dict[str, Any] = await self._feed.get(f"/internal/feed/{reader_id}", params)
+        return page
+
+    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = await self._feed.get(f"/internal/feed/{reader_id}/explain/{post_id}")
+        except NotFoundError:
+            return {}
+        return answer
