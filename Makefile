@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint contracts fmt bench chaos soak
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint audit contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -41,6 +41,9 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.common.contracts check
+
+audit: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
+	@.ci/audit
 
 contracts: bootstrap ## write schemas and docs/events.md from the code
 	@$(PYTHON) -m libs.common.contracts write

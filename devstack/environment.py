@@ -13,6 +13,8 @@ DEFAULTS = {
     "FEEDMILL_LOG_LEVEL": "INFO",
     # The sample world has 30 people: with this some authors are pushed and some are pulled.
     "FEEDMILL_PUSH_THRESHOLD": "10",
+    # A sample world, a benchmark and the tests ask more in a minute than people do in a day.
+    "FEEDMILL_RATE_LIMITS": "false",
     "FEEDMILL_PATIENCE": "4",  # of one machine that everything shares
     "PYTHONUNBUFFERED": "1",
 }

@@ -33,6 +33,7 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
         **settings_of_run(directory).values,
         **stores.endpoints().environ(),
         "FEEDMILL_NAMESPACE": "stack_",
+        "FEEDMILL_RATE_LIMITS": "false",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
         "FEEDMILL_PATIENCE": str(PATIENCE),

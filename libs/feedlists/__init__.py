@@ -5,7 +5,6 @@ from libs.feedlists.gaps import Gap, Gaps
 from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
-from libs.feedlists.rate import SharedRate
 
 __all__ = [
     "CAP",
@@ -22,6 +21,5 @@ __all__ = [
     "Pushed",
     "Range",
     "RemovalLedger",
-    "SharedRate",
     "Withdrawn",
 ]

@@ -7,8 +7,8 @@ from typing import Any
 from redis.asyncio import Redis
 
 from libs.common.ids import first_id_at, now_ms
-from libs.feedlists.functions import Functions
-from libs.feedlists.lists import FeedLists
+from libs.common.stores.functions import Functions
+from libs.feedlists.lists import LIBRARY, FeedLists
 
 WINDOW_S = 7 * 86_400  # older posts are in no feed
 _OPEN, _LAST = b"open", b"last"
@@ -32,7 +32,7 @@ class Gaps:
 
     def __init__(self, redis: "Redis", lists: FeedLists) -> None:
         self._redis = redis
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, LIBRARY)
         self._lists = lists
         self._keys = lists.bucket_keys("gaps")
 

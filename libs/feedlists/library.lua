@@ -195,15 +195,6 @@ local function extend(keys, args)
   return 1
 end
 
--- KEYS rate: when all that is reserved will have gone, in us; ARGV count, rate a second, burst in us. The wait in ms (GCRA).
-local function reserve(keys, args)
-  local clock = redis.call('TIME')
-  local now = clock[1] * 1000000 + clock[2]
-  local done = math.max(now, tonumber(redis.call('GET', keys[1]) or '0')) + math.ceil(args[1] * 1000000 / args[2])
-  redis.call('SET', keys[1], string.format('%.0f', done), 'PX', math.ceil((done - now) / 1000))
-  return math.max(0, math.ceil((done - now - args[3]) / 1000))
-end
-
 redis.register_function('push_@VERSION@', push)
 redis.register_function('push_each_@VERSION@', push_each)
 redis.register_function('withdraw_@VERSION@', withdraw)
@@ -211,6 +202,5 @@ redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
 redis.register_function('heal_@VERSION@', heal)
 redis.register_function('extend_@VERSION@', extend)
-redis.register_function('reserve_@VERSION@', reserve)
 redis.register_function('snapshot_@VERSION@', snapshot)
 redis.register_function('swap_@VERSION@', swap)

@@ -5,10 +5,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from redis.asyncio import Redis
 
-from libs.feedlists.functions import Functions
+from libs.common.stores.functions import Functions
 
 CAP = 500  # entries kept (SPEC: feed window)
 SLACK = 50  # a list is trimmed once in so many pushes, not at every one
@@ -18,6 +19,7 @@ FEEDS_A_CALL = 500  # bounds one call to about 1.5 ms of the server: longer hurt
 FEEDS_A_WITHDRAWAL = 100  # the same: a list that does not hold the post is searched to its end
 SNAPSHOT_S = 3_600
 CALLS_AHEAD = 3  # the next calls are packed while the server works; more would make its other users wait
+LIBRARY = Path(__file__).parent / "library.lua"
 _COMPLETE, _BUILDING = b"0", b"1"
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads ids whose low bits are alike
 
@@ -63,7 +65,7 @@ class FeedLists:
 
     def __init__(self, redis: "Redis", prefix: str, buckets: int, *, calls_ahead: int = CALLS_AHEAD) -> None:
         self._redis = redis
-        self._functions = Functions(redis)
+        self._functions = Functions(redis, LIBRARY)
         self._prefix = prefix
         self._buckets = buckets
         self._calls_ahead = asyncio.Semaphore(calls_ahead)

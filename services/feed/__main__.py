@@ -6,6 +6,8 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.dependencies import REDIS_READ
+from libs.common.runtime.limits import MINUTE_S
+from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
 from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
 from services.feed import api, internal
@@ -17,7 +19,7 @@ from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.pressure import Pressure
 from services.feed.service import FeedReader
 from services.feed.settings import FeedSettings
-from services.feed.shortcut import KeptPages
+from services.feed.shortcut import PATH, KeptPages
 from services.feed.stores.redis import RedisCache
 from services.feed.walks import Walks
 from services.feed.warming import Warmer
@@ -55,7 +57,10 @@ def build(settings: FeedSettings) -> FastAPI:
         runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
-    return create_app("services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages)
+    limits = {f"GET {PATH}": Limit("feed", settings.feeds_a_minute, MINUTE_S)}
+    return create_app(
+        "services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages, limits=limits
+    )
 
 
 if __name__ == "__main__":

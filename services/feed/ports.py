@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
+from libs.common.stores.rate import Charge
 from libs.feedlists import DeliveryState, FeedList, Gap
 from services.feed.domain.feed import Followees, Pace, Relation, Trait
 
@@ -146,8 +147,8 @@ class Basis:
 class Cache(Protocol):
     """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
 
-    async def page(self, reader_id: int, variant: str) -> CachedPage | None:
-        """A page that is still true: no push, act or deletion has come since."""
+    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
+        """A page that is still true: no push, act or deletion has come since. The request is counted on the way."""
 
     async def stamp(self, reader_id: int) -> str:
         """What the reader's pages depend on, as of now; take it before assembling."""

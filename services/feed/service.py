@@ -12,6 +12,7 @@ from libs.common.contracts.public import Author, Engagement, Post
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.pagination import Cursors
+from libs.common.stores.rate import Charge
 from services.feed.candidates import SOURCE_DOWN, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Pace, Source, source_of
@@ -136,14 +137,14 @@ class FeedReader:
             raise NotFoundError
         return position
 
-    async def kept(self, user_id: int, order: Order, limit: int) -> Served | None:
-        """The first page, if it is kept and true."""
+    async def kept(self, user_id: int, order: Order, limit: int, charge: Charge | None = None) -> Served | None:
+        """The first page, if it is kept and true, and may be read: the request is counted on the way."""
         try:
-            cached = await self._cache.page(user_id, _variant(order, limit))
+            cached = await self._cache.page(user_id, _variant(order, limit), charge)
         except RedisError as error:
             log.warning("page_cache_unreadable", error=repr(error))
             return None
-        if cached is None:
+        if cached is None or (charge is not None and not charge.admitted):
             return None
         self._served_to.append(user_id)
         READS.labels(order, "hit", "normal").inc()

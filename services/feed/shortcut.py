@@ -5,18 +5,23 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.common.runtime.auth import BEARER
 from libs.common.runtime.errors import ApiError
+from libs.common.runtime.limits import VERDICT, rate_headers
 from libs.common.runtime.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from libs.common.stores.rate import Charge
 from services.feed.domain.feed import Order
 from services.feed.service import Served
 
 PATH = "/v1/feed"
-BEARER = b"Bearer "
 HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 
 class KeptPages:
-    """Answers `GET /v1/feed` with a first page that is kept and true; all else, and any error, goes to the route."""
+    """Answers `GET /v1/feed` with a first page that is kept and true; all else, and any error, goes to the route.
+
+    It asks Redis for the page and to count the request at once; who comes after it finds the verdict.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -29,6 +34,8 @@ class KeptPages:
         scope["route"] = SimpleNamespace(path=PATH)
         length = (b"content-length", str(len(served.body)).encode())
         headers = [*HEADERS, length, (b"x-feed-quality", served.quality.encode()), (b"x-cache-status", b"hit")]
+        if verdict := scope.get(VERDICT):
+            headers += rate_headers(verdict)
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": served.body})
 
@@ -43,7 +50,10 @@ class KeptPages:
             user = await state.token_verifier.verify(token.removeprefix(BEARER).decode("latin-1"))
         except ApiError:
             return None
-        served: Served | None = await state.reader.kept(user.user_id, *asked)
+        charge: Charge | None = state.request_limits.charge(scope, user.user_id)
+        served: Served | None = await state.reader.kept(user.user_id, *asked, charge)
+        if charge is not None and charge.verdict is not None:
+            scope[VERDICT] = charge.verdict
         return served
 
 

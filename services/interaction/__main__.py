@@ -7,11 +7,12 @@ from fastapi import FastAPI
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.limits import HOUR_S
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
-from libs.common.stores.redis import open_redis
+from libs.common.stores.rate import Limit
 from libs.feedlists import Acts
 from services.interaction import api, internal
 from services.interaction.clients import PostServicePosts, UserServicePeople
@@ -26,13 +27,12 @@ def build(settings: InteractionSettings) -> FastAPI:
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
         cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("interaction")))
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         outbox_store = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(outbox_store, producer, Acts(redis, settings).try_mark)
+        outbox = Outbox(outbox_store, producer, Acts(runtime.redis, settings).try_mark)
         ledger = await CassandraLedger.open(cassandra, outbox_store)
-        cached = CachedLedger(ledger, redis, settings.redis_prefix("interaction"))
+        cached = CachedLedger(ledger, runtime.redis, settings.redis_prefix("interaction"))
         posts, people = PostServicePosts(runtime.client("post")), UserServicePeople(runtime.client("user"))
         marks_store = await CassandraMarks.open(cassandra, outbox_store)
         marks = Marks(marks_store, cached, posts, people, outbox, minter.mint)
@@ -43,7 +43,11 @@ def build(settings: InteractionSettings) -> FastAPI:
         runtime.start("outbox-direct", outbox.run_direct())
         runtime.start("outbox-relay", outbox.run_relay())
 
-    return create_app("services.interaction", settings, compose, [api.router, internal.router])
+    limits = {
+        "POST /v1/posts/{post_id}/like": Limit("likes", settings.likes_an_hour, HOUR_S),
+        "POST /v1/posts/{post_id}/comments": Limit("comments", settings.comments_an_hour, HOUR_S),
+    }
+    return create_app("services.interaction", settings, compose, [api.router, internal.router], limits=limits)
 
 
 async def migrate(settings: InteractionSettings) -> None:

@@ -54,7 +54,7 @@ def build(settings: MediaSettings) -> FastAPI:
         runtime.start("outbox-relay", outbox.run_relay())
         runtime.start(STATUS_GROUP, verdicts.run())
 
-    return create_app(NAME, settings, compose, (api.router, internal.router), LARGE_BODIES)
+    return create_app(NAME, settings, compose, (api.router, internal.router), LARGE_BODIES, limits={})
 
 
 async def migrate(settings: MediaSettings) -> None:

@@ -9,11 +9,12 @@ from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.dependencies import SERVICE_FILE
+from libs.common.runtime.limits import HOUR_S
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
-from libs.common.stores.redis import open_redis
+from libs.common.stores.rate import Limit
 from libs.feedlists import Acts
 from services.post import api, internal
 from services.post.clients import InteractionServiceMarks, MediaServiceLibrary, UserServiceAuthors
@@ -30,11 +31,10 @@ def build(settings: PostSettings) -> FastAPI:
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
         cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("post")))
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         outbox_store = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(outbox_store, producer, Acts(redis, settings).try_mark)
+        outbox = Outbox(outbox_store, producer, Acts(runtime.redis, settings).try_mark)
         store = await CassandraPostStore.open(cassandra, outbox_store)
         media = MediaServiceLibrary(runtime.client("media", SERVICE_FILE))
         authors = KeptAuthors(UserServiceAuthors(runtime.client("user")))
@@ -54,7 +54,8 @@ def build(settings: PostSettings) -> FastAPI:
         runtime.start("counter-events", counted.run())
 
     large_bodies = {"/v1/posts": BODY_BYTES}
-    return create_app("services.post", settings, compose, [api.router, internal.router], large_bodies)
+    limits = {"POST /v1/posts": Limit("posts", settings.posts_an_hour, HOUR_S)}
+    return create_app("services.post", settings, compose, [api.router, internal.router], large_bodies, limits=limits)
 
 
 async def migrate(settings: PostSettings) -> None:

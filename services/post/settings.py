@@ -8,6 +8,7 @@ from libs.common.runtime.settings import Settings
 class PostSettings(Settings):
     """Common settings and these."""
 
+    posts_an_hour: int = Field(default=10, ge=0, description="of a user: each fans out to all followers; 0: no limit")
     seconds_a_picture: float = Field(
         default=5.0, gt=0, description="for `estimated_ready_at`: decoding and five sizes take 1 to 3 s on a busy core"
     )

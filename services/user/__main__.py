@@ -10,7 +10,7 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.stores.postgres import migrate as migrate_postgres
-from libs.common.stores.redis import open_redis
+from libs.common.stores.shutouts import Shutouts
 from libs.feedlists import Acts
 from services.user import internal
 from services.user.api import routers
@@ -41,9 +41,8 @@ def build(settings: UserSettings) -> FastAPI:
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
         postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(NAME)))
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
-        outbox = Outbox(PostgresOutbox(postgres), producer, Acts(redis, settings).try_mark)
+        outbox = Outbox(PostgresOutbox(postgres), producer, Acts(runtime.redis, settings).try_mark)
         minter = await runtime.minter(PostgresNodeLeases(postgres))
         sessions, keys = PostgresSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
         media = HttpMediaLibrary(runtime.client("media"))
@@ -56,7 +55,10 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.keys = keys
         app.state.token_verifier = SessionVerifier(keys, sessions)
         app.state.profiles = profiles
-        app.state.accounts = Accounts(PostgresAccountStore(postgres), sessions, hasher, keys, outbox, minter.mint)
+        shutouts = Shutouts(runtime.redis, settings)
+        app.state.accounts = Accounts(
+            PostgresAccountStore(postgres), sessions, hasher, keys, shutouts, outbox, minter.mint
+        )
         app.state.audiences = audiences
         app.state.graph = Graph(graph, lists, profiles, audiences, outbox)
         app.state.barriers = Barriers(graph, lists, profiles, audiences, outbox)
@@ -67,7 +69,7 @@ def build(settings: UserSettings) -> FastAPI:
         runtime.start(POSTS_GROUP, posts.run())
         runtime.ready_checks["postgres"] = postgres.ready
 
-    return create_app(NAME, settings, compose, (*routers, internal.router))
+    return create_app(NAME, settings, compose, (*routers, internal.router), limits={})
 
 
 async def migrate(settings: UserSettings) -> None:

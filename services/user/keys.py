@@ -22,8 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from libs.common.runtime.auth import ALGORITHM, ISSUER
-from services.user.domain.accounts import ACCESS_TOKEN_LIFE
+from libs.common.runtime.auth import ACCESS_TOKEN_S, ALGORITHM, ISSUER
 
 FIRST_KEY = "first.pem"
 RESCAN_S = 5.0  # how soon a key that was laid into the folder is seen; and how often an unknown id may cost a look
@@ -95,7 +94,7 @@ class KeyFolder:
             "sid": str(session_id),
             "role": role,
             "iat": issued,
-            "exp": issued + int(ACCESS_TOKEN_LIFE.total_seconds()),
+            "exp": issued + ACCESS_TOKEN_S,
         }
         return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
 

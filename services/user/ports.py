@@ -1,6 +1,6 @@
 """What the use cases need from outside."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -45,8 +45,8 @@ class AccountStore(Protocol):
     async def contact(self, user_id: int) -> Contact | None:
         """The private fields."""
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
-        """Change it and end all other sessions, all or nothing."""
+    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
+        """Change it and end all other sessions, all or nothing; those that it ended."""
 
     async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
         """Ban or unban; the records written: none when nothing changed."""
@@ -67,8 +67,8 @@ class SessionStore(Protocol):
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
         """False when the user has no such living session."""
 
-    async def end_by_token(self, token_hash: bytes, now: datetime) -> None:
-        """End the session that the token belongs to, if there is one."""
+    async def end_by_token(self, token_hash: bytes, now: datetime) -> int | None:
+        """End the session that the token belongs to; its id if it lived."""
 
     async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
         """Newest first."""
@@ -203,6 +203,19 @@ class TokenSigner(Protocol):
 
     def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
         """A token that every service can verify."""
+
+
+class Shutouts(Protocol):
+    """Tells all services who is to be let in no more; never raises."""
+
+    async def end(self, session_ids: Iterable[int]) -> None:
+        """These sessions have ended."""
+
+    async def ban(self, user_id: int) -> None:
+        """All sessions of the person are shut out."""
+
+    async def unban(self, user_id: int) -> None:
+        """They live again."""
 
 
 class EventPublisher(Protocol):

@@ -7,8 +7,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
+from libs.common.runtime.auth import ACCESS_TOKEN_S
 from libs.common.runtime.text import Text
-from services.user.domain.accounts import ACCESS_TOKEN_LIFE, Contact, Registration, Session
+from services.user.domain.accounts import Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 
 MAX_BATCH = 500
@@ -167,7 +168,7 @@ class Tokens(BaseModel):
 
     access_token: str
     refresh_token: str
-    expires_in: int = int(ACCESS_TOKEN_LIFE.total_seconds())
+    expires_in: int = ACCESS_TOKEN_S
 
 
 class SignedInView(Tokens):

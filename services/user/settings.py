@@ -13,6 +13,9 @@ class UserSettings(Settings):
     jwt_keys_dir: Path = Field(
         default=Path("/var/lib/feedmill/jwt"), description="Ed25519 keys as *.pem; the newest signs, all are published"
     )
+    logins_a_minute: int = Field(
+        default=5, ge=0, description="from an address, and for an account: passwords can't be guessed so; 0: no limit"
+    )
     push_threshold: int = Field(
         default=10_000, ge=1, description="followers from which an author's posts are pulled, not pushed"
     )

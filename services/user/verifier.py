@@ -19,7 +19,7 @@ class SessionVerifier(TokenVerifier):
         Raises:
             UnauthorizedError: not signed by us, expired, of another shape, or of an ended session.
         """
-        principal = await super().verify(token)
+        principal = await self.signed(token)
         if not await self._sessions.lives(principal.user_id, principal.session_id, utc_now()):
             raise SessionRevokedError
         return principal

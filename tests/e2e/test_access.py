@@ -1,6 +1,5 @@
 """Who may do what, and how those are told who may not."""
 
-import dataclasses
 import secrets
 
 import httpx2
@@ -11,44 +10,13 @@ from tests.e2e.world import PASSWORD, Someone, assert_problem, publish, snapshot
 
 pytestmark = pytest.mark.stack
 
-MEMBERS_ONLY = [
-    ("GET", "/feed"),
-    ("GET", "/auth/me"),
-    ("GET", "/auth/sessions"),
-    ("GET", "/saved"),
-    ("POST", "/posts"),
-    ("POST", "/media/upload-url"),
-    ("PATCH", "/users/1"),
-    ("POST", "/users/1/follow"),
-    ("DELETE", "/followers/1"),
-    ("GET", "/follow-requests"),
-    ("POST", "/follow-requests/1/approve"),
-    ("GET", "/blocks"),
-    ("GET", "/mutes"),
-    ("PATCH", "/posts/1"),
-    ("DELETE", "/posts/1"),
-    ("POST", "/posts/1/like"),
-    ("DELETE", "/posts/1/save"),
-    ("GET", "/posts/1/comments"),
-    ("DELETE", "/comments/1"),
-    ("GET", "/media/1"),
-]
 WRONG_IDS = ("1", "0", "-1", "abc", "99999999999999999999", "1e3")
 
 
-@pytest.mark.parametrize(("method", "path"), MEMBERS_ONLY)
-async def test_without_a_good_token(api: Api, method: str, path: str) -> None:
-    body: dict[str, str] | None = {} if method in {"POST", "PATCH"} else None
-    assert_problem(await api.send(method, path, json=body), 401)
+async def test_headers_that_are_no_bearer_token(api: Api) -> None:
     for header in ("Bearer nonsense", "Bearer a.b.c", "Bearer", "Basic YTpi"):
-        assert_problem(await api.send(method, path, json=body, headers={"Authorization": header}), 401)
-
-
-async def test_a_forged_token(api: Api, someone: Someone) -> None:
-    account = await someone()
-    head, payload, signature = account.access_token.split(".")
-    forged = dataclasses.replace(account, access_token=f"{head}.{payload}.{signature[::-1]}")
-    assert_problem(await api.send("GET", "/feed", forged), 401)
+        for path in ("/feed", "/users/1", "/auth/me"):
+            assert_problem(await api.send("GET", path, headers={"Authorization": header}), 401)
 
 
 async def test_what_is_anothers_cannot_be_changed(api: Api, someone: Someone) -> None:

@@ -6,7 +6,6 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.redis import open_redis
 from workers.counters.clients import KafkaCountsTopic
 from workers.counters.consumers import CounterConsumers
 from workers.counters.service import PostCounters
@@ -20,7 +19,7 @@ def build(settings: CountersSettings) -> FastAPI:
 
     async def compose(_: FastAPI, runtime: Runtime) -> None:
         cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("interaction")))
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        redis = runtime.redis
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.counters"))
         cache = RedisCountsCache(redis, settings.redis_prefix("interaction"))
         ledger = await CassandraLedger.open(cassandra)

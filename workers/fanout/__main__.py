@@ -6,8 +6,8 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger, SharedRate
+from libs.common.stores.rate import SharedRate
+from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
 from workers.fanout.backpressure import Backpressure
 from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
@@ -21,7 +21,7 @@ def build(settings: FanoutSettings) -> FastAPI:
     """The worker's application: health and metrics over HTTP, the work behind it."""
 
     async def compose(_: FastAPI, runtime: Runtime) -> None:
-        redis = await runtime.stack.enter_async_context(open_redis(settings))
+        redis = runtime.redis
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.fanout"))
         meter = await runtime.stack.enter_async_context(LagMeter(settings))
         prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets

@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
@@ -22,11 +23,15 @@ from libs.common.runtime.dependencies import SERVICE_READ, Policy
 from libs.common.runtime.errors import Problem, install_error_handlers
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
+from libs.common.runtime.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.runtime.logging import configure_logging, get_logger
 from libs.common.runtime.middleware import Admission, BodyLimit, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
+from libs.common.stores.rate import Limit, Limiter
+from libs.common.stores.redis import open_redis
+from libs.common.stores.shutouts import Shutouts
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
@@ -37,10 +42,11 @@ log = get_logger(__name__)
 class Runtime:
     """What a composition root builds upon. Everything opened on `stack` is closed in reverse order at the end."""
 
-    def __init__(self, name: str, settings: Settings, stack: AsyncExitStack) -> None:
+    def __init__(self, name: str, settings: Settings, stack: AsyncExitStack, redis: "Redis") -> None:
         self.name = name
         self.settings = settings
         self.stack = stack
+        self.redis = redis
         self.tokens = ServiceTokens(settings.internal_secret.get_secret_value(), name)
         self.cursors = Cursors(settings.cursor_secret.get_secret_value())
         self.ready_checks: dict[str, ReadyCheck] = {}
@@ -131,6 +137,12 @@ def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
     return router
 
 
+def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit]) -> RequestLimits:
+    """All deployables count a person's requests together."""
+    limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits)
+    return RequestLimits(limiter, Limit("requests", settings.requests_a_minute, MINUTE_S), rules)
+
+
 def create_app(
     name: str,
     settings: Settings,
@@ -138,6 +150,7 @@ def create_app(
     routers: Sequence[APIRouter] = (),
     large_bodies: Mapping[str, int] | None = None,
     shortcut: Callable[[ASGIApp], ASGIApp] | None = None,
+    limits: Mapping[str, Limit] | None = None,
 ) -> FastAPI:
     """The ASGI application of a deployable.
 
@@ -147,17 +160,20 @@ def create_app(
         compose: opens stores, wires the service and puts what routes need on `app.state`.
         routers: public routes and those under `/internal`.
         large_bodies: path (or a prefix that ends with /) → bytes, for the routes that take more than a JSON body.
-        shortcut: ASGI middleware that may answer before the routes do.
+        shortcut: ASGI middleware that may answer before the routes do, and counts what it answers.
+        limits: `METHOD /path/{template}` → the route's own limit; without it no request is counted.
     """
     running: list[Runtime] = []
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            runtime = Runtime(name, settings, stack)
+            redis = await stack.enter_async_context(open_redis(settings))
+            runtime = Runtime(name, settings, stack, redis)
+            app.state.request_limits = _request_limits(redis, settings, limits or {})
             app.state.cursors = runtime.cursors
             app.state.service_tokens = runtime.tokens
-            app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")))
+            app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")), Shutouts(redis, settings))
             await compose(app, runtime)
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
@@ -183,9 +199,11 @@ def create_app(
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
         app.include_router(router)
+    app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
+    if limits is not None:
+        app.add_middleware(RateLimited)
     if shortcut is not None:
         app.add_middleware(shortcut)
-    app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
     app.add_middleware(Admission, limit=settings.max_in_flight)
     app.add_middleware(RequestContext)
     return app

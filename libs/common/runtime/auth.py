@@ -13,11 +13,13 @@ from libs.common.ids import parse_id
 from libs.common.runtime.errors import ForbiddenError, UnauthorizedError
 
 ALGORITHM = "EdDSA"
+BEARER = b"Bearer "
 ISSUER = "feedmill"
+ACCESS_TOKEN_S = 900
 SERVICE_TOKEN_S = 300
 CHECKED_S, CHECKED_MAX = 60, 20_000  # tokens of half a kilobyte
 _SERVICE_AUDIENCE = "feedmill-internal"
-_LEEWAY_S = 5  # clocks of two machines may differ by this much
+LEEWAY_S = 5  # clocks of two machines may differ by this much
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +38,43 @@ class KeySource(Protocol):
         """The public key with this id, or None."""
 
 
-class TokenVerifier:
-    """Checks access tokens. A signature is checked once a minute: that is most of what a kept page would cost."""
+class ShutOut(Protocol):
+    """Who is to be let in no more."""
 
-    def __init__(self, keys: KeySource) -> None:
+    async def holds(self, principal: Principal) -> bool | None:
+        """Whether the session has ended, or the person is banned; None when it can't be told."""
+
+
+class TokenVerifier:
+    """Checks access tokens, each once a minute: that is most of what a kept page would cost.
+
+    So a session that has ended may be let in for a minute more where its token was just seen.
+    """
+
+    def __init__(self, keys: KeySource, shut_out: ShutOut | None = None) -> None:
         self._keys = keys
+        self._shut_out = shut_out
         self._checked: TTLCache[str, tuple[float, Principal]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
     async def verify(self, token: str) -> Principal:
-        """The person behind the token.
+        """The person behind the token. Raises UnauthorizedError."""
+        return await self.signed(token)
+
+    async def signed(self, token: str) -> Principal:
+        """Who the token says it is of.
 
         Raises:
-            UnauthorizedError: not signed by us, expired, or of another shape.
+            UnauthorizedError: not signed by us, expired, of another shape, or of a session that has ended.
         """
         expires_at, principal = self._checked.get(token, (0.0, None))
         if principal is not None and time.time() < expires_at:
             return principal
         expires_at, principal = await self._check(token)
-        self._checked[token] = (expires_at, principal)
+        held = await self._shut_out.holds(principal) if self._shut_out else False
+        if held:
+            raise UnauthorizedError("the session has ended; sign in again", code="session_revoked")
+        if held is not None:
+            self._checked[token] = (expires_at, principal)
         return principal
 
     async def _check(self, token: str) -> tuple[float, Principal]:
@@ -67,7 +88,7 @@ class TokenVerifier:
                 key,
                 algorithms=[ALGORITHM],
                 issuer=ISSUER,
-                leeway=_LEEWAY_S,
+                leeway=LEEWAY_S,
                 options={"require": ["exp", "iat", "sub", "sid"]},
             )
         except jwt.ExpiredSignatureError as error:
@@ -114,7 +135,7 @@ class ServiceTokens:
                 self._secret,
                 algorithms=["HS256"],
                 audience=_SERVICE_AUDIENCE,
-                leeway=_LEEWAY_S,
+                leeway=LEEWAY_S,
                 options={"require": ["exp", "iss"]},
             )
         except jwt.PyJWTError as error:

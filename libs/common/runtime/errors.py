@@ -85,6 +85,16 @@ class InvalidError(ApiError):
     status, code, title = 422, "invalid", "The request can't be used as it is"
 
 
+class RateLimitedError(ApiError):
+    """Raised with the seconds after which to come back."""
+
+    status, code, title = 429, "rate_limited", "Too many requests"
+
+    def __init__(self, retry_after_s: int) -> None:
+        super().__init__(f"come back in {retry_after_s} s")
+        self.headers = {"Retry-After": str(retry_after_s)}
+
+
 class UnavailableError(ApiError):
     status, code, title = 503, "unavailable", "Not possible just now"
     headers = {"Retry-After": "2"}
@@ -129,6 +139,11 @@ def problem_response(
     return JSONResponse(body, status, headers=dict(headers), media_type=PROBLEM_TYPE)
 
 
+def problem_of(error: ApiError) -> Response:
+    """The same, of an error."""
+    return problem_response(error.status, error.code, error.title, error.detail, error.errors, error.headers)
+
+
 _BY_STATUS = {
     404: ("not_found", "No such thing"),
     405: ("method_not_allowed", "Method not allowed"),
@@ -138,7 +153,7 @@ _BY_STATUS = {
 
 def _on_api_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
-    return problem_response(error.status, error.code, error.title, error.detail, error.errors, error.headers)
+    return problem_of(error)
 
 
 def _on_http_exception(_: Request, error: Exception) -> Response:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.runtime.context import set_deadline, set_request_id
-from libs.common.runtime.errors import ApiError, DeadlineError, OverloadedError, TooLargeError, problem_response
+from libs.common.runtime.errors import DeadlineError, OverloadedError, TooLargeError, problem_of
 from libs.common.runtime.http import DEADLINE_HEADER
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.metrics import HTTP_SECONDS, SHED
@@ -76,7 +76,7 @@ class Admission:
         after_s = _after_s(scope)
         if self._under_way >= self._limit or after_s == 0:
             SHED.inc()
-            await _refusal(DeadlineError() if after_s == 0 else OverloadedError())(scope, receive, send)
+            await problem_of(DeadlineError() if after_s == 0 else OverloadedError())(scope, receive, send)
             return
         started = False
 
@@ -94,7 +94,7 @@ class Admission:
         except TimeoutError:
             if started:
                 raise
-            await _refusal(DeadlineError())(scope, receive, send)
+            await problem_of(DeadlineError())(scope, receive, send)
         finally:
             self._under_way -= 1
 
@@ -103,10 +103,6 @@ def _after_s(scope: Scope) -> float | None:
     """How long the caller waits, if it says so."""
     raw = next((value for name, value in scope["headers"] if name == _DEADLINE), b"")
     return int(raw) / 1_000 if raw.isdigit() and len(raw) < 10 else None
-
-
-def _refusal(error: ApiError) -> ASGIApp:
-    return problem_response(error.status, error.code, error.title, error.detail, headers=error.headers)
 
 
 class BodyLimit:
@@ -128,7 +124,7 @@ class BodyLimit:
         limit, seen = self._limit(scope["path"]), 0
         announced = _headers(scope).get("content-length", "0")
         if announced.isdigit() and int(announced) > limit:
-            await _refusal(TooLargeError(f"at most {limit} bytes"))(scope, receive, send)
+            await problem_of(TooLargeError(f"at most {limit} bytes"))(scope, receive, send)
             return
 
         async def bounded_receive() -> Message:

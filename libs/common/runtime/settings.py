@@ -35,6 +35,10 @@ class Settings(BaseSettings):
     media_url: str = "http://127.0.0.1:8003"
     interaction_url: str = "http://127.0.0.1:8004"
     feed_url: str = "http://127.0.0.1:8005"
+    rate_limits: bool = Field(default=True, description="false lifts them all: sample worlds, tests, benchmarks")
+    requests_a_minute: int = Field(
+        default=1_000, ge=0, description="of a user, or an address without one: some 16 a second; 0: no limit"
+    )
     patience: float = Field(
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
     )

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis, RedisCluster
 
+from libs.common.stores.rate import Charge
 from libs.feedlists import Acts, FeedLists
 from services.feed.domain.feed import Followees
 from services.feed.ports import Basis, CachedPage, Position, Session
@@ -29,10 +30,10 @@ class RedisCache:
         self._page_s = page_s
         self._session_s = session_s
 
-    async def page(self, reader_id: int, variant: str) -> CachedPage | None:
+    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
         if not self._page_s:
             return None
-        raw, stamps = await self._stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"))
+        raw, stamps = await self._stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"), charge=charge)
         if raw is None:
             return None
         made_s, own, outdated, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
@@ -49,7 +50,9 @@ class RedisCache:
         _, stamps = await self._stamps(reader_id)
         return b"\n".join(stamps).decode()
 
-    async def _stamps(self, reader_id: int, *page_key: str) -> tuple[bytes | None, list[bytes]]:
+    async def _stamps(
+        self, reader_id: int, *page_key: str, charge: Charge | None = None
+    ) -> tuple[bytes | None, list[bytes]]:
         """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
         late, own = self._lists.late_key(reader_id), self._acts.of(reader_id)
         keys = [late, own, self._acts.any_outdated, self._acts.any_pulled, *page_key]
@@ -58,11 +61,14 @@ class RedisCache:
             if isinstance(self._redis, RedisCluster):
                 for key in keys:
                     pipe.get(key)
-                values = await pipe.execute()
             else:
                 pipe.mget(keys)
-                tail, found = await pipe.execute()
-                values = [tail, *found]
+            if charge is not None:
+                charge.queue(pipe)
+            tail, *found = await pipe.execute()
+        if charge is not None:
+            charge.settle(found.pop())
+        values = [tail, *(found if isinstance(self._redis, RedisCluster) else found[0])]
         *parts, outdated, pulled = (part or _NONE for part in values[:5])
         return next(iter(values[5:]), None), [b"/".join(parts), outdated, pulled]
 

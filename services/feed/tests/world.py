@@ -10,6 +10,7 @@ from libs.common.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.common.ids import first_id_at, id_time_ms, now_ms
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import Cursors
+from libs.common.stores.rate import Charge
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
 from services.feed.domain.feed import Followees, Pace, Relation, Trait
@@ -135,7 +136,7 @@ class InMemoryCache:
         self.followees: dict[int, Followees] = {}
         self.kept: CachedPage | None = None
 
-    async def page(self, reader_id: int, variant: str) -> CachedPage | None:
+    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
         return self.kept
 
     async def stamp(self, reader_id: int) -> str:

@@ -9,7 +9,7 @@ from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, Principal, optional_principal
 from libs.common.runtime.errors import UnauthorizedError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from services.user.api.state import AccountsDep, CursorsDep, Keys, ProfilesDep, PublicUrl
+from services.user.api.state import AccountsDep, CursorsDep, Keys, LoginLimitDep, ProfilesDep, PublicUrl
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE
 from services.user.schemas import (
     Jwks,
@@ -90,9 +90,11 @@ async def login(
     accounts: AccountsDep,
     profiles: ProfilesDep,
     public_url: PublicUrl,
+    limit: LoginLimitDep,
     user_agent: UserAgent = "",
 ) -> SignedInView:
     """Sign in by username, email address or phone number."""
+    await limit.count(body.name().lower())
     signed_in = await accounts.log_in(body.name(), body.password, user_agent)
     return await _welcome(signed_in, profiles, response, public_url)
 
@@ -160,8 +162,11 @@ async def end_session(session_id: str, principal: CurrentUser, accounts: Account
 
 
 @router.post("/v1/auth/password", status_code=204, response_model=None)
-async def change_password(body: PasswordRequest, principal: CurrentUser, accounts: AccountsDep) -> None:
-    """Change the password; all other sessions end."""
+async def change_password(
+    body: PasswordRequest, principal: CurrentUser, accounts: AccountsDep, limit: LoginLimitDep
+) -> None:
+    """Change the password; all other sessions end. Guessing the present one is limited as at the login."""
+    await limit.count(f"id:{principal.user_id}")
     await accounts.change_password(principal.user_id, principal.session_id, body.current_password, body.new_password)
 
 

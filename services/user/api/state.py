@@ -1,10 +1,13 @@
 """What routes find on the application."""
 
+import hashlib
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from libs.common.runtime.limits import MINUTE_S, RequestLimits, client_address
 from libs.common.runtime.pagination import Cursors
+from libs.common.stores.rate import Limit
 from services.user.keys import KeyFolder
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
@@ -49,6 +52,21 @@ async def _public_url(request: Request) -> str:
     return settings.public_url
 
 
+class LoginLimit:
+    """Holds for an address, and for an account whether or not it exists."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._limit = Limit("logins", request.app.state.settings.logins_a_minute, MINUTE_S)
+
+    async def count(self, account: str) -> None:
+        """Raises RateLimitedError, and UnavailableError when it can't be counted."""
+        limits: RequestLimits = self._request.app.state.request_limits
+        name = hashlib.sha256(account.encode()).hexdigest()  # people type other things there by mistake
+        for who in (f"ip:{client_address(self._request.scope)}", f"account:{name}"):
+            await limits.insist(self._request.scope, who, self._limit)
+
+
 async def _keys(request: Request) -> KeyFolder:
     keys: KeyFolder = request.app.state.keys
     return keys
@@ -61,4 +79,5 @@ BarriersDep = Annotated[Barriers, Depends(_barriers)]
 AudiencesDep = Annotated[Audiences, Depends(_audiences)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 PublicUrl = Annotated[str, Depends(_public_url)]
+LoginLimitDep = Annotated[LoginLimit, Depends(LoginLimit)]
 Keys = Annotated[KeyFolder, Depends(_keys)]

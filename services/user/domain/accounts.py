@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Literal
 
-ACCESS_TOKEN_LIFE = timedelta(minutes=15)
 REFRESH_TOKEN_LIFE = timedelta(days=30)
 REUSE_GRACE = timedelta(seconds=10)  # two tabs, or a lost answer, may present the same token so far apart
 

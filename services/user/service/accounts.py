@@ -17,7 +17,7 @@ from services.user.errors import (
     RefreshTokenReusedError,
     WrongPasswordError,
 )
-from services.user.ports import AccountStore, EventPublisher, PasswordHasher, SessionStore, TokenSigner
+from services.user.ports import AccountStore, EventPublisher, PasswordHasher, SessionStore, Shutouts, TokenSigner
 from services.user.service.events import Clock, micros, user_record
 
 _TOKEN_BYTES = 32
@@ -46,6 +46,7 @@ class Accounts:
         sessions: SessionStore,
         hasher: PasswordHasher,
         signer: TokenSigner,
+        shutouts: Shutouts,
         events: EventPublisher,
         mint: Callable[[], int],
         clock: Clock = utc_now,
@@ -54,6 +55,7 @@ class Accounts:
         self._sessions = sessions
         self._hasher = hasher
         self._signer = signer
+        self._shutouts = shutouts
         self._events = events
         self._mint = mint
         self._clock = clock
@@ -103,6 +105,7 @@ class Accounts:
         following = secrets.token_urlsafe(_TOKEN_BYTES)
         rotation = await self._sessions.rotate(_hash(token), _hash(following), self._clock())
         if rotation.verdict is Verdict.REUSED:
+            await self._shutouts.end([rotation.session_id])
             raise RefreshTokenReusedError
         if rotation.verdict is Verdict.DEAD:
             raise InvalidRefreshTokenError
@@ -110,10 +113,10 @@ class Accounts:
 
     async def log_out(self, token: str | None, user_id: int | None = None, session_id: int | None = None) -> None:
         """End the session of a refresh token and the session named; what has ended, or never was, is no error."""
-        if token is not None:
-            await self._sessions.end_by_token(_hash(token), self._clock())
+        ended = await self._sessions.end_by_token(_hash(token), self._clock()) if token is not None else None
         if user_id is not None and session_id is not None:
             await self._sessions.end(user_id, session_id, self._clock())
+        await self._shutouts.end([one for one in (ended, session_id) if one is not None])
 
     async def end_session(self, user_id: int, session_id: int | None) -> None:
         """End one of one's own sessions.
@@ -123,6 +126,7 @@ class Accounts:
         """
         if session_id is None or not await self._sessions.end(user_id, session_id, self._clock()):
             raise NotFoundError
+        await self._shutouts.end([session_id])
 
     async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[Session, int]:
         """One's own living sessions, newest first."""
@@ -145,15 +149,18 @@ class Accounts:
         credentials: Credentials | None = await self._accounts.credentials_of(user_id)
         if not await self._hasher.verify(credentials.password_hash if credentials else None, current):
             raise WrongPasswordError
-        await self._accounts.set_password(user_id, await self._hasher.hash(new), session_id, self._clock())
+        new_hash = await self._hasher.hash(new)
+        await self._shutouts.end(await self._accounts.set_password(user_id, new_hash, session_id, self._clock()))
 
     async def ban(self, user_id: int) -> None:
         """Hide an account and all it made, and shut it out; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserBanned, banned=True)
+        await self._shutouts.ban(user_id)
 
     async def unban(self, user_id: int) -> None:
         """Let it in again, with its old sessions; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserUnbanned, banned=False)
+        await self._shutouts.unban(user_id)
 
     async def _set_banned(self, user_id: int, kind: type[UserEvent], *, banned: bool) -> None:
         await self.contact(user_id)

@@ -109,16 +109,18 @@ class PostgresAccountStore:
         row = await self._postgres.fetchrow("SELECT email, phone FROM users WHERE user_id = $1", user_id)
         return Contact(**row) if row else None
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
+    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
         """See the port."""
         async with self._postgres.transaction() as connection:
             await connection.execute("UPDATE users SET password_hash = $2 WHERE user_id = $1", user_id, password_hash)
-            await connection.execute(
-                "UPDATE sessions SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL",
+            ended = await connection.fetch(
+                "UPDATE sessions SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL"
+                " RETURNING session_id",
                 user_id,
                 keep_session,
                 now,
             )
+            return [row["session_id"] for row in ended]
 
     async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
         """See the port."""
@@ -195,13 +197,14 @@ class PostgresSessionStore:
         )
         return await self._postgres.fetchrow(sql, user_id, session_id, now) is not None
 
-    async def end_by_token(self, token_hash: bytes, now: datetime) -> None:
+    async def end_by_token(self, token_hash: bytes, now: datetime) -> int | None:
         """See the port."""
         sql = (
             "UPDATE sessions SET revoked_at = $2 WHERE revoked_at IS NULL"
-            " AND session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1)"
+            " AND session_id = (SELECT session_id FROM refresh_tokens WHERE token_hash = $1) RETURNING session_id"
         )
-        await self._postgres.execute(sql, token_hash, now)
+        row = await self._postgres.fetchrow(sql, token_hash, now)
+        return row["session_id"] if row else None
 
     async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
         """See the port."""

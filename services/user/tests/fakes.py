@@ -1,6 +1,6 @@
 """Small real stores in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
@@ -73,6 +73,23 @@ class CollectedEvents:
         return [dict(record.headers)["type"].decode() for record in self.records]
 
 
+class CollectedShutouts:
+    """Implements `ports.Shutouts`."""
+
+    def __init__(self) -> None:
+        self.sessions: set[int] = set()
+        self.users: set[int] = set()
+
+    async def end(self, session_ids: Iterable[int]) -> None:
+        self.sessions |= set(session_ids)
+
+    async def ban(self, user_id: int) -> None:
+        self.users.add(user_id)
+
+    async def unban(self, user_id: int) -> None:
+        self.users.discard(user_id)
+
+
 @dataclass
 class World:
     """What the in-memory stores share."""
@@ -139,10 +156,12 @@ class InMemoryAccountStore:
         account = self._world.accounts.get(user_id)
         return Contact(account.email, account.phone) if account else None
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> None:
+    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
         self._world.accounts[user_id] = replace(self._world.accounts[user_id], password_hash=password_hash)
         others = {s.session_id for s in self._world.sessions.values() if s.user_id == user_id} - {keep_session}
-        self._world.ended |= others
+        ended = others - self._world.ended
+        self._world.ended |= ended
+        return list(ended)
 
     async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
         if banned == (user_id in self._world.banned):
@@ -189,9 +208,12 @@ class InMemorySessionStore:
             self._world.ended.add(session_id)
         return living
 
-    async def end_by_token(self, token_hash: bytes, now: datetime) -> None:
-        if token_hash in self._world.tokens:
-            self._world.ended.add(self._world.tokens[token_hash][0])
+    async def end_by_token(self, token_hash: bytes, now: datetime) -> int | None:
+        session_id, _ = self._world.tokens.get(token_hash, (None, None))
+        if session_id is None or session_id in self._world.ended:
+            return None
+        self._world.ended.add(session_id)
+        return session_id
 
     async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
         mine = [

@@ -18,6 +18,7 @@ from services.user.errors import (
 from services.user.service.accounts import Accounts, SignedIn
 from services.user.tests.fakes import (
     CollectedEvents,
+    CollectedShutouts,
     InMemoryAccountStore,
     InMemorySessionStore,
     PlainSigner,
@@ -39,6 +40,7 @@ class House:
             SteppingClock(),
             ReversingHasher(),
         )
+        self.shutouts = CollectedShutouts()
         self.store = InMemorySessionStore(self.world)
         ids = count(1)
         self.accounts = Accounts(
@@ -46,6 +48,7 @@ class House:
             self.store,
             self.hasher,
             PlainSigner(),
+            self.shutouts,
             self.events,
             lambda: next(ids),
             self.clock,
@@ -53,6 +56,10 @@ class House:
 
     async def ada(self) -> SignedIn:
         return await self.accounts.register(ADA, "test")
+
+
+def session_of(signed_in: SignedIn) -> int:
+    return int(signed_in.access_token.split("/")[1])
 
 
 async def test_registering_opens_an_account_a_session_and_tells_it() -> None:
@@ -125,6 +132,7 @@ async def test_reuse_after_the_grace_ends_the_family() -> None:
     house.clock.step(seconds=REUSE_GRACE.total_seconds() + 1)
     with pytest.raises(RefreshTokenReusedError):
         await house.accounts.refresh(first.refresh_token)
+    assert house.shutouts.sessions == {session_of(first)}
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(second.refresh_token)
 
@@ -167,7 +175,8 @@ async def test_logging_out_with_both_tokens_ends_both_sessions() -> None:
     house = House()
     here = await house.ada()
     there = await house.accounts.log_in("ada", ADA.password, "")
-    await house.accounts.log_out(there.refresh_token, here.user_id, int(here.access_token.split("/")[1]))
+    await house.accounts.log_out(there.refresh_token, here.user_id, session_of(here))
+    assert house.shutouts.sessions == {session_of(here), session_of(there)}
     for signed_in in (here, there):
         with pytest.raises(InvalidRefreshTokenError):
             await house.accounts.refresh(signed_in.refresh_token)
@@ -184,6 +193,7 @@ async def test_sessions_page_newest_first_and_end_once() -> None:
     assert len(rest.items) == 1
     assert rest.last is None
     await house.accounts.end_session(user_id, rest.items[0].session_id)
+    assert house.shutouts.sessions == {rest.items[0].session_id}
     for session_id in (rest.items[0].session_id, 999, None):
         with pytest.raises(NotFoundError):
             await house.accounts.end_session(user_id, session_id)
@@ -193,10 +203,10 @@ async def test_a_new_password_ends_other_sessions() -> None:
     house = House()
     here = await house.ada()
     there = await house.accounts.log_in("ada", ADA.password, "")
-    session_id = int(here.access_token.split("/")[1])
     with pytest.raises(WrongPasswordError):
-        await house.accounts.change_password(here.user_id, session_id, "not it", "new password")
-    await house.accounts.change_password(here.user_id, session_id, ADA.password, "new password")
+        await house.accounts.change_password(here.user_id, session_of(here), "not it", "new password")
+    await house.accounts.change_password(here.user_id, session_of(here), ADA.password, "new password")
+    assert house.shutouts.sessions == {session_of(there)}
     assert await house.accounts.refresh(here.refresh_token)
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(there.refresh_token)
@@ -208,6 +218,7 @@ async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password()
     signed_in = await house.ada()
     for _ in range(2):
         await house.accounts.ban(signed_in.user_id)
+    assert house.shutouts.users == {signed_in.user_id}
     with pytest.raises(AccountBannedError):
         await house.accounts.log_in("ada", "correct horse", "test")
     with pytest.raises(InvalidCredentialsError):
@@ -216,6 +227,7 @@ async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password()
         await house.accounts.refresh(signed_in.refresh_token)
     for _ in range(2):
         await house.accounts.unban(signed_in.user_id)
+    assert house.shutouts.users == set()
     await house.accounts.refresh(signed_in.refresh_token)
     assert house.events.types() == ["user.created", "user.banned", "user.unbanned"]
     with pytest.raises(NotFoundError):

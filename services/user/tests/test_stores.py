@@ -115,12 +115,18 @@ async def test_a_token_presented_twice_at_once_gives_two_pairs(postgres: Postgre
     assert [rotation.verdict for rotation in both] == [Verdict.ROTATE, Verdict.ROTATE]
 
 
+async def test_the_session_of_a_token_ends_once(postgres: Postgres) -> None:
+    store, user_id = PostgresSessionStore(postgres), await person(postgres)
+    assert [await store.end_by_token(_hash(user_id), NOW) for _ in range(2)] == [user_id, None]
+    assert not await store.lives(user_id, user_id, NOW)
+
+
 async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
     accounts, sessions, user_id = PostgresAccountStore(postgres), PostgresSessionStore(postgres), await person(postgres)
     other = next(_ids)
     await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other))
     assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [other, user_id]
-    await accounts.set_password(user_id, "new", user_id, NOW)
+    assert await accounts.set_password(user_id, "new", user_id, NOW) == [other]
     assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
     found = await accounts.credentials_of(user_id)
     assert found is not None

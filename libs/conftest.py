@@ -1,3 +1,5 @@
+"""A real Redis, alone and as a cluster, for the tests of what is kept there."""
+
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,6 +13,7 @@ from libs.feedlists.tests.cluster import redis_cluster
 
 @pytest.fixture(scope="session")
 def cluster_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The variables of a cluster of its own."""
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as url:
         yield {"FEEDMILL_REDIS_URL": url, "FEEDMILL_REDIS_CLUSTER": "true"}
 

@@ -1,0 +1,141 @@
+"""Who is counted against what, through a small application on a real Redis."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx2
+import pytest
+from fastapi import APIRouter, FastAPI, Request, Response
+from pydantic import SecretStr
+
+from libs.common.runtime.app import Runtime, create_app
+from libs.common.runtime.auth import Principal, TokenVerifier
+from libs.common.runtime.errors import UnauthorizedError
+from libs.common.runtime.limits import HOUR_S
+from libs.common.runtime.settings import Settings
+from libs.common.stores.rate import Limit
+from libs.common.stores.redis import open_redis
+from libs.common.testing import settings_for
+
+pytestmark = pytest.mark.stores
+NOWHERE = "redis://127.0.0.1:1/0"
+LOGINS = Limit("logins", 1, HOUR_S)
+Client = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
+router = APIRouter()
+
+
+@router.post("/v1/things/{name}/paint")
+@router.get("/v1/things/{name}")
+@router.get("/internal/things")
+async def thing() -> dict[str, str]:
+    return {}
+
+
+@router.get("/v1/pictures")
+async def picture() -> Response:
+    return Response(headers={"Cache-Control": "public, max-age=60"})
+
+
+@router.post("/v1/login")
+async def login(request: Request) -> None:
+    await request.app.state.request_limits.insist(request.scope, "account:ada", LOGINS)
+
+
+class NumberVerifier(TokenVerifier):
+    """Takes the token for the user's id."""
+
+    def __init__(self) -> None: ...
+
+    async def signed(self, token: str) -> Principal:
+        if not token.isdigit():
+            raise UnauthorizedError
+        return Principal(int(token), 1, "user")
+
+
+@pytest.fixture
+async def client(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """A new one of an application; all of a test share what they count. How soon Redis answers is not the question."""
+    monkeypatch.setattr("libs.common.runtime.limits.DEADLINE_S", 10.0)
+    common = settings_for(Settings, store_env, namespace=f"{store_env['FEEDMILL_NAMESPACE']}limits_")
+
+    @asynccontextmanager
+    async def opened(**changes: object) -> AsyncIterator[httpx2.AsyncClient]:
+        async def compose(app: FastAPI, _: Runtime) -> None:
+            app.state.token_verifier = NumberVerifier()
+
+        limits = {"POST /v1/things/{name}/paint": Limit("paint", 2, HOUR_S)}
+        app = create_app("things", common.model_copy(update=changes), compose, [router], limits=limits)
+        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://t")
+        async with app.router.lifespan_context(app), http:
+            yield http
+
+    yield opened
+    async with open_redis(common) as redis:
+        if keys := await redis.keys(f"{common.redis_prefix('rate')}*"):
+            await redis.delete(*keys)
+
+
+def user(number: int) -> dict[str, str]:
+    return {"Authorization": f"Bearer {number}"}
+
+
+def left(answer: httpx2.Response) -> tuple[int, ...]:
+    return tuple(int(answer.headers[f"ratelimit-{name}"]) for name in ("limit", "remaining"))
+
+
+async def test_a_person_is_counted_wherever_they_are(client: Client) -> None:
+    async with client(requests_a_minute=3) as one, client(requests_a_minute=3) as other:
+        assert left(await one.get("/v1/things/x", headers=user(1))) == (3, 2)
+        elsewhere = {**user(1), "X-Forwarded-For": "203.0.113.9"}
+        assert left(await other.get("/v1/things/x", headers=elsewhere)) == (3, 1)
+        assert left(await one.get("/v1/nothing", headers=user(1))) == (3, 0)
+        refused = await one.get("/v1/things/x", headers=user(1))
+        assert (refused.status_code, refused.json()["code"], left(refused)) == (429, "rate_limited", (3, 0))
+        assert 1 <= int(refused.headers["retry-after"]) <= 20
+        assert 40 < int(refused.headers["ratelimit-reset"]) <= 60
+        assert left(await one.get("/v1/things/x", headers=user(2))) == (3, 2)
+
+
+async def test_without_a_good_token_it_is_the_address_that_counts(client: Client) -> None:
+    async with client(requests_a_minute=4) as http:
+        remaining = [
+            left(await http.get("/v1/things/x", headers={"X-Forwarded-For": address, **more}))[1]
+            for address, more in (
+                ("203.0.113.9", {}),
+                ("203.0.113.9", {"Authorization": "Bearer bad"}),
+                ("203.0.113.10", {}),
+                ("2001:db8:0:1::1", {}),
+                ("2001:db8:0:1:ffff::2", {}),
+                ("2001:db8:0:2::1", {}),
+            )
+        ]
+        assert remaining == [3, 2, 3, 3, 2, 3]
+
+
+async def test_a_route_has_a_limit_of_its_own(client: Client) -> None:
+    async with client() as http:
+        painted = [await http.post(f"/v1/things/{name}/paint", headers=user(1)) for name in "xyz"]
+        assert [answer.status_code for answer in painted] == [200, 200, 429]
+        assert left(painted[0]) == (2, 1)
+        assert left(await http.get("/v1/things/x", headers=user(1))) == (1_000, 997)
+
+
+async def test_what_is_not_counted(client: Client) -> None:
+    async with client() as http:
+        for path in ("/internal/things", "/health/live", "/v1/pictures"):
+            answer = await http.get(path)
+            assert (answer.status_code, "ratelimit-limit" in answer.headers) == (200, False), path
+    async with client(rate_limits=False) as http:
+        answers = [await http.post("/v1/things/x/paint", headers=user(1)) for _ in range(3)]
+        assert [(answer.status_code, "ratelimit-limit" in answer.headers) for answer in answers] == [(200, False)] * 3
+
+
+async def test_what_must_hold_is_refused_when_it_can_not_be_counted(client: Client) -> None:
+    async with client() as http:
+        answers = [await http.post("/v1/login") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 429]
+        assert {left(answer) for answer in answers} == {(1, 0)}
+    async with client(redis_url=SecretStr(NOWHERE)) as http:
+        assert (await http.get("/v1/things/x")).status_code == 200
+        closed = await http.post("/v1/login")
+        assert (closed.status_code, closed.json()["code"], closed.headers["retry-after"]) == (503, "unavailable", "2")

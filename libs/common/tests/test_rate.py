@@ -1,0 +1,100 @@
+"""Shared rates on a real Redis, alone and as a cluster."""
+
+import asyncio
+import time
+
+import pytest
+from redis.asyncio import Redis
+
+from libs.common.runtime.limits import HOUR_S
+from libs.common.stores.rate import Limit, Limiter, SharedRate, Verdict
+from libs.common.testing.eventually import eventually
+
+pytestmark = pytest.mark.stores
+
+
+async def test_what_goes_beyond_the_burst_waits_its_turn(redis: "Redis", prefix: str) -> None:
+    one, other = (SharedRate(redis, prefix, "test", 10_000) for _ in range(2))
+    started = time.perf_counter()
+    waits = [await rate.reserve(1_000) for rate in (one, other, one, other)]
+    passed_ms = (time.perf_counter() - started) * 1000
+    assert waits[0] == 0
+    for turn, wait in enumerate(waits):
+        assert 100 * turn - passed_ms - 1 <= wait <= 100 * turn
+    assert await SharedRate(redis, prefix, "another", 10_000).reserve(1_000) == 0
+
+
+async def test_takers_together_keep_the_rate(redis: "Redis", prefix: str) -> None:
+    rates = [SharedRate(redis, prefix, "test", 20_000) for _ in range(3)]
+    started = time.perf_counter()
+    await asyncio.gather(*(rate.take(1_000) for rate in rates for _ in range(3)))
+    passed_s = time.perf_counter() - started
+    assert passed_s >= 0.34  # 9,000 less the burst of 2,000: never sooner
+
+
+async def test_unused_time_is_not_saved_up(redis: "Redis", prefix: str) -> None:
+    rate = SharedRate(redis, prefix, "test", 100_000)
+    await rate.take(1_000)
+
+    async def run_out() -> bool:
+        return not await redis.exists(f"{prefix}rate:test")
+
+    await eventually(run_out)
+    assert await rate.reserve(20_000) == pytest.approx(100, abs=2)
+
+
+POSTS, REQUESTS = Limit("posts", 3, 100), Limit("requests", 5, HOUR_S)
+
+
+async def ask(limiter: Limiter, who: str, *limits: Limit) -> Verdict:
+    charge = limiter.charge(who, limits)
+    assert charge is not None
+    return await charge.take()
+
+
+async def test_all_of_a_limit_at_once_and_no_more(redis: "Redis", prefix: str) -> None:
+    limiters = [Limiter(redis, prefix) for _ in range(2)]
+    verdicts = await asyncio.gather(*(ask(limiters[i % 2], "user:1", POSTS) for i in range(20)))
+    assert sorted(v.remaining for v in verdicts if not v.retry_after_s) == [0, 1, 2]
+    assert {v.retry_after_s for v in verdicts if v.retry_after_s} <= {33, 34}, "a third of the time"
+    assert (await ask(limiters[0], "user:2", POSTS)).remaining == 2
+
+
+async def test_what_is_refused_by_one_limit_takes_nothing_from_another(redis: "Redis", prefix: str) -> None:
+    limiter = Limiter(redis, prefix)
+    for remaining in (2, 1, 0):
+        verdict = await ask(limiter, "user:1", REQUESTS, POSTS)
+        assert (verdict.limit, verdict.remaining) == (POSTS, remaining)
+    for _ in range(3):
+        assert (await ask(limiter, "user:1", REQUESTS, POSTS)).retry_after_s
+    assert (await ask(limiter, "user:1", REQUESTS)).remaining == 1
+
+
+async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> None:
+    limiter, quick = Limiter(redis, prefix), Limit("quick", 5, 1)
+    verdicts = [await ask(limiter, "user:1", quick) for _ in range(6)]
+    assert verdicts[-1].retry_after_s <= 1
+
+    async def admitted() -> bool:
+        return not (await ask(limiter, "user:1", quick)).retry_after_s
+
+    await eventually(admitted)
+
+
+async def test_what_is_lifted_is_not_counted(redis: "Redis", prefix: str) -> None:
+    assert Limiter(redis, prefix).charge("user:1", [Limit("posts", 0, HOUR_S)]) is None
+    assert Limiter(redis, prefix, lifted=True).charge("user:1", [POSTS]) is None
+
+
+async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:
+    limiter = Limiter(redis, prefix)
+    await ask(limiter, "user:1", POSTS)
+    charge = limiter.charge("user:1", [REQUESTS, POSTS])
+    assert charge is not None
+    assert not charge.admitted
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.get(f"{prefix}elsewhere")
+        charge.queue(pipe)
+        _, answer = await pipe.execute()
+    assert charge.settle(answer).remaining == 1
+    assert charge.admitted

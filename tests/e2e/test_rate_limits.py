@@ -1,0 +1,123 @@
+"""Rate limits through the gateway, on services that were started anew with small ones."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2
+import pytest
+
+from devstack.environment import deployable_environ
+from devstack.stack import Stack, find, is_healthy
+from libs.common.testing.eventually import eventually
+from ops.client import Account, Api
+from tests.e2e.world import PASSWORD, Someone, assert_problem, follow, publish, ready_media
+
+pytestmark = pytest.mark.stack
+LIMITED = ("user", "post", "interaction", "feed")
+LIMIT = 2
+START_S = 60.0
+LIMITS = {
+    "FEEDMILL_RATE_LIMITS": "true",
+    **{
+        f"FEEDMILL_{what}": str(LIMIT)
+        for what in ("LOGINS_A_MINUTE", "POSTS_AN_HOUR", "LIKES_AN_HOUR", "COMMENTS_AN_HOUR", "FEEDS_A_MINUTE")
+    },
+}
+
+
+def stop(stack: Stack) -> None:
+    for name in LIMITED:
+        stack.table.stop(name)
+
+
+@pytest.fixture(scope="module")
+def limited(stack: Stack) -> Iterator[None]:
+    """The tests of this module alone meet limits."""
+    stop(stack)
+    env = {**stack.environ(stack.provider().endpoints()), **LIMITS}
+    for name in LIMITED:
+        one = find(stack, name)
+        command = [sys.executable, "-m", one.module]
+        stack.table.spawn(name, command, deployable_environ(env, stack.state, one), stack.settings.root)
+    ready = {name: lambda port=stack.state.port(name): is_healthy(port) for name in LIMITED}
+    stack.table.wait_ready(ready, START_S, lambda _: None)
+    yield
+    stop(stack)
+    stack.up(only=LIMITED)
+
+
+@pytest.fixture
+async def api(limited: None, base_url: str) -> AsyncIterator[Api]:
+    async with Api(base_url) as api:
+        yield api
+
+
+async def sent(api: Api, who: Account, method: str, path: str, **request: object) -> list[httpx2.Response]:
+    """One more than the limit allows."""
+    return [await api.send(method, path, who, **request) for _ in range(LIMIT + 1)]
+
+
+def assert_limited(answers: list[httpx2.Response]) -> None:
+    """All but the last were taken, and each said how many were left."""
+    *taken, refused = answers
+    assert {answer.status_code for answer in taken} <= {200, 201}
+    assert [answer.headers["ratelimit-remaining"] for answer in taken] == ["1", "0"]
+    assert_problem(refused, 429, "rate_limited")
+    assert int(refused.headers["retry-after"]) >= 1
+    for answer in answers:
+        assert answer.headers["ratelimit-limit"] == str(LIMIT)
+        assert int(answer.headers["ratelimit-reset"]) >= 1
+
+
+async def test_pages_of_the_feed_kept_ones_too(api: Api, someone: Someone) -> None:
+    reader, other, author = await someone(), await someone(), await someone()
+    await follow(api, reader, author)
+    (post_id,) = await publish(api, author)
+
+    async def listed() -> bool:
+        """Until then no page is kept."""
+        return bool((await api.call("GET", f"/feed/explain/{post_id}", reader))["reason"] == "pushed")
+
+    await eventually(listed)
+    answers = await sent(api, reader, "GET", "/feed")
+    assert_limited(answers)
+    assert [answer.headers["x-cache-status"] for answer in answers[:-1]] == ["miss", "hit"]
+    assert_limited(await sent(api, other, "GET", "/feed", params={"order": "chronological", "limit": 3}))
+
+
+async def test_posts_likes_and_comments(api: Api, someone: Someone) -> None:
+    author = await someone()
+    (post_id,) = await publish(api, await someone())
+    assert_limited(await sent(api, author, "POST", "/posts", json={"media_ids": [await ready_media(api, author)]}))
+    assert_limited(await sent(api, author, "POST", f"/posts/{post_id}/like"))
+    assert_limited(await sent(api, author, "POST", f"/posts/{post_id}/comments", json={"text": "again"}))
+    unliked = await api.send("DELETE", f"/posts/{post_id}/like", author)
+    assert unliked.status_code == 200
+    assert unliked.headers["ratelimit-limit"] == "1000"
+
+
+async def log_in(base_url: str, address: str, login: str, password: str) -> httpx2.Response:
+    transport = httpx2.AsyncHTTPTransport(local_address=address)
+    headers = {"X-Forwarded-For": "192.0.2.77", "X-Real-IP": "192.0.2.77"}  # what a client claims changes nothing
+    async with httpx2.AsyncClient(transport=transport, base_url=f"{base_url}/v1", headers=headers) as http:
+        return await http.post("/auth/login", json={"login": login, "password": password})
+
+
+async def test_logging_in_to_one_account_from_everywhere(base_url: str, api: Api, someone: Someone) -> None:
+    account = await someone()
+    answers = [await log_in(base_url, f"127.0.1.{i}", account.username, PASSWORD) for i in range(1, LIMIT + 2)]
+    assert_limited(answers)
+
+
+async def test_logging_in_from_one_address_to_all_accounts(base_url: str, api: Api) -> None:
+    *tried, refused = [await log_in(base_url, "127.0.2.1", f"nobody_{i}", PASSWORD) for i in range(LIMIT + 1)]
+    assert [answer.status_code for answer in tried] == [401, 401]
+    assert_problem(refused, 429, "rate_limited")
+
+
+async def test_guessing_the_present_password(api: Api, someone: Someone) -> None:
+    account = await someone()
+    body = {"current_password": "a guess of mine", "new_password": "another long password"}
+    *tried, refused = await sent(api, account, "POST", "/auth/password", json=body)
+    assert [answer.status_code for answer in tried] == [422, 422]
+    assert_problem(refused, 429, "rate_limited")
