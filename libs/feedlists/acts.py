@@ -31,7 +31,8 @@ class Acts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
-        self._born = f"{self._prefix}born"
+        self.since = f"{self._prefix}born"
+        """The key of what tells this Redis from one that was emptied, or lost its last marks."""
         self.any_outdated = f"{self._prefix}outdated"
         """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
         self.any_pulled = f"{self._prefix}pulled"
@@ -47,12 +48,16 @@ class Acts:
 
     async def born(self) -> bytes:
         """What tells this Redis from one that was emptied. Raises RedisError."""
-        raw: Any = await self._redis.set(self._born, secrets.token_hex(8), nx=True, get=True)
+        raw: Any = await self._redis.set(self.since, secrets.token_hex(8), nx=True, get=True)
         return raw or await self.born()
+
+    async def forget(self) -> None:
+        """Take nothing for true that was kept before: marks may have been lost. Raises RedisError."""
+        await self._redis.set(self.since, secrets.token_hex(8))
 
     async def seen(self, keys: Iterable[str]) -> list[bytes]:
         """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
-        born, *marks = await get_many(self._redis, [self._born, *keys])
+        born, *marks = await get_many(self._redis, [self.since, *keys])
         born = born or await self.born()
         return [born + (mark or b"") for mark in marks]
 

@@ -11,7 +11,8 @@ from libs.common.stores.functions import Functions
 from libs.feedlists.lists import LIBRARY, FeedLists
 
 WINDOW_S = 7 * 86_400  # older posts are in no feed
-_OPEN, _LAST = b"open", b"last"
+REACH_S = 300  # what a server may have lost when another takes its place: replicas lag by far less
+_OPEN, _LAST, _SERVER = b"open", b"last", b"server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,16 @@ class Gaps:
         if ids := sorted(post_ids):
             await self._functions.call_each("extend", self._keys, ids[0], ids[-1], _horizon(), WINDOW_S)
 
+    async def settle(self) -> bool:
+        """Open a gap where another server has taken the place of the one before, with its data but for the last.
+
+        Whether one was opened. It holds what was posted in the last five minutes. A server that came back empty has no
+        lists either.
+        """
+        now = now_ms()
+        bounds = first_id_at(now - REACH_S * 1_000), first_id_at(now)
+        return any(await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S))
+
     async def close(self) -> None:
         """Let the next `extend` open a new gap."""
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -62,7 +73,7 @@ def _gaps(fields: dict[Any, Any]) -> list[Gap]:
     opened = fields.get(_OPEN)
     found = []
     for number, bounds in fields.items():
-        if number not in (_OPEN, _LAST):
+        if number not in (_OPEN, _LAST, _SERVER):
             first, last = bounds.split(b"-")
             found.append(Gap(int(number), int(first), int(last), number == opened))
     return sorted(found, key=lambda gap: gap.gap_id)

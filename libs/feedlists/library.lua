@@ -195,6 +195,17 @@ local function extend(keys, args)
   return 1
 end
 
+-- KEYS gaps; ARGV as of extend. A server that is not the one of before may lack the last that was written to it, for it
+-- stood by, or was started again: then there is a gap. Whether there is.
+local function settle(keys, args)
+  local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+  local before_it = redis.call('HGET', keys[1], 'server')
+  redis.call('HSET', keys[1], 'server', server)
+  redis.call('EXPIRE', keys[1], args[4])
+  if not before_it or before_it == server then return 0 end
+  return extend(keys, args)
+end
+
 redis.register_function('push_@VERSION@', push)
 redis.register_function('push_each_@VERSION@', push_each)
 redis.register_function('withdraw_@VERSION@', withdraw)
@@ -202,5 +213,6 @@ redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
 redis.register_function('heal_@VERSION@', heal)
 redis.register_function('extend_@VERSION@', extend)
+redis.register_function('settle_@VERSION@', settle)
 redis.register_function('snapshot_@VERSION@', snapshot)
 redis.register_function('swap_@VERSION@', swap)

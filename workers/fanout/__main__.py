@@ -28,7 +28,8 @@ def build(settings: FanoutSettings) -> FastAPI:
         fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
         graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, fast)
         ledgers = Ledgers(Ledger(redis, prefix), RemovalLedger(redis, prefix))
-        load = Backpressure(KafkaLag(meter, GROUPS), PublishedLevel(redis, prefix), gaps, settings.thresholds())
+        level, acts = PublishedLevel(redis, prefix), Acts(redis, settings)
+        load = Backpressure(KafkaLag(meter, GROUPS), level, gaps, acts, settings.thresholds())
         rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
         fanout = Fanout(
             graph,
@@ -44,7 +45,7 @@ def build(settings: FanoutSettings) -> FastAPI:
             ledgers,
             gaps,
             load,
-            Acts(redis, settings),
+            acts,
             chunk_followers=settings.chunk_followers,
             slow_lane_from=settings.slow_lane_from,
         )

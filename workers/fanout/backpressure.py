@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from libs.common.runtime.logging import get_logger
 from workers.fanout.domain import Level, Thresholds, next_level
-from workers.fanout.ports import GapLog, LagSource, LevelBoard
+from workers.fanout.ports import GapLog, LagSource, LevelBoard, PullBoard
 
 TICK_S = 1.0
 DEADLINE_S = 10.0  # an answer older than this says nothing about now
@@ -18,10 +18,13 @@ log = get_logger(__name__)
 class Backpressure:
     """Knows the level. All workers go on from the published one, so that a restart does not forget it."""
 
-    def __init__(self, lag: LagSource, board: LevelBoard, gaps: GapLog, thresholds: Thresholds) -> None:
+    def __init__(
+        self, lag: LagSource, board: LevelBoard, gaps: GapLog, pulls: PullBoard, thresholds: Thresholds
+    ) -> None:
         self._lag = lag
         self._board = board
         self._gaps = gaps
+        self._pulls = pulls
         self._thresholds = thresholds
         self.level = Level.NORMAL
 
@@ -41,6 +44,9 @@ class Backpressure:
 
     async def tick(self) -> None:
         """Measure and switch. Outside level 3 the gap is closed again and again: whoever opened it may be gone."""
+        if await self._gaps.settle():
+            log.warning("feeds_may_lack_the_last_writes")
+            await self._pulls.forget()
         published = await self._board.read()
         if published is not None:
             self.level = Level(published)

@@ -108,6 +108,9 @@ class GapLog(Protocol):
     async def extend(self, post_ids: Iterable[int]) -> None:
         """Put posts into the open gap; returns when they can't be lost any more."""
 
+    async def settle(self) -> bool:
+        """Open a gap if feeds may have lost the last that was written to them; whether there is one."""
+
     async def close(self) -> None:
         """The open gap, if any, grows no more."""
 
@@ -116,6 +119,9 @@ class PullBoard(Protocol):
     """What tells readers that there is something to pull."""
 
     async def mark_pulled(self) -> None: ...
+
+    async def forget(self) -> None:
+        """Nothing that was kept before is relied on any more."""
 
 
 class ChunkQueue(Protocol):

@@ -22,16 +22,16 @@ class Functions:
         """The function's answer. `keys`, at least one, lie in one slot."""
         return await self._loaded(lambda: self.send(self._redis, name, keys, *args))
 
-    async def call_each(self, name: str, keys: Sequence[str], *args: int) -> None:
+    async def call_each(self, name: str, keys: Sequence[str], *args: int) -> list[Any]:
         """One call a key, in one round trip; the keys lie anywhere. A call may be made twice."""
 
-        async def pipelined() -> None:
+        async def pipelined() -> Any:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for key in keys:
                     self.send(pipe, name, [key], *args)
-                await pipe.execute()
+                return await pipe.execute()
 
-        await self._loaded(pipelined)
+        return list(await self._loaded(pipelined))
 
     def send(self, redis: Any, name: str, keys: Sequence[str], *args: int) -> Any:
         """The call alone, by a client or into a pipeline: an error may mean that the functions are not loaded."""

@@ -87,3 +87,21 @@ async def test_a_redis_without_functions_gets_them(gaps: Gaps, redis: "Redis") -
     await redis.function_flush()
     await gaps.extend([first_id_at(now_ms())])
     assert len(await seen(gaps)) == 1
+
+
+async def test_a_server_in_the_place_of_another_lacks_its_last_writes(
+    gaps: Gaps, lists: FeedLists, redis: "Redis"
+) -> None:
+    """Here it is the same one, whose name in the buckets is another's."""
+    for _ in range(2):
+        assert not await gaps.settle()
+        assert await seen(gaps) == []
+    post = first_id_at(now_ms() - 60_000)
+    for key in lists.bucket_keys("gaps"):
+        await redis.hset(key, "server", "another")
+    assert await gaps.settle()
+    assert not await gaps.settle()
+    await gaps.close()
+    [gap] = await seen(gaps)
+    assert gap.first_id < post < gap.last_id
+    assert not gap.is_open

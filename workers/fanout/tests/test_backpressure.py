@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from workers.fanout.backpressure import Backpressure
 from workers.fanout.domain import Level, Thresholds, next_level
-from workers.fanout.tests.world import InMemoryGaps
+from workers.fanout.tests.world import LATEST, InMemoryGaps, InMemoryPulls
 
 THRESHOLDS = Thresholds(100_000, 500_000, 1_000_000, 100_000)
 levels = st.sampled_from(Level)
@@ -83,7 +83,7 @@ class Board:
 
 async def test_the_level_is_shared_outlives_a_worker_and_closes_the_gap_when_pushing_begins_again() -> None:
     lag, board, gaps = Lag(), Board(), InMemoryGaps()
-    first, second = (Backpressure(lag, board, gaps, THRESHOLDS) for _ in range(2))
+    first, second = (Backpressure(lag, board, gaps, InMemoryPulls(), THRESHOLDS) for _ in range(2))
     lag.value = 1_000_001
     await first.tick()
     lag.value = 150_000
@@ -101,7 +101,7 @@ async def test_the_level_is_shared_outlives_a_worker_and_closes_the_gap_when_pus
 
 async def test_when_nobody_published_a_level_a_worker_goes_on_from_its_own() -> None:
     lag, board = Lag(), Board()
-    load = Backpressure(lag, board, InMemoryGaps(), THRESHOLDS)
+    load = Backpressure(lag, board, InMemoryGaps(), InMemoryPulls(), THRESHOLDS)
     lag.value = 600_000
     await load.tick()
     board.level = None
@@ -116,9 +116,20 @@ async def test_a_worker_without_kafka_takes_over_what_others_publish() -> None:
             raise TimeoutError
 
     board = Board()
-    load = Backpressure(Silent(), board, InMemoryGaps(), THRESHOLDS)
+    load = Backpressure(Silent(), board, InMemoryGaps(), InMemoryPulls(), THRESHOLDS)
     for published, level in ((3, Level.PULL), (0, Level.NORMAL), (None, Level.NORMAL)):
         board.level = published
         with pytest.raises(TimeoutError):
             await load.tick()
         assert load.level == level
+
+
+async def test_what_a_server_may_have_lost_with_its_place_is_a_gap_and_nothing_kept_is_relied_on() -> None:
+    gaps, pulls = InMemoryGaps(), InMemoryPulls()
+    load = Backpressure(Lag(), Board(), gaps, pulls, THRESHOLDS)
+    await load.tick()
+    assert (gaps.closed, pulls.forgotten) == ([], 0)
+    gaps.server = 2
+    for _ in range(2):
+        await load.tick()
+        assert (gaps.closed, gaps.open, pulls.forgotten) == ([LATEST], set(), 1)

@@ -11,6 +11,7 @@ from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
 POST = Post(100, AUTHOR)
+LATEST = {99}  # what may be lost with a server
 
 
 class InMemoryGraph:
@@ -132,11 +133,18 @@ class InMemoryRemovals(InMemoryLedger):
 
 class InMemoryGaps:
     def __init__(self) -> None:
+        self.server, self.server_before = 1, 1
         self.closed: list[set[int]] = []
         self.open: set[int] = set()
 
     async def extend(self, post_ids: Iterable[int]) -> None:
         self.open |= set(post_ids)
+
+    async def settle(self) -> bool:
+        is_other, self.server_before = self.server != self.server_before, self.server
+        if is_other:
+            self.open |= LATEST
+        return is_other
 
     async def close(self) -> None:
         if self.open:
@@ -155,9 +163,13 @@ class InMemoryRate:
 @dataclass
 class InMemoryPulls:
     marks = 0
+    forgotten = 0
 
     async def mark_pulled(self) -> None:
         self.marks += 1
+
+    async def forget(self) -> None:
+        self.forgotten += 1
 
 
 class FixedLoad:
