@@ -18,6 +18,7 @@ from libs.common.stores.redis import get_many
 
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
 LIFE_S = 180  # longer than anything is kept that depends on them
+LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
 log = get_logger(__name__)
 
 
@@ -46,6 +47,10 @@ class Acts:
         """The key of what became of a post or an author: edited, deleted, banned."""
         return f"{self._prefix}outdated:{post_or_author_id}"
 
+    def changed(self, post_or_author_id: int) -> str:
+        """The key of the same for a day: what was kept before is not shown, though its owner be away."""
+        return f"{self._prefix}changed:{post_or_author_id}"
+
     async def born(self) -> bytes:
         """What tells this Redis from one that was emptied. Raises RedisError."""
         raw: Any = await self._redis.set(self.since, secrets.token_hex(8), nx=True, get=True)
@@ -61,12 +66,12 @@ class Acts:
         born = born or await self.born()
         return [born + (mark or b"") for mark in marks]
 
-    async def any_marked(self, keys: Iterable[str]) -> bool:
-        """Whether one of them has a mark. Raises RedisError."""
+    async def marked(self, keys: Iterable[str]) -> list[bool]:
+        """Whether they have a mark. Raises RedisError."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(key)
-            return any(await pipe.execute())
+            return [bool(found) for found in await pipe.execute()]
 
     async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
         """Kept pages of these people, and all that shows these posts and authors, are to be made anew.
@@ -82,6 +87,8 @@ class Acts:
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.set(key, mark, ex=LIFE_S)
+            for one in gone:
+                pipe.set(self.changed(one), b"", ex=LAST_KNOWN_S)
             await pipe.execute()
 
     async def mark_pulled(self) -> None:

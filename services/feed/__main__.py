@@ -48,7 +48,7 @@ def build(settings: FeedSettings) -> FastAPI:
         )
         ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
         app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
-        consumers = FeedConsumers(source, graph, posts, lists, acts)
+        consumers = FeedConsumers(source, graph, posts, lists, cache, acts)
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from cachetools import TTLCache
 from redis.exceptions import RedisError
@@ -13,12 +14,13 @@ from libs.feedlists import CAP
 from libs.feedlists import Gap as PushGap
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start
 from services.feed.flights import Flights
-from services.feed.ports import LATEST, Cache, Graph, Lists, Posts, PushGaps
+from services.feed.ports import LATEST, Cache, Graph, Lists, Posts, PushGaps, last_known
 
 REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
 KEEP_FOLLOWEES_S = 3_600  # they are kept for 24 h: once an hour, or when they changed, is often enough
 READERS_KEPT = 100_000
 SOURCE_DOWN = frozenset({Gap(GapReason.SOURCE_DOWN)})
+STALE = frozenset({Gap(GapReason.SOURCE_DOWN, stale=True)})
 log = get_logger(__name__)
 
 
@@ -87,7 +89,7 @@ class CandidateSource:
         )
         floor = max(self.window_start(), listed.floor, pulled.floor)
         post_ids = {p for p in (*listed.post_ids, *pulled.post_ids) if p >= floor}
-        return Candidates(tuple(sorted(post_ids, reverse=True)), floor, listed.gaps)
+        return Candidates(tuple(sorted(post_ids, reverse=True)), floor, listed.gaps | pulled.gaps)
 
     async def older(self, reader_id: int, followees: Followees, after_id: int, before_id: int, limit: int) -> list[int]:
         """The newest ids between the bounds, from the records; fewer than `limit` only when there are no more."""
@@ -97,9 +99,12 @@ class CandidateSource:
     async def _pulled(self, authors: set[int]) -> Candidates:
         """Busy authors are asked for more: one of them alone must not raise the floor."""
         start = self.window_start()
-        recent = await self._posts.latest(sorted(authors), start)
-        if busy := [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]:
-            recent |= await self._posts.recent(busy, start, None, CAP)
+        try:
+            recent = await self._posts.latest(sorted(authors), start)
+            if busy := [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]:
+                recent |= await self._posts.recent(busy, start, None, CAP)
+        except UnavailableError as error:
+            return Candidates(tuple(p for post_ids in last_known(error).values() for p in post_ids), start, STALE)
         floor = max((post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP), default=start)
         return Candidates(tuple(p for post_ids in recent.values() for p in post_ids), floor)
 
@@ -121,7 +126,10 @@ class CandidateSource:
     ) -> Candidates:
         """With what was not pushed; what lies in gaps that are over is in the list from then on."""
         first_id, last_id = min(gap.first_id for gap in unhealed), max(gap.last_id for gap in unhealed)
-        recent = await self._posts.recent(followees.all, first_id - 1, last_id + 1, CAP)
+        try:
+            recent = await self._posts.recent(followees.all, first_id - 1, last_id + 1, CAP)
+        except UnavailableError:
+            return replace(listed, gaps=STALE)
         pulled = sorted(p for post_ids in recent.values() for p in post_ids)
         over = [gap.gap_id for gap in unhealed if not gap.is_open]
         if over and not followees.stale:
@@ -135,6 +143,8 @@ class CandidateSource:
         flight = self._rebuilds.join(reader_id, lambda: self._rebuild(reader_id, followees))
         try:
             return await asyncio.wait_for(flight, REBUILD_S)
+        except UnavailableError:
+            return Candidates((), self.window_start(), STALE)
         except TimeoutError:
             found = await self._lists.read(reader_id)
             rebuilding = frozenset({Gap(GapReason.REBUILDING)})

@@ -6,17 +6,20 @@ from libs.common.contracts.events import FollowCreated, FollowDeleted, MuteCreat
 from libs.common.kafka.consumer import Delivery
 from libs.feedlists import CAP
 from services.feed.candidates import CandidateSource
-from services.feed.ports import Acts, Graph, Lists, Posts
+from services.feed.ports import Acts, Cache, Graph, Lists, Posts
 
 
 class FeedConsumers:
     """Handlers; each may run twice. The events of one follower come one after the other, rarely out of order."""
 
-    def __init__(self, source: CandidateSource, graph: Graph, posts: Posts, lists: Lists, acts: Acts) -> None:
+    def __init__(
+        self, source: CandidateSource, graph: Graph, posts: Posts, lists: Lists, cache: Cache, acts: Acts
+    ) -> None:
         self._source = source
         self._graph = graph
         self._posts = posts
         self._lists = lists
+        self._cache = cache
         self._acts = acts
 
     async def on_events(self, deliveries: Sequence[Delivery]) -> None:
@@ -50,6 +53,7 @@ class FeedConsumers:
 
     async def _forget(self, reader_id: int, author_id: int) -> None:
         """The author's posts out of the list, unless they belong there again: then they were brought, or will be."""
+        await self._cache.forget_followee(reader_id, author_id)
         recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
         if recent and author_id not in (await self._graph.followees(reader_id)).all:
             await self._lists.remove(reader_id, recent[author_id])

@@ -1,49 +1,83 @@
 """What the feed service keeps in memory of the records of others, true as long as the marks that it saw."""
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from libs.common.contracts.public import Author, PostRecord
+from libs.common.runtime.errors import UnavailableError
+from libs.feedlists import LAST_KNOWN_S
 from services.feed.domain.feed import Followees, Relation, Trait
-from services.feed.ports import Acts, Graph, Posts
+from services.feed.ports import Acts, Graph, LastKnownError, Posts
 
 KEPT_S = 60  # also the longest that a mark may be missed which Redis did not take; far below the life of marks
 KEPT_MAX = 20_000  # records, some 60 MB
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry(Generic[T]):
+    kept_at: float
+    mark: bytes
+    value: T
+
+
 class Marked(Generic[T]):
     """A cache by id. Marks are read before what they vouch for, so that nothing newer is ever taken for older."""
 
-    def __init__(self, acts: Acts, key: Callable[[int], str]) -> None:
+    def __init__(self, acts: Acts, key: Callable[[int], str], clock: Callable[[], float]) -> None:
         self._acts = acts
         self._key = key
-        self._kept: TTLCache[int, tuple[bytes, T]] = TTLCache(KEPT_MAX, KEPT_S)
+        self._clock = clock
+        self._kept: TTLCache[int, _Entry[T]] = TTLCache(KEPT_MAX, LAST_KNOWN_S, clock)
 
     async def get(self, ids: Sequence[int], fetch: Callable[[list[int]], Awaitable[dict[int, T]]]) -> dict[int, T]:
-        """The values of those that there are; without Redis nothing is kept."""
+        """The values of those that there are; without Redis nothing is kept.
+
+        Raises:
+            LastKnownError: the owner is away; what was kept longer ago, and did not change since, is in the error.
+        """
         try:
             marks = dict(zip(ids, await self._acts.seen([self._key(one) for one in ids]), strict=True))
         except RedisError:
             return await fetch(list(ids))
-        known = {i: entry[1] for i, mark in marks.items() if (entry := self._kept.get(i)) and entry[0] == mark}
+        now = self._clock()
+        kept = {i: entry for i in marks if (entry := self._kept.get(i))}
+        known = {i: e.value for i, e in kept.items() if e.mark == marks[i] and now - e.kept_at < KEPT_S}
         missing = [i for i in marks if i not in known]
-        fetched = await fetch(missing) if missing else {}
+        try:
+            fetched = await fetch(missing) if missing else {}
+        except UnavailableError as error:
+            raise LastKnownError(known | await self._unchanged({i: kept[i] for i in missing if i in kept})) from error
         for i, value in fetched.items():
-            self._kept[i] = (marks[i], value)
+            self._kept[i] = _Entry(now, marks[i], value)
+        for i in missing:
+            if i not in fetched:
+                self._kept.pop(i, None)
         return known | fetched
+
+    async def _unchanged(self, entries: dict[int, _Entry[T]]) -> dict[int, T]:
+        """The values of those that have no mark of a change, in the Redis that would hold it."""
+        try:
+            born = await self._acts.born()
+            changed = await self._acts.marked([self._acts.changed(i) for i in entries])
+        except RedisError:
+            return {}
+        found = zip(entries.items(), changed, strict=True)
+        return {i: entry.value for (i, entry), is_changed in found if not is_changed and entry.mark.startswith(born)}
 
 
 class KeptPosts:
     """Implements `ports.Posts`: keeps records, and the newest posts of the authors that are pulled."""
 
-    def __init__(self, posts: Posts, acts: Acts) -> None:
+    def __init__(self, posts: Posts, acts: Acts, clock: Callable[[], float] = time.monotonic) -> None:
         self._posts = posts
-        self._records = Marked[PostRecord](acts, acts.outdated)
-        self._latest = Marked[list[int]](acts, acts.of)
+        self._records = Marked[PostRecord](acts, acts.outdated, clock)
+        self._latest = Marked[list[int]](acts, acts.of, clock)
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         return await self._records.get(post_ids, self._posts.records)
@@ -61,17 +95,22 @@ class KeptPosts:
             found = await self._posts.latest(missing, window_start)
             return {author_id: found.get(author_id, []) for author_id in missing}
 
-        kept = await self._latest.get(author_ids, fetch)
-        within = {author: [p for p in post_ids if p >= window_start] for author, post_ids in kept.items()}
-        return {author: post_ids for author, post_ids in within.items() if post_ids}
+        def within(kept: dict[int, list[int]]) -> dict[int, list[int]]:
+            cut = {author: [p for p in post_ids if p >= window_start] for author, post_ids in kept.items()}
+            return {author: post_ids for author, post_ids in cut.items() if post_ids}
+
+        try:
+            return within(await self._latest.get(author_ids, fetch))
+        except LastKnownError as error:
+            raise LastKnownError(within(error.known)) from error
 
 
 class KeptGraph:
     """Implements `ports.Graph`: keeps profiles; whom a reader follows is asked each time."""
 
-    def __init__(self, graph: Graph, acts: Acts) -> None:
+    def __init__(self, graph: Graph, acts: Acts, clock: Callable[[], float] = time.monotonic) -> None:
         self._graph = graph
-        self._authors = Marked[Author](acts, acts.of)
+        self._authors = Marked[Author](acts, acts.of, clock)
 
     async def followees(self, user_id: int) -> Followees:
         return await self._graph.followees(user_id)

@@ -2,14 +2,28 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from libs.common.contracts.public import Author, Engagement, PostRecord
+from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.rate import Charge
 from libs.feedlists import DeliveryState, FeedList, Gap
 from services.feed.domain.feed import Followees, Pace, Relation, Trait
 
 LATEST = 50  # newest posts of one pulled author (SPEC §3.3)
+
+
+class LastKnownError(UnavailableError):
+    """The owner is away. `known` are those of the values asked for that were kept, and did not change since."""
+
+    def __init__(self, known: dict[int, Any]) -> None:
+        super().__init__()
+        self.known = known
+
+
+def last_known(error: UnavailableError) -> dict[int, Any]:
+    """What can be shown all the same."""
+    return error.known if isinstance(error, LastKnownError) else {}
 
 
 class Graph(Protocol):
@@ -106,6 +120,12 @@ class Acts(Protocol):
 
     def outdated(self, post_or_author_id: int) -> str: ...
 
+    def changed(self, post_or_author_id: int) -> str: ...
+
+    async def born(self) -> bytes: ...
+
+    async def marked(self, keys: Iterable[str]) -> list[bool]: ...
+
     async def seen(self, keys: Iterable[str]) -> list[bytes]: ...
 
     async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None: ...
@@ -168,5 +188,8 @@ class Cache(Protocol):
     async def position(self, reader_id: int) -> Position | None: ...
 
     async def keep_followees(self, user_id: int, followees: Followees) -> None: ...
+
+    async def forget_followee(self, user_id: int, followee_id: int) -> None:
+        """Not followed any more: not to be shown either while the graph is away."""
 
     async def kept_followees(self, user_id: int) -> Followees | None: ...

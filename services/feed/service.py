@@ -13,11 +13,11 @@ from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Charge
-from services.feed.candidates import SOURCE_DOWN, CandidateSource
+from services.feed.candidates import SOURCE_DOWN, STALE, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Pace, Source, source_of
 from services.feed.flights import Flights
-from services.feed.ports import Basis, Cache, Graph, Load, Marks, Position, Posts
+from services.feed.ports import Basis, Cache, Graph, Load, Marks, Position, Posts, last_known
 from services.feed.schemas import Coverage, FeedPage, FeedPost
 from services.feed.walks import Item, Reader, Slice, Walks
 
@@ -41,6 +41,7 @@ class _Made:
     """An assembled page; `relied_on` are the posts and authors without which it is not true any more."""
 
     body: bytes
+    cache: str
     quality: str
     relied_on: set[int]
 
@@ -189,19 +190,22 @@ class FeedReader:
             part = await self._walks.chronological(reader, at, limit)
         else:
             part = await self._walks.ranked(reader, at, limit)
-        (marks, marks_down), authors = await asyncio.gather(
+        (marks, marks_gaps), (authors, author_gaps) = await asyncio.gather(
             self._marks_of(reader.user_id, part.items), self._authors_of(part.items)
         )
+        gaps = part.gaps | marks_gaps | author_gaps | (STALE if reader.followees.stale else frozenset())
         posts = [
             self._post(item, authors[item.record.author_id], marks.get(item.record.post_id, Engagement()))
             for item in part.items
             if item.record.author_id in authors
         ]
-        gaps = part.gaps | SOURCE_DOWN if marks_down or reader.followees.stale else part.gaps
+        if not posts and (part.gaps | author_gaps) & STALE:
+            raise UnavailableError("nothing of the feed is known just now")
         page = self._page(reader.user_id, part, posts, gaps)
         relied_on = [item.record for item in (*part.items, part.after) if item]
         return _Made(
             body=page.model_dump_json().encode(),
+            cache="stale" if gaps & STALE else "miss",
             quality="degraded" if gaps else "normal",
             relied_on={i for record in relied_on for i in (record.post_id, record.author_id)},
         )
@@ -220,16 +224,20 @@ class FeedReader:
             coverage=Coverage.of(gaps, self._load.pace),
         )
 
-    async def _authors_of(self, items: Sequence[Item]) -> dict[int, Author]:
+    async def _authors_of(self, items: Sequence[Item]) -> tuple[dict[int, Author], frozenset[Gap]]:
+        """Their profiles; those last known while the user service is down."""
         author_ids = list({item.record.author_id for item in items})
-        return await self._graph.authors(author_ids) if author_ids else {}
-
-    async def _marks_of(self, user_id: int, items: Sequence[Item]) -> tuple[dict[int, Engagement], bool]:
-        """The marks, or the counts as the posts know them, and whether the interaction service is down."""
         try:
-            return await self._marks.of(user_id, [item.record.post_id for item in items]), False
+            return await self._graph.authors(author_ids) if author_ids else {}, frozenset()
+        except UnavailableError as error:
+            return last_known(error), STALE
+
+    async def _marks_of(self, user_id: int, items: Sequence[Item]) -> tuple[dict[int, Engagement], frozenset[Gap]]:
+        """The marks; the counts as the posts know them while the interaction service is down."""
+        try:
+            return await self._marks.of(user_id, [item.record.post_id for item in items]), frozenset()
         except UnavailableError:
-            return {i.record.post_id: Engagement(**i.record.counts.model_dump()) for i in items}, True
+            return {i.record.post_id: Engagement(**i.record.counts.model_dump()) for i in items}, SOURCE_DOWN
 
     def _post(self, item: Item, author: Author, engagement: Engagement) -> FeedPost:
         post = Post.of(item.record, author, engagement, self._public_url)
@@ -237,8 +245,8 @@ class FeedReader:
 
     @staticmethod
     def _served(made: _Made, order: Order) -> Served:
-        READS.labels(order, "miss", made.quality).inc()
-        return Served(made.body, "miss", made.quality)
+        READS.labels(order, made.cache, made.quality).inc()
+        return Served(made.body, made.cache, made.quality)
 
 
 def _variant(order: Order, limit: int) -> str:

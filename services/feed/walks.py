@@ -11,16 +11,17 @@ from redis.exceptions import RedisError
 
 from libs.common.contracts.public import PostRecord
 from libs.common.ids import MAX_ID, id_time_ms
+from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
-from services.feed.candidates import CandidateSource
+from services.feed.candidates import STALE, CandidateSource
 from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Source, source_of
 from services.feed.domain.ranking import rank
-from services.feed.ports import Cache, Lists, Posts, Session
+from services.feed.ports import Cache, Lists, Posts, Session, last_known
 
 PINNED_MAX = 600  # posts of one order, whose ids fit into a cursor; the rest is shown after them
 FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
-REBUILDING = Gap(GapReason.REBUILDING)
+INCOMPLETE = STALE | {Gap(GapReason.REBUILDING)}
 log = get_logger(__name__)
 
 
@@ -67,14 +68,16 @@ class Walks:
         """Newest first, to the first post of all."""
         candidates = await self._source.gather(reader.user_id, reader.followees)
         at = at or Down(new_session(self._source.top()), MAX_ID)
-        found = await self._visible(reader, [p for p in candidates.post_ids if p < at.bound], limit + 1)
-        items = [item for _, item in found]
-        if len(items) <= limit and REBUILDING not in candidates.gaps:
-            items += await self._below(reader, 0, min(at.bound, candidates.floor), frozenset(), limit + 1 - len(items))
+        found, away = await self._visible(reader, [p for p in candidates.post_ids if p < at.bound], limit + 1)
+        items, gaps = [item for _, item in found], candidates.gaps | away
+        if len(items) <= limit and not gaps & INCOMPLETE:
+            floor = min(at.bound, candidates.floor)
+            older, away = await self._below(reader, 0, floor, frozenset(), limit + 1 - len(items))
+            items, gaps = items + older, gaps | away
         if len(items) <= limit:
-            return Slice(items, at.session_id, None, None, candidates.gaps)
+            return Slice(items, at.session_id, None, None, gaps)
         following = Down(at.session_id, items[limit - 1].record.post_id)
-        return Slice(items[:limit], at.session_id, items[limit], following, candidates.gaps)
+        return Slice(items[:limit], at.session_id, items[limit], following, gaps)
 
     async def ranked(self, reader: Reader, at: Pinned | None, limit: int) -> Slice:
         """In the pinned order, then newest first to the end of the window."""
@@ -84,16 +87,17 @@ class Walks:
             session = await self._session(reader, at)
             if at is None or session is None:
                 at, session, gaps = await self._pin(reader, at)
-            found = await self._visible(reader, session.order[at.position :], limit + 1)
-            items = [item for _, item in found]
+            found, away = await self._visible(reader, session.order[at.position :], limit + 1)
+            items, gaps = [item for _, item in found], gaps | away
             if len(items) > limit:
                 following = replace(at, position=at.position + found[limit][0], shown=at.shown | _ids(items[:limit]))
                 return Slice(items[:limit], at.session_id, items[limit], following, gaps)
-            if REBUILDING in gaps:  # what is missing lies above the floor: the page says so, and ends
+            if gaps & INCOMPLETE:  # what is missing lies above the floor: the page says so, and ends
                 return Slice(items, at.session_id, None, None, gaps)
             at = at.tail(session.floor)
         start = self._source.window_start(at.top)
-        items += await self._below(reader, start, at.floor, at.shown, limit + 1 - len(items))
+        older, away = await self._below(reader, start, at.floor, at.shown, limit + 1 - len(items))
+        items, gaps = items + older, gaps | away
         if len(items) <= limit:
             return Slice(items, at.session_id, None, None, gaps)
         following = at.tail(min(at.floor, items[limit - 1].record.post_id))
@@ -116,7 +120,7 @@ class Walks:
         shown = at.shown if at else frozenset()
         session = await self._ranked(reader, candidates, top, shown)
         at = Pinned(new_session(top), len(shown), session.floor, shown)
-        if REBUILDING not in candidates.gaps:  # else the next page pins what is there by then
+        if not candidates.gaps & INCOMPLETE:  # else the next page pins what is there by then
             try:
                 await self._cache.keep_session(reader.user_id, at.session_id, session)
             except RedisError as error:
@@ -132,40 +136,57 @@ class Walks:
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
         pinned = waiting[: max(0, PINNED_MAX - len(shown))]
         floor = candidates.floor if len(pinned) == len(waiting) else waiting[len(pinned)] + 1
-        traits = await self._posts.traits(pinned)
+        try:
+            traits = await self._posts.traits(pinned)
+        except UnavailableError:
+            return Session(floor, [*shown, *pinned])
         sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
         at_ms = min(id_time_ms(top), id_time_ms(self._source.top()))
         ranked = rank({trait: source for trait, source in sources.items() if source}, at_ms)
         return Session(floor, [*shown, *ranked])
 
-    async def _below(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> list[Item]:
-        """Up to `wanted` posts under `bound`, newest first, from the records."""
-        items, step = list[Item](), wanted
-        while len(items) < wanted:
-            older = await self._source.older(reader.user_id, reader.followees, after, bound, step)
+    async def _below(
+        self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int
+    ) -> tuple[list[Item], frozenset[Gap]]:
+        """Up to `wanted` posts under `bound`, newest first, from the records; as far as these can be had."""
+        items, step, gaps = list[Item](), wanted, frozenset[Gap]()
+        while len(items) < wanted and not gaps:
+            try:
+                older = await self._source.older(reader.user_id, reader.followees, after, bound, step)
+            except UnavailableError:
+                return items, STALE
             if not older:
                 break
-            found = await self._visible(reader, [p for p in older if p not in shown], wanted - len(items))
+            found, gaps = await self._visible(reader, [p for p in older if p not in shown], wanted - len(items))
             items += [item for _, item in found]
             bound, step = older[-1], max(step, FILL_UP)
-        return items
+        return items, gaps
 
-    async def _visible(self, reader: Reader, post_ids: Sequence[int], wanted: int) -> list[tuple[int, Item]]:
-        """The first `wanted` posts among `post_ids` that the reader may see, each with its index."""
+    async def _visible(
+        self, reader: Reader, post_ids: Sequence[int], wanted: int
+    ) -> tuple[list[tuple[int, Item]], frozenset[Gap]]:
+        """The first `wanted` posts among `post_ids` that the reader may see, each with its index.
+
+        While the post service is away, those of them that are known.
+        """
         found: list[tuple[int, Item]] = []
-        start, step = 0, wanted
+        start, step, gaps = 0, wanted, frozenset[Gap]()
         while start < len(post_ids) and len(found) < wanted:
             chunk = post_ids[start : start + step]
-            records = await self._posts.records(chunk)
+            try:
+                records = await self._posts.records(chunk)
+            except UnavailableError as error:
+                records, gaps = last_known(error), STALE
             for i, post_id in enumerate(chunk, start):
                 record = records.get(post_id)
                 source = source_of(record.author_id, reader.user_id, reader.followees) if record else None
                 if record and source:
                     found.append((i, Item(record, source)))
-            if gone := [post_id for post_id in chunk if post_id not in records]:
+            gone = [post_id for post_id in chunk if post_id not in records]
+            if gone and not gaps:
                 await self._clean(reader.user_id, gone)
             start, step = start + step, max(step, FILL_UP)
-        return found[:wanted]
+        return found[:wanted], gaps
 
     async def _clean(self, user_id: int, gone: Sequence[int]) -> None:
         """Deleted posts never come back; those of somebody not followed any more are the business of the event."""

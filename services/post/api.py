@@ -1,5 +1,6 @@
 """Public routes of posts."""
 
+import contextlib
 from datetime import timedelta
 from typing import Annotated, Any
 
@@ -8,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
+from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
@@ -43,10 +45,12 @@ class PostApi:
         self._picture = timedelta(seconds=settings.seconds_a_picture)
 
     async def created(self, author: Principal, post: StoredPost) -> Answer:
-        """201 with the post when it can be seen, 202 when it will be."""
+        """201 with the post when it can be shown, 202 when it will be: it is made, whoever is away now."""
         if post.status is Status.PUBLISHED:
-            shown = await self.reader.present(author.user_id, post)
-            return Answer(201, Created(post_id=post.post_id, status=post.status, post=shown).model_dump_json().encode())
+            with contextlib.suppress(UnavailableError):
+                shown = await self.reader.present(author.user_id, post)
+                created = Created(post_id=post.post_id, status=post.status, post=shown)
+                return Answer(201, created.model_dump_json().encode())
         accepted = Accepted(
             post_id=post.post_id,
             status=post.status,
@@ -79,7 +83,7 @@ _BODIES: dict[str, Any] = {
     "/v1/posts",
     status_code=201,
     response_model=Created,
-    responses={202: {"model": Accepted, "description": "The media are still being processed"}},
+    responses={202: {"model": Accepted, "description": "It is made, and can't be shown yet"}},
     openapi_extra=_BODIES,
 )
 async def create_post(request: Request, user: CurrentUser, api: Api, key: IdempotencyKey = None) -> Response:

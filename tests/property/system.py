@@ -87,7 +87,7 @@ class System:
             walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill"
         )
         self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals)
-        self._consumers = FeedConsumers(source, graph, posts, self.lists, self._acts)
+        self._consumers = FeedConsumers(source, graph, posts, self.lists, cache, self._acts)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
         removal = Removal(owners, self.lists, self.removals, self.pressure)
         self.fanout = Fanout(

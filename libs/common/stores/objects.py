@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
+from libs.common.runtime.errors import UnavailableError
+
 
 class ObjectStore(Protocol):
     """Bytes by key. Keys are relative paths of safe characters; an object appears whole or not at all."""
@@ -35,7 +37,10 @@ class FolderObjectStore:
 
         Raises:
             ValueError: the key leaves the folder.
+            UnavailableError: the folder is not there; what was made in its place would be lost, or hide what it holds.
         """
+        if not self._root.is_dir():
+            raise UnavailableError("the object store is away")
         path = (self._root / key).resolve()
         if not path.is_relative_to(self._root.resolve()):
             raise ValueError("the key leaves the store")

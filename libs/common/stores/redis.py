@@ -90,6 +90,13 @@ class _Connection(Connection):
             self._breaker.failed()
             raise
 
+    async def send_packed_command(self, *args: Any, **options: Any) -> None:
+        try:
+            await super().send_packed_command(*args, **options)
+        except RuntimeError as error:  # uvloop's word for a connection that was reset before
+            await self.disconnect(nowait=True)
+            raise RedisConnectionError("the connection was reset") from error
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         try:
             response = await super().read_response(*args, **options)

@@ -54,11 +54,12 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A reason, and between which ids."""
+    """A reason, and between which ids. `stale`: what was kept is shown in place of what an owner would say."""
 
     reason: GapReason
     first_id: int | None = None
     last_id: int | None = None
+    stale: bool = False
 
 
 class Trait(NamedTuple):

@@ -40,7 +40,7 @@ class RedisCache:
         now_own, now_outdated, now_pulled = stamps
         if own != now_own:
             return None
-        if outdated != now_outdated and await self._acts.any_marked(map(self._acts.outdated, _ids(relied_on))):
+        if outdated != now_outdated and any(await self._acts.marked(map(self._acts.outdated, _ids(relied_on)))):
             return None
         if pulled != now_pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
             return None
@@ -113,6 +113,12 @@ class RedisCache:
     async def keep_followees(self, user_id: int, followees: Followees) -> None:
         value = orjson.dumps([list(followees.all), list(followees.pull), list(followees.fresh)])
         await self._redis.set(self._lists.key(user_id, "followees"), value, ex=FOLLOWEES_S)
+
+    async def forget_followee(self, user_id: int, followee_id: int) -> None:
+        key = self._lists.key(user_id, "followees")
+        if raw := await self._redis.get(key):
+            left = [[one for one in ids if one != followee_id] for ids in orjson.loads(raw)]
+            await self._redis.set(key, orjson.dumps(left), xx=True, keepttl=True)
 
     async def kept_followees(self, user_id: int) -> Followees | None:
         raw = await self._redis.get(self._lists.key(user_id, "followees"))

@@ -1,5 +1,6 @@
 """A small world in memory: users, posts, lists and cache as small real classes."""
 
+import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ from libs.common.stores.rate import Charge
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
 from services.feed.domain.feed import Followees, Pace, Relation, Trait
+from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.ports import LATEST, Basis, CachedPage, Position, Session
 from services.feed.service import FeedReader
 from services.feed.walks import Walks
@@ -37,6 +39,8 @@ class InMemoryGraph:
         return Relation(hidden=False, following=author_id in self.follows[reader_id], muted=False)
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
+        if self.down:
+            raise UnavailableError
         return {u: Author(user_id=u, username=f"user_{u}", display_name=f"User {u}") for u in user_ids}
 
 
@@ -44,8 +48,11 @@ class InMemoryPosts:
     def __init__(self) -> None:
         self.all: dict[int, PostRecord] = {}
         self.calls = 0
+        self.down = False
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
+        if self.down:
+            raise UnavailableError
         return {p: self.all[p] for p in post_ids if p in self.all}
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
@@ -61,6 +68,8 @@ class InMemoryPosts:
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
     ) -> dict[int, list[int]]:
+        if self.down:
+            raise UnavailableError
         self.calls += 1
         found: dict[int, list[int]] = {}
         for author_id in author_ids:
@@ -125,6 +134,36 @@ class InMemoryGaps:
         return self.gaps
 
 
+class InMemoryActs:
+    def __init__(self) -> None:
+        self.marks: dict[str, bytes] = {}
+        self.redis = b"a"
+
+    def of(self, user_id: int) -> str:
+        return f"of:{user_id}"
+
+    def outdated(self, post_or_author_id: int) -> str:
+        return f"outdated:{post_or_author_id}"
+
+    def changed(self, post_or_author_id: int) -> str:
+        return f"changed:{post_or_author_id}"
+
+    async def born(self) -> bytes:
+        return self.redis
+
+    async def seen(self, keys: Iterable[str]) -> list[bytes]:
+        return [self.redis + self.marks.get(key, b"") for key in keys]
+
+    async def marked(self, keys: Iterable[str]) -> list[bool]:
+        return [key in self.marks for key in keys]
+
+    async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
+        gone = list(outdated)
+        mark = secrets.token_bytes(8)
+        keys = [*map(self.of, people), *map(self.outdated, gone), *map(self.changed, gone)]
+        self.marks |= dict.fromkeys(keys, mark)
+
+
 class FixedLoad:
     pace = Pace.NORMAL
 
@@ -162,6 +201,10 @@ class InMemoryCache:
     async def keep_followees(self, user_id: int, followees: Followees) -> None:
         self.followees[user_id] = followees
 
+    async def forget_followee(self, user_id: int, followee_id: int) -> None:
+        if kept := self.followees.get(user_id):
+            self.followees[user_id] = replace(kept, all=kept.all - {followee_id}, pull=kept.pull - {followee_id})
+
     async def kept_followees(self, user_id: int) -> Followees | None:
         kept = self.followees.get(user_id)
         return kept and replace(kept, stale=True)
@@ -198,12 +241,15 @@ class World:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
         self.load = FixedLoad()
-        self.source = CandidateSource(self.graph, self.posts, self.lists, self.gaps, self.cache, window_days=7)
+        self.acts, self.now_s = InMemoryActs(), 0.0
+        graph = KeptGraph(self.graph, self.acts, lambda: self.now_s)
+        posts = KeptPosts(self.posts, self.acts, lambda: self.now_s)
+        self.source = CandidateSource(graph, posts, self.lists, self.gaps, self.cache, window_days=7)
         self.reader = FeedReader(
-            Walks(self.source, self.posts, self.lists, self.cache),
+            Walks(self.source, posts, self.lists, self.cache),
             self.source,
-            self.graph,
-            self.posts,
+            graph,
+            posts,
             self.marks,
             self.cache,
             self.load,
@@ -216,6 +262,7 @@ class World:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
+        await self.acts.mark([author_id])
         if pushed and author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:

@@ -9,7 +9,7 @@ import pytest
 from libs.common.contracts.codec import decode
 from libs.common.contracts.events import MediaUploaded
 from libs.common.contracts.media import Dimensions, MediaDocument
-from libs.common.runtime.errors import NotFoundError, TooLargeError, UnsupportedMediaError
+from libs.common.runtime.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
 from services.media.domain import MAX_IMAGE_BYTES, Status, StoredMedia, Upload, UploadSigner
 from services.media.errors import (
     SizeMismatchError,
@@ -59,6 +59,13 @@ class Room:
 @pytest.fixture
 def room(tmp_path: Path) -> Room:
     return Room(tmp_path)
+
+
+async def test_nothing_is_made_in_place_of_a_store_that_is_away(tmp_path: Path) -> None:
+    room = Room(tmp_path / "not mounted")
+    with pytest.raises(UnavailableError):
+        await room.put()
+    assert not room.root.exists()
 
 
 async def test_an_upload_becomes_media_with_its_event(room: Room) -> None:
