@@ -128,40 +128,42 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._work.pop(partition).result()
 
     async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        await self._handle(records)
-        await self._commit(partition, records[-1].offset + 1)
-
-    async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
-        deliveries: list[tuple[ConsumerRecord, Delivery]] = []
-        for record in records:
-            try:
-                received = decode(record.value)
-            except UndecodableError as error:
-                await self._dead_letter(record, error, 1)
-                continue
-            if received is not None:
-                delivery = Delivery(received.envelope, received.payload, record.partition, record.offset)
-                deliveries.append((record, delivery))
-        if not deliveries:
-            return
+        read = [(record, one) for record in records if (one := _read(record)) is not None]
+        deliveries = [one for _, one in read if isinstance(one, Delivery)]
         try:
-            await self._attempt([delivery for _, delivery in deliveries])
+            if deliveries:
+                await self._attempt(deliveries)
+            read = [(record, one) for record, one in read if not isinstance(one, Delivery)]
         except Exception as error:  # one of them is poison: find it
             log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
-            for record, delivery in deliveries:
-                await self._handle_alone(record, delivery)
+        for record, one in read:
+            await self._handle_alone(partition, record, one)
+        await self._commit(partition, records[-1].offset + 1)
 
-    async def _handle_alone(self, record: ConsumerRecord, delivery: Delivery) -> None:
+    async def _handle_alone(
+        self, partition: TopicPartition, record: ConsumerRecord, one: Delivery | UndecodableError
+    ) -> None:
+        """Everything before it is done, so a dead letter is committed with that: no restart makes another of it."""
+        if isinstance(one, UndecodableError):
+            await self._dead_letter(record, one, 1)
+        elif error := await self._try(one):
+            await self._dead_letter(record, error, POISON_ATTEMPTS)
+            await self._tell(one)
+        else:
+            return
+        await self._commit(partition, record.offset + 1)
+
+    async def _try(self, delivery: Delivery) -> Exception | None:
+        """What the handler raised the last time."""
         for attempt in range(1, POISON_ATTEMPTS + 1):
             try:
                 await self._attempt([delivery])
-                return
+                break
             except Exception as error:
                 if attempt == POISON_ATTEMPTS:
-                    await self._dead_letter(record, error, attempt)
-                    await self._tell(delivery)
-                else:
-                    await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
+                    return error
+                await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
+        return None
 
     async def _attempt(self, deliveries: Sequence[Delivery]) -> None:
         """Call the handler until it raises no transient error."""
@@ -244,3 +246,14 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Say so."""
         log.info("partitions_assigned", group=self._group, count=len(assigned))
+
+
+def _read(record: ConsumerRecord) -> Delivery | UndecodableError | None:
+    """None for what this release does not know."""
+    try:
+        received = decode(record.value)
+    except UndecodableError as error:
+        return error
+    if received is None:
+        return None
+    return Delivery(received.envelope, received.payload, record.partition, record.offset)
