@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -55,6 +56,39 @@ Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
 """Handles deliveries of one partition, in order. Raising a transient error means: again, all of them."""
 
 
+class GroupMember(Protocol):
+    """What the runner needs of a group's consumer: aiokafka's, with its errors."""
+
+    def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def assignment(self) -> Set[TopicPartition]: ...
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]: ...
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+
+
+def kafka_member(settings: Settings, group: str) -> GroupMember:
+    """A member that commits nothing by itself."""
+    member: GroupMember = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=f"{settings.namespace}{group}",
+        group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=SESSION_MS,
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+    return member
+
+
 class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One consumer group: in order within a partition, partitions side by side, commits after the work."""
 
@@ -66,6 +100,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         handler: Handler,
         producer: EventProducer,
         on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
+        open_member: Callable[[Settings, str], GroupMember] = kafka_member,
     ) -> None:
         self._group = group
         self._handler = handler
@@ -75,16 +110,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
         self._strip = len(settings.namespace)
         self._topics = [settings.topic(name) for name in topics]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=f"{settings.namespace}{group}",
-            group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        self._consumer = open_member(settings, group)
 
     async def run(self) -> None:
         """Consume until cancelled.
