@@ -31,7 +31,7 @@ POISON_ATTEMPTS = 3  # a handler's own failure may pass (a race, a deadlock); af
 BACKOFF_CAP_S = 5.0
 OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
 MIN_POISON_TO_STOP = 20
-STOP_S = 10.0
+STOP_S = 3.0  # for leaving the group
 NOWHERE = TopicPartition("", -1)  # to poll for the group's sake alone: an empty list would mean every partition
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
@@ -108,6 +108,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._on_dead_letter = on_dead_letter
         self._work: dict[TopicPartition, asyncio.Task[None]] = {}
         self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
+        self._drain_s = settings.drain_s
+        self._has_joined = False
         self._strip = len(settings.namespace)
         self._topics = [settings.topic(name) for name in topics]
         self._consumer = open_member(settings, group)
@@ -132,8 +134,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 log.warning("consumer_stop_timed_out", group=self._group)
 
     async def assigned(self) -> bool:
-        """Whether the group has given this consumer anything to do; for readiness."""
-        return bool(self._consumer.assignment())
+        """Whether the group has given this consumer its share, which is nothing for one too many; for readiness."""
+        return self._has_joined
 
     async def _start(self) -> None:
         while True:
@@ -261,7 +263,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         tasks = [task for p in partitions if (task := self._work.pop(p, None)) is not None]
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=STOP_S)
+        _, late = await asyncio.wait(tasks, timeout=self._drain_s)
         for task in late:
             task.cancel()
 
@@ -271,6 +273,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Say so."""
+        self._has_joined = True
         log.info("partitions_assigned", group=self._group, count=len(assigned))
 
 
