@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint audit contracts fmt bench chaos soak
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild dlq test lint audit contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
 
 rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
 	@$(PYTHON) -m devstack run ops rebuild $(ARGS)
+
+dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
+	@$(PYTHON) -m devstack run ops dlq $(or $(ARGS),list)
 
 test: bootstrap ## every test; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.settings import Settings
-from ops import oracle, rebuild
+from ops import dlq, oracle, rebuild
 from ops.client import ApiFailure
 from ops.feeds import FeedService
 from ops.journey import JourneyError, journey
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     explaining = commands.add_parser("explain", help="why a post is, or is not, in a reader's feed")
     explaining.add_argument("reader", type=int)
     explaining.add_argument("post", type=int)
+    dlq.add_arguments(commands.add_parser("dlq", help="what no consumer could handle: list, show, replay, drop"))
     return parser
 
 
@@ -77,9 +78,11 @@ def main() -> int:
             return _rebuild(arguments)
         elif arguments.command == "explain":
             print(asyncio.run(_explain(arguments.reader, arguments.post)))
+        elif arguments.command == "dlq":
+            asyncio.run(dlq.run(arguments))
         else:
             asyncio.run(journey(arguments.base_url))
-    except (ApiFailure, UnavailableError, JourneyError, OSError, TimeoutError) as error:
+    except (ApiFailure, NotFoundError, UnavailableError, JourneyError, OSError, TimeoutError) as error:
         print(f"{arguments.command}: {error or type(error).__name__}", file=sys.stderr)
         return 1
     return 0

@@ -1,4 +1,7 @@
-"""The canary: goes on checking feeds of those who read of late, a few at a time, and counts what is wrong."""
+"""The canary: goes on checking feeds of those who read of late, a few at a time, and counts what is wrong.
+
+It counts the dead letters that wait, too.
+"""
 
 import asyncio
 
@@ -8,6 +11,7 @@ from pydantic import Field
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
+from ops import dead_letters
 from ops.oracle import CHECKED, Oracle, open_oracle
 
 log = get_logger(__name__)
@@ -67,6 +71,7 @@ def build(settings: CanarySettings) -> FastAPI:
         canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
         runtime.ready_checks["feed"] = canary.ready
         runtime.start("samples", canary.run(settings.canary_every_s))
+        runtime.start("dead-letters", dead_letters.watch(settings))
 
     return create_app("ops.canary", settings, compose)
 

@@ -48,6 +48,7 @@ def build(settings: PostSettings) -> FastAPI:
         counted = ConsumerRunner(settings, "post-counts", ["counters"], consumers.on_counters, producer)
         runtime.ready_checks["cassandra"] = cassandra.ready
         runtime.ready_checks["media-events"] = published.assigned
+        runtime.ready_checks["counter-events"] = counted.assigned
         runtime.start("outbox-direct", outbox.run_direct())
         runtime.start("outbox-relay", outbox.run_relay())
         runtime.start("media-events", published.run())

@@ -68,6 +68,7 @@ def build(settings: UserSettings) -> FastAPI:
         runtime.start("outbox-relay", outbox.run_relay())
         runtime.start(POSTS_GROUP, posts.run())
         runtime.ready_checks["postgres"] = postgres.ready
+        runtime.ready_checks[POSTS_GROUP] = posts.assigned
 
     return create_app(NAME, settings, compose, (*routers, internal.router), limits={})
 

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
@@ -30,7 +31,7 @@ POISON_ATTEMPTS = 3  # a handler's own failure may pass (a race, a deadlock); af
 BACKOFF_CAP_S = 5.0
 OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
 MIN_POISON_TO_STOP = 20
-STOP_S = 10.0
+STOP_S = 3.0  # for leaving the group
 NOWHERE = TopicPartition("", -1)  # to poll for the group's sake alone: an empty list would mean every partition
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
@@ -55,6 +56,39 @@ Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
 """Handles deliveries of one partition, in order. Raising a transient error means: again, all of them."""
 
 
+class GroupMember(Protocol):
+    """What the runner needs of a group's consumer: aiokafka's, with its errors."""
+
+    def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None: ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def assignment(self) -> Set[TopicPartition]: ...
+
+    async def getmany(
+        self, *partitions: TopicPartition, timeout_ms: int, max_records: int
+    ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]: ...
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+
+
+def kafka_member(settings: Settings, group: str) -> GroupMember:
+    """A member that commits nothing by itself."""
+    member: GroupMember = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        group_id=f"{settings.namespace}{group}",
+        group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=SESSION_MS,
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+    return member
+
+
 class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One consumer group: in order within a partition, partitions side by side, commits after the work."""
 
@@ -66,6 +100,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         handler: Handler,
         producer: EventProducer,
         on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
+        open_member: Callable[[Settings, str], GroupMember] = kafka_member,
     ) -> None:
         self._group = group
         self._handler = handler
@@ -73,18 +108,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._on_dead_letter = on_dead_letter
         self._work: dict[TopicPartition, asyncio.Task[None]] = {}
         self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
+        self._drain_s = settings.drain_s
+        self._has_joined = False
         self._strip = len(settings.namespace)
         self._topics = [settings.topic(name) for name in topics]
-        self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            group_id=f"{settings.namespace}{group}",
-            group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_MS,
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        self._consumer = open_member(settings, group)
 
     async def run(self) -> None:
         """Consume until cancelled.
@@ -106,8 +134,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 log.warning("consumer_stop_timed_out", group=self._group)
 
     async def assigned(self) -> bool:
-        """Whether the group has given this consumer anything to do; for readiness."""
-        return bool(self._consumer.assignment())
+        """Whether the group has given this consumer its share, which is nothing for one too many; for readiness."""
+        return self._has_joined
 
     async def _start(self) -> None:
         while True:
@@ -128,40 +156,42 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._work.pop(partition).result()
 
     async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        await self._handle(records)
-        await self._commit(partition, records[-1].offset + 1)
-
-    async def _handle(self, records: Sequence[ConsumerRecord]) -> None:
-        deliveries: list[tuple[ConsumerRecord, Delivery]] = []
-        for record in records:
-            try:
-                received = decode(record.value)
-            except UndecodableError as error:
-                await self._dead_letter(record, error, 1)
-                continue
-            if received is not None:
-                delivery = Delivery(received.envelope, received.payload, record.partition, record.offset)
-                deliveries.append((record, delivery))
-        if not deliveries:
-            return
+        read = [(record, one) for record in records if (one := _read(record)) is not None]
+        deliveries = [one for _, one in read if isinstance(one, Delivery)]
         try:
-            await self._attempt([delivery for _, delivery in deliveries])
+            if deliveries:
+                await self._attempt(deliveries)
+            read = [(record, one) for record, one in read if not isinstance(one, Delivery)]
         except Exception as error:  # one of them is poison: find it
             log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
-            for record, delivery in deliveries:
-                await self._handle_alone(record, delivery)
+        for record, one in read:
+            await self._handle_alone(partition, record, one)
+        await self._commit(partition, records[-1].offset + 1)
 
-    async def _handle_alone(self, record: ConsumerRecord, delivery: Delivery) -> None:
+    async def _handle_alone(
+        self, partition: TopicPartition, record: ConsumerRecord, one: Delivery | UndecodableError
+    ) -> None:
+        """Everything before it is done, so a dead letter is committed with that: no restart makes another of it."""
+        if isinstance(one, UndecodableError):
+            await self._dead_letter(record, one, 1)
+        elif error := await self._try(one):
+            await self._dead_letter(record, error, POISON_ATTEMPTS)
+            await self._tell(one)
+        else:
+            return
+        await self._commit(partition, record.offset + 1)
+
+    async def _try(self, delivery: Delivery) -> Exception | None:
+        """What the handler raised the last time."""
         for attempt in range(1, POISON_ATTEMPTS + 1):
             try:
                 await self._attempt([delivery])
-                return
+                break
             except Exception as error:
                 if attempt == POISON_ATTEMPTS:
-                    await self._dead_letter(record, error, attempt)
-                    await self._tell(delivery)
-                else:
-                    await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
+                    return error
+                await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
+        return None
 
     async def _attempt(self, deliveries: Sequence[Delivery]) -> None:
         """Call the handler until it raises no transient error."""
@@ -233,7 +263,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         tasks = [task for p in partitions if (task := self._work.pop(p, None)) is not None]
         if not tasks:
             return
-        _, late = await asyncio.wait(tasks, timeout=STOP_S)
+        _, late = await asyncio.wait(tasks, timeout=self._drain_s)
         for task in late:
             task.cancel()
 
@@ -243,4 +273,16 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         """Say so."""
+        self._has_joined = True
         log.info("partitions_assigned", group=self._group, count=len(assigned))
+
+
+def _read(record: ConsumerRecord) -> Delivery | UndecodableError | None:
+    """None for what this release does not know."""
+    try:
+        received = decode(record.value)
+    except UndecodableError as error:
+        return error
+    if received is None:
+        return None
+    return Delivery(received.envelope, received.payload, record.partition, record.offset)

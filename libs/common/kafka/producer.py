@@ -1,8 +1,9 @@
 """Events to Kafka."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -57,20 +58,40 @@ def encode(event: Event, producer: str) -> Record:
     )
 
 
+class Sender(Protocol):
+    """What publishing needs of a Kafka producer: aiokafka's, with its errors."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    async def send_and_wait(
+        self, topic: str, value: bytes | None, *, key: bytes | None, headers: list[Header]
+    ) -> Any: ...
+
+
+def kafka_sender(settings: Settings, name: str) -> Sender:
+    """A sender that returns when all in-sync replicas have the record, once."""
+    sender: Sender = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap,
+        client_id=name,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=_LINGER_MS,
+        request_timeout_ms=_REQUEST_MS,
+    )
+    return sender
+
+
 class EventProducer:
     """Publishes records; each call returns when all in-sync replicas have it."""
 
-    def __init__(self, settings: Settings, name: str) -> None:
+    def __init__(
+        self, settings: Settings, name: str, open_sender: Callable[[Settings, str], Sender] = kafka_sender
+    ) -> None:
         self._settings = settings
         self._name = name
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap,
-            client_id=name,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=_LINGER_MS,
-            request_timeout_ms=_REQUEST_MS,
-        )
+        self._producer = open_sender(settings, name)
 
     async def __aenter__(self) -> Self:
         await self._producer.start()

@@ -2,16 +2,19 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from types import FrameType
 from typing import Any, TypeVar
 
 import uvicorn
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
@@ -35,6 +38,7 @@ from libs.common.stores.shutouts import Shutouts
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
+LEAVE_S = 4.0  # beyond the drain: for background tasks to leave their groups, more than a consumer takes
 KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
 log = get_logger(__name__)
 
@@ -99,6 +103,16 @@ class Runtime:
         answers = await asyncio.gather(*(ask(check) for check in self.ready_checks.values()))
         return dict(zip(self.ready_checks, answers, strict=True))
 
+    async def drain(self, left_s: float) -> None:
+        """Let all background tasks finish what they have in hand, side by side; who takes longer is broken off."""
+        for task in self._tasks.values():
+            task.cancel()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=left_s)
+            for task in late:
+                log.warning("background_task_broken_off", task=task.get_name())
+                task.cancel()
+
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
             log.error(
@@ -125,9 +139,11 @@ def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
         return JSONResponse({"live": alive}, 200 if alive else 503)
 
     @router.get("/health/ready")
-    async def ready() -> Response:
+    async def ready(request: Request) -> Response:
         runtime = runtime_of()
         checks = await runtime.readiness() if runtime else {"started": False}
+        if request.app.state.stop_by is not None:
+            checks["stays"] = False
         return JSONResponse({"ready": all(checks.values()), "checks": checks}, 200 if all(checks.values()) else 503)
 
     @router.get("/metrics")
@@ -180,6 +196,8 @@ def create_app(
             yield
             running.clear()
             log.info("stopping")
+            stop_by = app.state.stop_by or time.monotonic() + settings.drain_s
+            await runtime.drain(max(0.0, stop_by - time.monotonic()) + LEAVE_S)
 
     errors: dict[int | str, dict[str, Any]] = {
         "4XX": {"model": Problem, "description": "The caller's to mend", "content": {"application/problem+json": {}}},
@@ -196,6 +214,7 @@ def create_app(
         generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext has them, with our names
     )
+    app.state.stop_by = None
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
         app.include_router(router)
@@ -207,6 +226,28 @@ def create_app(
     app.add_middleware(Admission, limit=settings.max_in_flight)
     app.add_middleware(RequestContext)
     return app
+
+
+class _Server(uvicorn.Server):
+    """Told to stop, it goes on for `linger_s`, but is not ready: whoever sends requests here can turn away in time."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings) -> None:
+        super().__init__(config)
+        self._state = app.state
+        self._settings = settings
+        self._told: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self._told is not None:  # told twice: now
+            super().handle_exit(sig, frame)
+            return
+        self._told = sig
+        self._state.stop_by = time.monotonic() + self._settings.linger_s + self._settings.drain_s
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._told is not None and time.monotonic() >= self._state.stop_by - self._settings.drain_s:
+            super().handle_exit(self._told, None)
+        return await super().on_tick(counter)
 
 
 S = TypeVar("S", bound=Settings)
@@ -231,8 +272,9 @@ def run(
             asyncio.run(migrate(settings))
         log.info("migrated", seconds=round(time.monotonic() - started, 2))
         return
-    uvicorn.run(
-        build(settings),
+    app = build(settings)
+    config = uvicorn.Config(
+        app,
         host=settings.host,
         port=settings.port,
         loop="uvloop",
@@ -244,3 +286,8 @@ def run(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=int(settings.drain_s),
     )
+    server = _Server(config, app, settings)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        sys.exit(1)

@@ -46,7 +46,12 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
     )
-    drain_s: float = Field(default=10.0, gt=0, description="how long SIGTERM waits for work in hand")
+    linger_s: float = Field(
+        default=1.0,
+        ge=0,
+        description="how long SIGTERM leaves it open, not ready: more than a probe's period",
+    )
+    drain_s: float = Field(default=10.0, gt=0, description="how long work in hand may take after that")
 
     def topic(self, name: str) -> str:
         """The topic's name on this cluster."""

@@ -6,14 +6,18 @@ from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from libs.common.contracts.base import Event, Payload
+from libs.common.contracts.codec import decode
 from libs.common.contracts.events import PostDeleted
+from libs.common.kafka import consumer
+from libs.common.kafka.admin import create_topics
 from libs.common.kafka.consumer import POISON_ATTEMPTS, ConsumerRunner, Delivery, Handler, TooMuchPoisonError
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
+from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 
 pytestmark = pytest.mark.stores
@@ -106,7 +110,7 @@ async def test_poison_goes_to_the_dead_letters_and_blocks_nothing(
     group = uuid4().hex
     async with consuming(settings, collector, producer, group):
         await eventually(lambda: _length(collector, 1))
-    letter = await _dead_letter(settings, group)
+    [letter] = await _dead_letters(settings, group)
     assert letter.value == poison
     headers = dict(letter.headers)
     assert headers["dlq-topic"] == settings.topic("posts").encode()
@@ -137,31 +141,46 @@ async def test_what_went_to_the_dead_letters_is_told_of_and_the_rest_goes_on_tho
     assert (told, collector.posts) == ([dead.payload], [2])
 
 
-async def test_a_handler_that_always_fails_stops_instead_of_draining_the_topic(
-    settings: Settings, producer: EventProducer
+async def test_a_deploy_that_always_fails_stops_and_the_next_one_goes_on_where_it_was(
+    store_env: dict[str, str], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(_: Sequence[Delivery]) -> None:
         raise KeyError("bug")
 
-    for post_id in range(40):
-        await producer.publish(deletion(1, post_id))
-    async with consuming(settings, broken, producer, uuid4().hex) as task:
-        with pytest.raises(TooMuchPoisonError):
-            await asyncio.wait_for(task, 60)
+    monkeypatch.setattr(consumer, "MIN_POISON_TO_STOP", 5)
+    settings = settings_for(Settings, {**store_env, "FEEDMILL_NAMESPACE": f"bad{uuid4().hex[:8]}_"})
+    await create_topics(settings, partitions=1)
+    posts = list(range(20))
+    async with EventProducer(settings, "tests") as producer:
+        for post_id in posts:
+            await producer.publish(deletion(collector.author_id, post_id))
+        for _ in range(2):  # a supervisor starts it again
+            async with consuming(settings, broken, producer, "g") as task:
+                with pytest.raises(TooMuchPoisonError):
+                    await asyncio.wait_for(task, 60)
+        letters = [decode(letter.value) for letter in await _dead_letters(settings, "g")]
+        dead = [letter.payload.post_id for letter in letters if letter and isinstance(letter.payload, PostDeleted)]
+        assert dead == posts[:8]
+        async with consuming(settings, collector, producer, "g"):
+            await eventually(lambda: _length(collector, len(posts) - len(dead)))
+    assert collector.posts == posts[8:]
 
 
 async def _length(collector: Collector, length: int) -> bool:
     return len(collector.posts) >= length
 
 
-async def _dead_letter(settings: Settings, group: str):  # type: ignore[no-untyped-def]  # noqa: ANN202 - aiokafka has no types
-    topic = settings.topic("posts.dlq")
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")
-    await consumer.start()
+async def _dead_letters(settings: Settings, group: str) -> list[ConsumerRecord]:
+    """All that the group has there by now."""
+    partition = TopicPartition(settings.topic("posts.dlq"), 0)
+    reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")
+    await reader.start()
     try:
+        reader.assign([partition])
+        [end], records = (await reader.end_offsets([partition])).values(), []
         async with asyncio.timeout(20):
-            async for record in consumer:
-                if dict(record.headers)["dlq-group"] == group.encode():
-                    return record
+            while await reader.position(partition) < end:
+                records += (await reader.getmany(partition, timeout_ms=500)).get(partition, [])
+        return [record for record in records if dict(record.headers).get("dlq-group") == group.encode()]
     finally:
-        await consumer.stop()
+        await reader.stop()

@@ -1,0 +1,270 @@
+"""Publishing and fan-out as they are, over stores and a broker in memory, in processes that fail as a seed draws it."""
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from aiokafka import TopicPartition
+
+from libs.common.contracts.base import Event
+from libs.common.contracts.events import PostCreated, PostDeleted
+from libs.common.kafka.consumer import ConsumerRunner, Handler
+from libs.common.kafka.consumer import Delivery as EventDelivery
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import EventProducer, Record, encode
+from libs.common.runtime.settings import Settings
+from libs.common.testing import settings_for
+from libs.feedlists import Pushed, Range, Withdrawn
+from tests.simulation.broker import Broker, Process
+from tests.simulation.loop import SimulatedLoop
+from workers.fanout.clients import KafkaChunkQueue
+from workers.fanout.consumers import FanoutConsumers
+from workers.fanout.ports import Audience
+from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
+
+FOLLOWERS = {1: range(10, 13), 2: range(10, 20), 3: range(12, 30)}
+"""By author: pushed at once, in chunks, and in the slow lane."""
+CHUNK, SLOW_LANE_FROM, PAGE = 4, 15, 2
+POSTS = 6
+MISHAPS = 8
+PAUSE_S = 4.0  # at most: longer than a rebalance waits
+SETTLE_S = 300.0  # virtual; what has not come to rest by then never will
+ZOMBIE_S = PAUSE_S + 4  # the last paused process is over with what it had in hand
+
+
+class Graph:
+    """Who follows whom does not change here."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def audience(self, author_id: int) -> Audience | None:
+        await self._process.step()
+        return Audience(len(FOLLOWERS[author_id]), is_push=True)
+
+    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+        await self._process.step()
+        ends = [*FOLLOWERS[author_id][size - 1 :: size], FOLLOWERS[author_id][-1]]
+        return [one for one in zip([0, *ends], ends, strict=False) if one[0] < one[1]]
+
+    async def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
+        ids = [user for user in FOLLOWERS[author_id] if within[0] < user <= within[1]]
+        for start in range(0, len(ids), PAGE):
+            await self._process.step()
+            yield ids[start : start + PAGE]
+
+
+class Lists:
+    """A list of posts for every reader."""
+
+    def __init__(self) -> None:
+        self.held: dict[int, list[int]] = defaultdict(list)
+
+    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+        wanted = [(user, post) for user in user_ids for post in post_ids]
+        new = [(user, post) for user, post in wanted if self.is_new(user, post)]
+        for user, post in new:
+            self.held[user].append(post)
+        return Pushed(len(new), len(wanted) - len(new), 0)
+
+    def is_new(self, user_id: int, post_id: int) -> bool:
+        return post_id not in self.held[user_id]
+
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+        users = list(user_ids)
+        taken = [user for user in users if post_id in self.held[user]]
+        for user in taken:
+            self.held[user].remove(post_id)
+        return Withdrawn(len(taken), len(users) - len(taken))
+
+
+class Database:
+    """Posts and their outbox."""
+
+    def __init__(self) -> None:
+        self.authors: dict[int, int] = {}
+        self.deleted: set[int] = set()
+        self.outbox: dict[Record, float] = {}
+
+    async def commit(self, payload: PostCreated | PostDeleted) -> Record:
+        self.authors[payload.post_id] = payload.author_id
+        is_delete = isinstance(payload, PostDeleted)
+        if is_delete:
+            self.deleted.add(payload.post_id)
+        event = Event(payload=payload, entity=str(payload.post_id), entity_version=1 + is_delete)
+        record = encode(event, "simulation")
+        self.outbox[record] = asyncio.get_running_loop().time()
+        return record
+
+    async def lead(self) -> bool:
+        """There may be two leaders for a while: one that was, and does not know it."""
+        return True
+
+    async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
+        before = asyncio.get_running_loop().time() - grace_s
+        return [record for record, at in self.outbox.items() if at <= before][:limit]
+
+    async def delete(self, record: Record) -> None:
+        self.outbox.pop(record, None)
+
+
+class System:
+    """One post service and two fan-out workers. `faults` are what was seen to be wrong."""
+
+    def __init__(self) -> None:
+        self.settings = settings_for(Settings, {})
+        self.faults: list[str] = []
+        self.broker = Broker(self._on_commit)
+        self.database, self.lists = Database(), Lists()
+        self.ledger, self.removals = InMemoryLedger(), InMemoryRemovals()
+        self._handled: dict[tuple[str, TopicPartition], set[int]] = defaultdict(set)
+        self._to_do: list[PostCreated | PostDeleted] = _acts()
+        self._is_calm = False
+        self._starts: dict[str, Callable[[Process], None]] = {
+            "post": self._start_post,
+            "fanout-1": self._start_fanout,
+            "fanout-2": self._start_fanout,
+        }
+        self._processes: dict[str, Process] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self) -> None:
+        """From the first start to rest, and look what is wrong then."""
+        for name in self._starts:
+            self._start(name)
+        for _ in range(MISHAPS):
+            await asyncio.sleep(random.uniform(0, 1))
+            await self._mishap()
+        self._is_calm = True
+        for process in self._processes.values():
+            process.is_calm = True
+        try:
+            async with asyncio.timeout(SETTLE_S):
+                while self._to_do or self.database.outbox or not self.broker.is_drained():
+                    await asyncio.sleep(1)
+        except TimeoutError:
+            self.faults.append("does not come to rest")
+        await asyncio.sleep(ZOMBIE_S)
+        self._look()
+
+    async def _mishap(self) -> None:
+        name = random.choice(list(self._processes))
+        match random.choice(["kill", "pause", "rebalance"]):
+            case "kill":
+                self._processes[name].kill()
+                await asyncio.sleep(random.uniform(0, 1))
+                self._start(name)
+            case "pause":
+                self._processes[name].pause(random.uniform(0, PAUSE_S))
+            case _:
+                random.choice(list(self.broker.groups.values())).start_rebalance()
+
+    def _start(self, name: str) -> None:
+        process = self._processes[name] = Process(name)
+        process.is_calm = self._is_calm
+        self._starts[name](process)
+        self._tasks += process.tasks
+
+    def _start_post(self, process: Process) -> None:
+        producer = EventProducer(self.settings, process.name, partial(self.broker.sender, process))
+        outbox = Outbox(process.seen_from(self.database), producer)
+        process.run(self._act(process, outbox), outbox.run_direct(), outbox.run_relay())
+
+    def _start_fanout(self, process: Process) -> None:
+        producer = EventProducer(self.settings, process.name, partial(self.broker.sender, process))
+        graph, lists = Graph(process), process.seen_from(self.lists)
+        ledgers = Ledgers(process.seen_from(self.ledger), process.seen_from(self.removals))
+        load = FixedLoad()
+        delivery = Delivery(graph, lists, ledgers.posts, load)
+        removal = Removal(graph, lists, ledgers.removals, load)
+        fanout = Fanout(
+            graph,
+            {"push": delivery, "slow": delivery},
+            {"push": removal, "slow": removal},
+            KafkaChunkQueue(producer),
+            ledgers,
+            InMemoryGaps(),
+            load,
+            InMemoryPulls(),
+            chunk_followers=CHUNK,
+            slow_lane_from=SLOW_LANE_FROM,
+        )
+        consumers = FanoutConsumers(fanout, ledgers)
+        for group, topic, handler in (
+            ("fanout", "posts", consumers.on_posts),
+            ("chunks", "feed.fanout", consumers.on_chunks),
+            ("slow-chunks", "feed.fanout.slow", consumers.on_slow_chunks),
+        ):
+            runner = ConsumerRunner(
+                self.settings,
+                group,
+                [topic],
+                self._noting(group, handler),
+                producer,
+                consumers.on_dead_letter,
+                partial(self.broker.member, process),
+            )
+            process.run(runner.run())
+
+    async def _act(self, process: Process, outbox: Outbox) -> None:
+        while self._to_do:
+            await process.step()
+            record = await self.database.commit(self._to_do.pop(0))
+            await process.step()
+            await outbox.committed([record])
+
+    def _noting(self, group: str, handler: Handler) -> Handler:
+        async def handle(deliveries: Sequence[EventDelivery]) -> None:
+            await handler(deliveries)
+            for one in deliveries:
+                self._handled[group, TopicPartition(one.payload.topic, one.partition)].add(one.offset)
+
+        return handle
+
+    def _on_commit(self, group: str, partition: TopicPartition, offset: int) -> None:
+        if lost := set(range(offset)) - self._handled[group, partition]:
+            self.faults.append(f"{group} committed {partition} up to {offset}, but did not handle {sorted(lost)}")
+
+    def _look(self) -> None:
+        for task in self._tasks:
+            if task.done() and (error := task.exception()):
+                self.faults.append(f"a process ended: {error!r}")
+        for partition, log in self.broker.logs.items():
+            if partition.topic.endswith(".dlq"):
+                self.faults.append(f"{len(log)} dead letters in {partition.topic}: {log[0].headers}")
+        for post_id, author_id in self.database.authors.items():
+            readers = {user: held.count(post_id) for user, held in self.lists.held.items() if post_id in held}
+            wanted = {} if post_id in self.database.deleted else dict.fromkeys(FOLLOWERS[author_id], 1)
+            if readers != wanted:
+                self.faults.append(f"post {post_id} of {author_id} is held by {readers}, not by {wanted}")
+
+
+def _acts() -> list[PostCreated | PostDeleted]:
+    """Posts, and deletes of half of them, soon or late."""
+    created = [
+        PostCreated(post_id=100 + n, author_id=random.choice(list(FOLLOWERS)), created_at=datetime.now(UTC))
+        for n in range(POSTS)
+    ]
+    acts: list[PostCreated | PostDeleted] = list(created)
+    for post in random.sample(created, POSTS // 2):
+        at = random.randint(acts.index(post) + 1, len(acts))
+        acts.insert(at, PostDeleted(post_id=post.post_id, author_id=post.author_id))
+    return acts
+
+
+def simulate(seed: int) -> list[str]:
+    """What was wrong in the run of this seed."""
+    random.seed(seed)
+    with structlog.testing.capture_logs(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
+
+        async def run() -> list[str]:
+            system = System()
+            await system.run()
+            return system.faults
+
+        return runner.run(run())

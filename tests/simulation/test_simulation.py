@@ -1,0 +1,62 @@
+"""Publishing and fan-out under mishaps that a seed draws; and that a mistake in them would be found."""
+
+import os
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from aiokafka import ConsumerRecord, TopicPartition
+
+from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import Record
+from libs.feedlists import Range
+from tests.simulation import system
+from tests.simulation.system import Lists, simulate
+from workers.fanout.ports import Lane, Post
+from workers.fanout.service import Fanout
+
+SEEDS = int(os.environ.get("FEEDMILL_SIM_SEEDS", "200"))
+PART = 50  # seeds in a test
+SEEDS_TO_FIND = 100  # that a planted mistake has to hide
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, PART))
+def test_every_follower_has_every_post_once_and_no_deleted_one(first: int) -> None:
+    for seed in range(first, min(first + PART, SEEDS)):
+        assert simulate(seed) == [], f"seed {seed}: simulate({seed}) does it again"
+
+
+def test_a_seed_gives_the_same_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Lists, "is_new", lambda *_: True)
+    assert simulate(3) == simulate(3) != simulate(4)
+
+
+class CommitsFirst(ConsumerRunner):
+    async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        await self._commit(partition, records[-1].offset + 1)
+        await ConsumerRunner._process(self, partition, records)
+
+
+class ForgetsFirst(Outbox):
+    async def _one(self, record: Record, via: str) -> None:
+        await self._store.delete(record)
+        await self._producer.send(record, via)
+
+
+class PushesDeleted(Fanout):
+    async def _unless_deleted(
+        self, lane: Lane, post: Post, ranges: Sequence[Range], push: Callable[[], Awaitable[None]]
+    ) -> None:
+        if not await self._is_deleted(post):
+            await push()
+
+
+class Repeats(Lists):
+    def is_new(self, user_id: int, post_id: int) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("mistaken", [CommitsFirst, ForgetsFirst, PushesDeleted, Repeats])
+def test_a_planted_mistake_is_found(mistaken: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, mistaken.__bases__[0].__name__, mistaken)
+    assert any(simulate(seed) for seed in range(SEEDS_TO_FIND))
