@@ -13,6 +13,7 @@ SEQUENCE_BITS = 12
 NODE_COUNT = 1 << NODE_BITS
 MAX_ID = (1 << 63) - 1
 _SHIFT = NODE_BITS + SEQUENCE_BITS
+_LAST_SEQUENCE = (1 << SEQUENCE_BITS) - 1
 
 LEASE_MS = 30_000  # a crashed process keeps its node number at most this long
 RENEW_S = 10.0  # two renewals may fail before the lease runs out
@@ -95,7 +96,8 @@ class IdMinter:
                 continue
             if await self._store.extend(node, seen, now + LEASE_MS):
                 self._lease = NodeLease(node, max(now, seen or 0), now + LEASE_MS)
-                self._last_ms, self._sequence = self._lease.from_ms - 1, 0
+                # Under another node number the sequence is no guide: what comes next is of a later millisecond.
+                self._last_ms, self._sequence = max(self._last_ms, self._lease.from_ms - 1), _LAST_SEQUENCE
                 return self._lease
         raise NoLeaseError("no free node number")
 
@@ -112,7 +114,7 @@ class IdMinter:
             await self.acquire()
 
     def mint(self) -> int:
-        """A new id, greater than all that this minter made under its lease.
+        """A new id, greater than all that this minter made, under whatever lease.
 
         Raises:
             NoLeaseError: there is no lease, it ran out, or the clock is outside it.
@@ -123,7 +125,7 @@ class IdMinter:
         at, sequence = max(self._clock_ms(), self._last_ms), 0
         if at == self._last_ms:
             sequence = self._sequence + 1
-            if sequence >> SEQUENCE_BITS:
+            if sequence > _LAST_SEQUENCE:
                 at, sequence = at + 1, 0
         if not lease.from_ms <= at < lease.until_ms:
             raise NoLeaseError("the clock is outside the leased range")

@@ -19,7 +19,8 @@ class Page:
 class Ledger(Protocol):
     """Memberships and totals. Raises UnavailableError."""
 
-    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page: ...
+    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        """As of one moment, whoever writes meanwhile."""
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         """All at once, at the write time `at`; what was written later stays."""

@@ -1,26 +1,19 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from libs.common.ids import EPOCH_MS, LEASE_MS, IdMinter, NoLeaseError, first_id_at, id_time_ms, parse_id
+from libs.common.runtime.errors import UnavailableError
+from libs.common.tests.leases import FewNodes, InMemoryLeases, Lost
 
 NOW = EPOCH_MS + 90_000_000_000
-
-
-class InMemoryLeases:
-    def __init__(self) -> None:
-        self.ends: dict[int, int] = {}
-
-    async def until_ms(self, node: int) -> int | None:
-        return self.ends.get(node)
-
-    async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
-        if self.ends.get(node) != seen_until_ms:
-            return False
-        self.ends[node] = until_ms
-        return True
+PROCESSES = 2
+processes = st.integers(0, PROCESSES - 1)
+steps_ms = st.one_of(st.just(0), st.integers(-5_000, 5_000), st.sampled_from([-LEASE_MS, LEASE_MS]))
 
 
 class Clock:
@@ -68,52 +61,43 @@ async def test_a_refusal_forgets_nothing_of_what_was_minted() -> None:
     assert minter.mint() not in before
 
 
-@given(st.lists(st.integers(-6_000, 6_000), max_size=200))
-def test_ids_grow_whatever_the_clock_does(steps: list[int]) -> None:
-    async def mint_all() -> list[int]:
-        clock, minted = Clock(), []
-        minter = IdMinter(InMemoryLeases(), clock)
-        await minter.acquire()
-        for step in steps:
-            clock.ms += step
-            try:
-                minted.append(minter.mint())
-            except NoLeaseError:
-                await minter.renew()
-        return minted
+class Minters(RuleBasedStateMachine):
+    """Processes with clocks that are apart and jump, few node numbers, and a store whose answers get lost."""
 
-    minted = asyncio.run(mint_all())
-    assert len(set(minted)) == len(minted)
+    def __init__(self) -> None:
+        super().__init__()
+        self.leases = FewNodes(InMemoryLeases())
+        self.clocks = [Clock() for _ in range(PROCESSES)]
+        self.minters = [IdMinter(self.leases, clock) for clock in self.clocks]
+        self.last = [-1] * PROCESSES
+        self.minted: set[int] = set()
+
+    @rule(who=processes, step_ms=steps_ms, lost=st.sampled_from(Lost))
+    def renews(self, who: int, step_ms: int, lost: Lost) -> None:
+        self.clocks[who].ms += step_ms
+        self.leases.lost = lost
+        with suppress(NoLeaseError, UnavailableError):
+            asyncio.run(self.minters[who].renew())
+        self.leases.lost = Lost.NOTHING
+
+    @rule(who=processes)
+    def is_killed_and_starts_again(self, who: int) -> None:
+        self.minters[who], self.last[who] = IdMinter(self.leases, self.clocks[who]), -1
+
+    @rule(who=processes, step_ms=steps_ms, count=st.sampled_from([1, 2, 5_000]))
+    def mints(self, who: int, step_ms: int, count: int) -> None:
+        self.clocks[who].ms += step_ms
+        with suppress(NoLeaseError):
+            for _ in range(count):
+                minted = self.minters[who].mint()
+                assert minted > self.last[who], "went back"
+                self.last[who] = minted
+                assert self.leases.physical(minted) not in self.minted, "repeated"
+                self.minted.add(self.leases.physical(minted))
 
 
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(-40_000, 40_000)), max_size=100))
-def test_two_processes_never_mint_the_same_id(turns: list[tuple[int, int]]) -> None:
-    """Even on one node number, with clocks that jump and leases that run out."""
-
-    class OneNode(InMemoryLeases):
-        async def until_ms(self, node: int) -> int | None:
-            return await super().until_ms(7)
-
-        async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
-            return await super().extend(7, seen_until_ms, until_ms)
-
-    async def mint_all() -> list[int]:
-        leases, clocks = OneNode(), (Clock(), Clock())
-        minters = [IdMinter(leases, clock) for clock in clocks]
-        minted: list[int] = []
-        for who, step in turns:
-            clocks[who].ms += step
-            try:
-                minted.append(minters[who].mint() & ~(1023 << 12))
-            except NoLeaseError:
-                try:
-                    await minters[who].renew()
-                except NoLeaseError:
-                    continue
-        return minted
-
-    minted = asyncio.run(mint_all())
-    assert len(set(minted)) == len(minted)
+TestMinters = Minters.TestCase
+TestMinters.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
 
 
 def test_the_sequence_flows_over_into_the_next_millisecond() -> None:

@@ -1,8 +1,10 @@
 """Outbox, id leases and idempotency keys: one set of tests, each run on every real store that has the part."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -11,7 +13,7 @@ import pytest
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import PostDeleted
-from libs.common.ids import NodeLeaseStore
+from libs.common.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
 from libs.common.kafka.outbox import Outbox, OutboxStore
 from libs.common.kafka.producer import EventProducer, Record, encode
 from libs.common.runtime.errors import ConflictError
@@ -23,10 +25,22 @@ from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOut
 from libs.common.stores.idempotency import Answer, Idempotency, KeyReusedError, StillRunningError
 from libs.common.stores.migrations import MigrationError
 from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
+from libs.common.tests.leases import FewNodes
 
 pytestmark = pytest.mark.stores
 NO_MIGRATIONS = Path(__file__).parent / "no-such-folder"
+STEPS = 40  # of each minter: renewals, steps of its clock
+KILLED = 0.1  # of the steps
 Insert = Callable[[list[Record]], Awaitable[None]]
+
+
+class SteppingClock:
+    """The machine's, wrong by `skew_ms`."""
+
+    skew_ms = 0
+
+    def __call__(self) -> int:
+        return now_ms() + self.skew_ms
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +149,33 @@ async def test_one_of_many_gets_a_lease(leases: NodeLeaseStore) -> None:
         assert taken.count(True) == 1
     assert await leases.until_ms(node) == 200
     assert not await leases.extend(node, 100, 300)
+
+
+async def test_minters_on_the_same_nodes_never_repeat(leases: NodeLeaseStore) -> None:
+    """With clocks that are apart and step by up to 5 s, and processes that are killed and begin again."""
+    seed = random.getrandbits(32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    shared = FewNodes(leases, first=rng.randrange(1_000_000_000))
+    minted: list[int] = []
+
+    async def process() -> None:
+        clock = SteppingClock()
+        minter, last = IdMinter(shared, clock), -1
+        for _ in range(STEPS):
+            clock.skew_ms += rng.choice((0, rng.randint(-5_000, 5_000), LEASE_MS // 2))
+            if rng.random() < KILLED:
+                minter, last = IdMinter(shared, clock), -1
+            with suppress(NoLeaseError):
+                await minter.renew()
+                made = minter.mint()
+                assert made > last, "went back"
+                last = made
+                minted.append(shared.physical(made))
+
+    await asyncio.gather(*(process() for _ in range(4)))
+    assert minted
+    assert len(set(minted)) == len(minted)
 
 
 async def test_one_key_creates_once(cassandra: Cassandra) -> None:

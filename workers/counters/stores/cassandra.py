@@ -33,7 +33,7 @@ class CassandraLedger:
         where = "FROM ledger WHERE post_id = ? AND kind = ?"
         return cls(
             cassandra,
-            await cassandra.prepare(f"SELECT member, present, version {where} AND member IN ?"),
+            await cassandra.prepare(f"SELECT member, present, version, total {where} AND member IN ?"),
             await cassandra.prepare(f"SELECT total {where} LIMIT 1"),
             await cassandra.prepare(
                 "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
@@ -44,8 +44,11 @@ class CassandraLedger:
         )
 
     async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        """See the port. Where no row is found, none was there when the total was read before."""
         total = await self._read_total(post_id, kind)
         rows = await self._cassandra.execute(self._members, (post_id, kind, list(members)))
+        if rows:
+            total = rows[0].total or 0
         return Page({row.member: Membership(row.present, row.version) for row in rows}, total)
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:

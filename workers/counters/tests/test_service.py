@@ -1,37 +1,13 @@
-from collections.abc import Iterable, Mapping
-
 import pytest
 
 from libs.common.contracts.events import PostCounted
 from libs.common.runtime.errors import UnavailableError
 from workers.counters.domain import Act, CountKind, Folded, Membership
-from workers.counters.ports import Page
 from workers.counters.service import PostCounters
+from workers.counters.tests.fakes import InMemoryLedger
 
 POST = 5
 ACTS = [(CountKind.LIKE, Act(1, True, 10)), (CountKind.LIKE, Act(2, True, 11)), (CountKind.COMMENT, Act(7, True, 1))]
-
-
-class InMemoryLedger:
-    """Later write times stay, as in the real one."""
-
-    def __init__(self) -> None:
-        self.rows: dict[tuple[int, CountKind, int], tuple[int, Membership]] = {}
-        self.totals_at: dict[tuple[int, CountKind], tuple[int, int]] = {}
-
-    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
-        found = {m: self.rows[post_id, kind, m][1] for m in members if (post_id, kind, m) in self.rows}
-        return Page(found, self.totals_at.get((post_id, kind), (0, 0))[1])
-
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
-        for member, membership in folded.members.items():
-            key = (post_id, kind, member)
-            self.rows[key] = max(self.rows.get(key, (-1, membership)), (at, membership), key=lambda row: row[0])
-        key_total = (post_id, kind)
-        self.totals_at[key_total] = max(self.totals_at.get(key_total, (-1, 0)), (at, folded.total))
-
-    async def totals(self, post_id: int) -> Mapping[CountKind, int]:
-        return {kind: self.totals_at.get((post_id, kind), (0, 0))[1] for kind in CountKind}
 
 
 class InMemoryCounts:

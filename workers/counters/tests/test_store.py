@@ -1,5 +1,6 @@
 """The ledger on a real Cassandra, the counts on a real Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
@@ -56,6 +57,21 @@ async def test_a_late_write_of_a_zombie_loses(ledger: CassandraLedger, post_id: 
     page = await ledger.read(post_id, LIKE, [1, 2, 3])
     assert page.total == 2
     assert page.members == {1: Membership(True, 1), 2: Membership(False, 4), 3: Membership(True, 3)}
+
+
+async def test_a_read_is_of_one_moment(ledger: CassandraLedger, post_id: int) -> None:
+    """Though another worker writes meanwhile: the total that is read counts just the members that are read."""
+    members = range(100)
+
+    async def write() -> None:
+        for i in members:
+            await ledger.write(post_id, LIKE, Folded({i: Membership(True, i)}, i + 1), write_time(0, i))
+
+    writing = asyncio.create_task(write())
+    while not writing.done():
+        page = await ledger.read(post_id, LIKE, members)
+        assert page.total == len(page.members)
+    await writing
 
 
 async def test_what_nobody_touched_counts_nothing(ledger: CassandraLedger, post_id: int) -> None:
