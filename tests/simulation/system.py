@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -43,9 +43,13 @@ class Graph:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def audience(self, author_id: int) -> Audience | None:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
         await self._process.step()
-        return Audience(len(FOLLOWERS[author_id]), is_push=True)
+        found = {}
+        for author_id in author_ids:
+            ids = FOLLOWERS[author_id]
+            found[author_id] = Audience(len(ids), True, list(ids) if len(ids) <= followers_up_to else None)
+        return found
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         await self._process.step()
@@ -71,6 +75,11 @@ class Lists:
         for user, post in new:
             self.held[user].append(post)
         return Pushed(len(new), len(wanted) - len(new), 0)
+
+    async def deliver_each(
+        self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
+    ) -> Sequence[Pushed]:
+        return [await self.deliver(users, [post]) for post, users in posts]
 
     def is_new(self, user_id: int, post_id: int) -> bool:
         return post_id not in self.held[user_id]

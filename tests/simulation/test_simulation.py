@@ -1,7 +1,7 @@
 """Publishing and fan-out under mishaps that a seed draws; and that a mistake in them would be found."""
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
@@ -9,10 +9,9 @@ from aiokafka import ConsumerRecord, TopicPartition
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import Record
-from libs.feedlists import Range
 from tests.simulation import system
 from tests.simulation.system import Lists, simulate
-from workers.fanout.ports import Lane, Post
+from workers.fanout.ports import Post
 from workers.fanout.service import Fanout
 
 SEEDS = int(os.environ.get("FEEDMILL_SIM_SEEDS", "200"))
@@ -44,11 +43,8 @@ class ForgetsFirst(Outbox):
 
 
 class PushesDeleted(Fanout):
-    async def _unless_deleted(
-        self, lane: Lane, post: Post, ranges: Sequence[Range], push: Callable[[], Awaitable[None]]
-    ) -> None:
-        if not await self._is_deleted(post):
-            await push()
+    async def _deleted(self, posts: Iterable[Post]) -> set[int]:
+        return set()
 
 
 class Repeats(Lists):
