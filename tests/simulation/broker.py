@@ -29,6 +29,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.is_calm = False
+        self.was_zombie = False
         self._is_alive = True
         self._paused_until_s = 0.0
         self.tasks: list[asyncio.Task[None]] = []
@@ -41,6 +42,7 @@ class Process:
         """Longer than a session makes a zombie: it goes on where it was, and learns of its loss later."""
         self._paused_until_s = asyncio.get_running_loop().time() + pause_s
         if pause_s > SESSION_S:
+            self.was_zombie = True
             self._is_missed()
 
     def kill(self) -> None:
