@@ -30,7 +30,7 @@ class FeedService:
 
     async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
         more = {"cursor": cursor, "limit": PAGE} if cursor else {}
-        params = {"order": order, "fresh": fresh, **more}
+        params = {"order": order, "fresh": int(fresh), **more}
         page: dict[str, Any] = await self._feed.get(f"/internal/feed/{reader_id}", params)
         return page
 
