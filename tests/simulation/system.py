@@ -252,7 +252,7 @@ class System:
             readers = {user: held.count(post_id) for user, held in self.lists.held.items() if post_id in held}
             wanted = {} if post_id in self.database.deleted else dict.fromkeys(FOLLOWERS[author_id], 1)
             if self._has_zombie_died and not wanted:
-                continue  # nobody takes back what it pushed last: readers are not shown it, and clean their lists (ADR 9)
+                continue  # nobody takes back what it pushed last; readers are not shown it (ADR 9)
             if readers != wanted:
                 self.faults.append(f"post {post_id} of {author_id} is held by {readers}, not by {wanted}")
 
