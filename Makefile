@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild test lint contracts fmt bench
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild reconcile test lint contracts fmt bench
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -31,6 +31,9 @@ explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
 
 rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
 	@$(PYTHON) -m devstack run ops rebuild $(ARGS)
+
+reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
+	@$(PYTHON) -m devstack run ops reconcile $(ARGS)
 
 test: bootstrap ## every test; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)

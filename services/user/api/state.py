@@ -11,6 +11,7 @@ from services.user.service.audiences import Audiences
 from services.user.service.barriers import Barriers
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
+from services.user.service.tallies import Tallies
 from services.user.settings import UserSettings
 
 
@@ -39,6 +40,11 @@ async def _audiences(request: Request) -> Audiences:
     return audiences
 
 
+async def _tallies(request: Request) -> Tallies:
+    tallies: Tallies = request.app.state.tallies
+    return tallies
+
+
 async def _cursors(request: Request) -> Cursors:
     cursors: Cursors = request.app.state.cursors
     return cursors
@@ -59,6 +65,7 @@ ProfilesDep = Annotated[Profiles, Depends(_profiles)]
 GraphDep = Annotated[Graph, Depends(_graph)]
 BarriersDep = Annotated[Barriers, Depends(_barriers)]
 AudiencesDep = Annotated[Audiences, Depends(_audiences)]
+TalliesDep = Annotated[Tallies, Depends(_tallies)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 PublicUrl = Annotated[str, Depends(_public_url)]
 Keys = Annotated[KeyFolder, Depends(_keys)]
