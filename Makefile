@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild dlq test lint audit contracts fmt bench chaos soak
+.PHONY: help bootstrap up down status logs seed oracle explain rebuild reconcile dlq test lint audit contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -34,6 +34,9 @@ rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3",
 
 dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
 	@$(PYTHON) -m devstack run ops dlq $(or $(ARGS),list)
+
+reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
+	@$(PYTHON) -m devstack run ops reconcile $(ARGS)
 
 test: bootstrap ## every test; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.settings import Settings
-from ops import dlq, oracle, rebuild
+from ops import dlq, oracle, rebuild, reconcile
 from ops.client import ApiFailure
 from ops.feeds import FeedService
 from ops.journey import JourneyError, journey
@@ -39,6 +39,12 @@ def _parser() -> argparse.ArgumentParser:
     rebuilding.add_argument("--all", action="store_true")
     rebuilding.add_argument("--buckets", type=int, default=int(os.environ.get("FEEDMILL_FEED_BUCKETS", "16")))
     rebuilding.add_argument("--dry-run", action="store_true", help="only compare")
+    reconciling = commands.add_parser(
+        "reconcile", help="compare counts with what they count, and mend those that are wrong"
+    )
+    reconciling.add_argument("users", nargs="*", type=int, help="account ids; none: everybody")
+    reconciling.add_argument("--settle-s", type=float, default=reconcile.SETTLE_S, help="between two looks")
+    reconciling.add_argument("--dry-run", action="store_true", help="only compare")
     explaining = commands.add_parser("explain", help="why a post is, or is not, in a reader's feed")
     explaining.add_argument("reader", type=int)
     explaining.add_argument("post", type=int)
@@ -54,6 +60,11 @@ def _rebuild(arguments: argparse.Namespace) -> int:
     buckets = range(arguments.buckets) if arguments.all else arguments.bucket
     asyncio.run(rebuild.run(arguments.readers, buckets, arguments.buckets, swap=not arguments.dry_run))
     return 0
+
+
+def _reconcile(arguments: argparse.Namespace) -> int:
+    left = reconcile.run(arguments.users, settle_s=arguments.settle_s, mend=not arguments.dry_run)
+    return 1 if asyncio.run(left) else 0
 
 
 async def _explain(reader_id: int, post_id: int) -> str:
@@ -76,6 +87,8 @@ def main() -> int:
             return _oracle(arguments)
         elif arguments.command == "rebuild":
             return _rebuild(arguments)
+        elif arguments.command == "reconcile":
+            return _reconcile(arguments)
         elif arguments.command == "explain":
             print(asyncio.run(_explain(arguments.reader, arguments.post)))
         elif arguments.command == "dlq":

@@ -1,9 +1,10 @@
-"""The canary: goes on checking feeds of those who read of late, a few at a time, and counts what is wrong.
+"""The canary: goes on checking feeds of those who read of late, and everybody's counts, a few at a time.
 
 It counts the dead letters that wait, too.
 """
 
 import asyncio
+from dataclasses import asdict
 
 from fastapi import FastAPI
 from pydantic import Field
@@ -12,7 +13,9 @@ from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
 from ops import dead_letters
+from ops.counts import open_owners
 from ops.oracle import CHECKED, Oracle, open_oracle
+from ops.reconcile import SETTLE_S, CountOwners, Reconciler
 
 log = get_logger(__name__)
 
@@ -22,6 +25,8 @@ class CanarySettings(Settings):
 
     canary_every_s: float = Field(default=30, gt=0, description="pause between two samples")
     canary_readers: int = Field(default=2, ge=1, description="readers in a sample")
+    canary_users: int = Field(default=5, ge=1, description="users whose counts are reconciled at a time")
+    canary_settle_s: float = Field(default=SETTLE_S, gt=0, description="between two looks at counts that differ")
 
 
 class Canary:
@@ -64,12 +69,45 @@ class Canary:
                 )
 
 
+class CountsCanary:
+    """Reconciles user after user, for ever; whatever is away meanwhile is met again on the next round."""
+
+    def __init__(self, owners: CountOwners, reconciler: Reconciler, users: int) -> None:
+        self._owners = owners
+        self._reconciler = reconciler
+        self._users = users
+        self._after_id = 0
+
+    async def run(self, every_s: float) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(every_s)
+            await self.sample()
+
+    async def sample(self) -> None:
+        """The next few; never raises."""
+        try:
+            user_ids = await self._owners.user_ids(self._after_id, self._users)
+            self._after_id = user_ids[-1] if user_ids else 0
+            drifts = await self._reconciler.check(user_ids)
+            for one in drifts:
+                log.error("count_wrong", **asdict(one))
+            for one in await self._reconciler.mend(drifts):
+                log.error("count_not_mended", **asdict(one))
+        except Exception as error:
+            log.warning("reconciliation_skipped", error=repr(error))
+
+
 def build(settings: CanarySettings) -> FastAPI:
     """The canary's application: health and metrics over HTTP, the work behind it."""
 
     async def compose(_: FastAPI, runtime: Runtime) -> None:
         canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
         runtime.ready_checks["feed"] = canary.ready
+        owners = await runtime.stack.enter_async_context(open_owners(settings))
+        reconciler = Reconciler(owners, settings.canary_settle_s)
+        counts = CountsCanary(owners, reconciler, settings.canary_users)
+        runtime.start("reconciliation", counts.run(settings.canary_every_s))
         runtime.start("samples", canary.run(settings.canary_every_s))
         runtime.start("dead-letters", dead_letters.watch(settings))
 

@@ -15,10 +15,16 @@ from libs.common.stores.idempotency import Idempotency
 from libs.common.stores.rate import Limit
 from libs.feedlists import Acts
 from services.interaction import api, internal
+from services.interaction.auditing import Auditor
 from services.interaction.clients import PostServicePosts, UserServicePeople
 from services.interaction.service import PRODUCER, Comments, Marks
 from services.interaction.settings import InteractionSettings
-from services.interaction.stores.cassandra import CassandraComments, CassandraLedger, CassandraMarks
+from services.interaction.stores.cassandra import (
+    CassandraAuditStore,
+    CassandraComments,
+    CassandraLedger,
+    CassandraMarks,
+)
 from services.interaction.stores.redis import CachedLedger
 
 
@@ -37,8 +43,9 @@ def build(settings: InteractionSettings) -> FastAPI:
         marks_store = await CassandraMarks.open(cassandra, outbox_store)
         marks = Marks(marks_store, cached, posts, people, outbox, minter.mint)
         comments = Comments(await CassandraComments.open(cassandra, outbox_store), posts, people, outbox)
+        auditor = Auditor(await CassandraAuditStore.open(cassandra, outbox_store), cached, outbox, minter.mint)
         keys = await Idempotency.open(cassandra, minter.mint)
-        app.state.interactions = api.InteractionApi(marks, comments, keys, runtime.cursors)
+        app.state.interactions = api.InteractionApi(marks, comments, auditor, keys, runtime.cursors)
         runtime.ready_checks["cassandra"] = cassandra.ready
         runtime.start("outbox-direct", outbox.run_direct())
         runtime.start("outbox-relay", outbox.run_relay())

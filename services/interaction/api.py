@@ -10,6 +10,7 @@ from libs.common.runtime.auth import CurrentUser
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
 from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from services.interaction.auditing import Auditor
 from services.interaction.domain import MarkKind
 from services.interaction.schemas import (
     Comment,
@@ -31,6 +32,7 @@ class InteractionApi:
 
     marks: Marks
     comments: Comments
+    auditor: Auditor
     keys: Idempotency
     cursors: Cursors
 

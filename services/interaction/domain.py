@@ -1,5 +1,6 @@
 """Marks and comments."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -7,6 +8,58 @@ from enum import StrEnum
 from libs.common.ids import id_time
 
 NO_PARENT = 0
+CREATED, DELETED = 1, 2  # versions of a comment
+
+
+class CountKind(StrEnum):
+    """What is counted of a post. Likes and saves have the names of their marks."""
+
+    LIKE = "like"
+    COMMENT = "comment"
+    SAVE = "save"
+    VIEW = "view"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """Whether a member counts, as of a version."""
+
+    present: bool
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ledgered:
+    """What the ledger holds of one count: members (perhaps not all), how many of all are present, and the total."""
+
+    members: Mapping[int, Membership]
+    present: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class CountAudit:
+    """One count of a post, as the records have it and as it was counted, and what members must be for these to agree.
+
+    Members whose acts are on their way to the counters differ too: only what still differs later is wrong.
+    """
+
+    recorded: int
+    counted: int
+    differing: Mapping[int, Membership]
+
+
+def audited(ledger: Ledgered, recorded: Mapping[int, Membership]) -> CountAudit:
+    """Compare. A member of a lower version than the ledger's stays; one without a record counts no more."""
+    gone = {m: Membership(False, known.version) for m, known in ledger.members.items() if m not in recorded}
+    differing = {
+        member: truth
+        for member, truth in {**recorded, **gone}.items()
+        if (known := ledger.members.get(member)) != truth and (known is None or known.version <= truth.version)
+    }
+    there = {member: known.present for member, known in ledger.members.items()}
+    moved = sum(truth.present - there.get(member, False) for member, truth in differing.items())
+    return CountAudit(ledger.present + moved, ledger.total, differing)
 
 
 class MarkKind(StrEnum):

@@ -1,11 +1,11 @@
 """What the interaction service needs of others."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from libs.common.contracts.public import Author, Counts, Post
 from libs.common.kafka.producer import Record
-from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+from services.interaction.domain import Counted, CountKind, Ledgered, Mark, MarkKind, Membership, StoredComment
 
 
 class MarkStore(Protocol):
@@ -46,6 +46,28 @@ class Ledger(Protocol):
     async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted: ...
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]: ...
+
+
+class AuditStore(Protocol):
+    """The ledger's members, and the records that they stand for. Raises UnavailableError."""
+
+    async def counted(self, post_id: int, kind: CountKind, limit: int) -> Ledgered:
+        """With at most `limit` members."""
+
+    async def recorded(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Mapping[int, Membership]:
+        """Of likes, saves and comments; members without a record are left out."""
+
+    async def listed(self, post_id: int, kind: CountKind, limit: int) -> Sequence[int]:
+        """Who liked or saved the post, or the comments on it; marks that were taken back may be among them."""
+
+    async def record(self, events: Sequence[Record]) -> None: ...
+
+
+class CountsCache(Protocol):
+    """What readers are shown while the ledger need not be asked."""
+
+    async def cached(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
+        """Those that are there."""
 
 
 class Posts(Protocol):

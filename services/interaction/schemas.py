@@ -76,6 +76,12 @@ class MarksRequest(BaseModel):
     post_ids: list[int] = Field(max_length=500)
 
 
+class AuditRequest(BaseModel):
+    """Posts whose counts are to be looked at."""
+
+    post_ids: list[int] = Field(max_length=100)
+
+
 class PostMarks(Engagement):
     """Counts of a post, and the reader's marks."""
 

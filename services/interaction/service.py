@@ -18,13 +18,12 @@ from libs.common.contracts.events import (
 from libs.common.contracts.public import Author, Post
 from libs.common.kafka.producer import Record, encode
 from libs.common.runtime.errors import NotFoundError
-from services.interaction.domain import NO_PARENT, Mark, MarkKind, StoredComment
+from services.interaction.domain import CREATED, DELETED, NO_PARENT, Mark, MarkKind, StoredComment
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.ports import CommentStore, EventOutbox, Ledger, MarkStore, People, Posts
 from services.interaction.schemas import Comment, PostMarks
 
 PRODUCER = "services.interaction"
-CREATED, DELETED = 1, 2  # versions of a comment
 FILL_UP = 100  # items looked at together when a first look found too many that are hidden
 REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
 R = TypeVar("R")

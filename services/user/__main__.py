@@ -24,12 +24,14 @@ from services.user.service.barriers import Barriers
 from services.user.service.events import PRODUCER
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
+from services.user.service.tallies import Tallies
 from services.user.settings import UserSettings
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
+from services.user.stores.postgres_tallies import PostgresTallyStore
 from services.user.verifier import SessionVerifier
 
 NAME = "user"
@@ -63,7 +65,10 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.graph = Graph(graph, lists, profiles, audiences, outbox)
         app.state.barriers = Barriers(graph, lists, profiles, audiences, outbox)
 
-        posts = ConsumerRunner(settings, POSTS_GROUP, ["posts"], CountPosts(PostgresAuthoredStore(postgres)), producer)
+        authored = PostgresAuthoredStore(postgres)
+        app.state.tallies = Tallies(PostgresTallyStore(postgres), authored)
+
+        posts = ConsumerRunner(settings, POSTS_GROUP, ["posts"], CountPosts(authored), producer)
         runtime.start("outbox-direct", outbox.run_direct())
         runtime.start("outbox-relay", outbox.run_relay())
         runtime.start(POSTS_GROUP, posts.run())

@@ -6,18 +6,20 @@ from fastapi import APIRouter, Depends, Path, Query
 
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import require_service
-from services.user.api.state import AccountsDep, AudiencesDep, ProfilesDep, PublicUrl
+from services.user.api.state import AccountsDep, AudiencesDep, ProfilesDep, PublicUrl, TalliesDep
 from services.user.schemas import (
+    AccountIds,
     AudiencesRequest,
     AudienceView,
     AudienceViews,
     Authors,
     FolloweesView,
-    FollowerIds,
+    PostsOfUser,
     Ranges,
     RelationView,
     UserBatchRequest,
 )
+from services.user.service.tallies import TallyAudit
 
 MAX_PAGE = 10_000
 router = APIRouter(prefix="/internal/users", dependencies=[Depends(require_service)], include_in_schema=False)
@@ -49,12 +51,12 @@ async def follower_ranges(user_id: UserId, size: PageSize, audiences: AudiencesD
     return Ranges(ranges=await audiences.follower_ranges(user_id, size))
 
 
-@router.get("/{user_id}/follower-ids", response_model=FollowerIds)
+@router.get("/{user_id}/follower-ids", response_model=AccountIds)
 async def follower_ids(
     user_id: UserId, audiences: AudiencesDep, after: IdBound = 0, up_to: IdBound = MAX_ID, limit: PageSize = 1000
-) -> FollowerIds:
+) -> AccountIds:
     """One page of a range."""
-    return FollowerIds(ids=await audiences.follower_ids(user_id, after, up_to, limit))
+    return AccountIds(ids=await audiences.follower_ids(user_id, after, up_to, limit))
 
 
 @router.get("/{user_id}/followees", response_model=FolloweesView)
@@ -68,6 +70,25 @@ async def followees(user_id: UserId, audiences: AudiencesDep) -> FolloweesView:
 async def relation(reader_id: UserId, author_id: UserId, audiences: AudiencesDep) -> RelationView:
     """How a reader stands to an author."""
     return RelationView.of(await audiences.relation(reader_id, author_id))
+
+
+@router.get("/ids", response_model=AccountIds)
+async def user_ids(limit: PageSize, tallies: TalliesDep, after: IdBound = 0) -> AccountIds:
+    """Accounts in order of id."""
+    return AccountIds(ids=await tallies.user_ids(after, limit))
+
+
+@router.get("/{user_id}/counts")
+async def audit_counts(user_id: UserId, tallies: TalliesDep) -> TallyAudit:
+    """Counts from the rows and as counted."""
+    return await tallies.audit(user_id)
+
+
+@router.post("/{user_id}/counts")
+async def mend_counts(user_id: UserId, body: PostsOfUser, tallies: TalliesDep) -> TallyAudit:
+    """Set them right."""
+    await tallies.mend(user_id, body.there, body.gone)
+    return await tallies.audit(user_id)
 
 
 @router.post("/{user_id}/ban", status_code=204, response_model=None)

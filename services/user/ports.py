@@ -17,6 +17,7 @@ from services.user.domain.people import (
     Profile,
     ProfileChange,
     Relation,
+    Tally,
 )
 
 MakeRecord = Callable[[int], Record]
@@ -179,6 +180,22 @@ class AuthoredStore(Protocol):
 
     async def apply(self, changes: Sequence[Authored]) -> None:
         """In any order, any number of times; a deleted post stays deleted."""
+
+
+class TallyStore(Protocol):
+    """Whether a user's counts are what the follows and posts say."""
+
+    async def user_ids(self, after_id: int, limit: int) -> list[int]:
+        """Ascending."""
+
+    async def tallies(self, user_id: int) -> tuple[Tally, Tally]:
+        """From the rows, and as counted, at one moment."""
+
+    async def post_ids(self, user_id: int) -> list[int]:
+        """Those that are counted."""
+
+    async def recount(self, user_id: int) -> None:
+        """Set the counts right; what happens at the same time is counted once."""
 
 
 class MediaLibrary(Protocol):

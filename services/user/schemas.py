@@ -298,10 +298,17 @@ class Ranges(BaseModel):
     ranges: list[tuple[int, int]]
 
 
-class FollowerIds(BaseModel):
-    """Ascending."""
+class AccountIds(BaseModel):
+    """Account ids, ascending."""
 
     ids: list[int]
+
+
+class PostsOfUser(BaseModel):
+    """Posts by their records in the post service, where these differ from what is counted."""
+
+    there: list[int]
+    gone: list[int]
 
 
 class FolloweesView(BaseModel):

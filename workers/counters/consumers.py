@@ -8,6 +8,7 @@ from libs.common.contracts.base import Payload
 from libs.common.contracts.events import (
     CommentCreated,
     CommentDeleted,
+    CountsAudited,
     InteractionEvent,
     LikeCreated,
     LikeDeleted,
@@ -42,11 +43,23 @@ class CounterConsumers:
         for start in range(0, len(deliveries), STEP):
             step = deliveries[start : start + STEP]
             by_post: dict[int, list[tuple[CountKind, Act]]] = defaultdict(list)
+            recounted: dict[int, set[CountKind]] = defaultdict(set)
             for delivery in step:
-                if isinstance(delivery.payload, InteractionEvent) and type(delivery.payload) in _MEANING:
-                    by_post[delivery.payload.post_id].append(_act(delivery.payload, delivery.envelope.entity_version))
+                payload = delivery.payload
+                if isinstance(payload, CountsAudited):
+                    by_post[payload.post_id] += _audited(payload)
+                    recounted[payload.post_id].add(CountKind(payload.kind))
+                elif isinstance(payload, InteractionEvent) and type(payload) in _MEANING:
+                    by_post[payload.post_id].append(_act(payload, delivery.envelope.entity_version))
             last = step[-1].offset
-            await asyncio.gather(*(self._counters.apply(post_id, acts, last) for post_id, acts in by_post.items()))
+            await asyncio.gather(
+                *(self._counters.apply(post_id, acts, last, recounted[post_id]) for post_id, acts in by_post.items())
+            )
+
+
+def _audited(payload: CountsAudited) -> list[tuple[CountKind, Act]]:
+    kind = CountKind(payload.kind)
+    return [(kind, Act(one.member, one.present, one.version, audited=True)) for one in payload.members]
 
 
 def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, Act]:

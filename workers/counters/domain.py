@@ -26,11 +26,12 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What an event says about one member."""
+    """What an event says about one member. One that was `audited` holds against another of the same version too."""
 
     member: int
     present: bool
     version: int
+    audited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def fold(members: Mapping[int, Membership], total: int, acts: Iterable[Act]) -> 
     changed: dict[int, Membership] = {}
     for act in acts:
         known = current.get(act.member, Membership())
-        if act.version <= known.version:
+        if act.version < known.version + (not act.audited):
             continue
         total += int(act.present) - int(known.present)
         current[act.member] = changed[act.member] = Membership(act.present, act.version)

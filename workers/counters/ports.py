@@ -22,6 +22,9 @@ class Ledger(Protocol):
     async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
         """As of one moment, whoever writes meanwhile."""
 
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        """The same, but the total is counted from all members that there are."""
+
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         """All at once, at the write time `at`; what was written later stays."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from prometheus_client import Counter
 from redis.exceptions import RedisError
@@ -27,13 +27,17 @@ class PostCounters:
         self._topic = topic
         self._epoch = epoch
 
-    async def apply(self, post_id: int, acts: Acts, last_offset: int) -> None:
-        """Acts on one post, up to the event at `last_offset`."""
+    async def apply(
+        self, post_id: int, acts: Acts, last_offset: int, recounted: Collection[CountKind] = frozenset()
+    ) -> None:
+        """Acts on one post, up to the event at `last_offset`; totals of `recounted` kinds are counted anew."""
         at = write_time(self._epoch, last_offset)
-        by_kind: dict[CountKind, list[Act]] = defaultdict(list)
+        by_kind: dict[CountKind, list[Act]] = defaultdict(list, {kind: [] for kind in recounted})
         for kind, act in acts:
             by_kind[kind].append(act)
-        await asyncio.gather(*(self._apply(post_id, kind, of_kind, at) for kind, of_kind in by_kind.items()))
+        await asyncio.gather(
+            *(self._apply(post_id, kind, of_kind, at, recount=kind in recounted) for kind, of_kind in by_kind.items())
+        )
         totals = await self._ledger.totals(post_id)
         counted = PostCounted(
             post_id=post_id,
@@ -49,9 +53,10 @@ class PostCounters:
         except RedisError as error:  # readers take the ledger's; the next count of the post mends the cache
             log.warning("counts_not_cached", error=repr(error))
 
-    async def _apply(self, post_id: int, kind: CountKind, acts: Sequence[Act], at: int) -> None:
-        page = await self._ledger.read(post_id, kind, {act.member for act in acts})
+    async def _apply(self, post_id: int, kind: CountKind, acts: Sequence[Act], at: int, *, recount: bool) -> None:
+        read = self._ledger.recount if recount else self._ledger.read
+        page = await read(post_id, kind, {act.member for act in acts})
         folded = fold(page.members, page.total, acts)
-        if folded.members:
+        if folded.members or recount:
             await self._ledger.write(post_id, kind, folded, at)
             COUNTED.labels(kind).inc(len(folded.members))

@@ -1,8 +1,8 @@
 """Every event, topic by topic. A breaking change is a new class with the next `version`; both live for one release."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Payload, Timestamp
 from libs.common.contracts.media import MediaDocument
@@ -280,6 +280,30 @@ class ViewRecorded(InteractionEvent):
 
     def touches(self) -> tuple[int, ...]:
         return ()
+
+
+class AuditedMember(BaseModel):
+    """Whether a member counts, as of a version of its record."""
+
+    model_config = ConfigDict(frozen=True)
+
+    member: Id
+    present: bool
+    version: int = Field(ge=0)
+
+
+class CountsAudited(Payload):
+    """One count of a post is to be counted anew from its members, after those named are as their records say."""
+
+    type: ClassVar[str] = "counts.audited"
+    topic: ClassVar[str] = "interactions"
+
+    post_id: Id
+    kind: Literal["like", "comment", "save", "view"]
+    members: tuple[AuditedMember, ...]
+
+    def key(self) -> str:
+        return str(self.post_id)
 
 
 class PostCounted(Payload):

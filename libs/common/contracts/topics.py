@@ -71,6 +71,7 @@ TOPICS: tuple[Topic, ...] = (
             events.CommentCreated,
             events.CommentDeleted,
             events.ViewRecorded,
+            events.CountsAudited,
         ),
         ("services.interaction",),
         ("services.feed", "workers.counters"),

@@ -10,7 +10,12 @@ from typing import Any, Self
 
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
-from cassandra.policies import DCAwareRoundRobinPolicy, FallthroughRetryPolicy, TokenAwarePolicy
+from cassandra.policies import (
+    ConstantReconnectionPolicy,
+    DCAwareRoundRobinPolicy,
+    FallthroughRetryPolicy,
+    TokenAwarePolicy,
+)
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
 from libs.common.runtime.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
@@ -19,6 +24,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import Migration, load, pending
 
 CONNECT_S = 3.0
+RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
@@ -55,6 +61,7 @@ def _cluster(settings: Settings) -> Cluster:
         port=int(points[0][1]),
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
+        reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=CONNECT_S,
     )
 

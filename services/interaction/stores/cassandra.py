@@ -1,7 +1,8 @@
 """Marks, comments and the ledger in Cassandra."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Self
 
 from cassandra.query import PreparedStatement
@@ -11,9 +12,22 @@ from libs.common.contracts.public import Counts
 from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
-from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+from services.interaction.domain import (
+    CREATED,
+    DELETED,
+    NO_PARENT,
+    Counted,
+    CountKind,
+    Ledgered,
+    Mark,
+    MarkKind,
+    Membership,
+    StoredComment,
+)
 
+SAVERS = "saver"  # the list of those who saved a post: nobody is shown it, audits read it
 POSTS_A_READ = 10  # with their four kinds 40 partitions: a request costs the driver more than a partition does
+PAGE = 1_000  # members of one count in a read
 
 
 class _Statements:
@@ -34,6 +48,10 @@ class _Statements:
 
     async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
         await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
+
+    async def record(self, events: Sequence[Record]) -> None:
+        """Events that have no row beside them."""
+        await self._write([], events)
 
     async def _rows(self, name: str, *parameters: object) -> list[Row]:
         return await self._cassandra.execute(self._prepared[name], parameters)
@@ -61,11 +79,16 @@ class CassandraMarks(_Statements):
     async def put(self, mark: Mark, events: Sequence[Record]) -> None:
         values = (mark.user_id, mark.kind, mark.post_id, mark.mark_id, mark.version, mark.active, mark.version)
         owner_id, member_id = mark.list_place
-        if mark.active:
-            listed: Bound = (self._prepared["enlist"], (owner_id, mark.kind, mark.mark_id, member_id))
-        else:
-            listed = (self._prepared["delist"], (owner_id, mark.kind, mark.mark_id))
-        await self._write([(self._prepared["put"], values), listed], events)
+        places = [(owner_id, str(mark.kind), member_id)]
+        if not mark.kind.lists_members:
+            places.append((mark.post_id, SAVERS, mark.user_id))
+        listed: list[Bound] = [
+            (self._prepared["enlist"], (owner, name, mark.mark_id, member))
+            if mark.active
+            else (self._prepared["delist"], (owner, name, mark.mark_id))
+            for owner, name, member in places
+        ]
+        await self._write([(self._prepared["put"], values), *listed], events)
 
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -131,8 +154,51 @@ class CassandraComments(_Statements):
         comments = await asyncio.gather(*(self.get(row.comment_id) for row in rows))
         return [comment for comment in comments if comment and not comment.deleted]
 
-    async def record(self, events: Sequence[Record]) -> None:
-        await self._write([], events)
+
+class CassandraAuditStore(_Statements):
+    """Implements `services.interaction.ports.AuditStore`."""
+
+    cql = {
+        "counted": (
+            "SELECT member, present, version, total FROM ledger WHERE post_id = ? AND kind = ? AND member > ? LIMIT ?"
+        ),
+        "listed": "SELECT mark_id, member_id FROM mark_lists WHERE owner_id = ? AND kind = ? LIMIT ?",
+        "mark": "SELECT version, active FROM marks WHERE user_id = ? AND kind = ? AND post_id = ?",
+        "comments": ("SELECT comment_id FROM comments_by_post WHERE post_id = ? AND parent_id = ? LIMIT ?"),
+        "comment": "SELECT author_id, deleted_at FROM comments_by_id WHERE comment_id = ?",
+    }
+
+    async def counted(self, post_id: int, kind: CountKind, limit: int) -> Ledgered:
+        members, present, total, after = dict[int, Membership](), 0, 0, -1
+        while rows := await self._rows("counted", post_id, kind, after, PAGE):
+            total, after = rows[-1].total or 0, rows[-1].member
+            present += sum(row.present for row in rows)
+            members |= {row.member: Membership(row.present, row.version) for row in rows[: limit - len(members)]}
+        return Ledgered(members, present, total)
+
+    async def recorded(self, post_id: int, kind: CountKind, members: Iterable[int]) -> dict[int, Membership]:
+        read = self._comment if kind is CountKind.COMMENT else partial(self._mark, post_id, kind)
+        found = {member: await read(member) for member in members}
+        return {member: membership for member, membership in found.items() if membership}
+
+    async def listed(self, post_id: int, kind: CountKind, limit: int) -> list[int]:
+        if kind is CountKind.COMMENT:
+            on_post = [row.comment_id for row in await self._rows("comments", post_id, NO_PARENT, limit)]
+            replies = [await self._rows("comments", post_id, parent_id, limit) for parent_id in on_post]
+            return [*on_post, *(row.comment_id for rows in replies for row in rows)]
+        name = SAVERS if kind is CountKind.SAVE else kind
+        return [row.member_id for row in await self._rows("listed", post_id, name, limit)]
+
+    async def _mark(self, post_id: int, kind: CountKind, user_id: int) -> Membership | None:
+        rows = await self._rows("mark", user_id, kind, post_id)
+        return Membership(rows[0].active, rows[0].version) if rows else None
+
+    async def _comment(self, comment_id: int) -> Membership | None:
+        rows = await self._rows("comment", comment_id)
+        if not rows or rows[0].author_id is None:
+            return None
+        deleted = rows[0].deleted_at is not None
+        return Membership(not deleted, DELETED if deleted else CREATED)
 
 
 class CassandraLedger(_Statements):

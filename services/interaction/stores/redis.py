@@ -27,7 +27,7 @@ class CachedLedger:
         return await self._ledger.counted(post_id, kind, member)
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
-        cached = await self._cached(post_ids)
+        cached = await self.cached(post_ids)
         missing = [post_id for post_id in post_ids if post_id not in cached]
         if not missing:
             return cached
@@ -46,7 +46,7 @@ class CachedLedger:
         except RedisError as error:
             log.warning("counts_not_cached", error=repr(error))
 
-    async def _cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
+    async def cached(self, post_ids: Sequence[int]) -> dict[int, Counts]:
         try:
             raws = await get_many(self._redis, [f"{self._prefix}counts:{post_id}" for post_id in post_ids])
         except RedisError as error:

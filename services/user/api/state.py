@@ -14,6 +14,7 @@ from services.user.service.audiences import Audiences
 from services.user.service.barriers import Barriers
 from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
+from services.user.service.tallies import Tallies
 from services.user.settings import UserSettings
 
 
@@ -40,6 +41,11 @@ async def _barriers(request: Request) -> Barriers:
 async def _audiences(request: Request) -> Audiences:
     audiences: Audiences = request.app.state.audiences
     return audiences
+
+
+async def _tallies(request: Request) -> Tallies:
+    tallies: Tallies = request.app.state.tallies
+    return tallies
 
 
 async def _cursors(request: Request) -> Cursors:
@@ -77,6 +83,7 @@ ProfilesDep = Annotated[Profiles, Depends(_profiles)]
 GraphDep = Annotated[Graph, Depends(_graph)]
 BarriersDep = Annotated[Barriers, Depends(_barriers)]
 AudiencesDep = Annotated[Audiences, Depends(_audiences)]
+TalliesDep = Annotated[Tallies, Depends(_tallies)]
 CursorsDep = Annotated[Cursors, Depends(_cursors)]
 PublicUrl = Annotated[str, Depends(_public_url)]
 LoginLimitDep = Annotated[LoginLimit, Depends(LoginLimit)]

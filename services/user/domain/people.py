@@ -152,6 +152,15 @@ class Authored:
     deleted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What is counted of a user."""
+
+    followers: int
+    following: int
+    posts: int
+
+
 T = TypeVar("T")
 K = TypeVar("K", int, str)
 

@@ -16,7 +16,16 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import Login, NewAccount, Session, Verdict
-from services.user.domain.people import BROUGHT_AFTER, Audience, Authored, Avatar, Edge, ProfileChange, Relationship
+from services.user.domain.people import (
+    BROUGHT_AFTER,
+    Audience,
+    Authored,
+    Avatar,
+    Edge,
+    ProfileChange,
+    Relationship,
+    Tally,
+)
 from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
 from services.user.ports import GraphStore
 from services.user.service.events import edge_record, user_record
@@ -26,6 +35,7 @@ from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
+from services.user.stores.postgres_tallies import PostgresTallyStore
 
 pytestmark = pytest.mark.stores
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
@@ -267,6 +277,18 @@ async def test_posts_are_counted_once_in_any_order_and_delete_wins(postgres: Pos
     assert (await counts(postgres, user_id))[2] == 3
     await store.apply([Authored(user_id, 6, deleted=False), Authored(user_id, 6, deleted=True)])
     assert (await counts(postgres, user_id))[2] == 3
+
+
+async def test_wrong_counts_are_mended_while_others_follow(postgres: Postgres) -> None:
+    graph, store = PostgresGraphStore(postgres), PostgresTallyStore(postgres)
+    followee, *followers = await people(postgres, 9)
+    await follow(graph, followers[0], followee)
+    await postgres.execute("UPDATE user_counts SET followers = followers + 5, posts = 3 WHERE user_id = $1", followee)
+    assert await store.tallies(followee) == (Tally(1, 0, 0), Tally(6, 0, 3))
+    mending = [store.recount(followee) for _ in range(3)]
+    await asyncio.gather(*mending, *(follow(graph, one, followee) for one in followers[1:]))
+    assert await counts(postgres, followee) == (8, 0, 0)
+    assert followee in await store.user_ids(followee - 1, 1)
 
 
 def test_settings_know_the_threshold(user_settings: UserSettings) -> None:

@@ -9,6 +9,9 @@ from libs.common.stores.cassandra import Cassandra
 from workers.counters.domain import CountKind, Folded, Membership
 from workers.counters.ports import Page
 
+EVERY = 1_000  # members in a page of all that there are
+BEFORE_ALL = -1  # ids are not negative
+
 
 class CassandraLedger:
     """Implements `workers.counters.ports.Ledger`. The interaction service's migrations make the table.
@@ -20,11 +23,12 @@ class CassandraLedger:
         cassandra: Cassandra,
         members: PreparedStatement,
         total: PreparedStatement,
+        every: PreparedStatement,
         member: PreparedStatement,
         set_total: PreparedStatement,
     ) -> None:
         self._cassandra = cassandra
-        self._members, self._total = members, total
+        self._members, self._total, self._every = members, total, every
         self._member, self._set_total = member, set_total
 
     @classmethod
@@ -35,6 +39,7 @@ class CassandraLedger:
             cassandra,
             await cassandra.prepare(f"SELECT member, present, version, total {where} AND member IN ?"),
             await cassandra.prepare(f"SELECT total {where} LIMIT 1"),
+            await cassandra.prepare(f"SELECT member, present, version {where} AND member > ? LIMIT {EVERY}"),
             await cassandra.prepare(
                 "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
             ),
@@ -50,6 +55,15 @@ class CassandraLedger:
         if rows:
             total = rows[0].total or 0
         return Page({row.member: Membership(row.present, row.version) for row in rows}, total)
+
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        """Read in pages: what another worker writes meanwhile comes with a total of its own, at a later write time."""
+        wanted, found, total, after = set(members), dict[int, Membership](), 0, BEFORE_ALL
+        while rows := await self._cassandra.execute(self._every, (post_id, kind, after)):
+            total += sum(row.present for row in rows)
+            found |= {row.member: Membership(row.present, row.version) for row in rows if row.member in wanted}
+            after = rows[-1].member
+        return Page(found, total)
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         rows = [

@@ -17,6 +17,10 @@ class InMemoryLedger:
         found = {m: self.rows[post_id, kind, m][1] for m in members if (post_id, kind, m) in self.rows}
         return Page(found, self.totals_at.get((post_id, kind), (0, 0))[1])
 
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        every = {m: row for (p, k, m), (_, row) in self.rows.items() if (p, k) == (post_id, kind)}
+        return Page({m: every[m] for m in members if m in every}, sum(row.present for row in every.values()))
+
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         for member, membership in folded.members.items():
             key = (post_id, kind, member)

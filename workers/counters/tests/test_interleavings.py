@@ -8,16 +8,25 @@ from uuid import uuid4
 import pytest
 
 from libs.common.contracts.base import Event
-from libs.common.contracts.events import InteractionEvent, LikeCreated, LikeDeleted, PostCounted, SaveCreated
+from libs.common.contracts.events import (
+    AuditedMember,
+    CountsAudited,
+    InteractionEvent,
+    LikeCreated,
+    LikeDeleted,
+    PostCounted,
+    SaveCreated,
+)
 from libs.common.kafka.consumer import Delivery
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import CountKind, Folded
+from workers.counters.domain import CountKind, Folded, Membership
 from workers.counters.ports import Page
 from workers.counters.service import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
 POSTS, MEMBERS, EVENTS = 2, 4, 25
 FAULTS, FAULTY = 8, 0.1  # at most so many, and how likely each is before a step
+AUDITS = 0.1  # how likely a like is told by an audit of its record alone
 BATCH = 6  # events at most
 SETTLING = 20  # turns of the loop until every worker waits at its gate again
 
@@ -30,7 +39,20 @@ class Partition:
         self.cached: dict[int, PostCounted] = {}
         self.kept: dict[tuple[int, str], tuple[int, int]] = {}
         self.committed = 0
-        self.log = [_delivery(offset, rng) for offset in range(EVENTS)]
+        self.acts = [_delivery(offset, rng) for offset in range(EVENTS)]
+        self.log = [self._audit(d) if rng.random() < AUDITS else d for d in self.acts]
+
+    def _audit(self, instead_of: Delivery) -> Delivery:
+        """Of a like by its record, which may be ahead of the counters."""
+        payload = instead_of.payload
+        if not isinstance(payload, LikeCreated | LikeDeleted):
+            return instead_of
+        last = self._last(payload.post_id, CountKind.LIKE)[payload.actor_id]
+        version, present = last.envelope.entity_version, isinstance(last.payload, LikeCreated)
+        member = AuditedMember(member=payload.actor_id, present=present, version=version)
+        audit = CountsAudited(post_id=payload.post_id, kind="like", members=(member,))
+        event = Event(payload=audit, entity=str(uuid4()), entity_version=0)
+        return Delivery(event.envelope("tests", None), audit, 0, instead_of.offset)
 
     def put(self, counted: PostCounted) -> None:
         """As the script in Redis does."""
@@ -44,16 +66,19 @@ class Partition:
             self.kept[counted.post_id, name] = max(self.kept.get((counted.post_id, name), cell), cell)
 
     def expected(self, post_id: int, kind: CountKind) -> int:
+        return sum(not isinstance(d.payload, LikeDeleted) for d in self._last(post_id, kind).values())
+
+    def _last(self, post_id: int, kind: CountKind) -> dict[int, Delivery]:
         kinds = (SaveCreated,) if kind is CountKind.SAVE else (LikeCreated, LikeDeleted)
         last: dict[int, Delivery] = {}
-        for delivery in self.log:
+        for delivery in self.acts:
             payload = delivery.payload
             if not isinstance(payload, kinds) or payload.post_id != post_id:
                 continue
             known = last.get(payload.actor_id)
             if known is None or known.envelope.entity_version < delivery.envelope.entity_version:
                 last[payload.actor_id] = delivery
-        return sum(not isinstance(delivery.payload, LikeDeleted) for delivery in last.values())
+        return last
 
 
 def _delivery(offset: int, rng: random.Random) -> Delivery:
@@ -105,6 +130,15 @@ class Worker:
         page = await self._partition.ledger.read(post_id, kind, members)
         await self._gate()
         return page
+
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+        """Member by member, as the real one reads page by page."""
+        every: dict[int, Membership] = {}
+        for member in range(MEMBERS):
+            await self._gate()
+            every |= (await self._partition.ledger.read(post_id, kind, [member])).members
+        await self._gate()
+        return Page({m: every[m] for m in members if m in every}, sum(one.present for one in every.values()))
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         await self._gate()

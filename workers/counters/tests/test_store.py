@@ -12,6 +12,7 @@ from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from workers.counters.domain import Act, CountKind, Folded, Membership, fold, write_time
+from workers.counters.ports import Page
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
 from workers.counters.stores.redis import RedisCountsCache
@@ -72,6 +73,17 @@ async def test_a_read_is_of_one_moment(ledger: CassandraLedger, post_id: int) ->
         page = await ledger.read(post_id, LIKE, members)
         assert page.total == len(page.members)
     await writing
+
+
+async def test_a_recount_takes_the_total_from_all_members(ledger: CassandraLedger, post_id: int) -> None:
+    members = {member: Membership(member % 3 > 0, member) for member in range(2_500)}
+    for start in range(0, 2_500, 500):
+        some = {member: members[member] for member in range(start, start + 500)}
+        await ledger.write(post_id, LIKE, Folded(some, 7), write_time(0, start))
+    present = sum(one.present for one in members.values())
+    page = await ledger.recount(post_id, LIKE, [0, 2_499, 2_500])
+    assert page == Page({0: members[0], 2_499: members[2_499]}, present)
+    assert (await ledger.read(post_id, LIKE, [0])).total == 7
 
 
 async def test_what_nobody_touched_counts_nothing(ledger: CassandraLedger, post_id: int) -> None:
