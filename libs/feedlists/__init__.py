@@ -1,6 +1,6 @@
 """The feed list: one Redis LIST of post ids a reader, written by fan-out, read by the feed service."""
 
-from libs.feedlists.acts import LAST_KNOWN_S, Acts
+from libs.feedlists.acts import ACT_S, LAST_KNOWN_S, Acts
 from libs.feedlists.gaps import Gap, Gaps
 from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.level import PublishedLevel
@@ -8,6 +8,7 @@ from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
 from libs.feedlists.rate import SharedRate
 
 __all__ = [
+    "ACT_S",
     "CAP",
     "LAST_KNOWN_S",
     "Acts",
