@@ -15,6 +15,7 @@ from devstack.settings import ROOT, Settings
 from devstack.state import State
 
 STORES_DIR = "FEEDMILL_TEST_STORES_DIR"
+OWN_STORES = "faults"  # below it: those that tests take away, which nobody else may be using
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -27,16 +28,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what any worker started."""
     if not hasattr(config, "workerinput"):
         directory = Path(os.environ.pop(STORES_DIR))
-        _stop_all(directory / "stack")
-        if (directory / "state.json").exists():
-            store_provider(directory).stop(discard=True)
+        for home in (directory / OWN_STORES, directory):
+            stop_all(home)
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _stop_all(directory: Path) -> None:
-    table = ProcessTable(directory)
+def stop_all(directory: Path) -> None:
+    """The stack and the stores in this directory."""
+    table = ProcessTable(directory / "stack")
     with ThreadPoolExecutor() as pool:
         list(pool.map(table.stop, table.names()))
+    if (directory / "state.json").exists():
+        store_provider(directory).stop(discard=True)
 
 
 def settings_of_run(directory: Path) -> Settings:
@@ -45,11 +48,11 @@ def settings_of_run(directory: Path) -> Settings:
     return Settings(ROOT, directory, values)
 
 
-def store_provider(directory: Path) -> StoreProvider:
-    """Where this run's stores come from; all workers agree."""
+def store_provider(directory: Path, *, durable: bool = False) -> StoreProvider:
+    """Where this run's stores come from; all workers agree. `durable` ones may be killed and lose nothing."""
     state = State(directory)
     with state.lock("choice", threading.Event()):
-        return provider(settings_of_run(directory), state, ProcessTable(directory), durable=False)
+        return provider(settings_of_run(directory), state, ProcessTable(directory), durable=durable)
 
 
 @pytest.fixture(scope="session")

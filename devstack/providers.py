@@ -42,6 +42,10 @@ class StoreProvider(Protocol):
         """Stop only what this object's `start` started."""
         ...
 
+    def kill(self, store: StoreName) -> None:
+        """As a crash of the process; `start` brings it back at the same address."""
+        ...
+
     def pause(self, store: StoreName) -> None:
         """Freeze it: connections stay open and nothing answers."""
         ...
@@ -71,10 +75,10 @@ class GivenStores:
     def undo(self) -> None:
         """Nothing was started."""
 
-    def pause(self, store: StoreName) -> None:
-        raise DevstackError(f"{store} is not ours to pause")
+    def kill(self, store: StoreName) -> None:
+        raise DevstackError(f"{store} is not ours to take away")
 
-    resume = pause
+    pause = resume = kill
 
 
 class ComposeStores:
@@ -113,6 +117,9 @@ class ComposeStores:
         if self._started:
             self.stop()
 
+    def kill(self, store: StoreName) -> None:
+        self._run("compose-kill", "kill", store)
+
     def pause(self, store: StoreName) -> None:
         self._run("compose-pause", "pause", store)
 
@@ -147,6 +154,9 @@ class ProcessStores:
 
     def undo(self) -> None:
         self._stores.undo()
+
+    def kill(self, store: StoreName) -> None:
+        self._stores.store(store).kill()
 
     def pause(self, store: StoreName) -> None:
         self._stores.store(store).pause()

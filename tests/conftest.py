@@ -11,6 +11,7 @@ from devstack.environment import public_url
 from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack
+from devstack.stores import Endpoints
 from libs.common.runtime.settings import Settings as CommonSettings
 from libs.common.testing import PATIENCE
 
@@ -27,11 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("stack"))
 
 
-def running_stack(directory: Path, stores: StoreProvider) -> Stack:
-    """The stack below `directory`, on the stores of this test run."""
+def running_stack(directory: Path, endpoints: Endpoints, **settings: str) -> Stack:
+    """The stack below `directory`, on stores that run."""
     values = {
         **settings_of_run(directory).values,
-        **stores.endpoints().environ(),
+        **endpoints.environ(),
         "FEEDMILL_NAMESPACE": "stack_",
         "FEEDMILL_RATE_LIMITS": "false",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
@@ -39,6 +40,7 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
         "FEEDMILL_PATIENCE": str(PATIENCE),
         "FEEDMILL_BREAKER_OPEN_S": "1",  # tests see it close again
         "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
+        **settings,
     }
     return Stack(Settings(ROOT, directory / "stack", values), threading.Event())
 
@@ -46,7 +48,7 @@ def running_stack(directory: Path, stores: StoreProvider) -> Stack:
 @pytest.fixture(scope="session")
 def stack(stores: StoreProvider) -> Stack:
     """Every deployable and the gateway, without a sample world."""
-    stack = running_stack(Path(os.environ[STORES_DIR]), stores)
+    stack = running_stack(Path(os.environ[STORES_DIR]), stores.endpoints())
     stack.up(only=stack.names())
     return stack
 

@@ -1,12 +1,13 @@
 """The feed list: one Redis LIST of post ids a reader, written by fan-out, read by the feed service."""
 
-from libs.feedlists.acts import LAST_KNOWN_S, Acts
+from libs.feedlists.acts import ACT_S, LAST_KNOWN_S, Acts
 from libs.feedlists.gaps import Gap, Gaps
 from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
 
 __all__ = [
+    "ACT_S",
     "CAP",
     "LAST_KNOWN_S",
     "Acts",

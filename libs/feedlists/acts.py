@@ -17,7 +17,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.redis import get_many
 
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
-LIFE_S = 180  # longer than anything is kept that depends on them
+ACT_S = 180  # longer than anything is kept that depends on them
 LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
 log = get_logger(__name__)
 
@@ -86,14 +86,14 @@ class Acts:
         mark = secrets.token_hex(8)
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
-                pipe.set(key, mark, ex=LIFE_S)
+                pipe.set(key, mark, ex=ACT_S)
             for one in gone:
                 pipe.set(self.changed(one), b"", ex=LAST_KNOWN_S)
             await pipe.execute()
 
     async def mark_pulled(self) -> None:
         """An author posted whose readers pull. Raises RedisError."""
-        await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=LIFE_S)
+        await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=ACT_S)
 
     async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""

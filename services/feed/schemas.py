@@ -1,5 +1,6 @@
 """What the feed answers with."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -49,7 +50,8 @@ class Coverage(BaseModel):
     def of(cls, gaps: frozenset[Gap], pace: Pace) -> "Coverage":
         """In a fixed order."""
         complete = pace is Pace.NORMAL and all(gap.reason is GapReason.LOSSY for gap in gaps)
-        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(gaps, key=repr)], delivery=pace)
+        said = {replace(gap, stale=False) for gap in gaps}
+        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
 
 
 class FeedPage(BaseModel):

@@ -26,11 +26,12 @@ from services.user.service.graph import Graph
 from services.user.service.profiles import Profiles
 from services.user.service.tallies import Tallies
 from services.user.settings import UserSettings
-from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
+from services.user.stores.kept import KeptProfileStore, KeptSessionStore
+from services.user.stores.postgres_accounts import PostgresAccountStore
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
-from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
+from services.user.stores.postgres_profiles import PostgresAuthoredStore
 from services.user.stores.postgres_tallies import PostgresTallyStore
 from services.user.verifier import SessionVerifier
 
@@ -44,11 +45,12 @@ def build(settings: UserSettings) -> FastAPI:
     async def compose(app: FastAPI, runtime: Runtime) -> None:
         postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(NAME)))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
-        outbox = Outbox(PostgresOutbox(postgres), producer, Acts(runtime.redis, settings).try_mark)
+        acts = Acts(runtime.redis, settings)
+        outbox = Outbox(PostgresOutbox(postgres), producer, acts.try_mark)
         minter = await runtime.minter(PostgresNodeLeases(postgres))
-        sessions, keys = PostgresSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
+        sessions, keys = KeptSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
         media = HttpMediaLibrary(runtime.client("media"))
-        profiles = Profiles(PostgresProfileStore(postgres), media, outbox)
+        profiles = Profiles(KeptProfileStore(postgres, acts), media, outbox)
         audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
         graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
         hasher = await Argon2Hasher.create()

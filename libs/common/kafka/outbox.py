@@ -1,8 +1,11 @@
 """The transactional outbox: what was committed with its event is published, whatever dies in between."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
+
+from prometheus_client import Gauge
 
 from libs.common.kafka.producer import EventProducer, Record
 from libs.common.runtime.errors import UnavailableError
@@ -11,6 +14,9 @@ from libs.common.runtime.logging import get_logger
 POLL_S = 1.0  # how soon the relay looks again
 GRACE_S = 2.0  # the direct way has this long before the relay takes an event over
 PAGE = 200
+COUNTED = 5_000  # more that wait are not counted: it is as bad
+WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for Kafka for over 2 s, as who relays saw them.")
+OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them waits.")
 QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to the relay
 log = get_logger(__name__)
 
@@ -30,6 +36,9 @@ class OutboxStore(Protocol):
 
     async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
         """Records older than `grace_s`, oldest first."""
+
+    async def size(self, limit: int) -> int:
+        """How many records there are, counting no further than about `limit`."""
 
     async def delete(self, record: Record) -> None:
         """Forget a published record."""
@@ -68,17 +77,37 @@ class Outbox:
         """Publish what was left behind, oldest first, until cancelled."""
         while True:
             try:
-                relayed = await self.relay_once() if await self._store.lead() else 0
+                relayed = await self._lead()
             except UnavailableError as error:
                 log.warning("relay_waits", error=str(error))
                 relayed = 0
             if relayed < PAGE:
                 await asyncio.sleep(POLL_S)
 
+    async def _lead(self) -> int:
+        """Relay if that is this process's to do; only who does tells how much there is."""
+        if await self._store.lead():
+            return await self.relay_once()
+        WAITING.set(0)
+        OLDEST.set(0)
+        return 0
+
     async def relay_once(self, grace_s: float = GRACE_S) -> int:
         """One page; the number of records published."""
+        publishing = asyncio.create_task(self._publish(await self._look(grace_s), "relay"))
+        try:
+            while not (await asyncio.wait({publishing}, timeout=POLL_S))[0]:
+                await self._look(grace_s)  # Kafka is away: the producer tries for as long
+            return publishing.result()
+        finally:
+            publishing.cancel()
+
+    async def _look(self, grace_s: float) -> Sequence[Record]:
+        """The oldest page; says how much waits."""
         records = await self._store.oldest(PAGE, grace_s)
-        return await self._publish(records, "relay")
+        WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
+        OLDEST.set(time.time() - records[0].created_us / 1_000_000 if records else 0)
+        return records
 
     async def _publish(self, records: Sequence[Record], via: str) -> int:
         results = await asyncio.gather(*(self._one(record, via) for record in records), return_exceptions=True)

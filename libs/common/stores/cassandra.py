@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
+from cassandra.connection import ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     DCAwareRoundRobinPolicy,
@@ -25,6 +26,7 @@ from libs.common.stores.migrations import Migration, load, pending
 
 CONNECT_S = 3.0
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
+HEARTBEAT_S = 5  # a connection whose server vanished without a word is given up after twice that; by default after 60 s
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
@@ -63,6 +65,8 @@ def _cluster(settings: Settings) -> Cluster:
         protocol_version=5,
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
         connect_timeout=CONNECT_S,
+        idle_heartbeat_interval=HEARTBEAT_S,
+        idle_heartbeat_timeout=HEARTBEAT_S,
     )
 
 
@@ -84,7 +88,7 @@ class Cassandra:
         self._keyspace = keyspace
         self._cluster: Cluster | None = None
         self._session: Session | None = None
-        failures = (NoHostAvailable, OperationTimedOut, DriverException)
+        failures = (NoHostAvailable, OperationTimedOut, DriverException, ConnectionException)
         self._dependency = Dependency("cassandra", settings, failures, at_once=IN_FLIGHT)
 
     async def __aenter__(self) -> Self:

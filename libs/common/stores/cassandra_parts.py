@@ -49,6 +49,7 @@ class CassandraOutbox:
             "DELETE FROM outbox WHERE shard = ? AND hour = ? AND created_us = ? AND event_id = ?"
         )
         outbox._read = await prepare("SELECT * FROM outbox WHERE shard = ? AND hour = ? AND created_us < ? LIMIT ?")
+        outbox._ids = await prepare("SELECT event_id FROM outbox WHERE shard = ? AND hour = ? LIMIT ?")
         outbox._progress = await prepare("SELECT hour FROM outbox_progress WHERE shard = ?")
         outbox._advance = await prepare("INSERT INTO outbox_progress (shard, hour) VALUES (?, ?)")
         outbox._take = await prepare(
@@ -62,6 +63,7 @@ class CassandraOutbox:
     _insert: PreparedStatement
     _delete: PreparedStatement
     _read: PreparedStatement
+    _ids: PreparedStatement
     _progress: PreparedStatement
     _advance: PreparedStatement
     _take: PreparedStatement
@@ -103,6 +105,17 @@ class CassandraOutbox:
             if hour < current:  # a slow writer may still fill the hour before this one
                 await self._cassandra.execute(self._advance, (shard, hour))
         return []
+
+    async def size(self, limit: int) -> int:
+        """How many records wait; no partition is read further than to `limit`."""
+        current, found = int(time.time() * 1_000_000) // US_AN_HOUR, 0
+        for shard in range(SHARDS):
+            row = await self._cassandra.one(self._progress, (shard,))
+            for hour in range(row.hour if row else current, current + 1):
+                found += len(await self._cassandra.execute(self._ids, (shard, hour, limit)))
+                if found >= limit:
+                    return found
+        return found
 
     async def delete(self, record: Record) -> None:
         """Forget a published record."""

@@ -185,6 +185,11 @@ class PostgresOutbox:
             for row in rows
         ]
 
+    async def size(self, limit: int) -> int:
+        """How many records wait, at most `limit`."""
+        row: Any = await self._postgres.fetchrow("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) waiting", limit)
+        return int(row[0])
+
     async def delete(self, record: Record) -> None:
         """Forget a published record."""
         await self._postgres.execute("DELETE FROM outbox WHERE event_id = $1", record.event_id)

@@ -102,6 +102,8 @@ async def test_the_relay_publishes_what_a_crash_left_behind(
     records = some_records(5)
     await insert(records)
     assert await store.lead()
+    assert await store.size(1_000) >= len(records)
+    assert await store.size(2) >= 2
     kept = {r.event_id: r for r in await store.oldest(1_000, 0)}
     for record in records:
         assert replace(kept[record.event_id], created_us=record.created_us) == record

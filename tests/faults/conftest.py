@@ -1,0 +1,58 @@
+"""A system of its own for tests that take its stores away: those of the test run are in use by others."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from conftest import OWN_STORES, STORES_DIR, stop_all, store_provider
+from devstack.environment import public_url
+from devstack.stores import Endpoints
+from ops.client import Api
+from tests.conftest import running_stack
+from tests.e2e.world import follow, ready_media, stranger
+from tests.faults.proxy import FaultProxy
+from tests.faults.system import System, World
+
+PATIENCE = 2  # time-outs that are reached in a test, and not by a machine that is merely busy
+PUSH_THRESHOLD = 2
+
+
+@pytest.fixture(scope="package")
+async def system() -> AsyncIterator[System]:
+    """Shared by all rows: each leaves it whole."""
+    home = Path(os.environ[STORES_DIR]) / OWN_STORES
+    stores = store_provider(home, durable=True)
+    endpoints = await asyncio.to_thread(stores.start)
+    async with AsyncExitStack() as opened:
+        try:
+            addresses = {name: _address(url) for name, url in vars(endpoints).items() if name != "kafka"}
+            ways = {name: await opened.enter_async_context(FaultProxy(at)) for name, at in addresses.items()}
+            given = {name: getattr(endpoints, name).replace(at, ways[name].address) for name, at in addresses.items()}
+            settings = {"FEEDMILL_PATIENCE": str(PATIENCE), "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD)}
+            stack = running_stack(home, Endpoints(kafka=endpoints.kafka, **given), **settings)
+            await asyncio.to_thread(stack.up, only=[name for name in stack.names() if name != "canary"])
+            api = await opened.enter_async_context(Api(public_url(stack.state)))
+            system = System(stack, stores, ways, api, await _world(api))
+            await system.is_whole()
+            yield system
+        finally:
+            await asyncio.to_thread(stop_all, home)
+
+
+def _address(url: str) -> str:
+    return url.split("//")[-1].split("@")[-1].split("/")[0]
+
+
+async def _world(api: Api) -> World:
+    author, busy, reader, one, other = [await stranger(api) for _ in range(5)]
+    for follower, followee in ((reader, author), (reader, busy), (author, busy)):
+        await follow(api, follower, followee)
+    world = World(author, busy, reader, (one, other), await ready_media(api, author))
+    for who, media_id in ((busy, await ready_media(api, busy)), (author, world.media_id)):
+        answer = await api.call("POST", "/posts", who, json={"media_ids": [media_id], "caption": "before"})
+        world.posts.append(answer["post_id"])
+    return world

@@ -1,0 +1,170 @@
+"""A running system whose stores and processes a test may take away, one at a time, and get back."""
+
+import asyncio
+import itertools
+import secrets
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import partial
+
+import httpx2
+from prometheus_client.parser import text_string_to_metric_families
+
+from devstack.deployables import Deployable
+from devstack.environment import deployable_environ
+from devstack.providers import StoreProvider
+from devstack.stack import READY_TIMEOUT_S, Stack, find, is_healthy
+from devstack.stores import ALL, StoreName
+from libs.common.testing.eventually import eventually
+from ops.client import Account, Api, Json
+from tests.faults.proxy import Fault, FaultProxy
+
+RECOVERY_S = 60.0  # a Cassandra that was killed takes half of it to come back
+_STORES: dict[str, StoreName] = {name: name for name in ALL}
+
+
+class Blow(StrEnum):
+    """What is done to a process itself: SIGKILL, SIGSTOP."""
+
+    KILL = "kill"
+    PAUSE = "pause"
+
+
+@dataclass(frozen=True)
+class World:
+    """Two authors, whom the reader follows, and two people who do nothing; `posts` are the ids of all posts."""
+
+    author: Account
+    busy: Account
+    reader: Account
+    idle: tuple[Account, Account]
+    media_id: str
+    posts: list[str] = field(default_factory=list)
+
+
+class System:
+    """The stack, its stores, and the proxies on the way to them."""
+
+    def __init__(
+        self, stack: Stack, stores: StoreProvider, ways: Mapping[str, FaultProxy], api: Api, world: World
+    ) -> None:
+        self.stack, self.stores, self.ways, self.api, self.world = stack, stores, ways, api, world
+        self._limits = itertools.cycle(range(50, 100))
+
+    @asynccontextmanager
+    async def without(self, victim: str, how: Blow | Fault) -> AsyncIterator[None]:
+        """Take it away; afterwards wait until everything is as before, by itself, and say how long that took."""
+        await self._take(victim, how)
+        try:
+            yield
+        finally:
+            await self._give_back(victim, how)
+        begun = time.monotonic()
+        await self.is_whole()
+        print(f"| {victim} | {how} | {time.monotonic() - begun:.1f} s |")
+
+    async def feed(self, order: str = "chronological") -> httpx2.Response:
+        """A first page that is not a kept one: each read asks for another number of posts."""
+        params = {"order": order, "limit": next(self._limits)}
+        return await self.api.send("GET", "/feed", self.world.reader, params=params)
+
+    async def publish(self, key: str | None = None) -> httpx2.Response:
+        """A post of the author, tried once."""
+        body = {"media_ids": [self.world.media_id], "caption": "a post"}
+        headers = {"Idempotency-Key": key or secrets.token_hex(8)}
+        answer = await self.api.send("POST", "/posts", self.world.author, json=body, headers=headers)
+        if answer.status_code < 300 and answer.json()["post_id"] not in self.world.posts:
+            self.world.posts.append(answer.json()["post_id"])
+        return answer
+
+    async def mute(self) -> httpx2.Response:
+        """A change of the graph that no feed here shows."""
+        return await self.api.send("POST", f"/users/{self.world.reader.user_id}/mute", self.world.author)
+
+    async def is_whole(self) -> None:
+        """A post can be written and is in the feed, which lacks nothing and has nothing twice; an edge can be cut."""
+
+        key = secrets.token_hex(8)
+
+        async def published() -> bool:
+            return (await self.publish(key)).status_code == 201
+
+        async def complete() -> bool:
+            answer = await self.feed()
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["x-feed-quality"] == "normal", answer.json()["coverage"]
+            assert answer.json()["coverage"]["complete"]
+            newest = sorted(self.world.posts, key=int, reverse=True)
+            assert shown(answer) == newest[: int(answer.url.params["limit"])]
+            return True
+
+        async def muted() -> bool:
+            return (await self.mute()).status_code == 204
+
+        for condition in (published, complete, muted):
+            await eventually(condition, RECOVERY_S)
+
+    async def metric(self, deployable: str, name: str) -> float:
+        """The sum of its samples."""
+        async with httpx2.AsyncClient() as http:
+            text = (await http.get(f"http://127.0.0.1:{self.stack.state.port(deployable)}/metrics")).text
+        samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
+        return sum(sample.value for sample in samples if sample.name == name)
+
+    @asynccontextmanager
+    async def second(self, name: str) -> AsyncIterator[None]:
+        """Another process of a deployable beside the first."""
+        other = replace(find(self.stack, name), name=f"{name}-2")
+        await self._start(other)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(self.stack.table.stop, other.name)
+
+    async def _start(self, one: Deployable) -> None:
+        """Until it is ready."""
+        stack = self.stack
+        env = deployable_environ(stack.environ(stack.provider().endpoints()), stack.state, one)
+        stack.table.spawn(one.name, [sys.executable, "-m", one.module], env, stack.settings.root)
+        ready = {one.name: partial(is_healthy, stack.state.port(one.name))}
+        await asyncio.to_thread(stack.table.wait_ready, ready, READY_TIMEOUT_S)
+
+    async def _take(self, victim: str, how: Blow | Fault) -> None:
+        store, table = _STORES.get(victim), self.stack.table
+        match how:
+            case Fault():
+                await self.ways[victim].impose(how)
+            case Blow.KILL:
+                await asyncio.to_thread(self.stores.kill, store) if store else await asyncio.to_thread(
+                    table.kill, victim
+                )
+            case Blow.PAUSE:
+                self.stores.pause(store) if store else table.signal_tree(victim, signal.SIGSTOP)
+
+    async def _give_back(self, victim: str, how: Blow | Fault) -> None:
+        store = _STORES.get(victim)
+        match how:
+            case Fault():
+                await self.ways[victim].heal()
+            case Blow.KILL:
+                await (asyncio.to_thread(self.stores.start) if store else self._start(find(self.stack, victim)))
+            case Blow.PAUSE:
+                self.stores.resume(store) if store else self.stack.table.signal_tree(victim, signal.SIGCONT)
+
+
+def shown(answer: httpx2.Response) -> list[str]:
+    """Ids of the posts of a page."""
+    return [post["post_id"] for post in answer.json()["posts"]]
+
+
+def problem_of(answer: httpx2.Response) -> Json:
+    """The body of a refusal that says when to come back."""
+    assert answer.status_code == 503, answer.text
+    assert answer.headers["retry-after"]
+    problem: Json = answer.json()
+    return problem

@@ -1,0 +1,166 @@
+"""Without Kafka writes are taken and told later; whatever process dies or stops, nothing is lost, nothing doubled."""
+
+import asyncio
+import secrets
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.producer import EventProducer
+from libs.common.runtime.settings import Settings
+from libs.common.testing.eventually import eventually
+from ops.client import Account
+from ops.oracle import open_oracle
+from tests.conftest import operator_settings
+from tests.faults.system import RECOVERY_S, Blow, System
+
+pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
+DEPLOYABLES = ["user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker"]
+RETOLD = ("posts", "graph", "interactions")
+LISTENERS = {
+    "feed": RETOLD,
+    "fanout": ("posts",),
+    "fanout-chunks": ("feed.fanout",),
+    "user-posts": ("posts",),
+    "counters": ("interactions",),
+}
+POLL_MS = 500
+WAITING = "feedmill_outbox_waiting"
+
+
+async def everybody_likes(system: System, post_id: str) -> None:
+    """Each until it is acknowledged, and all at once."""
+
+    async def like(who: Account) -> None:
+        async def liked() -> bool:
+            return (await system.api.send("POST", f"/posts/{post_id}/like", who)).status_code == 200
+
+        await eventually(liked, RECOVERY_S)
+
+    await asyncio.gather(*map(like, (system.world.author, system.world.busy, system.world.reader)))
+
+
+async def counted(system: System, post_id: str) -> None:
+    """The counts become what was acknowledged, and the post is pushed once."""
+
+    async def exact() -> bool:
+        post = await system.api.call("GET", f"/posts/{post_id}", system.world.author)
+        assert post["engagement"]["like_count"] == 3
+        author = await system.api.call("GET", f"/users/{system.world.author.user_id}", system.world.author)
+        assert author["post_count"] == len(system.world.posts) - 1
+        pushed = await system.api.call("GET", f"/feed/explain/{post_id}", system.world.reader)
+        assert (pushed["reason"], pushed["delivery"]["delivered"]) == ("pushed", 1)
+        return True
+
+    await eventually(exact, RECOVERY_S)
+
+
+async def clean(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_oracle(operator_settings(system.stack, monkeypatch), grace_s=0, fresh=True) as oracle:
+        for verdict in await oracle.check(int(system.world.reader.user_id)):
+            assert (verdict.findings, verdict.complete) == ([], True)
+
+
+@pytest.mark.parametrize("how", list(Blow))
+async def test_without_kafka_writes_are_taken_and_told_later(
+    system: System, how: Blow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, world = system.api, system.world
+    async with system.without("kafka", how):
+        kept, deleted = [(await system.publish()).json()["post_id"] for _ in range(2)]
+        await api.call("PATCH", f"/posts/{kept}", world.author, json={"caption": "changed"})
+        assert (await api.send("DELETE", f"/posts/{deleted}", world.author)).status_code == 204
+        world.posts.remove(deleted)
+        await everybody_likes(system, kept)
+        for method in ("DELETE", "POST", "DELETE", "POST"):
+            await api.call(method, f"/users/{world.author.user_id}/follow", world.reader)
+
+        async def kept_for_later() -> bool:
+            return await system.metric("post", WAITING) >= 4 and await system.metric("user", WAITING) >= 4
+
+        await eventually(kept_for_later, RECOVERY_S)
+    await counted(system, kept)
+    await clean(system, monkeypatch)
+
+    async def told() -> bool:
+        return not any([await system.metric(name, WAITING) for name in ("post", "user", "interaction")])
+
+    await eventually(told, RECOVERY_S)
+
+
+@pytest.mark.parametrize("name", DEPLOYABLES)
+async def test_a_process_that_dies_loses_and_doubles_nothing(
+    system: System, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = (await system.publish()).json()["post_id"]
+    keys = [secrets.token_hex(8) for _ in range(3)]
+
+    async def publish(key: str) -> None:
+        async def published() -> bool:
+            return (await system.publish(key)).status_code in (201, 202)
+
+        await eventually(published, RECOVERY_S)
+
+    writing = asyncio.gather(everybody_likes(system, first), *map(publish, keys))
+    async with system.without(name, Blow.KILL):
+        pass
+    await writing
+    await counted(system, first)
+    await system.is_whole()
+    await clean(system, monkeypatch)
+
+
+@pytest.mark.parametrize("name", ["fanout", "counters"])
+async def test_a_worker_that_was_taken_for_dead_does_no_harm(
+    system: System, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in the midst of its work for longer than its session, while another does it; then it goes on."""
+    first = (await system.publish()).json()["post_id"]
+    async with system.without(name, Blow.PAUSE):
+        await everybody_likes(system, first)
+        for _ in range(3):
+            await system.publish()
+        async with system.second(name):
+            await system.is_whole()
+            await counted(system, first)
+    await counted(system, first)
+    await clean(system, monkeypatch)
+
+
+async def test_all_that_was_told_may_be_told_again_and_backwards(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = operator_settings(system.stack, monkeypatch)
+    first, deleted = [(await system.publish()).json()["post_id"] for _ in range(2)]
+    await everybody_likes(system, first)
+    assert (await system.api.send("DELETE", f"/posts/{deleted}", system.world.author)).status_code == 204
+    system.world.posts.remove(deleted)
+    await counted(system, first)
+    await tell_again(settings)
+    async with LagMeter(settings) as meter:
+
+        async def heard() -> bool:
+            return not any([await meter.lag(group, topics) for group, topics in LISTENERS.items()])
+
+        await eventually(heard, RECOVERY_S)
+    await counted(system, first)
+    await system.is_whole()
+    await clean(system, monkeypatch)
+
+
+async def tell_again(settings: Settings) -> None:
+    """Every record of the topics, the last one first."""
+    topics = [settings.topic(name) for name in RETOLD]
+    records: list[Any] = []
+    async with AIOKafkaConsumer(
+        *topics, bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest"
+    ) as consumer:
+        ends = await consumer.end_offsets(consumer.assignment())
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for found in (await consumer.getmany(timeout_ms=POLL_MS)).values():
+                records += found
+    async with EventProducer(settings, "tests") as producer:
+        for record in reversed(records):
+            await producer.send_raw(record.topic, record.key, record.value, tuple(record.headers))
