@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down status logs seed oracle explain rebuild reconcile dlq test lint audit contracts fmt bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint audit contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -13,6 +13,9 @@ up: bootstrap ## start the whole system (again: whatever does not run)
 
 down: ## stop it; CLEAN=1 forgets the data too
 	@$(PYTHON) -m devstack down $(if $(CLEAN),--clean)
+
+restart: ## replace every process by a new one, without failing a request
+	@$(PYTHON) -m devstack restart
 
 status: ## every process: state, port, memory
 	@$(PYTHON) -m devstack status

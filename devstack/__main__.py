@@ -39,6 +39,8 @@ def _act(arguments: argparse.Namespace, settings: Settings, stack: Stack, cancel
         case "up":
             stack.up(arguments.only)
             print(summary(stack))
+        case "restart":
+            stack.restart()
         case "stores":
             endpoints = stack.start_stores()
             print("\n".join(f"export {name}={value}" for name, value in endpoints.environ().items()))
@@ -78,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start all that does not run")
     up.add_argument("--only", type=lambda text: text.split(","), default=[], help="only these, as user,post")
+    commands.add_parser("restart", help="replace every process, without failing a request")
     commands.add_parser("stores", help="start the stores alone and print their addresses")
     down = commands.add_parser("down", help="stop all")
     down.add_argument("--clean", action="store_true", help="also delete the data")

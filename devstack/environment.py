@@ -49,8 +49,9 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
 
 
 def deployable_environ(common: dict[str, str], state: State, deployable: Deployable) -> dict[str, str]:
-    """For one deployable, with its own port."""
-    own = {"FEEDMILL_PORT": str(state.port(deployable.name)), "FEEDMILL_INSTANCE": deployable.name}
+    """For one deployable, with its own port, which also tells it from a second one beside it."""
+    port = state.port(deployable.name)
+    own = {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": f"{deployable.name}-{port}"}
     return {**common, **own, **deployable.env}
 
 

@@ -117,6 +117,13 @@ class ProcessTable:
             self._kill(name, identity.tree())
         self._forget(name)
 
+    def rename(self, name: str, new_name: str) -> None:
+        """A running process gets the name, and the log, of one that was forgotten."""
+        self.log_path(name).replace(self._fresh_log(new_name))
+        self._record(name).replace(self._record(new_name))
+        if child := self._children.pop(name, None):
+            self._children[new_name] = child
+
     def signal_tree(self, name: str, number: signal.Signals) -> None:
         if identity := self.find(name):
             for member in identity.tree():

@@ -2,13 +2,14 @@
 
 import http.client
 import shutil
+import signal
 import sys
 import threading
 from collections.abc import Sequence
 from functools import partial
 
 from devstack import environment, ports
-from devstack.deployables import DEPLOYABLES, GATEWAY, Deployable
+from devstack.deployables import ADDRESSED, DEPLOYABLES, GATEWAY, Deployable
 from devstack.errors import DevstackError
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
@@ -23,6 +24,8 @@ TASK_TIMEOUT_S = 180.0
 SEED_TIMEOUT_S = 600.0
 HEALTH_TIMEOUT_S = 2.0
 PARALLEL_TASKS = 3  # more only queue on two cores
+RELOAD_TIMEOUT_S = 75.0  # nginx's old workers end their requests first; the longest may take 60 s
+NEXT = ".next"  # what a process is called while the one it replaces still runs
 LOGIN_HINT = "sample-login.txt"  # written by `ops seed`
 
 
@@ -58,6 +61,41 @@ class Stack:
                 self._take_back(stores)
                 raise
 
+    def restart(self) -> None:
+        """Replace every process without failing a request: new ones beside the old, hand over, let the old ones finish.
+
+        All are replaced together, since they know one another by port. On any failure before the gateway is told, the
+        old ones stay and the new ones are stopped.
+        """
+        with self.state.lock("up"):
+            if missing := [name for name in self.names() if self.table.find(name) is None]:
+                raise DevstackError(f"{', '.join(missing)} must run for that: make up")
+            names = [one.name for one in self.deployables]
+            others = self.state.choose_others(names)
+            state = State(self.settings.state_dir, {**self.settings.pinned_ports(), **others})
+            common = environment.common_environ(self.settings, state, self.provider().endpoints())
+            try:
+                self._prepare(common)
+                self._start(self.deployables, common, state, NEXT)
+                self._check_gateway(common)
+            except BaseException:
+                self._cancelled.clear()
+                in_parallel([partial(self.table.stop, f"{name}{NEXT}") for name in names], len(names))
+                raise
+            self._reload_gateway()
+            self.state.keep_ports(others)
+            self._retire(names)
+
+    def _retire(self, names: Sequence[str]) -> None:
+        """Those that others ask end last, each when all who ask it are gone."""
+        workers = [name for name in names if name not in ADDRESSED]
+        in_parallel([partial(self.table.stop, name) for name in workers], len(workers))
+        for name in reversed([name for name in names if name in ADDRESSED]):
+            self.table.stop(name)
+        for name in names:
+            self.table.rename(f"{name}{NEXT}", name)
+        step("the old ones are gone")
+
     def start_stores(self) -> Endpoints:
         with self.state.lock("up"):
             stores = self.provider()
@@ -89,7 +127,7 @@ class Stack:
         environment.choose_ports(self.state, missing)
         common = self.environ(endpoints)
         self._prepare(common)
-        self._start([deployable for deployable in self.deployables if deployable.name in missing], common)
+        self._start([one for one in self.deployables if one.name in missing], common, self.state)
         if GATEWAY in missing:
             self._start_gateway(common)
         if whole:
@@ -109,26 +147,46 @@ class Stack:
         ]
         in_parallel(tasks, PARALLEL_TASKS)
 
-    def _start(self, deployables: Sequence[Deployable], common: dict[str, str]) -> None:
+    def _start(self, deployables: Sequence[Deployable], common: dict[str, str], state: State, suffix: str = "") -> None:
         for one in deployables:
-            env = environment.deployable_environ(common, self.state, one)
-            self.table.spawn(one.name, [sys.executable, "-m", one.module], env, self.settings.root)
-        checks = {one.name: partial(is_healthy, self.state.port(one.name)) for one in deployables}
-        self.table.wait_ready(checks, READY_TIMEOUT_S, self._say_ready)
+            env = environment.deployable_environ(common, state, one)
+            self.table.spawn(f"{one.name}{suffix}", [sys.executable, "-m", one.module], env, self.settings.root)
+        checks = {f"{one.name}{suffix}": partial(is_healthy, state.port(one.name)) for one in deployables}
+        self.table.wait_ready(
+            checks, READY_TIMEOUT_S, lambda name: _say_ready(name, state.port(name.removesuffix(suffix)))
+        )
 
     def _start_gateway(self, common: dict[str, str]) -> None:
+        argv, port = self._render_gateway(common), self.state.port(GATEWAY)
+        self.table.spawn(GATEWAY, argv, common, environment.gateway_dir(self.state))
+        self.table.wait_ready(
+            {GATEWAY: partial(ports.answers, "127.0.0.1", port)}, READY_TIMEOUT_S, lambda name: _say_ready(name, port)
+        )
+
+    def _render_gateway(self, common: dict[str, str]) -> list[str]:
+        """Configuration and documents; the command that serves them."""
         home = environment.gateway_dir(self.state)
         home.mkdir(parents=True, exist_ok=True)
-        config, port = home / "nginx.conf", self.state.port(GATEWAY)
+        config = home / "nginx.conf"
         self._task("gateway-render", common, "gateway", "render", "--out", str(config))
         self._task("gateway-openapi", common, "gateway", "openapi", "--out", str(home / "docs"))
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
-        argv = [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
-        self.table.spawn(GATEWAY, argv, common, home)
-        self.table.wait_ready({GATEWAY: partial(ports.answers, "127.0.0.1", port)}, READY_TIMEOUT_S, self._say_ready)
+        return [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
 
-    def _say_ready(self, name: str) -> None:
-        step(f"{name} ready on 127.0.0.1:{self.state.port(name)}")
+    def _check_gateway(self, common: dict[str, str]) -> None:
+        """Whether nginx would take the new configuration: it does not say so when it is told to."""
+        argv = [*self._render_gateway(common), "-t"]
+        self.table.run("gateway-check", argv, common, environment.gateway_dir(self.state), TASK_TIMEOUT_S)
+
+    def _reload_gateway(self) -> None:
+        """Return when no worker is left that knows the old addresses."""
+        master = self.table.find(GATEWAY)
+        assert master
+        _, *old_workers = master.tree()
+        master.send(signal.SIGHUP)
+        gone = {GATEWAY: lambda: not any(worker.is_alive() for worker in old_workers)}
+        self.table.wait_ready(gone, RELOAD_TIMEOUT_S)
+        step("the gateway has turned to the new ones")
 
     def _populate(self, common: dict[str, str]) -> None:
         if self.state.get("seeded") is None:
@@ -154,6 +212,10 @@ class Stack:
             self.table.stop(name)
         stores.undo()
         step("stopped what this start had started")
+
+
+def _say_ready(name: str, port: int) -> None:
+    step(f"{name} ready on 127.0.0.1:{port}")
 
 
 def is_healthy(port: int) -> bool:

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from devstack import ports
@@ -52,6 +52,21 @@ class State:
             raise DevstackError(f"port {port}, fixed for {name}, is taken by another program")
         self._facts["ports"] = {key: value for key, value in self._ports().items() if key != name}
         return self.port(name)
+
+    def choose_others(self, names: Iterable[str]) -> dict[str, int]:
+        """Free ports for second processes of these names, kept only by `keep_ports`."""
+        chosen: dict[str, int] = {}
+        for name in names:
+            if name in self._pinned:
+                raise DevstackError(
+                    f"port {self._pinned[name]} is fixed for {name}: there can be no second one beside it"
+                )
+            chosen[name] = ports.choose({*self._ports().values(), *chosen.values()})
+        return chosen
+
+    def keep_ports(self, chosen: Mapping[str, int]) -> None:
+        self._facts["ports"] = {**self._ports(), **chosen}
+        self._save()
 
     def secret(self, name: str) -> str:
         """A random secret, made once."""

@@ -101,3 +101,15 @@ def test_the_log_of_the_last_run_is_kept(table: ProcessTable) -> None:
         table.run("task", ["echo", word], os.environ, Path("/"), 10)
     assert table.tail("task") == ["second"]
     assert table.log_path("task").with_suffix(".log.1").read_text() == "first\n"
+
+
+def test_a_process_takes_over_the_name_of_one_that_is_gone(table: ProcessTable) -> None:
+    spawn(table, SLEEPER)
+    new = spawn(table, SLEEPER, "it.next")
+    table.stop("it")
+    table.rename("it.next", "it")
+    assert (table.names(), table.find("it")) == (["it"], new)
+    assert table.log_path("it").exists()
+    assert table.log_path("it").with_suffix(".log.1").exists()
+    table.stop("it")
+    assert not new.is_alive()

@@ -49,6 +49,18 @@ def test_a_pinned_port_is_never_replaced(tmp_path: Path, all_free: set[int]) -> 
         state.free_port("redis")
 
 
+def test_ports_for_second_processes_are_kept_only_when_told(tmp_path: Path, all_free: set[int]) -> None:
+    state = State(tmp_path)
+    first = {name: state.port(name) for name in ("user", "feed")}
+    others = state.choose_others(first)
+    assert len({*first.values(), *others.values()}) == 4
+    assert {name: State(tmp_path).port(name) for name in first} == first
+    state.keep_ports(others)
+    assert {name: State(tmp_path).port(name) for name in first} == others
+    with pytest.raises(DevstackError):
+        State(tmp_path, {"feed": 9000}).choose_others(["feed"])
+
+
 def test_secrets_are_private_random_and_kept(tmp_path: Path) -> None:
     secret = State(tmp_path).secret("internal")
     assert secret == State(tmp_path).secret("internal") != State(tmp_path).secret("cursor")

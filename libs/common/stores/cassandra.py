@@ -4,11 +4,12 @@ import asyncio
 import time
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from cassandra import ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra import AlreadyExists, ConsistencyLevel, DriverException, OperationTimedOut
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.connection import ConnectionException
 from cassandra.policies import (
@@ -190,7 +191,8 @@ async def migrate(settings: Settings, keyspace: str, folder: Path) -> list[str]:
             todo: list[Migration] = pending(load(folder, "cql"), applied)
             for migration in todo:
                 for statement in migration.statements():
-                    await run(statement)
+                    with suppress(AlreadyExists):  # a migrator that died in this file made it
+                        await run(statement)
                 record = (
                     "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))"
                 )

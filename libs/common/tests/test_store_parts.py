@@ -229,3 +229,16 @@ async def test_a_migration_that_was_changed_is_refused(settings: Settings, tmp_p
     file.write_text("CREATE TABLE thing (id int PRIMARY KEY, more int);")
     with pytest.raises(MigrationError):
         await migrate(settings, name, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["cql", "sql"])
+async def test_a_migration_that_died_in_the_middle_is_run_again(settings: Settings, tmp_path: Path, kind: str) -> None:
+    migrate = {"cql": cassandra_store.migrate, "sql": postgres_store.migrate}[kind]
+    name = settings.keyspace(f"died_{kind}")
+    file = tmp_path / f"0001_things.{kind}"
+    table = "CREATE TABLE thing (id int PRIMARY KEY);"
+    file.write_text(f"{table} CREATE TABLE;")
+    with pytest.raises(Exception, match=r"(?i)syntax"):
+        await migrate(settings, name, tmp_path)
+    file.write_text(f"{table} CREATE TABLE other (id int PRIMARY KEY);")
+    assert "0001_things" in (await migrate(settings, name, tmp_path))[-1]
