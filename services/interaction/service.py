@@ -147,6 +147,9 @@ class Comments:
         events = [_record(payload, str(comment_id), CREATED)]
         await self._store.add(comment, events)
         await self._outbox.committed(events)
+        if parent_id is not None and not await self._is_there(parent_id):  # deleted meanwhile, perhaps before the reply
+            await self._delete([comment], post_author)
+            raise NotFoundError
         return _public(comment, people[author_id])
 
     async def _parent(self, post_id: int, parent_id: int) -> StoredComment:
@@ -170,10 +173,17 @@ class Comments:
         if user_id not in (comment.author_id, post_author):
             await author_seen(self._posts, user_id, comment.post_id)
             raise NotYourCommentError
-        if comment.parent_id == NO_PARENT:
-            while replies := await self._store.list(comment.post_id, comment_id, 0, REPLIES_AT_ONCE):
-                await self._delete(replies, post_author)
+        await self._delete_replies(comment, post_author)
         await self._delete([comment], post_author)
+        await self._delete_replies(comment, post_author)  # one that found its parent still there
+
+    async def _is_there(self, comment_id: int) -> bool:
+        comment = await self._store.get(comment_id)
+        return comment is not None and not comment.deleted
+
+    async def _delete_replies(self, comment: StoredComment, post_author: int) -> None:
+        while replies := await self._store.list(comment.post_id, comment.comment_id, 0, REPLIES_AT_ONCE):
+            await self._delete(replies, post_author)
 
     async def _delete(self, comments: Sequence[StoredComment], post_author: int) -> None:
         events = [

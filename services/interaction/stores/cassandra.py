@@ -1,9 +1,10 @@
 """Marks, comments and the ledger in Cassandra."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Self
+from itertools import chain
+from typing import Self, TypeVar
 
 from cassandra.query import PreparedStatement
 
@@ -28,6 +29,16 @@ from services.interaction.domain import (
 SAVERS = "saver"  # the list of those who saved a post: nobody is shown it, audits read it
 POSTS_A_READ = 10  # with their four kinds 40 partitions: a request costs the driver more than a partition does
 PAGE = 1_000  # members of one count in a read
+T = TypeVar("T")
+READS = 50  # of an audit at once: it must not crowd out readers
+
+
+async def _each(read: Callable[[int], Awaitable[T]], keys: Sequence[int]) -> list[T]:
+    """What is read of each key, in order."""
+    found: list[T] = []
+    for start in range(0, len(keys), READS):
+        found += await asyncio.gather(*(read(key) for key in keys[start : start + READS]))
+    return found
 
 
 class _Statements:
@@ -162,14 +173,17 @@ class CassandraAuditStore(_Statements):
         "counted": (
             "SELECT member, present, version, total FROM ledger WHERE post_id = ? AND kind = ? AND member > ? LIMIT ?"
         ),
+        "total": "SELECT total FROM ledger WHERE post_id = ? AND kind = ? LIMIT 1",
         "listed": "SELECT mark_id, member_id FROM mark_lists WHERE owner_id = ? AND kind = ? LIMIT ?",
         "mark": "SELECT version, active FROM marks WHERE user_id = ? AND kind = ? AND post_id = ?",
-        "comments": ("SELECT comment_id FROM comments_by_post WHERE post_id = ? AND parent_id = ? LIMIT ?"),
+        "comments": "SELECT comment_id FROM comments_by_post WHERE post_id = ? AND parent_id = ? LIMIT ?",
         "comment": "SELECT author_id, deleted_at FROM comments_by_id WHERE comment_id = ?",
     }
 
     async def counted(self, post_id: int, kind: CountKind, limit: int) -> Ledgered:
-        members, present, total, after = dict[int, Membership](), 0, 0, -1
+        rows = await self._rows("total", post_id, kind)
+        total = (rows[0].total or 0) if rows else 0
+        members, present, after = dict[int, Membership](), 0, -1
         while rows := await self._rows("counted", post_id, kind, after, PAGE):
             total, after = rows[-1].total or 0, rows[-1].member
             present += sum(row.present for row in rows)
@@ -178,14 +192,18 @@ class CassandraAuditStore(_Statements):
 
     async def recorded(self, post_id: int, kind: CountKind, members: Iterable[int]) -> dict[int, Membership]:
         read = self._comment if kind is CountKind.COMMENT else partial(self._mark, post_id, kind)
-        found = {member: await read(member) for member in members}
-        return {member: membership for member, membership in found.items() if membership}
+        asked = list(members)
+        found = zip(asked, await _each(read, asked), strict=True)
+        return {member: membership for member, membership in found if membership}
 
     async def listed(self, post_id: int, kind: CountKind, limit: int) -> list[int]:
         if kind is CountKind.COMMENT:
-            on_post = [row.comment_id for row in await self._rows("comments", post_id, NO_PARENT, limit)]
-            replies = [await self._rows("comments", post_id, parent_id, limit) for parent_id in on_post]
-            return [*on_post, *(row.comment_id for rows in replies for row in rows)]
+
+            async def children(parent_id: int) -> list[int]:
+                return [row.comment_id for row in await self._rows("comments", post_id, parent_id, limit)]
+
+            on_post = await children(NO_PARENT)
+            return [*on_post, *chain.from_iterable(await _each(children, on_post))]
         name = SAVERS if kind is CountKind.SAVE else kind
         return [row.member_id for row in await self._rows("listed", post_id, name, limit)]
 

@@ -1,4 +1,4 @@
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Iterator, Sequence
 from itertools import count
 
 import pytest
@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from libs.common.contracts.codec import decode
 from libs.common.ids import MAX_ID
+from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import NotFoundError
-from services.interaction.domain import Counted, MarkKind
+from services.interaction.domain import Counted, MarkKind, StoredComment
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.service import Comments, Marks
 from services.interaction.tests.fakes import (
@@ -44,6 +45,35 @@ async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() ->
     world.ledger.members[POST, LIKE] = {ANN, BOB}
     assert await world.marks.set(BOB, LIKE, POST, active=True) == 2
     assert await world.marks.set(BOB, LIKE, POST, active=False) == 1
+
+
+@pytest.mark.parametrize("replied_before", [False, True])
+async def test_no_reply_outlives_its_comment(monkeypatch: pytest.MonkeyPatch, replied_before: bool) -> None:
+    """Whichever of the two that race is faster."""
+    world = World()
+    await world.comments.add(ANN, POST, 10, "on the post", None)
+    store = world.comment_store
+    add, delete = store.add, store.delete
+
+    async def deleted_meanwhile(comment: StoredComment, events: Sequence[Record]) -> None:
+        monkeypatch.undo()
+        await world.comments.delete(ANN, 10)
+        await add(comment, events)
+
+    async def replied_meanwhile(comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+        monkeypatch.undo()
+        await world.comments.add(BOB, POST, 11, "a reply", 10)
+        await delete(comments, events)
+
+    if replied_before:
+        monkeypatch.setattr(store, "delete", replied_meanwhile)
+        await world.comments.delete(ANN, 10)
+    else:
+        monkeypatch.setattr(store, "add", deleted_meanwhile)
+        with pytest.raises(NotFoundError):
+            await world.comments.add(BOB, POST, 11, "a reply", 10)
+    assert [comment.deleted for comment in store.rows.values()] == [True, True]
+    assert world.outbox.types().count("comment.created") == world.outbox.types().count("comment.deleted")
 
 
 async def test_doing_it_again_changes_nothing_and_tells_nobody() -> None:
