@@ -53,7 +53,7 @@ def start(table: ProcessTable, settings: Settings, port: int) -> Start:
         own = {"kafka_bootstrap": settings.kafka_bootstrap, "namespace": settings.namespace, "port": port, **more}
         own |= {"internal_secret": SECRET, "cursor_secret": SECRET, "linger_s": LINGER_S, "drain_s": DRAIN_S}
         environ = {**os.environ, **{f"FEEDMILL_{name.upper()}": str(value) for name, value in own.items()}}
-        table.spawn(NAME, [sys.executable, "-m", "libs.common.tests.stopping"], environ, Path.cwd())
+        table.spawn(NAME, [sys.executable, "-m", "tests.faults.stopping"], environ, Path.cwd())
 
     return start
 

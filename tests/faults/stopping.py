@@ -1,4 +1,4 @@
-"""A deployable whose work is not done before it is told to stop: `python -m libs.common.tests.stopping`."""
+"""A deployable whose work is not done before it is told to stop: `python -m tests.faults.stopping`."""
 
 import asyncio
 from collections.abc import Sequence
