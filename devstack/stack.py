@@ -71,6 +71,8 @@ class Stack:
             if missing := [name for name in self.names() if self.table.find(name) is None]:
                 raise DevstackError(f"{', '.join(missing)} must run for that: make up")
             names = [one.name for one in self.deployables]
+            if any(self.table.find(f"{name}{NEXT}") for name in names):
+                raise DevstackError("an earlier restart was broken off, and two of each run: make down, make up")
             others = self.state.choose_others(names)
             state = State(self.settings.state_dir, {**self.settings.pinned_ports(), **others})
             common = environment.common_environ(self.settings, state, self.provider().endpoints())

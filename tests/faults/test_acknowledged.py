@@ -17,7 +17,6 @@ from aiokafka.errors import KafkaError
 
 from devstack.environment import deployable_environ, public_url
 from devstack.errors import ProcessFailed
-from devstack.providers import GivenStores
 from devstack.stack import Stack, find, is_healthy
 from devstack.stores import StoreName, StoreSet
 from libs.common.contracts.codec import decode
@@ -50,7 +49,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSet]:
 
 @pytest.fixture(scope="module")
 def stack(stores: StoreSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = running_stack(tmp_path_factory.mktemp("durable"), GivenStores(stores.endpoints()))
+    stack = running_stack(tmp_path_factory.mktemp("durable"), stores.endpoints())
     stack.up(only=[name for name in stack.names() if name != "canary"])
     yield stack
     stack.down()
