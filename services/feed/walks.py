@@ -13,7 +13,7 @@ from libs.common.contracts.public import PostRecord
 from libs.common.ids import MAX_ID, id_time_ms
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
-from services.feed.candidates import STALE, CandidateSource
+from services.feed.candidates import SOURCE_DOWN, STALE, CandidateSource
 from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Source, source_of
 from services.feed.domain.ranking import rank
@@ -118,32 +118,36 @@ class Walks:
         newest = candidates.post_ids[0] + 1 if candidates.post_ids else 0
         top = at.top if at else max(self._source.top(), newest)  # the minting clock may be ahead of this one
         shown = at.shown if at else frozenset()
-        session = await self._ranked(reader, candidates, top, shown)
+        session, away = await self._ranked(reader, candidates, top, shown)
         at = Pinned(new_session(top), len(shown), session.floor, shown)
         if not candidates.gaps & INCOMPLETE:  # else the next page pins what is there by then
             try:
                 await self._cache.keep_session(reader.user_id, at.session_id, session)
             except RedisError as error:
                 log.warning("session_not_kept", error=repr(error))
-        return at, session, candidates.gaps
+        return at, session, candidates.gaps | away
 
     async def order(self, reader: Reader) -> Session:
         """How the feed would be ranked now."""
         candidates = await self._source.gather(reader.user_id, reader.followees)
-        return await self._ranked(reader, candidates, MAX_ID, frozenset())
+        session, _ = await self._ranked(reader, candidates, MAX_ID, frozenset())
+        return session
 
-    async def _ranked(self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]) -> Session:
+    async def _ranked(
+        self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]
+    ) -> tuple[Session, frozenset[Gap]]:
+        """The order; newest first while nobody says what it depends on."""
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
         pinned = waiting[: max(0, PINNED_MAX - len(shown))]
         floor = candidates.floor if len(pinned) == len(waiting) else waiting[len(pinned)] + 1
         try:
             traits = await self._posts.traits(pinned)
         except UnavailableError:
-            return Session(floor, [*shown, *pinned])
+            return Session(floor, [*shown, *pinned]), SOURCE_DOWN
         sources = {trait: source_of(trait.author_id, reader.user_id, reader.followees) for trait in traits}
         at_ms = min(id_time_ms(top), id_time_ms(self._source.top()))
         ranked = rank({trait: source for trait, source in sources.items() if source}, at_ms)
-        return Session(floor, [*shown, *ranked])
+        return Session(floor, [*shown, *ranked]), frozenset()
 
     async def _below(
         self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int

@@ -113,3 +113,10 @@ async def test_unknown_posts_stay_in_the_list(world: World, posts: list[int]) ->
     assert newer not in shown(await read(world))
     world.posts.down = False
     assert shown(await read(world)) == [newer, *posts[::-1]]
+
+
+async def test_what_can_not_be_ranked_is_shown_newest_first(world: World, posts: list[int]) -> None:
+    world.posts.traits_down = True
+    served = await read(world, Order.RANKED)
+    assert shown(served) == posts[::-1]
+    assert (served.cache, served.quality) == ("miss", "degraded")

@@ -48,7 +48,7 @@ class InMemoryPosts:
     def __init__(self) -> None:
         self.all: dict[int, PostRecord] = {}
         self.calls = 0
-        self.down = False
+        self.down = self.traits_down = False
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         if self.down:
@@ -56,6 +56,8 @@ class InMemoryPosts:
         return {p: self.all[p] for p in post_ids if p in self.all}
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+        if self.traits_down:
+            raise UnavailableError
         records = (await self.records(post_ids)).values()
         return [
             Trait(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
