@@ -38,6 +38,8 @@ class Acts:
         """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
         self.any_pulled = f"{self._prefix}pulled"
         """The same for the posts of authors whose readers pull."""
+        self.any_skipped = f"{self._prefix}skipped"
+        """The same for posts that were not pushed: readers pull the gap that they lie in."""
 
     def of(self, user_id: int) -> str:
         """The key of what a person did: posted, liked, followed, changed the profile."""
@@ -94,6 +96,10 @@ class Acts:
     async def mark_pulled(self) -> None:
         """An author posted whose readers pull. Raises RedisError."""
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=ACT_S)
+
+    async def mark_skipped(self) -> None:
+        """Posts were not pushed to readers who would have them pushed. Raises RedisError."""
+        await self._redis.set(self.any_skipped, secrets.token_hex(8), ex=ACT_S)
 
     async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""

@@ -51,6 +51,7 @@ async def counted(system: System, post_id: str) -> None:
         author = await system.api.call("GET", f"/users/{system.world.author.user_id}", system.world.author)
         assert author["post_count"] == len(system.world.posts) - 1
         pushed = await system.api.call("GET", f"/feed/explain/{post_id}", system.world.reader)
+        assert pushed["delivery"]
         assert (pushed["reason"], pushed["delivery"]["delivered"]) == ("pushed", 1)
         return True
 

@@ -120,6 +120,9 @@ class PullBoard(Protocol):
 
     async def mark_pulled(self) -> None: ...
 
+    async def mark_skipped(self) -> None:
+        """Posts went into a gap."""
+
     async def forget(self) -> None:
         """Nothing that was kept before is relied on any more."""
 

@@ -265,6 +265,7 @@ class Fanout:
 
     async def _skip(self, post_ids: Collection[int]) -> None:
         await self._gaps.extend(post_ids)
+        await self._pulls.mark_skipped()
         await self._ledgers.posts.skipped(post_ids)
         POSTS.labels("skipped").inc(len(post_ids))
         SKIPPED.labels(int(Level.PULL), "post").inc(len(post_ids))

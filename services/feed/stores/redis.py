@@ -55,7 +55,8 @@ class RedisCache:
     ) -> tuple[bytes | None, list[bytes]]:
         """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
         late, own = self._lists.late_key(reader_id), self._acts.of(reader_id)
-        keys = [late, own, self._acts.since, self._acts.any_outdated, self._acts.any_pulled, *page_key]
+        acts = self._acts
+        keys = [late, own, acts.since, acts.any_skipped, acts.any_outdated, acts.any_pulled, *page_key]
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lindex(self._lists.key(reader_id), -1)
             if isinstance(self._redis, RedisCluster):
@@ -70,8 +71,8 @@ class RedisCache:
             charge.settle(found.pop())
         values = [tail, *(found if isinstance(self._redis, RedisCluster) else found[0])]
         values[3] = values[3] or await self._acts.born()
-        *parts, outdated, pulled = (part or _NONE for part in values[:6])
-        return next(iter(values[6:]), None), [b"/".join(parts), outdated, pulled]
+        *parts, outdated, pulled = (part or _NONE for part in values[:7])
+        return next(iter(values[7:]), None), [b"/".join(parts), outdated, pulled]
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         seen = await self._acts.seen([self._acts.of(author_id) for author_id in author_ids])

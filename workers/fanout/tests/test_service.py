@@ -121,6 +121,7 @@ async def test_at_level_3_posts_and_waiting_chunks_go_into_the_gap() -> None:
         await world.fanout.take_posts([])
     assert world.feeds.held == held
     assert world.gaps.open == {100, 101, 102}
+    assert world.pulls.skips > 0
     assert set(world.ledger.modes.values()) == {"skipped"}
 
 

@@ -163,7 +163,11 @@ class InMemoryRate:
 @dataclass
 class InMemoryPulls:
     marks = 0
+    skips = 0
     forgotten = 0
+
+    async def mark_skipped(self) -> None:
+        self.skips += 1
 
     async def mark_pulled(self) -> None:
         self.marks += 1
