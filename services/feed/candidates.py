@@ -69,12 +69,15 @@ class CandidateSource:
                 raise
             return kept
         if self._kept.get(reader_id) != hash(followees):
-            try:
-                await self._cache.keep_followees(reader_id, followees)
-                self._kept[reader_id] = hash(followees)
-            except RedisError as error:
-                log.warning("followees_not_kept", error=repr(error))
+            await self._keep(reader_id, followees)
         return followees
+
+    async def _keep(self, reader_id: int, followees: Followees) -> None:
+        try:
+            await self._cache.keep_followees(reader_id, followees)
+            self._kept[reader_id] = hash(followees)
+        except RedisError as error:
+            log.warning("followees_not_kept", error=repr(error))
 
     async def _kept_followees(self, reader_id: int) -> Followees | None:
         try:
@@ -158,6 +161,7 @@ class CandidateSource:
         try:
             await self._lists.begin(reader_id)
             followees = await self._graph.followees(reader_id)
+            await self._keep(reader_id, followees)  # where there is no list, Redis may have lost them, too
             found = await self._from_records(followees, frozenset())
             await self._lists.merge(reader_id, found.post_ids, finish=True)
         except UnavailableError:
