@@ -12,7 +12,7 @@ from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.settings import Settings
 
 WINDOW_MS = 7 * 86_400_000
-PATIENT = replace(SERVICE_READ, timeout_s=10.0)  # nobody waits for an answer on a screen
+PATIENT = replace(SERVICE_READ, timeout_s=10.0, hedge_after_s=None)  # nobody waits for an answer on a screen
 EACH = 500  # posts of an author in one answer
 
 

@@ -45,12 +45,19 @@ class Gaps:
     async def settle(self) -> bool:
         """Open a gap where another server has taken the place of the one before, with its data but for the last.
 
-        Whether one was opened. It holds what was posted in the last five minutes. A server that came back empty has no
+        Whether one was opened, again until `settled`. It holds what was posted in the last five minutes. A server that came back empty has no
         lists either.
         """
+        return any(await self._settle(done=False))
+
+    async def settled(self) -> None:
+        """What the new server asked for is done: it is the one of before from now on."""
+        await self._settle(done=True)
+
+    async def _settle(self, *, done: bool) -> list[int]:
         now = now_ms()
         bounds = first_id_at(now - REACH_S * 1_000), first_id_at(now)
-        return any(await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S))
+        return await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S, int(done))
 
     async def close(self) -> None:
         """Let the next `extend` open a new gap."""

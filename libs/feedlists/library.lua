@@ -195,14 +195,14 @@ local function extend(keys, args)
   return 1
 end
 
--- KEYS gaps; ARGV as of extend. A server that is not the one of before may lack the last that was written to it, for it
+-- KEYS gaps; ARGV as of extend, '1' when what a new server asks for is done. A server that is not the one of before may lack the last that was written to it, for it
 -- stood by, or was started again: then there is a gap. Whether there is.
 local function settle(keys, args)
   local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
   local before_it = redis.call('HGET', keys[1], 'server')
-  redis.call('HSET', keys[1], 'server', server)
+  if not before_it or args[5] == '1' then redis.call('HSET', keys[1], 'server', server) end
   redis.call('EXPIRE', keys[1], args[4])
-  if not before_it or before_it == server then return 0 end
+  if not before_it or before_it == server or args[5] == '1' then return 0 end
   return extend(keys, args)
 end
 

@@ -120,7 +120,7 @@ class Walks:
         shown = at.shown if at else frozenset()
         session, away = await self._ranked(reader, candidates, top, shown)
         at = Pinned(new_session(top), len(shown), session.floor, shown)
-        if not candidates.gaps & INCOMPLETE:  # else the next page pins what is there by then
+        if not candidates.gaps & INCOMPLETE and not away:  # else the next page pins what is there by then
             try:
                 await self._cache.keep_session(reader.user_id, at.session_id, session)
             except RedisError as error:

@@ -47,6 +47,7 @@ class Backpressure:
         if await self._gaps.settle():
             log.warning("feeds_may_lack_the_last_writes")
             await self._pulls.forget()
+            await self._gaps.settled()
         published = await self._board.read()
         if published is not None:
             self.level = Level(published)

@@ -109,7 +109,10 @@ class GapLog(Protocol):
         """Put posts into the open gap; returns when they can't be lost any more."""
 
     async def settle(self) -> bool:
-        """Open a gap if feeds may have lost the last that was written to them; whether there is one."""
+        """Open a gap if feeds may have lost the last that was written to them; whether so, again until `settled`."""
+
+    async def settled(self) -> None:
+        """What such a loss asks for is done."""
 
     async def close(self) -> None:
         """The open gap, if any, grows no more."""

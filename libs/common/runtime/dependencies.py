@@ -14,6 +14,7 @@ from libs.common.runtime.errors import DeadlineError, UnavailableError
 from libs.common.runtime.settings import Settings
 
 BREAKER_FAILURES = 5  # in a row (scale §10.4)
+TICK_S = 0.005  # timers may be early by so much
 BUDGET_SHARE = 0.1  # second tries may add so much to the load of a dependency, whatever fails
 BUDGET_MAX = 10.0  # second tries at once
 AT_ONCE = 64  # calls to one dependency; as many may wait, more are refused
@@ -50,7 +51,7 @@ CASSANDRA_READ = Policy(0.2, retries=2, backoff_s=0.05)
 CASSANDRA_WRITE = Policy(2.0, retries=3, backoff_s=0.1, growth=2)
 POSTGRES = Policy(3.0)
 SERVICE_READ = Policy(3.0, retries=1, backoff_s=0.02, hedge_after_s=0.5)
-SERVICE_FILE = Policy(30.0, retries=1, backoff_s=0.02)
+SERVICE_FILE = Policy(30.0)
 
 
 class Breaker:
@@ -132,15 +133,14 @@ class Dependency:
             raise UnavailableError(f"{self.name} does not answer")
         retries, backoff_s = policy.retries, policy.backoff_s
         while True:
-            patient_s, left_s = self.patient_s(policy), remaining_s()
             try:
-                async with asyncio.timeout(min(patient_s, left_s)):
+                async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
                     answer = await self._in_slot(policy, attempt)
             except self._failures as error:
-                if left_s < patient_s and isinstance(error, TimeoutError):
+                if remaining_s() < TICK_S:
                     raise DeadlineError from error  # says nothing about the dependency
-                self.breaker.failed()
                 if not retries or not isinstance(error, self._retried) or not self._second_try():
+                    self.breaker.failed()
                     raise UnavailableError(f"{self.name} does not answer") from error
             else:
                 self.breaker.succeeded()

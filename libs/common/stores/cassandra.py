@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from cassandra import AlreadyExists, ConsistencyLevel, DriverException, OperationTimedOut
+from cassandra import AlreadyExists, ConsistencyLevel, DriverException, OperationTimedOut, RequestValidationException
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.connection import ConnectionException
 from cassandra.policies import (
@@ -69,6 +69,10 @@ def _cluster(settings: Settings) -> Cluster:
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
     )
+
+
+class RejectedError(RuntimeError):
+    """Cassandra does not take the statement, now or ever."""
 
 
 def _policy(statement: PreparedStatement | BoundStatement | str) -> Policy:
@@ -159,7 +163,10 @@ class Cassandra:
             lambda rows: loop.call_soon_threadsafe(settle, rows, None),
             lambda error: loop.call_soon_threadsafe(settle, None, error),
         )
-        return await result
+        try:
+            return await result
+        except RequestValidationException as error:  # Cassandra is well: what was asked is wrong
+            raise RejectedError(str(error)) from error
 
     async def ready(self) -> bool:
         """Whether the cluster answers."""

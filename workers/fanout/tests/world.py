@@ -141,10 +141,13 @@ class InMemoryGaps:
         self.open |= set(post_ids)
 
     async def settle(self) -> bool:
-        is_other, self.server_before = self.server != self.server_before, self.server
+        is_other = self.server != self.server_before
         if is_other:
             self.open |= LATEST
         return is_other
+
+    async def settled(self) -> None:
+        self.server_before = self.server
 
     async def close(self) -> None:
         if self.open:
