@@ -45,8 +45,8 @@ class Gaps:
     async def settle(self) -> bool:
         """Open a gap where another server has taken the place of the one before, with its data but for the last.
 
-        Whether one was opened, again until `settled`. It holds what was posted in the last five minutes. A server that came back empty has no
-        lists either.
+        Whether one was opened, again until `settled`. It holds what was posted in the last five minutes. A server that
+        came back empty has no lists either.
         """
         return any(await self._settle(done=False))
 
