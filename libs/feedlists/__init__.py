@@ -2,6 +2,7 @@
 
 from libs.feedlists.acts import ACT_S, LAST_KNOWN_S, Acts
 from libs.feedlists.gaps import Gap, Gaps
+from libs.feedlists.last_shown import LastShown, Still
 from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
@@ -16,6 +17,7 @@ __all__ = [
     "FeedLists",
     "Gap",
     "Gaps",
+    "LastShown",
     "Ledger",
     "Mode",
     "Progress",
@@ -23,5 +25,6 @@ __all__ = [
     "Pushed",
     "Range",
     "RemovalLedger",
+    "Still",
     "Withdrawn",
 ]

@@ -6,7 +6,8 @@ The event that follows says the same again: it makes up for a mark that Redis di
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -19,6 +20,7 @@ from libs.common.stores.redis import get_many
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
 ACT_S = 180  # longer than anything is kept that depends on them
 LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
+CLOCKS_APART_S = 5  # of two machines, at most
 log = get_logger(__name__)
 
 
@@ -53,14 +55,18 @@ class Acts:
         """The key of the same for a day: what was kept before is not shown, though its owner be away."""
         return f"{self._prefix}changed:{post_or_author_id}"
 
+    def parted(self, user_id: int) -> str:
+        """The key of a change in whom a person may see, or who may see them."""
+        return f"{self._prefix}parted:{user_id}"
+
     async def born(self) -> bytes:
-        """What tells this Redis from one that was emptied. Raises RedisError."""
-        raw: Any = await self._redis.set(self.since, secrets.token_hex(8), nx=True, get=True)
+        """What tells this Redis from one that was emptied: the time (Unix, seconds), and a token. Raises RedisError."""
+        raw: Any = await self._redis.set(self.since, _birth(), nx=True, get=True)
         return raw or await self.born()
 
     async def forget(self) -> None:
         """Take nothing for true that was kept before: marks may have been lost. Raises RedisError."""
-        await self._redis.set(self.since, secrets.token_hex(8))
+        await self._redis.set(self.since, _birth())
 
     async def seen(self, keys: Iterable[str]) -> list[bytes]:
         """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
@@ -75,14 +81,30 @@ class Acts:
                 pipe.exists(key)
             return [bool(found) for found in await pipe.execute()]
 
-    async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
+    async def none_acted(self, people: set[int], since: float) -> bool:
+        """Whether these people did nothing, and are what they were. `Still` of `LastShown`."""
+        return await self._none([key(one) for one in people for key in (self.of, self.outdated)], since)
+
+    async def none_parted(self, people: set[int], since: float) -> bool:
+        """Whether these people may see one another as before. `Still` of `LastShown`."""
+        return await self._none([self.parted(one) for one in people], since)
+
+    async def _none(self, keys: Sequence[str], since: float) -> bool:
+        try:
+            born, *marks = await get_many(self._redis, [self.since, *keys])
+        except (RedisError, OSError):
+            return False
+        return born is not None and float(born.split(b"-")[0]) + CLOCKS_APART_S < since and not any(marks)
+
+    async def mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
         """Kept pages of these people, and all that shows these posts and authors, are to be made anew.
 
         Raises:
             RedisError, OSError, TimeoutError: the marks may not be there.
         """
         gone = set(outdated)
-        keys = [*map(self.of, set(people)), *map(self.outdated, gone), *([self.any_outdated] if gone else [])]
+        keys = [*map(self.of, set(people)), *map(self.outdated, gone), *map(self.parted, set(parted))]
+        keys += [self.any_outdated] if gone else []
         if not keys:
             return
         mark = secrets.token_hex(8)
@@ -101,10 +123,14 @@ class Acts:
         """Posts were not pushed to readers who would have them pushed. Raises RedisError."""
         await self._redis.set(self.any_skipped, secrets.token_hex(8), ex=ACT_S)
 
-    async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
+    async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self.mark(people, outdated)
+                await self.mark(people, outdated, parted)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("act_not_marked", error=repr(error))
+
+
+def _birth() -> str:
+    return f"{time.time():.0f}-{secrets.token_hex(8)}"

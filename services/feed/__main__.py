@@ -29,7 +29,7 @@ def build(settings: FeedSettings) -> FastAPI:
     """The service's application."""
 
     async def compose(app: FastAPI, runtime: Runtime) -> None:
-        redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ))
+        redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ, "redis-feeds"))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
         prefix = settings.redis_prefix("feed")
         lists = FeedLists(redis, prefix, settings.feed_buckets)

@@ -47,8 +47,7 @@ def build(settings: InteractionSettings) -> FastAPI:
         keys = await Idempotency.open(cassandra, minter.mint)
         app.state.interactions = api.InteractionApi(marks, comments, auditor, keys, runtime.cursors)
         runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.start("outbox-direct", outbox.run_direct())
-        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.relay(outbox)
 
     limits = {
         "POST /v1/posts/{post_id}/like": Limit("likes", settings.likes_an_hour, HOUR_S),

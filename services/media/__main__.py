@@ -50,8 +50,7 @@ def build(settings: MediaSettings) -> FastAPI:
         verdicts = ConsumerRunner(settings, STATUS_GROUP, ["media"], SettleMedia(library), producer)
         runtime.ready_checks["cassandra"] = cassandra.ready
         runtime.ready_checks["verdicts"] = verdicts.assigned
-        runtime.start("outbox-direct", outbox.run_direct())
-        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.relay(outbox)
         runtime.start(STATUS_GROUP, verdicts.run())
 
     return create_app(NAME, settings, compose, (api.router, internal.router), LARGE_BODIES, limits={})

@@ -34,10 +34,11 @@ def build(settings: PostSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         outbox_store = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(outbox_store, producer, Acts(runtime.redis, settings).try_mark)
+        acts = Acts(runtime.redis, settings)
+        outbox = Outbox(outbox_store, producer, acts.try_mark)
         store = await CassandraPostStore.open(cassandra, outbox_store)
         media = MediaServiceLibrary(runtime.client("media", SERVICE_FILE))
-        authors = KeptAuthors(UserServiceAuthors(runtime.client("user")))
+        authors = KeptAuthors(UserServiceAuthors(runtime.client("user")), acts.none_parted)
         marks = InteractionServiceMarks(runtime.client("interaction"))
         writer = PostWriter(store, media, outbox)
         reader = PostReader(store, authors, marks, settings.public_url)
@@ -49,8 +50,7 @@ def build(settings: PostSettings) -> FastAPI:
         runtime.ready_checks["cassandra"] = cassandra.ready
         runtime.ready_checks["media-events"] = published.assigned
         runtime.ready_checks["counter-events"] = counted.assigned
-        runtime.start("outbox-direct", outbox.run_direct())
-        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.relay(outbox)
         runtime.start("media-events", published.run())
         runtime.start("counter-events", counted.run())
 

@@ -1,17 +1,15 @@
 """Posts as readers and other services see them."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from libs.common.contracts.public import Author, Engagement, Post, PostRecord
 from libs.common.ids import MAX_ID, first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.feedlists import LastShown, Still
 from services.post.domain import Status, StoredPost, Trait, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
-AUTHOR_S = 300.0  # how long a profile may be shown while the user service is away
-AUTHORS_KEPT = 10_000
 CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
 FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
 STORE_READS = 64  # reads of one request under way at once
@@ -20,27 +18,12 @@ STORE_READS = 64  # reads of one request under way at once
 class KeptAuthors:
     """Asks for profiles, and shows each reader those last shown to them while nobody answers."""
 
-    def __init__(self, authors: Authors, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, authors: Authors, still: Still) -> None:
         self._authors = authors
-        self._clock = clock
-        self._kept: dict[tuple[int | None, int], tuple[float, Author]] = {}
+        self._shown = LastShown[Author](still)
 
     async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
-        now, keys = self._clock(), {user_id: (reader_id, user_id) for user_id in user_ids}
-        try:
-            found = await self._authors.of(reader_id, user_ids)
-        except UnavailableError:
-            kept = {u: self._kept[key] for u, key in keys.items() if key in self._kept}
-            if len(kept) < len(keys) or any(at < now - AUTHOR_S for at, _ in kept.values()):
-                raise
-            return {user_id: author for user_id, (_, author) in kept.items()}
-        if len(self._kept) > AUTHORS_KEPT:
-            self._kept.clear()
-        for user_id, key in keys.items():
-            self._kept.pop(key, None)
-            if user_id in found:
-                self._kept[key] = (now, found[user_id])
-        return found
+        return await self._shown.get(reader_id, user_ids, lambda: self._authors.of(reader_id, user_ids))
 
 
 class PostReader:

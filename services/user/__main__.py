@@ -46,7 +46,11 @@ def build(settings: UserSettings) -> FastAPI:
         postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(NAME)))
         producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
         acts = Acts(runtime.redis, settings)
-        outbox = Outbox(PostgresOutbox(postgres), producer, acts.try_mark)
+
+        async def mark(people: set[int], outdated: set[int]) -> None:
+            await acts.try_mark(people, outdated, people | outdated)
+
+        outbox = Outbox(PostgresOutbox(postgres), producer, mark)
         minter = await runtime.minter(PostgresNodeLeases(postgres))
         sessions, keys = KeptSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
         media = HttpMediaLibrary(runtime.client("media"))
@@ -71,8 +75,7 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.tallies = Tallies(PostgresTallyStore(postgres), authored)
 
         posts = ConsumerRunner(settings, POSTS_GROUP, ["posts"], CountPosts(authored), producer)
-        runtime.start("outbox-direct", outbox.run_direct())
-        runtime.start("outbox-relay", outbox.run_relay())
+        runtime.relay(outbox)
         runtime.start(POSTS_GROUP, posts.run())
         runtime.ready_checks["postgres"] = postgres.ready
         runtime.ready_checks[POSTS_GROUP] = posts.assigned

@@ -11,10 +11,10 @@ import pytest
 from conftest import OWN_STORES, STORES_DIR, stop_all, store_provider
 from devstack.environment import public_url
 from devstack.stores import Endpoints
+from libs.common.testing.proxy import FaultProxy
 from ops.client import Api
 from tests.conftest import running_stack
 from tests.e2e.world import follow, ready_media, stranger
-from tests.faults.proxy import FaultProxy
 from tests.faults.system import System, World
 
 PATIENCE = 2  # time-outs that are reached in a test, and not by a machine that is merely busy

@@ -21,8 +21,8 @@ from devstack.providers import StoreProvider
 from devstack.stack import READY_TIMEOUT_S, Stack, find, is_healthy
 from devstack.stores import ALL, StoreName
 from libs.common.testing.eventually import eventually
+from libs.common.testing.proxy import Fault, FaultProxy
 from ops.client import Account, Api, Json
-from tests.faults.proxy import Fault, FaultProxy
 
 RECOVERY_S = 60.0  # a Cassandra that was killed takes half of it to come back
 _STORES: dict[str, StoreName] = {name: name for name in ALL}

@@ -12,10 +12,10 @@ from devstack.environment import deployable_environ
 from devstack.providers import StoreProvider
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
+from libs.common.testing.proxy import FaultProxy
 from ops.client import Account, Api, Json
 from ops.photos import paint
 from tests.conftest import PUSH_THRESHOLD
-from tests.faults.proxy import FaultProxy
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 RECOVERY_S = 90.0  # a restarted consumer may wait for its predecessor's session to end

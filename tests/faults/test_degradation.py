@@ -8,9 +8,9 @@ import secrets
 import pytest
 
 from libs.common.testing.eventually import eventually
+from libs.common.testing.proxy import Fault
 from ops.client import Json
 from tests.e2e.world import snapshot
-from tests.faults.proxy import Fault
 from tests.faults.system import Blow, System, problem_of, shown
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]

@@ -20,6 +20,7 @@ OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them wa
 QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to the relay
 log = get_logger(__name__)
 
+Clock = Callable[[], float]
 Mark = Callable[[set[int], set[int]], Awaitable[None]]
 """Told of the people who did something, and of the posts and authors that are not what they were; never raises."""
 
@@ -50,10 +51,15 @@ class Outbox:
     Delivery is at least once; a record may come after a later one of the same entity, so events carry versions.
     """
 
-    def __init__(self, store: OutboxStore, producer: EventProducer, mark: Mark = _mark_nothing) -> None:
+    def __init__(
+        self, store: OutboxStore, producer: EventProducer, mark: Mark = _mark_nothing, clock: Clock = time.time
+    ) -> None:
         self._store = store
         self._producer = producer
         self._mark = mark
+        self._clock = clock
+        self.waited_s = 0.0
+        """How long the oldest event waited when it was last looked for."""
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_LIMIT)
 
     async def committed(self, records: Sequence[Record]) -> None:
@@ -88,6 +94,7 @@ class Outbox:
         """Relay if that is this process's to do; only who does tells how much there is."""
         if await self._store.lead():
             return await self.relay_once()
+        self._see(await self._store.oldest(1, GRACE_S))
         WAITING.set(0)
         OLDEST.set(0)
         return 0
@@ -106,8 +113,12 @@ class Outbox:
         """The oldest page; says how much waits."""
         records = await self._store.oldest(PAGE, grace_s)
         WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
-        OLDEST.set(time.time() - records[0].created_us / 1_000_000 if records else 0)
+        self._see(records)
+        OLDEST.set(self.waited_s)
         return records
+
+    def _see(self, records: Sequence[Record]) -> None:
+        self.waited_s = self._clock() - records[0].created_us / 1_000_000 if records else 0.0
 
     async def _publish(self, records: Sequence[Record], via: str) -> int:
         results = await asyncio.gather(*(self._one(record, via) for record in records), return_exceptions=True)

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
 from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
+from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
 from libs.common.runtime.dependencies import SERVICE_READ, Policy
 from libs.common.runtime.errors import Problem, install_error_handlers
@@ -55,6 +56,7 @@ class Runtime:
         self.cursors = Cursors(settings.cursor_secret.get_secret_value())
         self.ready_checks: dict[str, ReadyCheck] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outboxes: list[Outbox] = []
 
     def client(self, service: str, policy: Policy = SERVICE_READ) -> ServiceClient:
         """A client of another service, closed at the end."""
@@ -68,6 +70,16 @@ class Runtime:
         self._tasks[name] = task
         task.add_done_callback(self._on_done)
         self.stack.push_async_callback(self._cancel, task)
+
+    def relay(self, outbox: Outbox) -> None:
+        """Publish what is committed. While an event of it waits for too long, requests to write are refused."""
+        self._outboxes.append(outbox)
+        self.start("outbox-direct", outbox.run_direct())
+        self.start("outbox-relay", outbox.run_relay())
+
+    def takes_writes(self) -> bool:
+        """Whether events get away, so that there may be more of them."""
+        return all(outbox.waited_s < self.settings.outbox_wait_s for outbox in self._outboxes)
 
     async def minter(self, leases: NodeLeaseStore) -> IdMinter:
         """An id minter whose lease is renewed in the background."""
@@ -186,6 +198,7 @@ def create_app(
         async with AsyncExitStack() as stack:
             redis = await stack.enter_async_context(open_redis(settings))
             runtime = Runtime(name, settings, stack, redis)
+            app.state.takes_writes = runtime.takes_writes
             app.state.request_limits = _request_limits(redis, settings, limits or {})
             app.state.cursors = runtime.cursors
             app.state.service_tokens = runtime.tokens

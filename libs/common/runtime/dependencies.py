@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self, TypeVar
 
 from prometheus_client import Counter, Gauge
@@ -62,6 +63,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._open_until = 0.0
+        self._trying = False
         self._gauge = OPEN.labels(name)
         self._refused = REFUSED.labels(name, "breaker")
 
@@ -73,20 +75,31 @@ class Breaker:
             self._refused.inc()
             return False
         self._open_until = self._clock() + self._open_s
+        self._trying = True
         return True
 
     def succeeded(self) -> None:
         """A call was answered."""
         if self._failures:
-            self._failures = 0
+            self._failures, self._trying = 0, False
             self._gauge.set(0)
 
     def failed(self) -> None:
         """A call was not answered."""
         self._failures += 1
         if self._failures >= BREAKER_FAILURES:
-            self._open_until = self._clock() + self._open_s
+            self._open_until, self._trying = self._clock() + self._open_s, False
             self._gauge.set(1)
+
+    def given_up(self, begun: float, enough_s: float) -> None:
+        """Whoever called at `begun` waits no longer. That is a failure after `enough_s`; before, it says nothing.
+
+        Was it the call that tried, another may.
+        """
+        if self._clock() - begun >= enough_s:
+            self.failed()
+        elif self._trying:
+            self._open_until, self._trying = self._clock(), False
 
 
 class Dependency:
@@ -131,23 +144,27 @@ class Dependency:
         """
         if not self.breaker.admits():
             raise UnavailableError(f"{self.name} does not answer")
+        verdict: Callable[[], None] = partial(self.breaker.given_up, time.monotonic(), self.patient_s(policy) / 2)
         retries, backoff_s = policy.retries, policy.backoff_s
-        while True:
-            try:
-                async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
-                    answer = await self._in_slot(policy, attempt)
-            except self._failures as error:
-                if remaining_s() < TICK_S:
-                    raise DeadlineError from error  # says nothing about the dependency
-                if not retries or not isinstance(error, self._retried) or not self._second_try():
-                    self.breaker.failed()
-                    raise UnavailableError(f"{self.name} does not answer") from error
-            else:
-                self.breaker.succeeded()
-                self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
-                return answer
-            await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
-            retries, backoff_s = retries - 1, backoff_s * policy.growth
+        try:
+            while True:
+                try:
+                    async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
+                        answer = await self._in_slot(policy, attempt)
+                except self._failures as error:
+                    if remaining_s() < TICK_S:
+                        raise DeadlineError from error
+                    if not retries or not isinstance(error, self._retried) or not self._second_try():
+                        verdict = self.breaker.failed
+                        raise UnavailableError(f"{self.name} does not answer") from error
+                else:
+                    verdict = self.breaker.succeeded
+                    self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
+                    return answer
+                await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
+                retries, backoff_s = retries - 1, backoff_s * policy.growth
+        finally:
+            verdict()
 
     async def _in_slot(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
         if self._waiting >= self._at_once:

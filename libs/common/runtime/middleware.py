@@ -62,7 +62,10 @@ class RequestContext:
 
 
 class Admission:
-    """Refuses, before any work, what comes while `limit` requests are under way, or too late for whoever asks."""
+    """Refuses, before any work, what comes while `limit` requests are under way, or too late for whoever asks.
+
+    And requests to write while their events have nowhere to go.
+    """
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -74,7 +77,8 @@ class Admission:
             await self._app(scope, receive, send)
             return
         after_s = _after_s(scope)
-        if self._under_way >= self._limit or after_s == 0:
+        has_room = self._under_way < self._limit and (_only_reads(scope) or scope["app"].state.takes_writes())
+        if after_s == 0 or not has_room:
             SHED.inc()
             await problem_of(DeadlineError() if after_s == 0 else OverloadedError())(scope, receive, send)
             return
@@ -97,6 +101,11 @@ class Admission:
             await problem_of(DeadlineError())(scope, receive, send)
         finally:
             self._under_way -= 1
+
+
+def _only_reads(scope: Scope) -> bool:
+    """Whether it makes no event; deployables also ask one another by POST."""
+    return scope["method"] in ("GET", "HEAD", "OPTIONS") or not scope["path"].startswith("/v1/")
 
 
 def _after_s(scope: Scope) -> float | None:

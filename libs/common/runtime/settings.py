@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
     )
+    outbox_wait_s: float = Field(
+        default=3_600, gt=0, description="events may wait for Kafka for so long; beyond, requests to write get 503"
+    )
     linger_s: float = Field(
         default=1.0,
         ge=0,

@@ -1,7 +1,9 @@
 """asyncpg: pool, migrations, outbox, id leases."""
 
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -11,8 +13,8 @@ import orjson
 
 from libs.common.kafka.producer import Record
 from libs.common.runtime.context import remaining_s
-from libs.common.runtime.dependencies import POSTGRES, Breaker
-from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.dependencies import POSTGRES, TICK_S, Breaker
+from libs.common.runtime.errors import DeadlineError, UnavailableError
 from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import load, pending
 
@@ -56,16 +58,25 @@ class Postgres:
         """A connection outside any transaction."""
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
+        verdict: Callable[[], None] = partial(self._breaker.given_up, time.monotonic(), self._patient_s / 2)
+        connected = False
         try:
             async with self._pool.acquire(timeout=min(self._patient_s, remaining_s())) as connection:
+                connected = True
                 yield connection
+            verdict = self._breaker.succeeded
         except Unavailable as error:
-            self._breaker.failed()
+            if remaining_s() < TICK_S:
+                raise DeadlineError from error
+            if not connected and isinstance(error, TimeoutError) and self._pool.get_size() == POOL_SIZE:
+                raise UnavailableError("too many calls wait for PostgreSQL") from error
+            verdict = self._breaker.failed
             raise UnavailableError("PostgreSQL does not answer") from error
         except Exception:
-            self._breaker.succeeded()  # it answered
+            verdict = self._breaker.succeeded  # it answered
             raise
-        self._breaker.succeeded()
+        finally:
+            verdict()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

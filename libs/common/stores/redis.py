@@ -1,6 +1,9 @@
 """Redis connections."""
 
+import asyncio
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -13,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.common.runtime.dependencies import REDIS_WRITE, Breaker, Policy
+from libs.common.runtime.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Policy
 from libs.common.runtime.settings import Settings
 
 POOL_SIZE = 64
@@ -21,8 +24,8 @@ CLUSTER_POOL_SIZE = 512  # a node; the cluster client fails beyond it, where the
 
 
 @asynccontextmanager
-async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE) -> AsyncIterator["Redis"]:
-    """A pooled client that answers in bytes.
+async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str = "redis") -> AsyncIterator["Redis"]:
+    """A pooled client that answers in bytes, and has a breaker of this name.
 
     With `redis_cluster` it is the cluster's client, which takes the same calls; keys of one call lie in one slot, those
     of a pipeline without transaction anywhere.
@@ -43,7 +46,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE) -> AsyncI
         finally:
             await cluster.aclose()
         return
-    breaker = Breaker("redis", settings.breaker_open_s)
+    breaker = Breaker(name, settings.breaker_open_s)
     options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
@@ -73,7 +76,11 @@ class _Pool(BlockingConnectionPool):
         breaker: Breaker = self.connection_kwargs["breaker"]
         if not breaker.admits():
             raise RedisConnectionError("Redis does not answer")
-        return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+        try:
+            return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
+        except BaseException:
+            breaker.given_up(time.monotonic(), math.inf)
+            raise
 
 
 class _Connection(Connection):
@@ -98,10 +105,14 @@ class _Connection(Connection):
             raise RedisConnectionError("the connection was reset") from error
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
+        begun = time.monotonic()
         try:
             response = await super().read_response(*args, **options)
         except (RedisConnectionError, RedisTimeoutError):
             self._breaker.failed()
+            raise
+        except asyncio.CancelledError:
+            self._breaker.given_up(begun, REDIS_READ.timeout_s)
             raise
         self._breaker.succeeded()
         return response

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import httpx2
 import jwt
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel, ConfigDict
 
+from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.app import Runtime, create_app
 from libs.common.runtime.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
 from libs.common.runtime.errors import NotFoundError
@@ -183,3 +185,30 @@ async def test_too_much_at_once_is_refused_before_any_work() -> None:
         held.cancel()
         await asyncio.gather(held, return_exceptions=True)
         assert (await http.get("/v1/things/x")).status_code == 404
+
+
+class WaitingOutbox:
+    """Of a service whose Kafka is away."""
+
+    waited_s = 0.0
+
+    async def run_direct(self) -> None:
+        await asyncio.Event().wait()
+
+    run_relay = run_direct
+
+
+async def test_acts_are_refused_while_their_events_wait_for_too_long() -> None:
+    outbox = WaitingOutbox()
+
+    async def acting(app: FastAPI, runtime: Runtime) -> None:
+        await compose(app, runtime)
+        runtime.relay(cast("Outbox", outbox))
+
+    app = create_app("things", settings_for(Settings, {}, outbox_wait_s=60), acting, [router])
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        for outbox.waited_s, status in ((59, 201), (60, 503), (0, 201)):
+            answer = await http.post("/v1/things", json={"name": "a"}, headers=bearer(token()))
+            assert answer.status_code == status
+            assert (await http.get("/v1/things/x")).status_code == 404

@@ -64,6 +64,22 @@ def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_call_try() -> None
     assert breaker.admits()
 
 
+def test_a_call_that_was_given_up_counts_when_it_took_long_and_else_lets_another_try() -> None:
+    now = 0.0
+    breaker = Breaker("given-up", 30.0, lambda: now)
+    breaker.given_up(begun=now, enough_s=1)
+    now = 1.0
+    for _ in range(BREAKER_FAILURES):
+        assert breaker.admits()
+        breaker.given_up(begun=0, enough_s=1)
+    breaker.given_up(begun=now, enough_s=1)  # a late one, not that which tries
+    assert not breaker.admits()
+    now = 31.0
+    assert breaker.admits()
+    breaker.given_up(begun=now, enough_s=1)
+    assert breaker.admits()
+
+
 async def test_retries_are_as_many_as_the_policy_says() -> None:
     policy = Policy(LONG_S, retries=2)
     assert await dependency().call(policy, Scripted(Down, Down)) == 3

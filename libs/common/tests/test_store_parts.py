@@ -104,11 +104,13 @@ async def test_the_relay_publishes_what_a_crash_left_behind(
     assert await store.lead()
     assert await store.size(1_000) >= len(records)
     assert await store.size(2) >= 2
+    relay = Outbox(store, producer, clock=lambda: time.time() + 500)
     kept = {r.event_id: r for r in await store.oldest(1_000, 0)}
     for record in records:
         assert replace(kept[record.event_id], created_us=record.created_us) == record
-    while await Outbox(store, producer).relay_once(grace_s=0):
-        pass
+    while await relay.relay_once(grace_s=0):
+        assert relay.waited_s > 490
+    assert relay.waited_s == 0
     assert await store.oldest(1_000, 0) == []
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from libs.common.ids import first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
-from services.post.reading import AUTHOR_S, KeptAuthors, PostReader
+from services.post.reading import KeptAuthors, PostReader
 from services.post.tests.fakes import (
     AUTHOR,
     OTHER,
@@ -23,10 +23,13 @@ FIRST = first_id_at(now_ms() - 1_000)
 class World:
     def __init__(self) -> None:
         self.store, self.authors, self.marks = InMemoryPosts(), InMemoryAuthors(), InMemoryMarks()
-        self.now = 0.0
-        kept = KeptAuthors(self.authors, lambda: self.now)
+        self.parted = False
+        kept = KeptAuthors(self.authors, self._still)
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
         self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), Outbox())
+
+    async def _still(self, people: set[int], _since: float) -> bool:
+        return not (self.parted and people == {OTHER, AUTHOR})
 
     async def posts(self, count: int) -> list[int]:
         ids = [FIRST + i for i in range(count)]
@@ -70,15 +73,15 @@ async def test_without_marks_the_counts_last_heard_of_are_shown() -> None:
     assert (await world.reader.one(OTHER, post_id)).engagement.like_count == 0
 
 
-async def test_without_profiles_those_last_known_are_shown_for_a_while() -> None:
+async def test_without_profiles_those_last_shown_are_shown_to_whom_nothing_was_hidden_since() -> None:
     world = World()
     (post_id,) = await world.posts(1)
-    await world.reader.one(None, post_id)
-    world.authors.down = True
+    for reader in (None, OTHER):
+        await world.reader.one(reader, post_id)
+    world.authors.down = world.parted = True
     assert (await world.reader.one(None, post_id)).author.user_id == AUTHOR
-    world.now = AUTHOR_S + 1
     with pytest.raises(UnavailableError):
-        await world.reader.one(None, post_id)
+        await world.reader.one(OTHER, post_id)
 
 
 async def test_nobodys_posts_are_not_found() -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.faults.proxy import LATE_S, NARROW_BYTES_PER_S, Fault, FaultProxy
+from libs.common.testing.proxy import LATE_S, NARROW_BYTES_PER_S, Fault, FaultProxy
 
 SOON_S = 10.0
 SILENCE_S = 0.3  # far over what an echo takes
