@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
 from bench.figures import Row, table
+from libs.common.console import say
 from libs.common.runtime.settings import Settings
 from ops.client import ApiFailure
-from ops.progress import say
 
 NAMES = ("feed", "followees", "crossover", "delivery", "load", "slow", "fanout")
 PROBE_S = 3.0

@@ -9,10 +9,10 @@ from bench.followees import FOLLOW, QUIET, quiet_people, reads, second_page
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
+from libs.common.console import say
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import open_postgres
 from ops.client import Api
-from ops.progress import say
 
 COUNTS = (100, 300, 1_000, 3_000, 5_000)  # followees
 QUIET_REFERENCE, ACTIVE_REFERENCE = "100 of whom post", "all of whom post"

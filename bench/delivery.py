@@ -12,9 +12,9 @@ from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
+from libs.common.console import say
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
-from ops.progress import say
 
 FOLLOWERS = 1_000
 FOLLOWEES, POSTS_EACH = 20, 5  # of each reader in the reference

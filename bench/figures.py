@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
+from libs.common.console import columns
+
 
 @dataclass(frozen=True, slots=True)
 class Latency:
@@ -54,10 +56,4 @@ def table(rows: Sequence[Row]) -> str:
     """The rows in columns."""
     cells = [("", "Feedmill", "reference", "ratio")]
     cells += [(row.what, row.figure, row.reference, "" if row.ratio is None else f"{row.ratio:.2f}") for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(4)]
-    return "\n".join(
-        "  ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in cells
-    )
+    return columns(cells)

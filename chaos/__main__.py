@@ -6,10 +6,11 @@ import os
 import sys
 import threading
 
-from chaos.faults import faults
+from chaos.detour import detour
+from chaos.faults import faults, network_faults
 from chaos.matrix import matrix
 from chaos.soak import not_flat, soak
-from chaos.verdict import table
+from chaos.verdict import Verdict, table
 from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
 from devstack.settings import Settings
@@ -35,10 +36,27 @@ def main() -> int:
 
 
 def _matrix(stack: Stack, settings: CommonSettings, only: str) -> int:
-    wanted = [fault for fault in faults(stack) if only in fault.name]
-    rows = asyncio.run(matrix(settings.public_url, wanted))
+    rows = asyncio.run(_rows(stack, settings.public_url, only))
     print(table(rows))
     return int(not all(row.is_clean for row in rows))
+
+
+async def _rows(stack: Stack, base_url: str, only: str) -> list[Verdict]:
+    """Those faults whose names have `only` in them; for those of the network everything is led there, and back."""
+    rows = []
+    async with detour(stack.provider()) as (ways, endpoints):
+        others, of_network = faults(stack), [fault for fault in network_faults(ways) if only in fault.name]
+        wanted = [fault for fault in others if only in fault.name]
+        if not wanted and not of_network:
+            known = [fault.name for fault in (*network_faults(ways), *others)]
+            raise DevstackError(f"no fault has {only!r} in its name; there are: {', '.join(known)}")
+        if of_network:
+            await asyncio.to_thread(stack.restart, endpoints)
+            try:
+                rows += await matrix(base_url, of_network)
+            finally:
+                await asyncio.to_thread(stack.restart)
+    return rows + await matrix(base_url, wanted)
 
 
 def _soak(stack: Stack, settings: CommonSettings, minutes: float) -> int:

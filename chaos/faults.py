@@ -1,44 +1,60 @@
 """What is done to the running system, and undone."""
 
+import asyncio
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from devstack.deployables import GATEWAY
 from devstack.stack import Stack
 from devstack.stores import ALL
+from libs.common.testing.proxy import Fault as NetworkFault
+from libs.common.testing.proxy import FaultProxy
 
-KILLED = ("user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker")
+KILLED = ("user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker", GATEWAY)
 FROZEN = ("feed", "fanout", "counters", "interaction")
-Act = Callable[[], object]
+ON_THE_WAY = (NetworkFault.LATENCY, NetworkFault.RESET, NetworkFault.HALF_OPEN)
+HELD_S = 6.0
+LONG_S = 120.0
+Act = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`begin` returns when it is done, `end` when what was taken away runs again."""
+    """`begin` returns when it is done, `end` when what was taken away runs again; it is held in between."""
 
     name: str
     begin: Act
     end: Act
+    held_s: float = HELD_S
 
 
 def faults(stack: Stack) -> Sequence[Fault]:
-    """Every store killed and frozen, every deployable killed, some frozen so long that others take their work over.
+    """Every store killed and frozen, every deployable killed, some frozen; Kafka away for minutes.
 
     Who kills is also who starts again: on one machine nobody else does.
     """
-    stores = stack.provider()
-    found = [Fault(f"{one}: kill -9", partial(stack.table.kill, one), partial(stack.up, [one])) for one in KILLED]
-    found += [Fault(f"{one}: frozen", partial(_stop, stack, one), partial(_go_on, stack, one)) for one in FROZEN]
-    found += [Fault(f"{one}: frozen", partial(stores.pause, one), partial(stores.resume, one)) for one in ALL]
-    if stores.name == "processes":
-        found += [Fault(f"{one}: kill -9", partial(stack.table.kill, one), stack.start_stores) for one in ALL]
-    return found
+    stores, table = stack.provider(), stack.table
+    found = [_fault(f"{one}: kill -9", partial(table.kill, one), partial(stack.up, [one])) for one in KILLED]
+    for one in FROZEN:
+        stop, go_on = (partial(table.signal_tree, one, number) for number in (signal.SIGSTOP, signal.SIGCONT))
+        found.append(_fault(f"{one}: frozen", stop, go_on))
+    if stores.name == "given":
+        return found
+    found += [_fault(f"{one}: frozen", partial(stores.pause, one), partial(stores.resume, one)) for one in ALL]
+    found += [_fault(f"{one}: kill -9", partial(stores.kill, one), stack.start_stores) for one in ALL]
+    return [*found, _fault("kafka: away for 2 min", partial(stores.kill, "kafka"), stack.start_stores, LONG_S)]
 
 
-def _stop(stack: Stack, name: str) -> None:
-    stack.table.signal_tree(name, signal.SIGSTOP)
+def network_faults(ways: Mapping[str, FaultProxy]) -> Sequence[Fault]:
+    """Stores that are slow, cut off, or gone without a word for connections that were open."""
+    return [
+        Fault(f"{store}: {fault.replace('_', ' ')}", partial(way.impose, fault), way.heal)
+        for store, way in ways.items()
+        for fault in ON_THE_WAY
+    ]
 
 
-def _go_on(stack: Stack, name: str) -> None:
-    stack.table.signal_tree(name, signal.SIGCONT)
+def _fault(name: str, begin: Callable[[], object], end: Callable[[], object], held_s: float = HELD_S) -> Fault:
+    return Fault(name, partial(asyncio.to_thread, begin), partial(asyncio.to_thread, end), held_s)

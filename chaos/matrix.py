@@ -7,17 +7,16 @@ from collections.abc import Sequence
 from chaos.faults import Fault
 from chaos.load import Load, Person, gather_people, sign_in_again
 from chaos.verdict import Verdict, outside, settle
+from libs.common.console import say
 from ops.client import Api
-from ops.progress import say
 
 STEADY_S = 3.0  # before a fault
-HELD_S = 6.0  # that a fault lasts
 CALM_S = 2.0  # without a failed or degraded answer: recovered
 RECOVERY_S = 120.0
 
 
 async def matrix(base_url: str, faults: Sequence[Fault]) -> list[Verdict]:
-    """A row a fault."""
+    """A row a fault, in this order."""
     async with Api(base_url) as api:
         people = await gather_people(api)
         rows = []
@@ -34,10 +33,10 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
         await asyncio.sleep(STEADY_S)
         begun = time.monotonic()
         try:
-            await asyncio.to_thread(fault.begin)
-            await asyncio.sleep(HELD_S)
+            await fault.begin()
+            await asyncio.sleep(fault.held_s)
         finally:
-            await asyncio.to_thread(fault.end)
+            await fault.end()
         ended = time.monotonic()
         recovered = await _recovered(load, ended)
         await asyncio.sleep(CALM_S)
@@ -51,7 +50,7 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
         degraded=sum(one.degraded for one in load.requests),
         lost=lost,
         doubled=doubled,
-        recovery_s=None if recovered is None else max(0.0, recovered - ended),
+        recovery_s=None if recovered is None else recovered - ended,
     )
 
 

@@ -7,18 +7,14 @@ from dataclasses import dataclass
 from statistics import mean
 
 from chaos.load import Load, gather_people, sign_in_again
-from devstack.procfs import read_stat
 from devstack.stack import Stack
+from libs.common.console import say
 from libs.common.kafka.lag import LagMeter
 from libs.common.runtime.settings import Settings
 from ops.client import Api
-from ops.progress import say
+from ops.counts import ON_THEIR_WAY
 
-GROUPS = {
-    "fanout": ["posts"],
-    "feed": ["graph", "posts", "interactions", "users"],
-    "counters": ["interactions"],
-}
+GROUPS = {**ON_THEIR_WAY, "fanout": ["posts"], "feed": ["graph", "posts", "interactions", "users"]}
 SAMPLES = 20
 SIGNED_IN_S = 600.0  # tokens live for 15 minutes
 GROWTH = 1.10  # of a process's memory from the second quarter of the samples to the last: more is no longer flat
@@ -57,16 +53,9 @@ async def soak(stack: Stack, settings: Settings, minutes: float) -> list[Sample]
 async def _sample(stack: Stack, meter: LagMeter, load: Load, since: float) -> Sample:
     requests = load.since(since)
     lag = sum([await meter.lag(group, topics) for group, topics in GROUPS.items()])
-    return Sample(_memory(stack), lag, len(requests), sum(one.failed for one in requests))
-
-
-def _memory(stack: Stack) -> dict[str, int]:
-    found = {}
-    for name in stack.table.names():
-        if identity := stack.table.find(name):
-            stats = [read_stat(one.pid) for one in identity.tree()]
-            found[name] = sum(stat.rss_bytes for stat in stats if stat)
-    return found
+    running = {name: identity for name in stack.table.names() if (identity := stack.table.find(name))}
+    memory = {name: identity.rss_bytes() for name, identity in running.items()}
+    return Sample(memory, lag, len(requests), sum(one.failed for one in requests))
 
 
 def not_flat(samples: Sequence[Sample]) -> list[str]:

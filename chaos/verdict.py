@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos.load import Person, Promises, Request
+from libs.common.console import columns
 from libs.common.testing.eventually import eventually
 from ops.client import Api
 
@@ -52,13 +53,12 @@ async def settle(api: Api, people: Sequence[Person], promises: Promises) -> tupl
 
 async def _difference(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int]:
     lost = doubled = 0
-    oldest = min(map(int, promises.authors), default=0)
+    oldest = min(map(int, promises.posts), default=0)
     for person in people:
         times = await _shown(api, person, oldest)
-        wanted = promises.authors.keys()
-        lost += sum(times[post_id] == 0 for post_id in wanted)
+        lost += sum(times[post_id] == 0 for post_id in promises.posts)
         doubled += sum(times[post_id] > 1 for post_id in times)
-    for post_id in promises.authors:
+    for post_id in promises.posts:
         shown = (await api.call("GET", f"/posts/{post_id}", people[0].account))["engagement"]
         likes, comments = len(promises.likes.get(post_id, ())), promises.comments.get(post_id, 0)
         for count, wanted_count in ((shown["like_count"], likes), (shown["comment_count"], comments)):
@@ -80,13 +80,10 @@ async def _shown(api: Api, person: Person, oldest: int) -> Counter[str]:
 def table(rows: Sequence[Verdict]) -> str:
     """Fault, requests, failed, degraded, lost, doubled, recovery."""
     head = ("fault", "requests", "failed", "outside", "degraded", "lost", "doubled", "recovery")
-    cells: list[tuple[str, ...]] = [head]
-    for row in rows:
-        recovery = "none" if row.recovery_s is None else f"{row.recovery_s:.1f} s"
-        numbers = (row.requests, row.failed, row.outside, row.degraded, row.lost, row.doubled)
-        cells.append((row.fault, *map(str, numbers), recovery))
-    widths = [max(len(line[i]) for line in cells) for i in range(len(head))]
-    return "\n".join(
-        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))])
-        for line in cells
-    )
+    return columns([head, *map(_cells, rows)])
+
+
+def _cells(row: Verdict) -> Sequence[str]:
+    recovery = "none" if row.recovery_s is None else f"{row.recovery_s:.1f} s"
+    numbers = (row.requests, row.failed, row.outside, row.degraded, row.lost, row.doubled)
+    return (row.fault, *map(str, numbers), recovery)

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from devstack import ports
@@ -20,6 +21,14 @@ PULL_TIMEOUT_S = 240.0
 COMPOSE_TIMEOUT_S = 400.0  # on a loaded machine Cassandra in a container may need 300 s
 
 
+@dataclass(frozen=True, slots=True)
+class Detour:
+    """An address, and the port on which a proxy to it must listen: the store's clients are told to go there."""
+
+    address: str
+    proxy_port: int
+
+
 class StoreProvider(Protocol):
     """One way of having stores."""
 
@@ -32,6 +41,10 @@ class StoreProvider(Protocol):
 
     def endpoints(self) -> Endpoints:
         """The addresses, without starting anything."""
+        ...
+
+    def kafka_detour(self) -> Detour | None:
+        """A second way to Kafka, through a proxy that somebody runs; None where there is none."""
         ...
 
     def stop(self, *, discard: bool = False) -> None:
@@ -68,6 +81,9 @@ class GivenStores:
 
     def endpoints(self) -> Endpoints:
         return self._given
+
+    def kafka_detour(self) -> None:
+        """Whoever runs it says where it is."""
 
     def stop(self, *, discard: bool = False) -> None:
         """Not ours to stop."""
@@ -110,6 +126,9 @@ class ComposeStores:
             redis=f"redis://{at['redis']}/0",
         )
 
+    def kafka_detour(self) -> None:
+        """Published ports lead to one address only."""
+
     def stop(self, *, discard: bool = False) -> None:
         self._run("compose-down", "down", *(["--volumes"] if discard else []))
 
@@ -148,6 +167,10 @@ class ProcessStores:
 
     def endpoints(self) -> Endpoints:
         return self._stores.endpoints()
+
+    def kafka_detour(self) -> Detour:
+        own = self._stores.store("kafka").ports
+        return Detour(f"127.0.0.1:{own['kafka-detour']}", own["kafka-proxy"])
 
     def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data lies in the state directory
         self._stores.stop()

@@ -13,11 +13,11 @@ from devstack.deployables import ADDRESSED, DEPLOYABLES, GATEWAY, Deployable
 from devstack.errors import DevstackError
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
-from devstack.progress import step
 from devstack.providers import StoreProvider, provider
 from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import ALL, Endpoints
+from libs.common.console import say
 
 READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 180.0
@@ -61,9 +61,10 @@ class Stack:
                 self._take_back(stores)
                 raise
 
-    def restart(self) -> None:
+    def restart(self, endpoints: Endpoints | None = None) -> None:
         """Replace every process without failing a request: new ones beside the old, hand over, let the old ones finish.
 
+        The new ones find the stores at `endpoints`, if they are given.
         All are replaced together, since they know one another by port. On any failure before the gateway is told, the
         old ones stay and the new ones are stopped.
         """
@@ -75,7 +76,7 @@ class Stack:
                 raise DevstackError("an earlier restart was broken off, and two of each run: make down, make up")
             others = self.state.choose_others(names)
             state = State(self.settings.state_dir, {**self.settings.pinned_ports(), **others})
-            common = environment.common_environ(self.settings, state, self.provider().endpoints())
+            common = environment.common_environ(self.settings, state, endpoints or self.provider().endpoints())
             try:
                 self._prepare(common)
                 self._start(self.deployables, common, state, NEXT)
@@ -96,7 +97,7 @@ class Stack:
             self.table.stop(name)
         for name in names:
             self.table.rename(f"{name}{NEXT}", name)
-        step("the old ones are gone")
+        say("the old ones are gone")
 
     def start_stores(self) -> Endpoints:
         with self.state.lock("up"):
@@ -113,18 +114,18 @@ class Stack:
             ours = [name for name in self.table.names() if name not in ALL]
             self.table.stop(GATEWAY)
             in_parallel([partial(self.table.stop, name) for name in ours], len(self.names()))
-            step("deployables stopped")
+            say("deployables stopped")
             self.provider().stop(discard=clean)
-            step("stores stopped")
+            say("stores stopped")
             if clean:
                 shutil.rmtree(self.state.directory)
-                step("data deleted")
+                say("data deleted")
 
     def _up(self, stores: StoreProvider, wanted: Sequence[str], *, whole: bool) -> None:
         missing = [name for name in wanted if self.table.find(name) is None]
         endpoints = self._start_stores(stores)
         if not missing:
-            step("everything already runs")
+            say("everything already runs")
             return
         environment.choose_ports(self.state, missing)
         common = self.environ(endpoints)
@@ -136,7 +137,7 @@ class Stack:
             self._populate(common)
 
     def _start_stores(self, stores: StoreProvider) -> Endpoints:
-        step(f"stores: {stores.name}")
+        say(f"stores: {stores.name}")
         return stores.start()
 
     def _prepare(self, common: dict[str, str]) -> None:
@@ -188,7 +189,7 @@ class Stack:
         master.send(signal.SIGHUP)
         gone = {GATEWAY: lambda: not any(worker.is_alive() for worker in old_workers)}
         self.table.wait_ready(gone, RELOAD_TIMEOUT_S)
-        step("the gateway has turned to the new ones")
+        say("the gateway has turned to the new ones")
 
     def _populate(self, common: dict[str, str]) -> None:
         if self.state.get("seeded") is None:
@@ -205,7 +206,7 @@ class Stack:
         echo: bool = False,
     ) -> None:
         self.table.run(name, [sys.executable, "-m", *arguments], common, self.settings.root, timeout_s, echo=echo)
-        step(f"{name} done")
+        say(f"{name} done")
 
     def _take_back(self, stores: StoreProvider) -> None:
         """Undo this start; what ran before it stays. A second Ctrl-C does not interrupt it."""
@@ -213,11 +214,11 @@ class Stack:
         for name in reversed([name for name in self.table.started if name not in ALL]):
             self.table.stop(name)
         stores.undo()
-        step("stopped what this start had started")
+        say("stopped what this start had started")
 
 
 def _say_ready(name: str, port: int) -> None:
-    step(f"{name} ready on 127.0.0.1:{port}")
+    say(f"{name} ready on 127.0.0.1:{port}")
 
 
 def is_healthy(port: int) -> bool:

@@ -8,6 +8,7 @@ from devstack.deployables import GATEWAY_PORT
 from devstack.processes import ProcessTable
 from devstack.stack import Stack
 from devstack.stores import ALL, Endpoints
+from libs.common.console import columns
 
 Row = tuple[str, str, str, str, str]
 HEADER: Row = ("NAME", "STATE", "PID", "PORT", "MEMORY")
@@ -22,7 +23,7 @@ def status(stack: Stack) -> str:
         rows = [*(_process(stack, name) for name in ALL), *rows]
     else:
         rows = [*_foreign(stores.name, stores.endpoints()), *rows]
-    return _table([HEADER, *rows, ("total", "", "", "", _megabytes(stack.table, [row[0] for row in rows]))])
+    return columns([HEADER, *rows, ("total", "", "", "", _megabytes(stack.table, [row[0] for row in rows]))])
 
 
 def _process(stack: Stack, name: str) -> Row:
@@ -50,10 +51,3 @@ def _answering(provider: str, name: str, address: str) -> Row:
 def _megabytes(table: ProcessTable, names: Iterable[str]) -> str:
     found = (table.find(name) for name in names)
     return f"{sum(identity.rss_bytes() for identity in found if identity) // MEGABYTE} MB"
-
-
-def _table(rows: list[Row]) -> str:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADER))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )

@@ -4,9 +4,9 @@ import asyncio
 import secrets
 import time
 
+from libs.common.console import say
 from ops.client import Account, Api
 from ops.photos import paint
-from ops.progress import say
 
 DEADLINE_S = 30.0
 POLL_S = 0.01

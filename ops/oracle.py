@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
 
+from libs.common.console import say
 from libs.common.ids import id_time_ms, now_ms
 from libs.common.runtime.settings import Settings
 from ops.feeds import FeedService
 from ops.judge import Expectation, Fault, Finding, judge
-from ops.progress import say
 from ops.records import Followees, Records, window_start
 
 GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s

@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
+from libs.common.console import say
 from libs.common.runtime.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.feedlists import CAP, FeedLists
-from ops.progress import say
 from ops.records import Records
 
 

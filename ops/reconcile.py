@@ -8,9 +8,9 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
+from libs.common.console import say
 from libs.common.runtime.settings import Settings
 from ops.counts import PostCounts, UserCounts, open_owners
-from ops.progress import say
 
 SETTLE_S = 30.0  # what a killed service left in its outbox is delivered by then: a relay's lease is 15 s
 LOOK_AGAIN_S = 0.5

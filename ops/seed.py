@@ -7,9 +7,9 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
+from libs.common.console import say
 from ops.client import Account, Api, ApiFailure, Json
 from ops.photos import paint
-from ops.progress import say
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world
 
 T = TypeVar("T")

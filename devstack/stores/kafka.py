@@ -19,7 +19,7 @@ class Kafka:
     """Ready when its metadata lists a broker."""
 
     name: StoreName = "kafka"
-    port_names = ("kafka", "kafka-controller")
+    port_names = ("kafka", "kafka-controller", "kafka-detour", "kafka-proxy")
     stop_signal = signal.SIGTERM
 
     def prepare(self, home: Home) -> None:
@@ -28,6 +28,8 @@ class Kafka:
             "kafka.properties",
             port=home.ports["kafka"],
             controller_port=home.ports["kafka-controller"],
+            detour_port=home.ports["kafka-detour"],
+            proxy_port=home.ports["kafka-proxy"],
             data_dir=home.data_dir,
         )
         if not (home.data_dir / "meta.properties").exists():

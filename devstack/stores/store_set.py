@@ -4,13 +4,12 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from devstack import progress
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
 from devstack.state import State
@@ -20,6 +19,7 @@ from devstack.stores.endpoints import Endpoints
 from devstack.stores.kafka import Kafka
 from devstack.stores.postgres import Postgres
 from devstack.stores.redis import Redis
+from libs.common import console
 
 ALL: tuple[StoreName, ...] = ("kafka", "cassandra", "postgres", "redis")
 KINDS: dict[StoreName, Store] = {"kafka": Kafka(), "cassandra": Cassandra(), "postgres": Postgres(), "redis": Redis()}
@@ -38,6 +38,10 @@ class StoreProcess:
     @property
     def port(self) -> int:
         return self._home.ports[self._kind.port_names[0]]
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        return self._home.ports
 
     @property
     def endpoint(self) -> str:
@@ -87,7 +91,7 @@ class StoreSet:
         durable: bool = False,
         state: State | None = None,
         table: ProcessTable | None = None,
-        say: Callable[[str], None] = progress.step,
+        say: Callable[[str], None] = console.say,
     ) -> None:
         self._directory, self._names, self._durable, self._say = directory.absolute(), tuple(names), durable, say
         self._state = state or State(self._directory)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from chaos.detour import detour
 from conftest import OWN_STORES, STORES_DIR, stop_all, store_provider
 from devstack.environment import public_url
-from devstack.stores import Endpoints
-from libs.common.testing.proxy import FaultProxy
 from ops.client import Api
 from tests.conftest import running_stack
 from tests.e2e.world import follow, ready_media, stranger
@@ -26,14 +25,12 @@ async def system() -> AsyncIterator[System]:
     """Shared by all rows: each leaves it whole."""
     home = Path(os.environ[STORES_DIR]) / OWN_STORES
     stores = store_provider(home, durable=True)
-    endpoints = await asyncio.to_thread(stores.start)
+    await asyncio.to_thread(stores.start)
     async with AsyncExitStack() as opened:
         try:
-            addresses = {name: _address(url) for name, url in vars(endpoints).items() if name != "kafka"}
-            ways = {name: await opened.enter_async_context(FaultProxy(at)) for name, at in addresses.items()}
-            given = {name: getattr(endpoints, name).replace(at, ways[name].address) for name, at in addresses.items()}
+            ways, endpoints = await opened.enter_async_context(detour(stores))
             settings = {"FEEDMILL_PATIENCE": str(PATIENCE), "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD)}
-            stack = running_stack(home, Endpoints(kafka=endpoints.kafka, **given), **settings)
+            stack = running_stack(home, endpoints, **settings)
             await asyncio.to_thread(stack.up, only=[name for name in stack.names() if name != "canary"])
             api = await opened.enter_async_context(Api(public_url(stack.state)))
             system = System(stack, stores, ways, api, await _world(api))
@@ -41,10 +38,6 @@ async def system() -> AsyncIterator[System]:
             yield system
         finally:
             await asyncio.to_thread(stop_all, home)
-
-
-def _address(url: str) -> str:
-    return url.split("//")[-1].split("@")[-1].split("/")[0]
 
 
 async def _world(api: Api) -> World:

@@ -25,6 +25,7 @@ from libs.common.kafka.lag import LagMeter
 from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
 from ops.client import Api
+from ops.counts import ON_THEIR_WAY
 from tests.conftest import operator_settings, running_stack
 from tests.faults.acts import Acknowledged, Person, assert_kept, keep_acting
 
@@ -35,7 +36,6 @@ STORES = get_args(StoreName)
 RECOVERY_S = 90.0
 READY_S = 60.0
 SEED = "FEEDMILL_FAULTS_SEED"  # the same acts and victims again, though not the same moments
-GROUPS = {"counters": "interactions", "post-counts": "counters", "user-posts": "posts"}
 PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
 CONSUMERS = ("counters", "post", "user")
 
@@ -200,14 +200,15 @@ async def test_whole_topics_are_delivered_again(stack: Stack, api: Api, settings
     for name in CONSUMERS:
         await asyncio.to_thread(stack.table.stop, name)
     async with LagMeter(settings) as meter:
-        for group, topic in GROUPS.items():
-            await rewind(settings, group, topic)
-            assert await meter.lag(group, [topic]) > 0
+        for group, topics in ON_THEIR_WAY.items():
+            for topic in topics:
+                await rewind(settings, group, topic)
+            assert await meter.lag(group, topics) > 0
         await asyncio.gather(*(asyncio.to_thread(start, stack, name, name) for name in CONSUMERS))
 
         async def caught_up() -> bool:
             await settled_now(api, people, told)
-            return not any([await meter.lag(group, [topic]) for group, topic in GROUPS.items()])
+            return not any([await meter.lag(group, topics) for group, topics in ON_THEIR_WAY.items()])
 
         await eventually(caught_up, RECOVERY_S)
     await settled_now(api, people, told)

@@ -11,6 +11,7 @@ from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
+from libs.common.testing.proxy import Fault
 from ops.client import Account
 from ops.oracle import open_oracle
 from tests.conftest import operator_settings
@@ -64,9 +65,9 @@ async def clean(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
             assert (verdict.findings, verdict.complete) == ([], True)
 
 
-@pytest.mark.parametrize("how", list(Blow))
+@pytest.mark.parametrize("how", [*Blow, Fault.BLACK_HOLE, Fault.RESET])
 async def test_without_kafka_writes_are_taken_and_told_later(
-    system: System, how: Blow, monkeypatch: pytest.MonkeyPatch
+    system: System, how: Blow | Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api, world = system.api, system.world
     async with system.without("kafka", how):

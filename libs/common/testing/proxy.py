@@ -35,13 +35,13 @@ class Fault(StrEnum):
 class FaultProxy:
     """Forwards to `host:port` until `impose`; `heal` ends any fault."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, listen_port: int = 0) -> None:
         self._host, port = address.rsplit(":", 1)
         self._port = int(port)
         self.latency_s = 0.0
         self.bytes_per_s: float | None = None
         self._swallow = self._reset = False
-        self._listen_port = 0
+        self._listen_port = listen_port
         self._server: asyncio.Server | None = None
         self._pairs: dict[asyncio.Task[None], tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = {}
         self._abandoned: list[asyncio.StreamWriter] = []

@@ -1,0 +1,29 @@
+"""Ways to the stores that can be slow, or cut."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from devstack.providers import StoreProvider
+from devstack.stores import Endpoints
+from libs.common.testing.proxy import FaultProxy
+
+
+@asynccontextmanager
+async def detour(stores: StoreProvider) -> AsyncIterator[tuple[Mapping[str, FaultProxy], Endpoints]]:
+    """A proxy to each store, and endpoints that lead there; Kafka's stays where there is no second way to it."""
+    ways, given = {}, vars(stores.endpoints()).copy()
+    async with AsyncExitStack() as opened:
+        for store, url in vars(stores.endpoints()).items():
+            address, proxy_port = _address(url), 0
+            if store == "kafka":
+                second = stores.kafka_detour()
+                if second is None:
+                    continue
+                address, proxy_port = second.address, second.proxy_port
+            ways[store] = await opened.enter_async_context(FaultProxy(address, proxy_port))
+            given[store] = url.replace(_address(url), ways[store].address)
+        yield ways, Endpoints(**given)
+
+
+def _address(url: str) -> str:
+    return url.split("//")[-1].split("@")[-1].split("/")[0]
