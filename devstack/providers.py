@@ -12,6 +12,7 @@ from devstack.processes import ProcessTable
 from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import ALL, Endpoints, StoreName, StoreSet
+from devstack.stores.kafka import PROXY_PORT
 
 ProviderName = Literal["given", "docker", "processes"]
 IMAGES = ("postgres:17", "redis:8", "apache/kafka:4.3.1", "cassandra:5.0")
@@ -170,7 +171,7 @@ class ProcessStores:
 
     def kafka_detour(self) -> Detour:
         own = self._stores.store("kafka").ports
-        return Detour(f"127.0.0.1:{own['kafka-detour']}", own["kafka-proxy"])
+        return Detour(f"127.0.0.1:{own['kafka-detour']}", own[PROXY_PORT])
 
     def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data lies in the state directory
         self._stores.stop()

@@ -13,13 +13,14 @@ from devstack.java import jars_dir, java
 from devstack.stores.base import Home, StoreName
 
 METADATA_V4, CORRELATION_ID = 3, 7
+PROXY_PORT = "kafka-proxy"  # where clients that come by the detour are told to go; the broker does not listen there
 
 
 class Kafka:
     """Ready when its metadata lists a broker."""
 
     name: StoreName = "kafka"
-    port_names = ("kafka", "kafka-controller", "kafka-detour", "kafka-proxy")
+    port_names = ("kafka", "kafka-controller", "kafka-detour", PROXY_PORT)
     stop_signal = signal.SIGTERM
 
     def prepare(self, home: Home) -> None:
@@ -29,7 +30,7 @@ class Kafka:
             port=home.ports["kafka"],
             controller_port=home.ports["kafka-controller"],
             detour_port=home.ports["kafka-detour"],
-            proxy_port=home.ports["kafka-proxy"],
+            proxy_port=home.ports[PROXY_PORT],
             data_dir=home.data_dir,
         )
         if not (home.data_dir / "meta.properties").exists():

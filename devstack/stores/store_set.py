@@ -16,7 +16,7 @@ from devstack.state import State
 from devstack.stores.base import Home, Store, StoreName
 from devstack.stores.cassandra import Cassandra
 from devstack.stores.endpoints import Endpoints
-from devstack.stores.kafka import Kafka
+from devstack.stores.kafka import PROXY_PORT, Kafka
 from devstack.stores.postgres import Postgres
 from devstack.stores.redis import Redis
 from libs.common import console
@@ -146,4 +146,5 @@ class StoreSet:
         for name in self._names:
             if self._table.find(name) is None:
                 for port_name in KINDS[name].port_names:
-                    self._state.free_port(port_name)
+                    if port_name != PROXY_PORT:  # the proxy may be there already
+                        self._state.free_port(port_name)
