@@ -4,6 +4,7 @@ It counts the dead letters that wait, too.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
 from fastapi import FastAPI
@@ -35,12 +36,6 @@ class Canary:
     def __init__(self, oracle: Oracle, readers: int) -> None:
         self._oracle = oracle
         self._readers = readers
-
-    async def run(self, every_s: float) -> None:
-        """Until cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.sample()
 
     async def sample(self) -> None:
         """Once; never raises."""
@@ -78,12 +73,6 @@ class CountsCanary:
         self._users = users
         self._after_id = 0
 
-    async def run(self, every_s: float) -> None:
-        """Until cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            await self.sample()
-
     async def sample(self) -> None:
         """The next few; never raises."""
         try:
@@ -98,6 +87,12 @@ class CountsCanary:
             log.warning("reconciliation_skipped", error=repr(error))
 
 
+async def _again_and_again(pause_s: float, sample: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await asyncio.sleep(pause_s)
+        await sample()
+
+
 def build(settings: CanarySettings) -> FastAPI:
     """The canary's application: health and metrics over HTTP, the work behind it."""
 
@@ -107,8 +102,8 @@ def build(settings: CanarySettings) -> FastAPI:
         owners = await runtime.stack.enter_async_context(open_owners(settings))
         reconciler = Reconciler(owners, settings.canary_settle_s)
         counts = CountsCanary(owners, reconciler, settings.canary_users)
-        runtime.start("reconciliation", counts.run(settings.canary_every_s))
-        runtime.start("samples", canary.run(settings.canary_every_s))
+        runtime.start("reconciliation", _again_and_again(settings.canary_every_s, counts.sample))
+        runtime.start("samples", _again_and_again(settings.canary_every_s, canary.sample))
         runtime.start("dead-letters", dead_letters.watch(settings))
 
     return create_app("ops.canary", settings, compose)

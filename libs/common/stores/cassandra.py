@@ -115,7 +115,7 @@ class Cassandra:
         return self._session
 
     async def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
-        """A prepared statement; idempotent ones may be retried by the driver."""
+        """A prepared statement; idempotent ones are tried again."""
         statement = await asyncio.to_thread(self._open.prepare, cql)
         statement.is_idempotent = idempotent
         return statement
