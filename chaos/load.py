@@ -4,14 +4,15 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import httpx2
 
-from ops.client import Account, Api, Json
+from libs.common.testing.eventually import eventually
+from ops.client import Account, Api, ApiFailure, Json
 from ops.photos import paint
 
 PEOPLE = 6
@@ -19,6 +20,7 @@ READS_A_SECOND = 4.0  # of each person
 WRITES_A_SECOND = 1.0
 PATIENCE_S = 5.0  # of a client
 AGAIN_S = 0.3
+SIGN_IN_S = 60.0
 PASSWORD = "a long password"  # noqa: S105 - of people made for this
 AGAIN = (409, 429)  # the first try is still running; too often
 
@@ -70,8 +72,19 @@ async def gather_people(api: Api) -> list[Person]:
 
 
 async def sign_in_again(api: Api, people: Sequence[Person]) -> list[Person]:
-    """With fresh tokens."""
-    return [Person(await api.login(one.account.username, PASSWORD), one.media_id) for one in people]
+    """With fresh tokens, as soon as somebody gives some."""
+
+    async def sign_in(username: str) -> Account | None:
+        with suppress(ApiFailure):
+            return await api.login(username, PASSWORD)
+        return None
+
+    async def again(person: Person) -> Person:
+        account = await eventually(partial(sign_in, person.account.username), SIGN_IN_S)
+        assert account
+        return replace(person, account=account)
+
+    return [await again(person) for person in people]
 
 
 class Load:

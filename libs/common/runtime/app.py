@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
 from starlette.types import ASGIApp
 
-from libs.common.ids import RENEW_S, IdMinter, NodeLeaseStore
+from libs.common.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
 from libs.common.runtime.dependencies import SERVICE_READ, Policy
@@ -87,12 +87,15 @@ class Runtime:
         await minter.acquire()
 
         async def renew() -> None:
+            wait_s = RENEW_S
             while True:
-                await asyncio.sleep(RENEW_S)
+                await asyncio.sleep(wait_s)
                 try:
                     await minter.renew()
+                    wait_s = RENEW_S
                 except Exception as error:  # the store is away: mint() refuses once the lease has run out
                     log.warning("id_lease_not_renewed", error=repr(error))
+                    wait_s = RENEW_AGAIN_S
 
         self.start("id-lease", renew())
         return minter
