@@ -92,6 +92,23 @@ async def test_without_kafka_writes_are_taken_and_told_later(
     await eventually(told, RECOVERY_S)
 
 
+async def test_acts_counted_while_redis_is_out_of_reach_are_shown_when_it_is_back_as_it_was(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post_id = (await system.publish()).json()["post_id"]
+    await system.api.call("POST", f"/posts/{post_id}/like", system.world.reader)
+
+    async def cached() -> bool:
+        post = await system.api.call("GET", f"/posts/{post_id}", system.world.author)
+        return bool(post["engagement"]["like_count"] == 1)
+
+    await eventually(cached, RECOVERY_S)
+    async with system.without("redis", Fault.RESET):
+        await everybody_likes(system, post_id)
+    await counted(system, post_id)
+    await clean(system, monkeypatch)
+
+
 @pytest.mark.parametrize("name", DEPLOYABLES)
 async def test_a_process_that_dies_loses_and_doubles_nothing(
     system: System, name: str, monkeypatch: pytest.MonkeyPatch

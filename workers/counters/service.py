@@ -5,15 +5,12 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
 from libs.common.contracts.events import PostCounted
-from libs.common.runtime.logging import get_logger
 from workers.counters.domain import Act, CountKind, fold, write_time
 from workers.counters.ports import CountsCache, CountsTopic, Ledger
 
 COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])
-log = get_logger(__name__)
 
 Acts = Sequence[tuple[CountKind, Act]]
 
@@ -48,10 +45,7 @@ class PostCounters:
             view_count=totals[CountKind.VIEW],
         )
         await self._topic.publish(counted)
-        try:
-            await self._cache.put(counted)
-        except RedisError as error:  # readers take the ledger's; the next count of the post mends the cache
-            log.warning("counts_not_cached", error=repr(error))
+        await self._cache.put(counted)  # Redis is waited for: it may come back with the counts of before
 
     async def _apply(self, post_id: int, kind: CountKind, acts: Sequence[Act], at: int, *, recount: bool) -> None:
         read = self._ledger.recount if recount else self._ledger.read
