@@ -37,7 +37,7 @@ def build(settings: PostSettings) -> FastAPI:
         acts = Acts(runtime.redis, settings)
         outbox = Outbox(outbox_store, producer, acts.try_mark)
         store = await CassandraPostStore.open(cassandra, outbox_store)
-        media = MediaServiceLibrary(runtime.client("media", SERVICE_FILE))
+        media = MediaServiceLibrary(runtime.client("media"), runtime.client("media", SERVICE_FILE))
         authors = KeptAuthors(UserServiceAuthors(runtime.client("user")), acts.none_parted)
         marks = InteractionServiceMarks(runtime.client("interaction"))
         writer = PostWriter(store, media, outbox)

@@ -35,8 +35,9 @@ class InteractionServiceMarks:
 class MediaServiceLibrary:
     """Asks the media service."""
 
-    def __init__(self, client: ServiceClient) -> None:
+    def __init__(self, client: ServiceClient, files: ServiceClient) -> None:
         self._client = client
+        self._files = files
 
     async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
         answer = await self._client.query("/internal/media/batch", {"media_ids": list(media_ids)})
@@ -52,5 +53,5 @@ class MediaServiceLibrary:
         ]
 
     async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
-        answer = await self._client.send_bytes("/internal/media/store", body, content_type, {"owner_id": owner_id})
+        answer = await self._files.send_bytes("/internal/media/store", body, content_type, {"owner_id": owner_id})
         return int(answer["media_id"])

@@ -57,12 +57,15 @@ class Runtime:
         self.ready_checks: dict[str, ReadyCheck] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._outboxes: list[Outbox] = []
+        self._clients: dict[tuple[str, Policy], ServiceClient] = {}
 
     def client(self, service: str, policy: Policy = SERVICE_READ) -> ServiceClient:
-        """A client of another service, closed at the end."""
-        client = ServiceClient(service, self.settings, self.tokens, policy)
-        self.stack.push_async_callback(client.close)
-        return client
+        """The client of another service for calls of this kind, closed at the end."""
+        if (service, policy) not in self._clients:
+            client = ServiceClient(service, self.settings, self.tokens, policy)
+            self.stack.push_async_callback(client.close)
+            self._clients[service, policy] = client
+        return self._clients[service, policy]
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` until the end. Should it end before, the process is not live any more and stops itself."""

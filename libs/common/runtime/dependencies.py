@@ -1,6 +1,7 @@
 """How a deployable asks what it depends upon: for how long, how often, and when not at all (ADR 10)."""
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -144,13 +145,15 @@ class Dependency:
         """
         if not self.breaker.admits():
             raise UnavailableError(f"{self.name} does not answer")
-        verdict: Callable[[], None] = partial(self.breaker.given_up, time.monotonic(), self.patient_s(policy) / 2)
+        verdict: Callable[[], None] = partial(self.breaker.given_up, time.monotonic(), math.inf)
         retries, backoff_s = policy.retries, policy.backoff_s
         try:
             while True:
+                await self._take_slot(policy)
+                verdict = partial(self.breaker.given_up, time.monotonic(), self.patient_s(policy) / 2)
                 try:
                     async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
-                        answer = await self._in_slot(policy, attempt)
+                        answer = await self._try(policy, attempt)
                 except self._failures as error:
                     if remaining_s() < TICK_S:
                         raise DeadlineError from error
@@ -161,30 +164,40 @@ class Dependency:
                     verdict = self.breaker.succeeded
                     self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
                     return answer
+                finally:
+                    self._slots.release()
                 await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
                 retries, backoff_s = retries - 1, backoff_s * policy.growth
         finally:
             verdict()
 
-    async def _in_slot(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _take_slot(self, policy: Policy) -> None:
+        """Wait for one as long as a try may take; that there is none says nothing about the dependency."""
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
         if self._waiting >= self._at_once:
-            REFUSED.labels(self.name, "queue").inc()
-            raise UnavailableError(f"too many calls wait for {self.name}")
+            raise self._crowded()
         self._waiting += 1
         try:
-            await self._slots.acquire()
+            async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise (DeadlineError() if remaining_s() < TICK_S else self._crowded()) from error
         finally:
             self._waiting -= 1
-        try:
-            return await (attempt() if policy.hedge_after_s is None else self._hedged(policy.hedge_after_s, attempt))
-        finally:
-            self._slots.release()
 
-    async def _hedged(self, after_s: float, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The first answer of two, if the first try has none by then; the failure of the last when both fail."""
+    def _crowded(self) -> UnavailableError:
+        REFUSED.labels(self.name, "queue").inc()
+        return UnavailableError(f"too many calls wait for {self.name}")
+
+    async def _try(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
+        """The answer. If the policy hedges, and there is none by then: the first of two, or the failure of the last."""
+        if policy.hedge_after_s is None:
+            return await attempt()
         tries = {asyncio.ensure_future(attempt())}
         try:
-            done, _ = await asyncio.wait(tries, timeout=after_s * self._patience)
+            done, _ = await asyncio.wait(tries, timeout=policy.hedge_after_s * self._patience)
             if not done and self._second_try():
                 tries.add(asyncio.ensure_future(attempt()))
             pending = tries - done

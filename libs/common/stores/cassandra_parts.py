@@ -13,7 +13,9 @@ from libs.common.stores.cassandra import Bound, Cassandra, Row
 
 SHARDS = 4
 LEASE_S = 15
-US_AN_HOUR = 3_600_000_000
+US_A_MINUTE = 60_000_000
+US_AN_HOUR = 60 * US_A_MINUTE
+LATE_US = 600_000_000  # a write may arrive so long after its time: retries, and a clock that is behind
 
 
 def _place(record: Record) -> tuple[int, int, int, UUID]:
@@ -48,10 +50,15 @@ class CassandraOutbox:
         outbox._delete = await prepare(
             "DELETE FROM outbox WHERE shard = ? AND hour = ? AND created_us = ? AND event_id = ?"
         )
-        outbox._read = await prepare("SELECT * FROM outbox WHERE shard = ? AND hour = ? AND created_us < ? LIMIT ?")
-        outbox._ids = await prepare("SELECT event_id FROM outbox WHERE shard = ? AND hour = ? LIMIT ?")
-        outbox._progress = await prepare("SELECT hour FROM outbox_progress WHERE shard = ?")
+        outbox._read = await prepare(
+            "SELECT * FROM outbox WHERE shard = ? AND hour = ? AND created_us >= ? AND created_us < ? LIMIT ?"
+        )
+        outbox._ids = await prepare(
+            "SELECT event_id FROM outbox WHERE shard = ? AND hour = ? AND created_us >= ? LIMIT ?"
+        )
+        outbox._progress = await prepare("SELECT hour, done_us FROM outbox_progress WHERE shard = ?")
         outbox._advance = await prepare("INSERT INTO outbox_progress (shard, hour) VALUES (?, ?)")
+        outbox._done = await prepare("INSERT INTO outbox_progress (shard, done_us) VALUES (?, ?)")
         outbox._take = await prepare(
             f"INSERT INTO leases (name, holder) VALUES ('relay', ?) IF NOT EXISTS USING TTL {LEASE_S}", idempotent=False
         )
@@ -66,6 +73,7 @@ class CassandraOutbox:
     _ids: PreparedStatement
     _progress: PreparedStatement
     _advance: PreparedStatement
+    _done: PreparedStatement
     _take: PreparedStatement
     _keep: PreparedStatement
 
@@ -83,7 +91,11 @@ class CassandraOutbox:
         return await self._cassandra.applied(self._take, (self._holder,))
 
     async def oldest(self, limit: int, grace_s: float) -> list[Record]:
-        """Records older than the grace, oldest first."""
+        """Records older than the grace, oldest first.
+
+        Rows that were deleted up to 11 minutes ago are read through; Cassandra refuses at 100,000 of a partition, which
+        is 600 events a second.
+        """
         before_us = int((time.time() - grace_s) * 1_000_000)
         rows: list[Row] = []
         for shard in range(SHARDS):
@@ -97,13 +109,16 @@ class CassandraOutbox:
         if row is None:
             await self._cassandra.execute(self._advance, (shard, current - 1))
         hour: int = row.hour if row else current - 1
+        done_us: int = (row and row.done_us) or 0
         while hour <= current:
-            rows = await self._cassandra.execute(self._read, (shard, hour, before_us, limit))
+            rows = await self._cassandra.execute(self._read, (shard, hour, done_us, before_us, limit))
             if rows:
                 return rows
             hour += 1
             if hour < current:  # a slow writer may still fill the hour before this one
                 await self._cassandra.execute(self._advance, (shard, hour))
+        if before_us - done_us > LATE_US + US_A_MINUTE:
+            await self._cassandra.execute(self._done, (shard, before_us - LATE_US))
         return []
 
     async def size(self, limit: int) -> int:
@@ -111,8 +126,9 @@ class CassandraOutbox:
         current, found = int(time.time() * 1_000_000) // US_AN_HOUR, 0
         for shard in range(SHARDS):
             row = await self._cassandra.one(self._progress, (shard,))
+            done_us = (row and row.done_us) or 0
             for hour in range(row.hour if row else current, current + 1):
-                found += len(await self._cassandra.execute(self._ids, (shard, hour, limit)))
+                found += len(await self._cassandra.execute(self._ids, (shard, hour, done_us, limit)))
                 if found >= limit:
                     return found
         return found

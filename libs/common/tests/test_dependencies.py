@@ -170,3 +170,17 @@ async def test_a_slow_dependency_holds_no_more_than_its_share() -> None:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)
     assert await store.call(PATIENT, Scripted()) == 1
+
+
+async def test_waiting_for_a_slot_says_nothing_about_the_dependency() -> None:
+    store, policy = dependency(at_once=BREAKER_FAILURES), Policy(0.01)
+    held = [asyncio.create_task(store.call(PATIENT, never)) for _ in range(BREAKER_FAILURES)]
+    await asyncio.sleep(0)
+    calls = [store.call(policy, Scripted()) for _ in range(BREAKER_FAILURES)]
+    for outcome in await asyncio.gather(*calls, return_exceptions=True):
+        assert isinstance(outcome, UnavailableError)
+        assert "too many" in outcome.detail
+    for task in held:
+        task.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+    assert await store.call(policy, Scripted()) == 1

@@ -21,7 +21,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores import postgres as postgres_store
 from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
+from libs.common.stores.cassandra_parts import LATE_US, CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Answer, Idempotency, KeyReusedError, StillRunningError
 from libs.common.stores.migrations import MigrationError
 from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
@@ -137,6 +137,21 @@ async def test_the_direct_way_leaves_nothing_to_the_relay(
     await asyncio.gather(task, return_exceptions=True)
 
 
+async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writes(cassandra: Cassandra) -> None:
+    store = await CassandraOutbox.open(cassandra)
+    now_us = int(time.time() * 1_000_000)
+    for record in await store.oldest(1_000, 0):
+        await store.delete(record)
+    assert await store.oldest(1_000, 0) == []
+    for row in await cassandra.execute("SELECT done_us FROM outbox_progress"):
+        assert now_us - 2 * LATE_US <= row.done_us <= time.time() * 1_000_000 - LATE_US
+    (late,) = [replace(record, created_us=now_us - LATE_US // 2) for record in some_records(1)]
+    await cassandra.batch(store.inserts([late]))
+    assert [record.event_id for record in await store.oldest(1_000, 0)] == [late.event_id]
+    assert await store.size(1_000) == 1
+    await store.delete(late)
+
+
 async def test_young_records_are_left_to_the_direct_way(outbox: tuple[OutboxStore, Insert]) -> None:
     store, insert = outbox
     records = some_records(1)
@@ -226,7 +241,7 @@ async def test_a_migration_that_was_changed_is_refused(settings: Settings, tmp_p
     name = settings.keyspace(f"drift_{kind}")
     file = tmp_path / f"0001_thing.{kind}"
     file.write_text("CREATE TABLE thing (id int PRIMARY KEY);")
-    assert len(await migrate(settings, name, tmp_path)) == 2
+    assert (await migrate(settings, name, tmp_path))[-1].endswith(file.name)
     assert await migrate(settings, name, tmp_path) == []
     file.write_text("CREATE TABLE thing (id int PRIMARY KEY, more int);")
     with pytest.raises(MigrationError):
