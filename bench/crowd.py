@@ -24,7 +24,7 @@ FIRST, LAST = 10**15, 10**17 - 1  # ids of crowds: below those minted since Octo
 IDS_A_MS = (
     1_000  # another crowd begins elsewhere, for what its readers and authors did is still in caches and Cassandra
 )
-BUCKETS = 16
+BUCKETS = int(os.environ.get("FEEDMILL_FEED_BUCKETS", "16"))
 AT_ONCE = 100  # lists
 BULK_S = 3_600.0  # for statements over millions of rows
 PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement

@@ -10,6 +10,7 @@ import orjson
 from redis.asyncio import Redis
 
 from bench import cpu
+from bench.crowd import BUCKETS
 from bench.figures import Latency, Row
 from bench.http import Connection
 from libs.common.runtime.settings import Settings
@@ -20,7 +21,6 @@ from ops.client import Account, Api
 
 FEW, MANY, MOST = 100, 500, 1_000
 QUIET = 9_000_000_000_000  # ids from here on are followees without posts: far below any that is minted
-BUCKETS = 16
 REBUILDS = 9
 READS = 300
 PAGE = 6

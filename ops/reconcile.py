@@ -82,14 +82,13 @@ class Reconciler:
         suspects = {user_id: found for user_id in user_ids if (found := await self._look(user_id))}
         if suspects:
             await asyncio.sleep(self._settle_s)
-        if suspects and await self._owners.lag():
-            CHECKED.labels("skipped").inc(len(suspects))
-            drifts = []
-        else:
-            drifts = [one for user_id, before in suspects.items() for one in before & await self._look(user_id)]
+        skipped = len(suspects) if suspects and await self._owners.lag() else 0
+        looks = {} if skipped else suspects
+        drifts = [one for user_id, before in looks.items() for one in before & await self._look(user_id)]
         wrong = {one.user_id for one in drifts}
+        CHECKED.labels("skipped").inc(skipped)
         CHECKED.labels("drifted").inc(len(wrong))
-        CHECKED.labels("clean").inc(len(set(user_ids) - suspects.keys()))
+        CHECKED.labels("clean").inc(len(set(user_ids)) - skipped - len(wrong))
         for one in drifts:
             DRIFT.labels(one.place).inc()
         return drifts
