@@ -19,7 +19,6 @@ class Topic:
     consumers: tuple[str, ...]
     partitions: int = 6
     retention_ms: int = 7 * DAY_MS
-    dead_letters: bool = True
 
 
 TOPICS: tuple[Topic, ...] = (

@@ -9,22 +9,25 @@ from libs.common.runtime.settings import Settings
 DLQ_RETENTION_MS = 30 * 86_400_000
 
 
-def _wanted(settings: Settings, topic: Topic, partitions: int | None, replication: int) -> list[NewTopic]:
-    config = {"retention.ms": str(topic.retention_ms)}
-    wanted = [NewTopic(settings.topic(topic.name), partitions or topic.partitions, replication, topic_configs=config)]
-    if topic.dead_letters:
-        name = settings.topic(dead_letter_topic(topic.name))
-        wanted.append(NewTopic(name, 1, replication, topic_configs={"retention.ms": str(DLQ_RETENTION_MS)}))
-    return wanted
+def _wanted(settings: Settings, topic: Topic, partitions: int | None) -> list[NewTopic]:
+    def new(name: str, partitions: int, retention_ms: int) -> NewTopic:
+        replicas = settings.kafka_replication
+        config = {"retention.ms": str(retention_ms), "min.insync.replicas": str(max(1, replicas - 1))}
+        return NewTopic(settings.topic(name), partitions, replicas, topic_configs=config)
+
+    return [
+        new(topic.name, partitions or topic.partitions, topic.retention_ms),
+        new(dead_letter_topic(topic.name), 1, DLQ_RETENTION_MS),
+    ]
 
 
-async def create_topics(settings: Settings, partitions: int | None = None, replication: int = 1) -> list[str]:
+async def create_topics(settings: Settings, partitions: int | None = None) -> list[str]:
     """Create the topics that are missing; their names. Safe to run twice, and by two at once."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     try:
         existing = set(await admin.list_topics())
-        wanted = [t for topic in TOPICS for t in _wanted(settings, topic, partitions, replication)]
+        wanted = [t for topic in TOPICS for t in _wanted(settings, topic, partitions)]
         missing = [t for t in wanted if t.name not in existing]
         if missing:
             answer = await admin.create_topics(missing)

@@ -20,6 +20,9 @@ class Settings(BaseSettings):
     namespace: str = Field(default="", pattern=r"^[a-z0-9_]{0,24}$", description="prefix of topics, keyspaces and keys")
     public_url: str = Field(default="http://127.0.0.1:8080", description="the gateway as clients see it")
     kafka_bootstrap: str = "127.0.0.1:9092"
+    kafka_replication: int = Field(
+        default=1, ge=1, description="replicas of new topics; all but one must have what is acknowledged"
+    )
     cassandra_contact_points: str = Field(default="127.0.0.1:9042", description="host:port, comma-separated")
     cassandra_replication: str = Field(
         default="{'class': 'SimpleStrategy', 'replication_factor': 1}", description="CQL map for new keyspaces"
