@@ -29,6 +29,7 @@ LISTENERS = {
 }
 POLL_MS = 500
 WAITING = "feedmill_outbox_waiting"
+RETRIES = "feedmill_handler_retries_total"
 
 
 async def everybody_likes(system: System, post_id: str) -> None:
@@ -98,13 +99,21 @@ async def test_acts_counted_while_redis_is_out_of_reach_are_shown_when_it_is_bac
     post_id = (await system.publish()).json()["post_id"]
     await system.api.call("POST", f"/posts/{post_id}/like", system.world.reader)
 
-    async def cached() -> bool:
+    async def likes() -> int:
         post = await system.api.call("GET", f"/posts/{post_id}", system.world.author)
-        return bool(post["engagement"]["like_count"] == 1)
+        return int(post["engagement"]["like_count"])
+
+    async def cached() -> bool:
+        return await likes() == 1
+
+    async def waits() -> bool:
+        return await system.metric("counters", RETRIES) > before
 
     await eventually(cached, RECOVERY_S)
+    before = await system.metric("counters", RETRIES)
     async with system.without("redis", Fault.RESET):
         await everybody_likes(system, post_id)
+        await eventually(waits, RECOVERY_S)
     await counted(system, post_id)
     await clean(system, monkeypatch)
 

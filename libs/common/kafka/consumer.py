@@ -18,7 +18,7 @@ from libs.common.contracts.topics import dead_letter_topic
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
-from libs.common.runtime.metrics import CONSUMER_LAG, EVENTS_HANDLED
+from libs.common.runtime.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
 from libs.common.runtime.settings import Settings
 
 POLL_MS = 200
@@ -204,6 +204,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     await self._handler(deliveries)
                     break
                 except _TRANSIENT as error:
+                    HANDLER_RETRIES.labels(self._group).inc()
                     log.warning("handler_retries", group=self._group, error=repr(error))
                     await asyncio.sleep(random.uniform(delay / 2, delay))
                     delay = min(delay * 2, BACKOFF_CAP_S)
