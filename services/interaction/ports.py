@@ -34,7 +34,7 @@ class CommentStore(Protocol):
     async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None: ...
 
     async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
-        """Oldest first."""
+        """Oldest first, those that are not deleted; fewer than `limit` only at the end."""
 
     async def record(self, events: Sequence[Record]) -> None:
         """Events that have no row beside them."""

@@ -26,7 +26,7 @@ from services.post.schemas import (
     PostStatus,
 )
 from services.post.settings import PostSettings
-from services.post.submission import submission_of
+from services.post.submission import Submission, submission_of
 from services.post.writing import Change, PostWriter
 
 router = APIRouter(tags=["posts"])
@@ -44,7 +44,15 @@ class PostApi:
         self.keys = keys
         self._picture = timedelta(seconds=settings.seconds_a_picture)
 
-    async def created(self, author: Principal, post: StoredPost) -> Answer:
+    async def create(self, author: Principal, post_id: int, submission: Submission) -> Answer:
+        """Make the post that was sent. One that an earlier try made is told of as it is: nothing is uploaded again."""
+        post = await self.writer.settle(post_id)
+        if post is None:
+            draft = await submission.uploaded(author.user_id, self.media)
+            post = await self.writer.create(author.user_id, post_id, draft)
+        return await self._created(author, post)
+
+    async def _created(self, author: Principal, post: StoredPost) -> Answer:
         """201 with the post when it can be shown, 202 when it will be: it is made, whoever is away now."""
         if post.status is Status.PUBLISHED:
             with contextlib.suppress(UnavailableError):
@@ -91,8 +99,7 @@ async def create_post(request: Request, user: CurrentUser, api: Api, key: Idempo
     async with submission_of(request) as submission:
 
         async def create(post_id: int) -> Answer:
-            draft = await submission.uploaded(user.user_id, api.media)
-            return await api.created(user, await api.writer.create(user.user_id, post_id, draft))
+            return await api.create(user, post_id, submission)
 
         answer = await api.keys.run(user.user_id, key, b"POST /v1/posts " + submission.fingerprint, create)
     return Response(answer.body, answer.status, media_type="application/json")

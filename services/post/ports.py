@@ -28,7 +28,8 @@ class PostStore(Protocol):
 
     async def fail(self, post_id: int, reason: str) -> None: ...
 
-    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None: ...
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+        """What the author wrote; the status stays what it is. Of two edits the one of the higher version stays."""
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None: ...
 
@@ -44,7 +45,8 @@ class PostStore(Protocol):
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
         """Ids in `(after_id, before_id)`, newest first."""
 
-    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]: ...
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
+        """Ids below the bound, newest first; posts that had the tag before edits which raced may be among them."""
 
     async def keep_counts(self, counted: PostCounted) -> None:
         """Older counts than those that are there change nothing."""

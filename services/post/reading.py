@@ -84,17 +84,24 @@ class PostReader:
         async def read(before: int, count: int) -> list[int]:
             return await self._store.by_hashtag(normal, before, count)
 
-        return await self._page(reader_id, before_id, limit, read)
+        return await self._page(reader_id, before_id, limit, read, normal)
 
     async def _page(
-        self, reader_id: int | None, before_id: int | None, limit: int, read: Callable[[int, int], Awaitable[list[int]]]
+        self,
+        reader_id: int | None,
+        before_id: int | None,
+        limit: int,
+        read: Callable[[int, int], Awaitable[list[int]]],
+        tag: str | None = None,
     ) -> list[Post]:
-        """Up to `limit` posts that can be shown; hidden ones, and rows that outlived their post, are passed over."""
+        """Up to `limit` posts that can be shown; hidden ones, and rows that outlived their post or its tag, are passed
+        over."""
         found: list[Post] = []
         bound, count = _newest() if before_id is None else before_id, limit
         while len(found) < limit:
             post_ids = await read(bound, count)
-            found += await self.hydrate(reader_id, post_ids)
+            shown = await self.hydrate(reader_id, post_ids)
+            found += [post for post in shown if tag is None or tag in post.hashtags]
             if len(post_ids) < count:
                 break
             bound, count = post_ids[-1], max(limit, FILL_UP)

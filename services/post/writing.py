@@ -121,8 +121,8 @@ class PostWriter:
             version=_next_version(before),
             edited_at=utc_now(),
         )
-        payload = PostUpdated(post_id=post_id, author_id=author_id)
-        events = [_record(payload, after.version)] if after.status is Status.PUBLISHED else []
+        # also of one that was on its way when it was read: it may be published, and its record kept, by now
+        events = [_record(PostUpdated(post_id=post_id, author_id=author_id), after.version)]
         await self._store.edit(before, after, events)
         await self._outbox.committed(events)
         return after

@@ -12,7 +12,7 @@ from libs.common.ids import now_ms
 from libs.common.runtime.errors import ConflictError, InvalidError
 from libs.common.stores.cassandra import Cassandra
 
-STALE_MS = 30_000  # a try that has not answered by then is taken to be dead; far over any request's deadline
+STALE_MS = 30_000  # a try that has not answered by then is taken to be dead; one of slow uploads may still run
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
 
@@ -38,7 +38,8 @@ class Answer:
 
 
 Create = Callable[[int], Awaitable[Answer]]
-"""Creates the resource under the id given to it; run again with the same id it must change nothing."""
+"""Creates the resource under the id given to it; run again with the same id, be it at the same time, it must change
+nothing."""
 
 
 class Idempotency:

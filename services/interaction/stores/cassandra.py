@@ -124,12 +124,16 @@ class CassandraMarks(_Statements):
 
 
 class CassandraComments(_Statements):
-    """Implements `services.interaction.ports.CommentStore`."""
+    """Implements `services.interaction.ports.CommentStore`. A comment is written at its version's time, before any
+    delete: added again it stays deleted."""
 
     cql = {
         "get": "SELECT * FROM comments_by_id WHERE comment_id = ?",
-        "add": "INSERT INTO comments_by_id (comment_id, post_id, parent_id, author_id, text) VALUES (?, ?, ?, ?, ?)",
-        "enlist": "INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, ?, ?)",
+        "add": (
+            "INSERT INTO comments_by_id (comment_id, post_id, parent_id, author_id, text) VALUES (?, ?, ?, ?, ?)"
+            " USING TIMESTAMP ?"
+        ),
+        "enlist": "INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, ?, ?) USING TIMESTAMP ?",
         "delist": "DELETE FROM comments_by_post WHERE post_id = ? AND parent_id = ? AND comment_id = ?",
         "delete": "UPDATE comments_by_id SET deleted_at = ?, text = null WHERE comment_id = ?",
         "list": (
@@ -147,8 +151,8 @@ class CassandraComments(_Statements):
 
     async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
         place = (comment.post_id, comment.parent_id)
-        values = (comment.comment_id, *place, comment.author_id, comment.text)
-        listed = (self._prepared["enlist"], (*place, comment.comment_id))
+        values = (comment.comment_id, *place, comment.author_id, comment.text, CREATED)
+        listed = (self._prepared["enlist"], (*place, comment.comment_id, CREATED))
         await self._write([(self._prepared["add"], values), listed], events)
 
     async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
@@ -161,9 +165,15 @@ class CassandraComments(_Statements):
         await self._write(statements, events)
 
     async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
-        rows = await self._rows("list", post_id, parent_id, after_id, limit)
-        comments = await asyncio.gather(*(self.get(row.comment_id) for row in rows))
-        return [comment for comment in comments if comment and not comment.deleted]
+        found: list[StoredComment] = []
+        while len(found) < limit:
+            rows = await self._rows("list", post_id, parent_id, after_id, limit)
+            comments = await asyncio.gather(*(self.get(row.comment_id) for row in rows))
+            found += [comment for comment in comments if comment and not comment.deleted]
+            if len(rows) < limit:
+                break
+            after_id = rows[-1].comment_id
+        return found[:limit]
 
 
 class CassandraAuditStore(_Statements):

@@ -43,7 +43,7 @@ class InMemoryComments:
         return self.rows.get(comment_id)
 
     async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
-        self.rows[comment.comment_id] = comment
+        self.rows.setdefault(comment.comment_id, comment)
 
     async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
         for comment in comments:

@@ -86,6 +86,37 @@ async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: 
     assert await comments.get(1) is None
 
 
+async def test_a_deleted_comment_that_is_added_again_stays_deleted(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    comments = await CassandraComments.open(cassandra, outbox)
+    comment = StoredComment(post_id, post_id, NO_PARENT, 5, "text")
+    await comments.add(comment, [])
+    await comments.delete([comment], [])
+    await comments.add(comment, [])
+    deleted = await comments.get(comment.comment_id)
+    assert deleted is not None
+    assert (deleted.deleted, deleted.text) == (True, "")
+    assert not await cassandra.execute(
+        "SELECT * FROM comments_by_post WHERE post_id = %s AND parent_id = 0", (post_id,)
+    )
+
+
+async def test_rows_that_stand_for_no_comment_end_no_list(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    comments = await CassandraComments.open(cassandra, outbox)
+    enlist = await cassandra.prepare("INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, 0, ?)")
+    base = post_id & ~0xFF
+    for comment_id in range(base, base + 5):
+        await cassandra.execute(enlist, (post_id, comment_id))
+    written = [StoredComment(base + 5 + i, post_id, NO_PARENT, 5, "text") for i in range(3)]
+    for comment in written:
+        await comments.add(comment, [])
+    assert await comments.list(post_id, NO_PARENT, 0, 2) == written[:2]
+    assert await comments.list(post_id, NO_PARENT, written[1].comment_id, 2) == written[2:]
+
+
 async def test_the_ledger_knows_totals_and_members(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
     ledger = await CassandraLedger.open(cassandra, outbox)
     insert = await cassandra.prepare(LEDGER)

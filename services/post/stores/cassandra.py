@@ -1,5 +1,6 @@
 """Posts in Cassandra. Status is not a column: what happened to a post are marks that are only ever set, so that
-delete wins whatever order writes come in."""
+delete wins whatever order writes come in. What an author wrote, and its hashtags, are written at their version's time:
+of two writes the one of the higher version stays, and making a post again changes nothing."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -39,9 +40,9 @@ _STATEMENTS = {
     "create": (
         "INSERT INTO posts_by_id"
         " (post_id, author_id, caption, hashtags, mentions, location, media_ids, version, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
     ),
-    "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?)",
+    "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
     "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
     "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
     "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
@@ -49,14 +50,14 @@ _STATEMENTS = {
     "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
     "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
     "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
-    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id) VALUES (?, ?, ?)",
-    "untag": "DELETE FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id = ?",
+    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "untag": "DELETE FROM posts_by_hashtag USING TIMESTAMP ? WHERE tag = ? AND month = ? AND post_id = ?",
     "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
     "edit": (
-        "UPDATE posts_by_id SET caption = ?, hashtags = ?, mentions = ?, location = ?, version = ?, edited_at = ?"
-        " WHERE post_id = ?"
+        "UPDATE posts_by_id USING TIMESTAMP ?"
+        " SET caption = ?, hashtags = ?, mentions = ?, location = ?, version = ?, edited_at = ? WHERE post_id = ?"
     ),
-    "delete": "UPDATE posts_by_id SET deleted_at = ?, version = ? WHERE post_id = ?",
+    "delete": "UPDATE posts_by_id USING TIMESTAMP ? SET deleted_at = ?, version = ? WHERE post_id = ?",
     "by_user": (
         "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
     ),
@@ -154,33 +155,31 @@ class CassandraPostStore:
 
     async def create(self, post: StoredPost) -> None:
         text = (post.caption, list(post.hashtags), list(post.mentions), _location(post.location))
-        row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at)
-        waits = [(self._statements["wait"], (media_id, post.post_id)) for media_id in post.media_ids]
+        row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at, post.version)
+        waits = [(self._statements["wait"], (media_id, post.post_id, post.version)) for media_id in post.media_ids]
         await self._cassandra.batch([(self._statements["create"], row), *waits])
 
     async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
         published = (self._statements["publish"], (_media(post.media), utc_now(), post.post_id))
         listed = (self._statements["list"], (post.author_id, year_of(post.post_id), post.post_id))
         done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
-        await self._write([published, listed, *self._tags("tag", post, post.hashtags), *done], events)
+        await self._write([published, listed, *self._tagged(post), *done], events)
 
     async def fail(self, post_id: int, reason: str) -> None:
         await self._cassandra.execute(self._statements["fail"], (reason, post_id))
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
         values = (after.caption, list(after.hashtags), list(after.mentions), _location(after.location))
-        changed = (self._statements["edit"], (*values, after.version, after.edited_at, after.post_id))
-        tags: list[Bound] = []
-        if after.status is Status.PUBLISHED:
-            tags += self._tags("untag", before, set(before.hashtags) - set(after.hashtags))
-            tags += self._tags("tag", after, set(after.hashtags) - set(before.hashtags))
-        await self._write([changed, *tags], events)
+        changed = (self._statements["edit"], (after.version, *values, after.version, after.edited_at, after.post_id))
+        gone = self._untagged(after, set(before.hashtags) - set(after.hashtags))
+        # all its tags, on its way or not: who publishes or edits it just now may have read another caption
+        await self._write([changed, *gone, *self._tagged(after)], events)
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
-        deleted = (self._statements["delete"], (utc_now(), post.version, post.post_id))
+        deleted = (self._statements["delete"], (post.version, utc_now(), post.version, post.post_id))
         unlisted = (self._statements["unlist"], (post.author_id, year_of(post.post_id), post.post_id))
         done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
-        await self._write([deleted, unlisted, *self._tags("untag", post, post.hashtags), *done], events)
+        await self._write([deleted, unlisted, *self._untagged(post, post.hashtags), *done], events)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
         document = outcome.document.model_dump_json() if outcome.document else None
@@ -212,8 +211,13 @@ class CassandraPostStore:
         # the write time is the sequence: older counts lose by themselves
         await self._cassandra.execute(self._statements["count"], (counted.sequence, *counts, counted.post_id))
 
-    def _tags(self, statement: str, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
-        return [(self._statements[statement], (tag, month_of(post.post_id), post.post_id)) for tag in tags]
+    def _tagged(self, post: StoredPost) -> list[Bound]:
+        place = (month_of(post.post_id), post.post_id)
+        return [(self._statements["tag"], (tag, *place, post.version)) for tag in post.hashtags]
+
+    def _untagged(self, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
+        place = (month_of(post.post_id), post.post_id)
+        return [(self._statements["untag"], (post.version, tag, *place)) for tag in tags]
 
     async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
         await self._cassandra.batch([*statements, *self._outbox.inserts(events)])

@@ -1,6 +1,6 @@
 """The post service's surroundings in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from libs.common.contracts.events import PostCounted
@@ -41,15 +41,23 @@ def draft(*media_ids: int, caption: str = "a #caption") -> Draft:
 
 
 class InMemoryPosts:
-    """Marks are only ever set, as in the real store: a deleted post stays deleted."""
+    """Marks are only ever set, and of two writes of a text or a tag the higher version stays, as in the real store."""
 
     def __init__(self) -> None:
         self.rows: dict[int, StoredPost] = {}
         self.listed: set[int] = set()
-        self.tags: set[tuple[str, int]] = set()
+        self.tagged: dict[tuple[str, int], tuple[int, bool]] = {}  # at which version, and whether it was taken away
         self.waiting: set[tuple[int, int]] = set()
         self.kept: dict[int, MediaState] = {}
         self.deleted: set[int] = set()
+
+    @property
+    def tags(self) -> set[tuple[str, int]]:
+        return {place for place, (_, gone) in self.tagged.items() if not gone}
+
+    def _tag(self, post: StoredPost, tags: Iterable[str], *, gone: bool = False) -> None:
+        for place in ((tag, post.post_id) for tag in tags):
+            self.tagged[place] = max(self.tagged.get(place, (0, False)), (post.version, gone))
 
     async def get(self, post_id: int) -> StoredPost | None:
         row = self.rows.get(post_id)
@@ -66,26 +74,30 @@ class InMemoryPosts:
         ]
 
     async def create(self, post: StoredPost) -> None:
-        self.rows.setdefault(post.post_id, post)
-        self.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
+        if post.post_id not in self.rows:
+            self.rows[post.post_id] = post
+            self.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
 
     async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
-        self.rows[post.post_id] = post
+        self.rows[post.post_id] = replace(self.rows[post.post_id], media=post.media, status=Status.PUBLISHED)
         self.listed.add(post.post_id)
-        self.tags |= {(tag, post.post_id) for tag in post.hashtags}
+        self._tag(post, post.hashtags)
         self.waiting -= {(media_id, post.post_id) for media_id in post.media_ids}
 
     async def fail(self, post_id: int, reason: str) -> None:
         self.rows[post_id] = replace(self.rows[post_id], status=Status.FAILED, reason=reason)
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
-        self.rows[after.post_id] = after
-        self.tags -= {(tag, after.post_id) for tag in before.hashtags}
-        self.tags |= {(tag, after.post_id) for tag in after.hashtags}
+        row = self.rows[after.post_id]
+        if after.version > row.version:
+            self.rows[after.post_id] = replace(after, media=row.media, status=row.status, reason=row.reason)
+        self._tag(after, set(before.hashtags) - set(after.hashtags), gone=True)
+        self._tag(after, after.hashtags)
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
         self.deleted.add(post.post_id)
         self.listed.discard(post.post_id)
+        self._tag(post, post.hashtags, gone=True)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
         self.kept[outcome.media_id] = outcome

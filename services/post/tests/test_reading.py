@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from libs.common.ids import first_id_at, now_ms
@@ -115,6 +117,15 @@ async def test_pages_are_filled_past_posts_of_hidden_authors() -> None:
         await world.writer.create(author, post_id, draft(media_id))
     world.authors.hidden = {(None, OTHER)}
     shown = await world.reader.by_hashtag(None, "caption", None, 3)
+    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+
+
+async def test_pages_are_filled_past_posts_that_no_longer_have_the_tag() -> None:
+    world = World()
+    ids = await world.posts(9)
+    for post_id in ids[4:8]:  # the list still names them
+        world.store.rows[post_id] = replace(world.store.rows[post_id], hashtags=("other",))
+    shown = await world.reader.by_hashtag(None, "#Caption", None, 3)
     assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
 
 

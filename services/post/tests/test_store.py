@@ -1,8 +1,11 @@
 """Posts on a real Cassandra."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from itertools import permutations
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from devstack.settings import ROOT
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import PostCounted, PostDeleted
+from libs.common.contracts.public import Location
 from libs.common.ids import MAX_ID, first_id_at, id_time
 from libs.common.kafka.producer import encode
 from libs.common.stores.cassandra import Cassandra, migrate
@@ -97,6 +101,46 @@ async def test_lists_go_from_bucket_to_bucket(store: CassandraPostStore, author:
     assert await store.by_author(author, 0, ids[1], 2) == ids[2:4]
     assert await store.by_hashtag(tag, newest, 10) == ids
     assert await store.by_hashtag(tag, ids[2], 1) == [ids[3]]
+
+
+async def test_a_post_that_is_made_again_stays_as_it_is(store: CassandraPostStore, author: int) -> None:
+    made = replace(some_post(author, at(2026)), media=(), status=Status.PROCESSING)
+    published = replace(made, media=(document(made.post_id),), status=Status.PUBLISHED)
+    written: dict[str, Any] = {"caption": "edited", "hashtags": (), "location": Location(name="there"), "version": 2}
+    edited = replace(published, **written)
+    await store.create(made)
+    await store.publish(published, [])
+    await store.edit(published, edited, [])
+    await store.create(made)
+    stored = await store.get(made.post_id)
+    assert stored is not None
+    assert replace(stored, created_at=made.created_at) == edited
+    assert await store.waiting_for(made.post_id) == []
+    await store.delete(replace(edited, version=3), [])
+    await store.create(made)
+    stored = await store.get(made.post_id)
+    assert stored is not None
+    assert (stored.status, stored.version) == (Status.DELETED, 3)
+
+
+@pytest.mark.parametrize("order", [*permutations(range(3))])
+async def test_of_edits_that_race_the_higher_version_stays_and_is_listed(
+    store: CassandraPostStore, author: int, order: Sequence[int]
+) -> None:
+    """Two that read the same post, and the publishing of what both of them read."""
+    old, new = f"old{author}", f"new{author}"
+    made = replace(some_post(author, at(2026), old), media=(), status=Status.PROCESSING)
+    published = replace(made, media=(document(made.post_id),), status=Status.PUBLISHED)
+    first = replace(made, caption=f"#{new}", hashtags=(new,), version=2)
+    second = replace(made, caption=f"#{old} again", version=3)
+    await store.create(made)
+    acts = (partial(store.publish, published), partial(store.edit, made, first), partial(store.edit, made, second))
+    for index in order:
+        await acts[index]([])
+    stored = await store.get(made.post_id)
+    assert stored is not None
+    assert (stored.status, stored.caption, stored.version) == (Status.PUBLISHED, second.caption, 3)
+    assert await store.by_hashtag(old, at(2026, 11), 10) == [made.post_id]
 
 
 @pytest.mark.parametrize("publish_first", [True, False])

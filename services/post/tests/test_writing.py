@@ -1,12 +1,27 @@
+from collections.abc import Sequence
+from io import BytesIO
+
+import orjson
 import pytest
+from starlette.datastructures import UploadFile
 
 from libs.common.ids import first_id_at, now_ms
+from libs.common.kafka.producer import Record
+from libs.common.runtime.auth import Principal
 from libs.common.runtime.errors import InvalidError, NotFoundError
-from services.post.domain import Status
+from libs.common.stores.idempotency import Idempotency
+from libs.common.testing import settings_for
+from services.post.api import PostApi
+from services.post.domain import Status, StoredPost
 from services.post.errors import NotYourPostError
+from services.post.reading import PostReader
+from services.post.settings import PostSettings
+from services.post.submission import Submission
 from services.post.tests.fakes import (
     AUTHOR,
     OTHER,
+    InMemoryAuthors,
+    InMemoryMarks,
     InMemoryMedia,
     InMemoryPosts,
     Outbox,
@@ -106,3 +121,35 @@ async def test_a_new_caption_brings_new_tags_and_a_higher_version() -> None:
     assert world.store.tags == {("new", POST)}
     assert after.version > before.version
     assert world.outbox.types() == ["post.created", "post.updated"]
+
+
+async def test_an_edit_meanwhile_is_listed_and_told_whoever_publishes(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(processing(1))
+    await world.writer.create(AUTHOR, POST, draft(1, caption="#old"))
+    publish = world.store.publish
+
+    async def edited_meanwhile(post: StoredPost, events: Sequence[Record]) -> None:
+        await world.writer.edit(AUTHOR, POST, Change("#new", None, keep_location=True))
+        await publish(post, events)
+
+    monkeypatch.setattr(world.store, "publish", edited_meanwhile)
+    await world.writer.media_done(ready(1))
+    assert world.store.rows[POST].caption == "#new"
+    assert world.store.tags == {("new", POST)}
+    assert world.outbox.types() == ["post.updated", "post.created"]
+
+
+async def test_sent_again_it_is_the_post_as_it_is_and_nothing_is_uploaded() -> None:
+    world = World()
+    reader = PostReader(world.store, InMemoryAuthors(), InMemoryMarks(), "http://feedmill")
+    keys: Idempotency = NotImplemented  # the route's
+    api = PostApi(world.writer, reader, world.media, keys, settings_for(PostSettings, {}))
+    for _ in range(2):
+        picture = UploadFile(BytesIO(b"a picture"))
+        answer = await api.create(Principal(AUTHOR, 1, "user"), POST, Submission(b"", draft(), [picture]))
+        assert answer.status == 202
+        await world.writer.edit(AUTHOR, POST, Change("edited", None, keep_location=True))
+    assert list(world.media.known) == [1]
+    await world.writer.media_done(ready(1))
+    answer = await api.create(Principal(AUTHOR, 1, "user"), POST, Submission(b"", draft(), []))
+    assert (answer.status, orjson.loads(answer.body)["post"]["caption"]) == (201, "edited")
