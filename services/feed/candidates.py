@@ -101,13 +101,14 @@ class CandidateSource:
 
     async def _pulled(self, authors: set[int]) -> Candidates:
         """Busy authors are asked for more: one of them alone must not raise the floor."""
-        start = self.window_start()
+        start, recent = self.window_start(), dict[int, list[int]]()
         try:
             recent = await self._posts.latest(sorted(authors), start)
             if busy := [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]:
                 recent |= await self._posts.recent(busy, start, None, CAP)
         except UnavailableError as error:
-            return Candidates(tuple(p for post_ids in last_known(error).values() for p in post_ids), start, STALE)
+            known = recent or last_known(error)
+            return Candidates(tuple(p for post_ids in known.values() for p in post_ids), start, STALE)
         floor = max((post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP), default=start)
         return Candidates(tuple(p for post_ids in recent.values() for p in post_ids), floor)
 

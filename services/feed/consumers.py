@@ -45,8 +45,12 @@ class FeedConsumers:
     async def _bring(self, reader_id: int, author_id: int) -> None:
         """The author's posts into a list that exists; an absent one is built from all followees when read.
 
-        Whoever is not followed after all leaves ids that are filtered when read.
+        Whoever is not followed after all leaves ids that are filtered when read. Kept followees are mended here: a read
+        writes them only when they are not what it saw before, and it may not have seen that the author was gone.
         """
+        kept = await self._cache.kept_followees(reader_id)
+        if kept is not None and author_id not in kept.all:
+            await self._cache.keep_followees(reader_id, await self._graph.followees(reader_id))
         recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
         if recent:
             await self._lists.merge(reader_id, recent[author_id], finish=False)
@@ -54,6 +58,8 @@ class FeedConsumers:
     async def _forget(self, reader_id: int, author_id: int) -> None:
         """The author's posts out of the list, unless they belong there again: then they were brought, or will be."""
         await self._cache.forget_followee(reader_id, author_id)
-        recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
-        if recent and author_id not in (await self._graph.followees(reader_id)).all:
+        followees = await self._graph.followees(reader_id)
+        if author_id in followees.all:
+            await self._cache.keep_followees(reader_id, followees)
+        elif recent := await self._posts.recent([author_id], self._source.window_start(), None, CAP):
             await self._lists.remove(reader_id, recent[author_id])

@@ -14,6 +14,7 @@ from services.feed.domain.feed import Order
 from services.feed.service import Served
 
 PATH = "/v1/feed"
+_LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 
@@ -61,5 +62,5 @@ def _asked(scope: Scope) -> tuple[Order, int] | None:
     """Order and limit of a well-formed request for a first page."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     order, limit = query.pop("order", Order.RANKED.value), query.pop("limit", str(DEFAULT_LIMIT))
-    is_plain = scope["method"] == "GET" and not query and order in set(Order) and limit.isascii() and limit.isdigit()
-    return (Order(order), int(limit)) if is_plain and 1 <= int(limit) <= MAX_LIMIT else None
+    is_plain = scope["method"] == "GET" and not query and order in set(Order) and limit in _LIMITS
+    return (Order(order), _LIMITS[limit]) if is_plain else None

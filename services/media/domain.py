@@ -23,11 +23,6 @@ class Status(IntEnum):
     FAILED = 2
     READY = 3
 
-    @property
-    def label(self) -> str:
-        """The name that clients see."""
-        return self.name.lower()
-
 
 @dataclass(frozen=True, slots=True)
 class Upload:

@@ -88,13 +88,12 @@ class MediaLibrary:
             raise UploadUrlInvalidError
         if content_type and content_type != upload.content_type:
             raise TypeMismatchError(f"the upload was declared as {upload.content_type}")
-        if await self._store.find([upload_id]):
-            raise UploadCompletedError
+        await self._require_open(upload_id)
         return upload
 
     async def receive(self, upload: Upload, body: AsyncIterator[bytes]) -> None:
         """Store exactly the declared number of bytes, or nothing."""
-        await self._objects.put(upload.source_key, _exactly(body, upload.file_size))
+        await self._objects.put(upload.source_key, self._while_open(upload, body))
 
     async def complete(self, owner_id: int, upload_id: int) -> StoredMedia:
         """Take the upload over as media. Doing it again answers the same and changes nothing."""
@@ -144,6 +143,16 @@ class MediaLibrary:
         if known is None or path is None:
             raise NotFoundError
         return VariantFile(path, known[1])
+
+    async def _require_open(self, upload_id: int) -> None:
+        if await self._store.find([upload_id]):
+            raise UploadCompletedError
+
+    async def _while_open(self, upload: Upload, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """A body may take minutes: what was completed meanwhile must not be replaced by it."""
+        async for chunk in _exactly(body, upload.file_size):
+            yield chunk
+        await self._require_open(upload.upload_id)
 
     async def _take_over(self, upload: Upload) -> StoredMedia:
         if sniff(await self._objects.head(upload.source_key, SNIFF_BYTES)) != upload.content_type:

@@ -8,11 +8,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import jwt
 import orjson
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,9 +25,11 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from libs.common.runtime.auth import ACCESS_TOKEN_S, ALGORITHM, ISSUER
+from libs.common.runtime.logging import get_logger
 
 FIRST_KEY = "first.pem"
 RESCAN_S = 5.0  # how soon a key that was laid into the folder is seen; and how often an unknown id may cost a look
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class KeyFolder:
         ensure_key(folder)
         self._keys: list[SigningKey] = []
         self._scan()
+        if not self._keys:
+            raise RuntimeError(f"no usable key in {folder}")
 
     def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
         """See the port."""
@@ -118,6 +124,16 @@ class KeyFolder:
             self._scan()
 
     def _scan(self) -> None:
-        paths = sorted(self._folder.glob("*.pem"), key=lambda path: (path.stat().st_mtime_ns, path.name), reverse=True)
-        self._keys = [SigningKey.load(path) for path in paths] or self._keys
+        found = list[tuple[int, str, SigningKey]]()
+        for path in self._folder.glob("*.pem"):
+            try:
+                found.append((path.stat().st_mtime_ns, path.name, SigningKey.load(path)))
+            except (
+                OSError,
+                TypeError,
+                ValueError,
+                UnsupportedAlgorithm,
+            ) as error:  # half copied, or just taken out
+                log.warning("key_not_usable", file=path.name, error=repr(error))
+        self._keys = [key for *_, key in sorted(found, key=itemgetter(0, 1), reverse=True)] or self._keys
         self._next_scan = time.monotonic() + RESCAN_S

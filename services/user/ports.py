@@ -46,8 +46,14 @@ class AccountStore(Protocol):
     async def contact(self, user_id: int) -> Contact | None:
         """The private fields."""
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
-        """Change it and end all other sessions, all or nothing; those that it ended."""
+    async def set_password(
+        self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime
+    ) -> list[int]:
+        """Change it and end all other sessions, all or nothing; those that it ended.
+
+        Raises:
+            WrongPasswordError: the hash is not the one that was verified any more.
+        """
 
     async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
         """Ban or unban; the records written: none when nothing changed."""
@@ -56,8 +62,12 @@ class AccountStore(Protocol):
 class SessionStore(Protocol):
     """Sessions and their refresh tokens; of a token only the hash is ever seen here."""
 
-    async def start(self, session: Session, token_hash: bytes) -> None:
-        """Keep a new session with its first token, and forget the user's expired ones."""
+    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+        """Keep a new session with its first token, and forget the user's expired ones.
+
+        Raises:
+            InvalidCredentialsError: the password's hash is not the one that was verified any more, or there is a ban.
+        """
 
     async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
         """Judge the presented token; keep the next one, or end the session of a reused one. A banned user's is dead."""

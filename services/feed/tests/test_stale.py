@@ -6,6 +6,7 @@ import pytest
 from libs.common.runtime.errors import UnavailableError
 from libs.feedlists import LAST_KNOWN_S
 from services.feed.domain.feed import Order
+from services.feed.ports import LATEST
 from services.feed.service import Served
 from services.feed.tests.world import World
 
@@ -71,6 +72,16 @@ async def test_a_walk_goes_on_through_what_is_known(world: World, posts: list[in
     third = await read(world, limit=2, cursor=orjson.loads(second.body)["next_cursor"])
     assert [*shown(first), *shown(second), *shown(third)] == posts[::-1]
     assert orjson.loads(third.body)["has_more"] is False
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_the_latest_posts_are_shown_when_there_is_no_more_of_a_busy_author(world: World, order: Order) -> None:
+    newest = [await world.post(PULLED) for _ in range(LATEST)]
+    await read(world, order, limit=100)
+    world.posts.down = True  # their latest posts and the records were read just now
+    served = await read(world, order, limit=100)
+    assert_stale(served)
+    assert set(newest) <= set(shown(served))
 
 
 async def test_what_changed_since_is_not_shown(world: World, posts: list[int]) -> None:

@@ -1,6 +1,7 @@
 """The life of an upload, over fakes and a folder."""
 
 import dataclasses
+from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -123,6 +124,19 @@ async def test_a_put_after_completion_is_refused(room: Room) -> None:
     await room.library.complete(OWNER, UPLOAD.upload_id)
     with pytest.raises(UploadCompletedError):
         await room.put()
+
+
+async def test_a_put_that_was_let_in_before_completion_replaces_nothing(room: Room) -> None:
+    await room.put()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield PNG[:10]
+        await room.library.complete(OWNER, UPLOAD.upload_id)
+        yield b"!" * (len(PNG) - 10)
+
+    with pytest.raises(UploadCompletedError):
+        await room.library.receive(UPLOAD, slow())
+    assert [path.read_bytes() for path in room.root.rglob("*") if path.is_file()] == [PNG]
 
 
 async def test_wrong_and_expired_urls(room: Room) -> None:

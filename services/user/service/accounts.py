@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
 from libs.common.runtime.errors import NotFoundError
-from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Registration, Session, Verdict
+from services.user.domain.accounts import Contact, Login, NewAccount, Registration, Session, Verdict
 from services.user.domain.people import Page
 from services.user.errors import (
     AccountBannedError,
@@ -81,7 +81,7 @@ class Accounts:
         """Start a session.
 
         Raises:
-            InvalidCredentialsError: no such account, or another password; nothing tells which.
+            InvalidCredentialsError: no such account, or another password, also one set meanwhile; nothing tells which.
             AccountBannedError: the password is right.
         """
         found = await self._accounts.credentials(Login.parse(login))
@@ -90,7 +90,7 @@ class Accounts:
         if found.banned:
             raise AccountBannedError
         session, token = self._new_session(found.user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
-        await self._sessions.start(session, _hash(token))
+        await self._sessions.start(session, _hash(token), found.password_hash)
         return self._signed_in(found.user_id, session.session_id, found.role, token)
 
     async def refresh(self, token: str | None) -> SignedIn:
@@ -144,23 +144,22 @@ class Accounts:
         """Set a new password; all sessions but this one end.
 
         Raises:
-            WrongPasswordError: `current` is not the password.
+            WrongPasswordError: `current` is not the password, or not any more.
         """
-        credentials: Credentials | None = await self._accounts.credentials_of(user_id)
-        if not await self._hasher.verify(credentials.password_hash if credentials else None, current):
+        found = await self._accounts.credentials_of(user_id)
+        if not await self._hasher.verify(found.password_hash if found else None, current) or found is None:
             raise WrongPasswordError
-        new_hash = await self._hasher.hash(new)
-        await self._shutouts.end(await self._accounts.set_password(user_id, new_hash, session_id, self._clock()))
+        new_hash, now = await self._hasher.hash(new), self._clock()
+        ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)
+        await self._shutouts.end(ended)
 
     async def ban(self, user_id: int) -> None:
         """Hide an account and all it made, and shut it out; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserBanned, banned=True)
-        await self._shutouts.ban(user_id)
 
     async def unban(self, user_id: int) -> None:
         """Let it in again, with its old sessions; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserUnbanned, banned=False)
-        await self._shutouts.unban(user_id)
 
     async def _set_banned(self, user_id: int, kind: type[UserEvent], *, banned: bool) -> None:
         await self.contact(user_id)
@@ -168,6 +167,12 @@ class Accounts:
             user_id, self._clock(), lambda version: user_record(kind, user_id, version), banned=banned
         )
         await self._events.committed(records)
+        # Of a ban and an unban that race, the last to commit need not be the last to mark.
+        marked = None
+        while marked is not banned:
+            await (self._shutouts.ban if banned else self._shutouts.unban)(user_id)
+            found = await self._accounts.credentials_of(user_id)
+            marked, banned = banned, found is not None and found.banned
 
     def _new_session(self, user_id: int, user_agent: str) -> Session:
         now = self._clock()

@@ -21,7 +21,13 @@ from services.user.domain.accounts import (
     Verdict,
     judge,
 )
-from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.errors import (
+    EmailTakenError,
+    InvalidCredentialsError,
+    PhoneTakenError,
+    UsernameTakenError,
+    WrongPasswordError,
+)
 from services.user.ports import MakeRecord
 
 _TAKEN: dict[str, type[ConflictError]] = {
@@ -109,10 +115,14 @@ class PostgresAccountStore:
         row = await self._postgres.fetchrow("SELECT email, phone FROM users WHERE user_id = $1", user_id)
         return Contact(**row) if row else None
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
+    async def set_password(
+        self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime
+    ) -> list[int]:
         """See the port."""
         async with self._postgres.transaction() as connection:
-            await connection.execute("UPDATE users SET password_hash = $2 WHERE user_id = $1", user_id, password_hash)
+            sql = "UPDATE users SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2 RETURNING 1"
+            if await connection.fetchval(sql, user_id, verified_hash, new_hash) is None:
+                raise WrongPasswordError
             ended = await connection.fetch(
                 "UPDATE sessions SET revoked_at = $3 WHERE user_id = $1 AND session_id <> $2 AND revoked_at IS NULL"
                 " RETURNING session_id",
@@ -140,9 +150,12 @@ class PostgresSessionStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def start(self, session: Session, token_hash: bytes) -> None:
-        """See the port."""
+    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+        """See the port. The share lock makes it wait for a new password or ban under way, and these for it."""
         async with self._postgres.transaction() as connection:
+            sql = "SELECT 1 FROM users WHERE user_id = $1 AND password_hash = $2 AND banned_at IS NULL FOR SHARE"
+            if await connection.fetchval(sql, session.user_id, verified_hash) is None:
+                raise InvalidCredentialsError
             sql = "DELETE FROM sessions WHERE user_id = $1 AND expires_at <= $2"
             await connection.execute(sql, session.user_id, session.created_at)
             await _insert_session(connection, session, token_hash)

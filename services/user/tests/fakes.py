@@ -1,6 +1,6 @@
 """Small real stores in memory."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
@@ -43,8 +43,17 @@ from services.user.domain.people import (
     Relation,
     Relationship,
 )
-from services.user.errors import BlockedByYouError, EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.errors import (
+    BlockedByYouError,
+    EmailTakenError,
+    InvalidCredentialsError,
+    PhoneTakenError,
+    UsernameTakenError,
+    WrongPasswordError,
+)
 from services.user.ports import EdgeRecord, MakeRecord
+
+Meanwhile = Callable[[], Awaitable[None]]
 
 
 class SteppingClock:
@@ -73,10 +82,14 @@ class CollectedEvents:
         return [dict(record.headers)["type"].decode() for record in self.records]
 
 
+async def _nothing() -> None: ...
+
+
 class CollectedShutouts:
-    """Implements `ports.Shutouts`."""
+    """Implements `ports.Shutouts`; before the next mark is made, `meanwhile` happens, once."""
 
     def __init__(self) -> None:
+        self.meanwhile: Meanwhile = _nothing
         self.sessions: set[int] = set()
         self.users: set[int] = set()
 
@@ -84,10 +97,16 @@ class CollectedShutouts:
         self.sessions |= set(session_ids)
 
     async def ban(self, user_id: int) -> None:
+        await self._meanwhile()
         self.users.add(user_id)
 
     async def unban(self, user_id: int) -> None:
+        await self._meanwhile()
         self.users.discard(user_id)
+
+    async def _meanwhile(self) -> None:
+        meanwhile, self.meanwhile = self.meanwhile, _nothing
+        await meanwhile()
 
 
 @dataclass
@@ -139,7 +158,7 @@ class InMemoryAccountStore:
         self._world.accounts[account.user_id] = account
         person = self._world.person(account.user_id)
         self._world.profiles[person] = replace(self._world.profiles[person], username=account.username)
-        await self._sessions.start(session, token_hash)
+        await self._sessions.start(session, token_hash, account.password_hash)
 
     async def credentials(self, login: Login) -> Credentials | None:
         for account in self._world.accounts.values():
@@ -156,8 +175,13 @@ class InMemoryAccountStore:
         account = self._world.accounts.get(user_id)
         return Contact(account.email, account.phone) if account else None
 
-    async def set_password(self, user_id: int, password_hash: str, keep_session: int, now: datetime) -> list[int]:
-        self._world.accounts[user_id] = replace(self._world.accounts[user_id], password_hash=password_hash)
+    async def set_password(
+        self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime
+    ) -> list[int]:
+        account = self._world.accounts[user_id]
+        if account.password_hash != verified_hash:
+            raise WrongPasswordError
+        self._world.accounts[user_id] = replace(account, password_hash=new_hash)
         others = {s.session_id for s in self._world.sessions.values() if s.user_id == user_id} - {keep_session}
         ended = others - self._world.ended
         self._world.ended |= ended
@@ -178,7 +202,10 @@ class InMemorySessionStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def start(self, session: Session, token_hash: bytes) -> None:
+    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+        is_banned = session.user_id in self._world.banned
+        if is_banned or self._world.accounts[session.user_id].password_hash != verified_hash:
+            raise InvalidCredentialsError
         self._world.sessions[session.session_id] = session
         state = RefreshState(session.created_at + REFRESH_TOKEN_LIFE, None, session_lives=True)
         self._world.tokens[token_hash] = (session.session_id, state)
@@ -456,16 +483,19 @@ class InMemoryMediaLibrary:
 
 
 class ReversingHasher:
-    """Implements `ports.PasswordHasher`, at no cost."""
+    """Implements `ports.PasswordHasher`, at no cost; while it verifies next, `meanwhile` happens, once."""
 
     def __init__(self) -> None:
         self.verified: list[str | None] = []
+        self.meanwhile: Meanwhile = _nothing
 
     async def hash(self, password: str) -> str:
         return password[::-1]
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         self.verified.append(password_hash)
+        meanwhile, self.meanwhile = self.meanwhile, _nothing
+        await meanwhile()
         return password_hash == password[::-1]
 
 

@@ -213,6 +213,53 @@ async def test_a_new_password_ends_other_sessions() -> None:
     assert await house.accounts.log_in("ada", "new password", "")
 
 
+async def test_a_login_that_was_verified_before_the_password_changed_starts_no_session() -> None:
+    house = House()
+    here = await house.ada()
+    house.hasher.meanwhile = lambda: house.accounts.change_password(
+        here.user_id, session_of(here), ADA.password, "new password"
+    )
+    with pytest.raises(InvalidCredentialsError):
+        await house.accounts.log_in("ada", ADA.password, "thief")
+    assert [one.session_id for one in (await house.accounts.sessions(here.user_id, None, 9)).items] == [
+        session_of(here)
+    ]
+
+
+async def test_a_login_that_was_verified_before_a_ban_starts_no_session() -> None:
+    house = House()
+    user_id = (await house.ada()).user_id
+    house.hasher.meanwhile = lambda: house.accounts.ban(user_id)
+    with pytest.raises(InvalidCredentialsError):
+        await house.accounts.log_in("ada", ADA.password, "late")
+
+
+async def test_of_two_changes_of_the_password_at_once_the_first_stays() -> None:
+    house = House()
+    here = await house.ada()
+    there = await house.accounts.log_in("ada", ADA.password, "thief")
+    house.hasher.meanwhile = lambda: house.accounts.change_password(
+        here.user_id, session_of(here), ADA.password, "of the owner"
+    )
+    with pytest.raises(WrongPasswordError):
+        await house.accounts.change_password(there.user_id, session_of(there), ADA.password, "of the thief")
+    assert await house.accounts.refresh(here.refresh_token)
+    assert await house.accounts.log_in("ada", "of the owner", "")
+
+
+@pytest.mark.parametrize("last_banned", [True, False])
+async def test_of_a_ban_and_an_unban_at_once_the_last_committed_is_marked(*, last_banned: bool) -> None:
+    house = House()
+    user_id = (await house.ada()).user_id
+    first, last = house.accounts.ban, house.accounts.unban
+    if last_banned:
+        await first(user_id)
+        first, last = last, first
+    house.shutouts.meanwhile = lambda: last(user_id)
+    await first(user_id)
+    assert house.shutouts.users == ({user_id} if last_banned else set())
+
+
 async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password() -> None:
     house = House()
     signed_in = await house.ada()

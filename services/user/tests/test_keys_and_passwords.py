@@ -1,12 +1,15 @@
 """Keys, tokens, passwords, requests."""
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher as Argon2
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
 
 from libs.common.runtime.auth import TokenVerifier
@@ -40,6 +43,32 @@ async def test_the_newest_key_signs_and_all_are_published(tmp_path: Path) -> Non
     assert new.split(".")[0] != old.split(".")[0]
     for token in (old, new):
         assert await TokenVerifier(keys).verify(token)
+
+
+def _other_kind(path: Path) -> None:
+    pem = Ed448PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(pem)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(b"-----BEGIN PRIVATE KEY-----\nMC4CAQAw"),
+        _other_kind,
+        lambda path: path.symlink_to("gone"),
+    ],
+    ids=["half copied", "of another kind", "gone since it was listed"],
+)
+async def test_a_file_that_is_no_key_stops_nothing(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    keys = KeyFolder(tmp_path / "keys")
+    spoil(tmp_path / "keys" / "second.pem")
+    assert len(keys.published()) == 1
+    assert await TokenVerifier(keys).verify(keys.sign(1, 2, "user", datetime.now(UTC)))
+    assert KeyFolder(tmp_path / "keys").published() == keys.published()
+    (tmp_path / "keys" / FIRST_KEY).unlink()
+    assert len(keys.published()) == 1
+    with pytest.raises(RuntimeError, match="no usable key"):
+        KeyFolder(tmp_path / "keys")
 
 
 def test_those_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:

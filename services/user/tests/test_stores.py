@@ -14,6 +14,7 @@ from libs.common.ids import MAX_ID
 from libs.common.kafka.producer import Record
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
+from libs.common.testing.eventually import eventually
 from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import Login, NewAccount, Session, Verdict
 from services.user.domain.people import (
@@ -26,7 +27,13 @@ from services.user.domain.people import (
     Relationship,
     Tally,
 )
-from services.user.errors import EmailTakenError, PhoneTakenError, UsernameTakenError
+from services.user.errors import (
+    EmailTakenError,
+    InvalidCredentialsError,
+    PhoneTakenError,
+    UsernameTakenError,
+    WrongPasswordError,
+)
 from services.user.ports import GraphStore
 from services.user.service.events import edge_record, user_record
 from services.user.settings import UserSettings
@@ -134,13 +141,41 @@ async def test_the_session_of_a_token_ends_once(postgres: Postgres) -> None:
 async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
     accounts, sessions, user_id = PostgresAccountStore(postgres), PostgresSessionStore(postgres), await person(postgres)
     other = next(_ids)
-    await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other))
+    await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other), "hash")
     assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [other, user_id]
-    assert await accounts.set_password(user_id, "new", user_id, NOW) == [other]
+    assert await accounts.set_password(user_id, "hash", "new", user_id, NOW) == [other]
+    with pytest.raises(WrongPasswordError):
+        await accounts.set_password(user_id, "hash", "newer", other, NOW)
+    with pytest.raises(InvalidCredentialsError):
+        await sessions.start(Session(next(_ids), user_id, "late", NOW, NOW), b"late%d" % user_id, "hash")
     assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
     found = await accounts.credentials_of(user_id)
     assert found is not None
     assert found.password_hash == "new"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE users SET password_hash = 'new' WHERE user_id = $1",
+        "UPDATE users SET banned_at = now() WHERE user_id = $1",
+    ],
+)
+async def test_no_session_starts_beside_a_new_password_or_a_ban(postgres: Postgres, change: str) -> None:
+    sessions, user_id = PostgresSessionStore(postgres), await person(postgres)
+    other = next(_ids)
+
+    async def waits() -> bool:
+        sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return await postgres.fetchrow(sql) is not None
+
+    async with postgres.transaction() as connection:
+        await connection.execute(change, user_id)
+        late = asyncio.create_task(sessions.start(Session(other, user_id, "", NOW, NOW), _hash(other), "hash"))
+        await eventually(waits)
+    with pytest.raises(InvalidCredentialsError):
+        await late
+    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
 
 
 async def test_counts_are_exact_under_concurrent_follows_and_unfollows(postgres: Postgres) -> None:
