@@ -103,10 +103,24 @@ async def test_without_the_post_service_known_posts_are_shown(system: System, ho
             problem_of(await system.publish())
 
 
-async def test_without_the_interaction_service_counts_are_as_posts_know_them(system: System) -> None:
-    async with system.without("interaction", Blow.KILL):
+@pytest.mark.parametrize("how", list(Blow))
+async def test_without_the_interaction_service_counts_are_as_posts_know_them(system: System, how: Blow) -> None:
+    async with system.without("interaction", how):
         await reads(system, "degraded", "miss")
-        problem_of(await system.api.send("POST", f"/posts/{system.world.posts[0]}/like", system.world.reader))
+        if how is Blow.KILL:  # nginx gives a paused one up after 15 s
+            problem_of(await system.api.send("POST", f"/posts/{system.world.posts[0]}/like", system.world.reader))
+
+
+@pytest.mark.parametrize("how", list(Blow))
+async def test_without_the_media_service_pictures_that_are_there_are_posted_and_shown(
+    system: System, how: Blow
+) -> None:
+    async with system.without("media", how):
+        assert (await system.publish()).status_code == 201
+        await reads(system, "normal", "miss")
+        if how is Blow.KILL:  # nginx gives a paused one up after 15 s
+            wanted = {"content_type": "image/jpeg", "file_size": len(snapshot())}
+            problem_of(await system.api.send("POST", "/media/upload-url", system.world.author, json=wanted))
 
 
 async def test_without_the_object_store_media_wait_and_the_feed_works(system: System) -> None:
