@@ -40,7 +40,8 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
         ended = time.monotonic()
         recovered = await _recovered(load, ended)
         await asyncio.sleep(CALM_S)
-    lost, doubled = await settle(api, people, load.promises)
+    found = await settle(api, people, load.promises)
+    lost, doubled = found or (0, 0)
     until = recovered or time.monotonic()
     return Verdict(
         fault=fault.name,
@@ -50,7 +51,7 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
         degraded=sum(one.degraded for one in load.requests),
         lost=lost,
         doubled=doubled,
-        recovery_s=None if recovered is None else recovered - ended,
+        recovery_s=None if recovered is None or found is None else recovered - ended,
     )
 
 

@@ -37,17 +37,22 @@ def outside(requests: Sequence[Request], begun: float, recovered: float) -> int:
     return sum(one.is_read and one.failed and not begun <= one.at <= recovered for one in requests)
 
 
-async def settle(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int]:
-    """What is missing, and what is there more than once, when everything has arrived or the deadline has passed."""
+async def settle(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int] | None:
+    """What is missing, and what is there more than once, when everything has arrived or the deadline has passed.
+
+    None when nobody could be asked.
+    """
+    found: tuple[int, int] | None = None
 
     async def clean() -> bool:
+        nonlocal found
         with contextlib.suppress(ApiFailure):  # a breaker may still be open
-            return await _difference(api, people, promises) == (0, 0)
-        return False
+            found = await _difference(api, people, promises)
+        return found == (0, 0)
 
     with contextlib.suppress(AssertionError):
         await eventually(clean, SETTLED_S)
-    return await _difference(api, people, promises)
+    return found
 
 
 async def _difference(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int]:

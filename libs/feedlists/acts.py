@@ -34,7 +34,7 @@ class Acts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
-        self.since = f"{self._prefix}born"
+        self.since = f"{self._prefix}birth"
         """The key of what tells this Redis from one that was emptied, or lost its last marks."""
         self.any_outdated = f"{self._prefix}outdated"
         """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""

@@ -9,6 +9,7 @@ from cachetools import TTLCache
 from libs.common.runtime.errors import UnavailableError
 from libs.feedlists.acts import ACT_S
 
+KEPT_S = ACT_S - 30  # marks live from the act on, what is kept from the end of the question on
 KEPT_MAX = 20_000  # profiles, some 20 MB
 Still = Callable[[set[int], float], Awaitable[bool]]
 """Whether what lay between these people at a time (Unix, seconds) still does; False when it can't be told."""
@@ -21,7 +22,7 @@ class LastShown(Generic[T]):
     def __init__(self, still: Still, clock: Callable[[], float] = time.time) -> None:
         self._still = still
         self._clock = clock
-        self._kept: TTLCache[tuple[int | None, int], tuple[float, T]] = TTLCache(KEPT_MAX, ACT_S, clock)
+        self._kept: TTLCache[tuple[int | None, int], tuple[float, T]] = TTLCache(KEPT_MAX, KEPT_S, clock)
 
     async def get(
         self, reader_id: int | None, user_ids: Sequence[int], ask: Callable[[], Awaitable[dict[int, T]]]

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FollowCreated, FollowDeleted, MuteCreated, MuteDeleted
+from libs.common.contracts.events import (
+    FollowCreated,
+    FollowDeleted,
+    GraphEvent,
+    MuteCreated,
+    MuteDeleted,
+    UserEvent,
+)
 from libs.common.kafka.consumer import Delivery
 from libs.feedlists import CAP
 from services.feed.candidates import CandidateSource
@@ -37,10 +44,11 @@ class FeedConsumers:
                     | MuteCreated(muter_id=reader_id, muted_id=author_id)
                 ):
                     await self._forget(reader_id, author_id)
-        await self._acts.mark(
-            {user for payload in payloads for user in payload.touches()},
-            {post for payload in payloads for post in payload.outdates()},
-        )
+        touched = {user for payload in payloads for user in payload.touches()}
+        outdated = {one for payload in payloads for one in payload.outdates()}
+        between = [payload for payload in payloads if isinstance(payload, GraphEvent | UserEvent)]
+        parted = {user for payload in between for user in (*payload.touches(), *payload.outdates())}
+        await self._acts.mark(touched, outdated, parted)
 
     async def _bring(self, reader_id: int, author_id: int) -> None:
         """The author's posts into a list that exists; an absent one is built from all followees when read.

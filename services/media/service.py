@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from libs.common.contracts.base import Event
@@ -93,7 +94,8 @@ class MediaLibrary:
 
     async def receive(self, upload: Upload, body: AsyncIterator[bytes]) -> None:
         """Store exactly the declared number of bytes, or nothing."""
-        await self._objects.put(upload.source_key, self._while_open(upload, body))
+        still_open = partial(self._require_open, upload.upload_id)
+        await self._objects.put(upload.source_key, _exactly(body, upload.file_size), still_open)
 
     async def complete(self, owner_id: int, upload_id: int) -> StoredMedia:
         """Take the upload over as media. Doing it again answers the same and changes nothing."""
@@ -147,12 +149,6 @@ class MediaLibrary:
     async def _require_open(self, upload_id: int) -> None:
         if await self._store.find([upload_id]):
             raise UploadCompletedError
-
-    async def _while_open(self, upload: Upload, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body may take minutes: what was completed meanwhile must not be replaced by it."""
-        async for chunk in _exactly(body, upload.file_size):
-            yield chunk
-        await self._require_open(upload.upload_id)
 
     async def _take_over(self, upload: Upload) -> StoredMedia:
         if sniff(await self._objects.head(upload.source_key, SNIFF_BYTES)) != upload.content_type:

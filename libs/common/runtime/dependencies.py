@@ -160,6 +160,9 @@ class Dependency:
                     if not retries or not isinstance(error, self._retried) or not self._second_try():
                         verdict = self.breaker.failed
                         raise UnavailableError(f"{self.name} does not answer") from error
+                except Exception:
+                    verdict = self.breaker.succeeded  # it answered
+                    raise
                 else:
                     verdict = self.breaker.succeeded
                     self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)

@@ -25,7 +25,8 @@ class ServiceClient:
         self.name = name
         self._tokens = tokens
         self._policy = policy
-        self._dependency = Dependency(name, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
+        label = name if policy is SERVICE_READ else f"{name}-files"
+        self._dependency = Dependency(label, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
             getattr(settings, f"{name}_url"),
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),

@@ -17,6 +17,7 @@ from libs.common.runtime.logging import get_logger
 from libs.common.runtime.metrics import HTTP_SECONDS, SHED
 
 JSON_BODY_BYTES = 256 * 1024
+SIGNING_IN, REGISTERING = "/v1/auth/", "/v1/auth/register"
 UNOBSERVED = ("/health/", "/metrics")
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -104,8 +105,10 @@ class Admission:
 
 
 def _only_reads(scope: Scope) -> bool:
-    """Whether it makes no event; deployables also ask one another by POST."""
-    return scope["method"] in ("GET", "HEAD", "OPTIONS") or not scope["path"].startswith("/v1/")
+    """Whether it makes no event. Signing in makes none, nor do the questions of deployables, which are POST, too."""
+    path = scope["path"]
+    makes_none = not path.startswith("/v1/") or (path.startswith(SIGNING_IN) and path != REGISTERING)
+    return makes_none or scope["method"] in ("GET", "HEAD", "OPTIONS")
 
 
 def _after_s(scope: Scope) -> float | None:

@@ -1,7 +1,7 @@
 """Tables that every keyspace with writes of its own has: outbox, id leases, idempotency keys."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -9,6 +9,7 @@ import orjson
 from cassandra.query import PreparedStatement
 
 from libs.common.kafka.producer import Record
+from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 
 SHARDS = 4
@@ -34,14 +35,16 @@ def _unpack(raw: bytes) -> tuple[tuple[str, bytes], ...]:
 class CassandraOutbox:
     """An outbox in a keyspace; implements `libs.common.kafka.outbox.OutboxStore`."""
 
-    def __init__(self, cassandra: Cassandra) -> None:
+    def __init__(self, cassandra: Cassandra, clock: Callable[[], float]) -> None:
         self._cassandra = cassandra
+        self._clock = clock
         self._holder = uuid4().hex
+        self._answers_since_us: int | None = None
 
     @classmethod
-    async def open(cls, cassandra: Cassandra) -> Self:
+    async def open(cls, cassandra: Cassandra, clock: Callable[[], float] = time.time) -> Self:
         """Prepare the statements."""
-        outbox = cls(cassandra)
+        outbox = cls(cassandra, clock)
         prepare = cassandra.prepare
         outbox._insert = await prepare(
             "INSERT INTO outbox (shard, hour, created_us, event_id, topic, key, value, headers)"
@@ -96,10 +99,16 @@ class CassandraOutbox:
         Rows that were deleted up to 11 minutes ago are read through; Cassandra refuses at 100,000 of a partition, which
         is 600 events a second.
         """
-        before_us = int((time.time() - grace_s) * 1_000_000)
+        before_us = int((self._clock() - grace_s) * 1_000_000)
+        if self._answers_since_us is None:
+            self._answers_since_us = before_us
         rows: list[Row] = []
-        for shard in range(SHARDS):
-            rows += await self._oldest_of(shard, before_us, limit)
+        try:
+            for shard in range(SHARDS):
+                rows += await self._oldest_of(shard, before_us, limit)
+        except UnavailableError:
+            self._answers_since_us = None
+            raise
         rows.sort(key=lambda row: row.created_us)
         return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows[:limit]]
 
@@ -110,20 +119,28 @@ class CassandraOutbox:
             await self._cassandra.execute(self._advance, (shard, current - 1))
         hour: int = row.hour if row else current - 1
         done_us: int = (row and row.done_us) or 0
+        rows: list[Row] = []
         while hour <= current:
             rows = await self._cassandra.execute(self._read, (shard, hour, done_us, before_us, limit))
             if rows:
-                return rows
+                break
             hour += 1
             if hour < current:  # a slow writer may still fill the hour before this one
                 await self._cassandra.execute(self._advance, (shard, hour))
-        if before_us - done_us > LATE_US + US_A_MINUTE:
-            await self._cassandra.execute(self._done, (shard, before_us - LATE_US))
-        return []
+        await self._keep_done(shard, done_us, before_us, rows)
+        return rows
+
+    async def _keep_done(self, shard: int, done_us: int, before_us: int, rows: Sequence[Row]) -> None:
+        """Not soon after an outage: Cassandra may yet write what it took before."""
+        if self._answers_since_us is None or before_us - self._answers_since_us < LATE_US:
+            return
+        reached_us = min([before_us - LATE_US, *(row.created_us for row in rows[:1])])
+        if reached_us - done_us > US_A_MINUTE:
+            await self._cassandra.execute(self._done, (shard, reached_us))
 
     async def size(self, limit: int) -> int:
         """How many records wait; no partition is read further than to `limit`."""
-        current, found = int(time.time() * 1_000_000) // US_AN_HOUR, 0
+        current, found = int(self._clock() * 1_000_000) // US_AN_HOUR, 0
         for shard in range(SHARDS):
             row = await self._cassandra.one(self._progress, (shard,))
             done_us = (row and row.done_us) or 0

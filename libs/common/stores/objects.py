@@ -2,19 +2,22 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
 from libs.common.runtime.errors import UnavailableError
 
+Check = Callable[[], Awaitable[None]]
+"""Raises when what was sent must not be seen after all."""
+
 
 class ObjectStore(Protocol):
     """Bytes by key. Keys are relative paths of safe characters; an object appears whole or not at all."""
 
-    async def put(self, key: str, body: AsyncIterator[bytes]) -> int:
-        """Store the stream; its size in bytes. Nothing stays behind when the stream breaks."""
+    async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
+        """Store the stream; its size in bytes. Nothing stays behind when it breaks, or `check` raises at the end."""
 
     async def get(self, key: str) -> bytes:
         """The bytes. Raises FileNotFoundError."""
@@ -46,7 +49,7 @@ class FolderObjectStore:
             raise ValueError("the key leaves the store")
         return path
 
-    async def put(self, key: str, body: AsyncIterator[bytes]) -> int:
+    async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{uuid4().hex}")
@@ -58,6 +61,8 @@ class FolderObjectStore:
                     await asyncio.to_thread(file.write, chunk)
                 file.flush()
                 await asyncio.to_thread(os.fsync, file.fileno())
+            if check is not None:
+                await check()
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)

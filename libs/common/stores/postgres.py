@@ -1,5 +1,6 @@
 """asyncpg: pool, migrations, outbox, id leases."""
 
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -59,16 +60,19 @@ class Postgres:
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
         verdict: Callable[[], None] = partial(self._breaker.given_up, time.monotonic(), self._patient_s / 2)
+        if self._is_full():
+            verdict = partial(self._breaker.given_up, time.monotonic(), math.inf)
         connected = False
         try:
             async with self._pool.acquire(timeout=min(self._patient_s, remaining_s())) as connection:
                 connected = True
+                verdict = partial(self._breaker.given_up, time.monotonic(), self._patient_s / 2)
                 yield connection
             verdict = self._breaker.succeeded
         except Unavailable as error:
             if remaining_s() < TICK_S:
                 raise DeadlineError from error
-            if not connected and isinstance(error, TimeoutError) and self._pool.get_size() == POOL_SIZE:
+            if not connected and isinstance(error, TimeoutError) and self._is_full():
                 raise UnavailableError("too many calls wait for PostgreSQL") from error
             verdict = self._breaker.failed
             raise UnavailableError("PostgreSQL does not answer") from error
@@ -77,6 +81,10 @@ class Postgres:
             raise
         finally:
             verdict()
+
+    def _is_full(self) -> bool:
+        """Whether whoever comes now waits for another's connection: that says nothing about the server."""
+        return bool(self._pool.get_size() == POOL_SIZE and self._pool.get_idle_size() == 0)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -90,12 +90,8 @@ class _Connection(Connection):
         super().__init__(**options)
         self._breaker = breaker
 
-    async def connect(self) -> None:
-        try:
-            await super().connect()  # type: ignore[no-untyped-call]
-        except (RedisConnectionError, RedisTimeoutError):
-            self._breaker.failed()
-            raise
+    async def _connect(self) -> None:
+        await self._told(super()._connect())  # type: ignore[no-untyped-call]
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
         try:
@@ -105,17 +101,20 @@ class _Connection(Connection):
             raise RedisConnectionError("the connection was reset") from error
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
+        response = await self._told(super().read_response(*args, **options))
+        self._breaker.succeeded()
+        return response
+
+    async def _told(self, answer: Awaitable[Any]) -> Any:
         begun = time.monotonic()
         try:
-            response = await super().read_response(*args, **options)
-        except (RedisConnectionError, RedisTimeoutError):
+            return await answer
+        except (RedisConnectionError, RedisTimeoutError, OSError):
             self._breaker.failed()
             raise
         except asyncio.CancelledError:
             self._breaker.given_up(begun, REDIS_READ.timeout_s)
             raise
-        self._breaker.succeeded()
-        return response
 
     def pack_command(self, *args: Any) -> list[bytes]:
         try:

@@ -212,3 +212,4 @@ async def test_acts_are_refused_while_their_events_wait_for_too_long() -> None:
             answer = await http.post("/v1/things", json={"name": "a"}, headers=bearer(token()))
             assert answer.status_code == status
             assert (await http.get("/v1/things/x")).status_code == 404
+            assert (await http.post("/v1/auth/refresh")).status_code == 404

@@ -49,10 +49,11 @@ async def test_a_full_pool_says_nothing_about_the_server(store_env: dict[str, st
     async with AsyncExitStack() as held, open_postgres(settings, "postgres") as postgres:
         for _ in range(POOL_SIZE):
             await held.enter_async_context(postgres.connection())
-        calls = [postgres.fetchrow("SELECT 1") for _ in range(BREAKER_FAILURES)]
-        for outcome in await asyncio.gather(*calls, return_exceptions=True):
-            assert isinstance(outcome, UnavailableError)
-            assert "too many" in outcome.detail
+        for _ in range(2):  # the second time would find the breaker open
+            calls = [postgres.fetchrow("SELECT 1") for _ in range(BREAKER_FAILURES)]
+            for outcome in await asyncio.gather(*calls, return_exceptions=True):
+                assert isinstance(outcome, UnavailableError)
+                assert "too many" in outcome.detail
         await held.aclose()
         assert await postgres.fetchrow("SELECT 1")
 

@@ -43,6 +43,12 @@ async def test_an_author_who_comes_back_between_two_reads_is_kept_again(
 
 
 @pytest.mark.parametrize("left", LEFT)
+async def test_marks_of_who_parted_are_made_up_for(world: World, left: Payload) -> None:
+    await handle(world, left)
+    assert world.acts.parted == {READER}
+
+
+@pytest.mark.parametrize("left", LEFT)
 async def test_a_late_event_does_not_forget_who_is_followed_again(world: World, left: Payload) -> None:
     await handle(world, left)
     world.graph.down = True

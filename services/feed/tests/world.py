@@ -139,6 +139,7 @@ class InMemoryGaps:
 class InMemoryActs:
     def __init__(self) -> None:
         self.marks: dict[str, bytes] = {}
+        self.parted = set[int]()
         self.redis = b"a"
 
     def of(self, user_id: int) -> str:
@@ -159,8 +160,9 @@ class InMemoryActs:
     async def marked(self, keys: Iterable[str]) -> list[bool]:
         return [key in self.marks for key in keys]
 
-    async def mark(self, people: Iterable[int], outdated: Iterable[int] = ()) -> None:
+    async def mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
         gone = list(outdated)
+        self.parted |= set(parted)
         mark = secrets.token_bytes(8)
         keys = [*map(self.of, people), *map(self.outdated, gone), *map(self.changed, gone)]
         self.marks |= dict.fromkeys(keys, mark)

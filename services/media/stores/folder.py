@@ -5,15 +5,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from libs.common.runtime.errors import UnavailableError
-from libs.common.stores.objects import FolderObjectStore
+from libs.common.stores.objects import Check, FolderObjectStore
 
 
 class FolderMediaObjects(FolderObjectStore):
     """Implements `MediaObjects`; a folder that can't be written is an outage, not a bug."""
 
-    async def put(self, key: str, body: AsyncIterator[bytes]) -> int:
+    async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
         try:
-            return await super().put(key, body)
+            return await super().put(key, body, check)
         except OSError as error:
             raise UnavailableError("the object store does not take files") from error
 
