@@ -20,7 +20,7 @@ from libs.common.stores.redis import get_many
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
 ACT_S = 180  # longer than anything is kept that depends on them
 LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
-CLOCKS_APART_S = 5  # of two machines, at most
+CLOCKS_APART_S = 1  # of two machines that are kept on time, far beyond what they are
 log = get_logger(__name__)
 
 
@@ -81,12 +81,15 @@ class Acts:
                 pipe.exists(key)
             return [bool(found) for found in await pipe.execute()]
 
-    async def none_acted(self, people: set[int], since: float) -> bool:
+    async def none_acted(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
         """Whether these people did nothing, and are what they were. `Still` of `LastShown`."""
+        people = {*user_ids, *([reader_id] if reader_id else [])}
         return await self._none([key(one) for one in people for key in (self.of, self.outdated)], since)
 
-    async def none_parted(self, people: set[int], since: float) -> bool:
-        """Whether these people may see one another as before. `Still` of `LastShown`."""
+    async def none_parted(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
+        """Whether the reader may see them as before; nobody parts from oneself. `Still` of `LastShown`."""
+        others = set(user_ids) - {reader_id}
+        people = {*others, *([reader_id] if reader_id and others else [])}
         return await self._none([self.parted(one) for one in people], since)
 
     async def _none(self, keys: Sequence[str], since: float) -> bool:

@@ -11,8 +11,8 @@ from libs.feedlists.acts import ACT_S
 
 KEPT_S = ACT_S - 30  # marks live from the act on, what is kept from the end of the question on
 KEPT_MAX = 20_000  # profiles, some 20 MB
-Still = Callable[[set[int], float], Awaitable[bool]]
-"""Whether what lay between these people at a time (Unix, seconds) still does; False when it can't be told."""
+Still = Callable[[int | None, Sequence[int], float], Awaitable[bool]]
+"""Whether what lay between a reader and these people at a time (Unix, seconds) still does; False when nobody knows."""
 T = TypeVar("T")
 
 
@@ -33,8 +33,8 @@ class LastShown(Generic[T]):
             found = await ask()
         except UnavailableError:
             kept = {user_id: one for user_id, key in keys.items() if (one := self._kept.get(key))}
-            people = {*user_ids, *([reader_id] if reader_id else [])}
-            if len(kept) < len(keys) or not await self._still(people, min(at for at, _ in kept.values())):
+            since = min((at for at, _ in kept.values()), default=now)
+            if len(kept) < len(keys) or not await self._still(reader_id, user_ids, since):
                 raise
             return {user_id: value for user_id, (_, value) in kept.items()}
         for user_id, key in keys.items():

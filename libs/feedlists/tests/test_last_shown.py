@@ -50,6 +50,14 @@ async def test_what_was_shown_is_shown_while_nobody_answers(acts: Acts) -> None:
             await house.see(*user_ids)
 
 
+async def test_nobody_parts_from_oneself(acts: Acts) -> None:
+    house = House(acts)
+    before = await house.see(READER)
+    await acts.mark([], parted=[READER])
+    house.away = True
+    assert await house.see(READER) == before
+
+
 @pytest.mark.parametrize("who", [READER, AUTHOR])
 async def test_a_block_that_was_marked_since_ends_it(acts: Acts, who: int) -> None:
     house = House(acts)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -30,8 +31,8 @@ class World:
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
         self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), Outbox())
 
-    async def _still(self, people: set[int], _since: float) -> bool:
-        return not (self.parted and people == {OTHER, AUTHOR})
+    async def _still(self, reader_id: int | None, _user_ids: Sequence[int], _since: float) -> bool:
+        return not (self.parted and reader_id == OTHER)
 
     async def posts(self, count: int) -> list[int]:
         ids = [FIRST + i for i in range(count)]
