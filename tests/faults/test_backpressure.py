@@ -53,7 +53,7 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
         await eventually(taken_in, 90.0)
         await feed_shows(api, reader, [*pushed, *skipped])
         async with open_oracle(operator_settings(stack, monkeypatch), grace_s=0, fresh=True) as oracle:
-            findings = []
+            findings: list[object] = []
 
             async def complete() -> bool:
                 """Once the level has fallen back; with these thresholds one event that waits lifts it."""
