@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 from devstack.providers import StoreProvider
 from devstack.stores import Endpoints
-from libs.common.testing.proxy import FaultProxy
+from libs.common.testing.proxy import FaultProxy, address_of
 
 
 @asynccontextmanager
@@ -14,16 +14,12 @@ async def detour(stores: StoreProvider) -> AsyncIterator[tuple[Mapping[str, Faul
     ways, given = {}, vars(stores.endpoints()).copy()
     async with AsyncExitStack() as opened:
         for store, url in vars(stores.endpoints()).items():
-            address, proxy_port = _address(url), 0
+            address, proxy_port = address_of(url), 0
             if store == "kafka":
                 second = stores.kafka_detour()
                 if second is None:
                     continue
                 address, proxy_port = second.address, second.proxy_port
             ways[store] = await opened.enter_async_context(FaultProxy(address, proxy_port))
-            given[store] = url.replace(_address(url), ways[store].address)
+            given[store] = url.replace(address_of(url), ways[store].address)
         yield ways, Endpoints(**given)
-
-
-def _address(url: str) -> str:
-    return url.split("//")[-1].split("@")[-1].split("/")[0]

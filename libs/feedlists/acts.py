@@ -1,4 +1,5 @@
-"""Marks that somebody did something, or that a post or an author is not what it was: what is kept may not outlive them.
+"""Marks that somebody did something, that people parted, or that a post or an author is not what it was: what is kept
+may not outlive them.
 
 Written before an act is answered, so that its maker's next request sees it through any replica of the feed service.
 The event that follows says the same again: it makes up for a mark that Redis did not take.

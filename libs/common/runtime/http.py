@@ -8,7 +8,7 @@ import orjson
 
 from libs.common.runtime.auth import ServiceTokens
 from libs.common.runtime.context import remaining_s, request_id, traceparent
-from libs.common.runtime.dependencies import SERVICE_READ, Dependency, Policy
+from libs.common.runtime.dependencies import SERVICE_FILE, SERVICE_READ, Dependency, Policy
 from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_problem
 from libs.common.runtime.settings import Settings
 
@@ -25,7 +25,7 @@ class ServiceClient:
         self.name = name
         self._tokens = tokens
         self._policy = policy
-        label = name if policy is SERVICE_READ else f"{name}-files"
+        label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
         self._dependency = Dependency(label, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
             getattr(settings, f"{name}_url"),

@@ -8,7 +8,10 @@ HTTP_SECONDS = Histogram(
     ["method", "route", "status"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 10),
 )
-SHED = Counter("feedmill_http_refused_total", "Requests refused before any work: too many, or too late.")
+SHED = Counter(
+    "feedmill_http_refused_total",
+    "Requests refused before any work: too many, too late, no way for events.",
+)
 HANDLER_RETRIES = Counter("feedmill_handler_retries_total", "Batches that a store or service is waited for.", ["group"])
 EVENTS_HANDLED = Counter(
     "feedmill_events_handled_total", "Events a consumer is done with.", ["group", "topic", "outcome"]

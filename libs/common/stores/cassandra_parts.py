@@ -16,7 +16,7 @@ SHARDS = 4
 LEASE_S = 15
 US_A_MINUTE = 60_000_000
 US_AN_HOUR = 60 * US_A_MINUTE
-LATE_US = 600_000_000  # a write may arrive so long after its time: retries, and a clock that is behind
+LATE_US = 10 * US_A_MINUTE  # a write may arrive so long after its time: retries, and a clock that is behind
 
 
 def _place(record: Record) -> tuple[int, int, int, UUID]:

@@ -59,9 +59,8 @@ class Postgres:
         """A connection outside any transaction."""
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
-        verdict: Callable[[], None] = partial(self._breaker.given_up, time.monotonic(), self._patient_s / 2)
-        if self._is_full():
-            verdict = partial(self._breaker.given_up, time.monotonic(), math.inf)
+        enough_s = math.inf if self._is_full() else self._patient_s / 2
+        verdict: Callable[[], None] = partial(self._breaker.given_up, time.monotonic(), enough_s)
         connected = False
         try:
             async with self._pool.acquire(timeout=min(self._patient_s, remaining_s())) as connection:

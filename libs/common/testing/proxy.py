@@ -32,6 +32,11 @@ class Fault(StrEnum):
     """Nobody listens."""
 
 
+def address_of(url: str) -> str:
+    """`host:port` of a store's URL, or of an address."""
+    return url.split("//")[-1].split("@")[-1].split("/")[0]
+
+
 class FaultProxy:
     """Forwards to `host:port` until `impose`; `heal` ends any fault."""
 

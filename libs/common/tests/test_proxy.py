@@ -56,23 +56,27 @@ async def passes(proxy: FaultProxy) -> None:
     line.close()
 
 
-@pytest.mark.parametrize("fault", [Fault.LATENCY, Fault.BANDWIDTH])
-async def test_slow(proxy: FaultProxy, fault: Fault) -> None:
+@pytest.fixture
+async def line(proxy: FaultProxy) -> AsyncIterator[Line]:
+    """A connection that worked."""
     line = await dial(proxy)
     await line.echo()
+    yield line
+    line.close()
+
+
+@pytest.mark.parametrize("fault", [Fault.LATENCY, Fault.BANDWIDTH])
+async def test_slow(proxy: FaultProxy, line: Line, fault: Fault) -> None:
     await proxy.impose(fault)
     begun = time.monotonic()
     assert await line.echo(SECONDS_WORTH) == SECONDS_WORTH
     assert time.monotonic() - begun > LATE_S
     await proxy.heal()
     assert await line.echo() == b"hello"
-    line.close()
 
 
 @pytest.mark.parametrize("fault", [Fault.BLACK_HOLE, Fault.HALF_OPEN])
-async def test_silent(proxy: FaultProxy, fault: Fault) -> None:
-    line = await dial(proxy)
-    await line.echo()
+async def test_silent(proxy: FaultProxy, line: Line, fault: Fault) -> None:
     await proxy.impose(fault)
     with pytest.raises(TimeoutError):
         await line.echo(wait_s=SILENCE_S)
@@ -82,13 +86,10 @@ async def test_silent(proxy: FaultProxy, fault: Fault) -> None:
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await line.echo()
     await passes(proxy)
-    line.close()
 
 
 @pytest.mark.parametrize("fault", [Fault.RESET, Fault.REFUSED])
-async def test_cut(proxy: FaultProxy, fault: Fault) -> None:
-    line = await dial(proxy)
-    await line.echo()
+async def test_cut(proxy: FaultProxy, line: Line, fault: Fault) -> None:
     await proxy.impose(fault)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await line.echo()
@@ -96,4 +97,3 @@ async def test_cut(proxy: FaultProxy, fault: Fault) -> None:
         await passes(proxy)
     await proxy.heal()
     await passes(proxy)
-    line.close()

@@ -15,7 +15,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import POOL_SIZE, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from libs.common.testing.proxy import Fault, FaultProxy
+from libs.common.testing.proxy import Fault, FaultProxy, address_of
 
 CUT_OFF_S = 2 * REDIS_READ.timeout_s
 FOR_EVER_S = 3_600.0
@@ -25,7 +25,7 @@ FOR_EVER_S = 3_600.0
 async def way(settings: Settings) -> AsyncIterator[tuple[FaultProxy, Settings]]:
     """The way to Redis, and settings that take it."""
     url = settings.redis_url.get_secret_value()
-    address = url.split("//")[1].split("/")[0]
+    address = address_of(url)
     async with FaultProxy(address) as proxy:
         redis_url = SecretStr(url.replace(address, proxy.address))
         yield proxy, settings.model_copy(update={"redis_url": redis_url, "breaker_open_s": FOR_EVER_S})
