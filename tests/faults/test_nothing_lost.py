@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from libs.common.contracts.base import Envelope, utc_now
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.settings import Settings
@@ -29,6 +30,8 @@ LISTENERS = {
 }
 POLL_MS = 500
 WAITING = "feedmill_outbox_waiting"
+OLDEST = "feedmill_outbox_oldest_seconds"
+GIVEN_UP_S = 12.0  # the direct way waits for 5 s, twice if it was just at it
 RETRIES = "feedmill_handler_retries_total"
 
 
@@ -89,6 +92,48 @@ async def test_without_kafka_writes_are_taken_and_told_later(
 
     async def told() -> bool:
         return not any([await system.metric(name, WAITING) for name in ("post", "user", "interaction")])
+
+    await eventually(told, RECOVERY_S)
+
+
+async def test_what_is_done_while_kafka_is_away_and_comes_back_is_told_in_order(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api, author, (follower, followee) = system.api, system.world.author, system.world.idle
+    post_id = (await system.publish()).json()["post_id"]
+    began_at, acts = utc_now(), 0
+
+    async def act() -> None:
+        nonlocal acts
+        acts += 1
+        await api.call("PATCH", f"/posts/{post_id}", author, json={"caption": str(acts)})
+        for method in ("POST", "DELETE"):
+            await api.call(method, f"/users/{followee.user_id}/follow", follower)
+
+    async def act_until_they_are_given_up() -> bool:
+        await act()
+        return min([await system.metric(name, OLDEST) for name in ("post", "user")]) > GIVEN_UP_S
+
+    async def act_until_none_waits() -> bool:
+        await act()
+        return not any([await system.metric(name, WAITING) for name in ("post", "user")])
+
+    async with system.without("kafka", Fault.BLACK_HOLE):
+        await eventually(act_until_they_are_given_up, RECOVERY_S)
+    await eventually(act_until_none_waits, RECOVERY_S)
+    await act()
+
+    settings = operator_settings(system.stack, monkeypatch)
+    wanted = {("post_id", post_id): acts, ("follower_id", follower.user_id): 2 * acts}
+
+    async def told() -> bool:
+        envelopes = [Envelope.model_validate_json(record.value) for record in await all_told(settings)]
+        for (field, value), count in wanted.items():
+            mine = [e for e in envelopes if e.occurred_at >= began_at and e.data.get(field) == value]
+            versions = list(dict.fromkeys(envelope.entity_version for envelope in mine))
+            assert versions == sorted(versions)
+            assert len(versions) == count
+        return True
 
     await eventually(told, RECOVERY_S)
 
@@ -180,6 +225,13 @@ async def test_all_that_was_told_may_be_told_again_and_backwards(
 
 async def tell_again(settings: Settings) -> None:
     """Every record of the topics, the last one first."""
+    async with EventProducer(settings, "tests") as producer:
+        for record in reversed(await all_told(settings)):
+            await producer.send_raw(record.topic, record.key, record.value, tuple(record.headers))
+
+
+async def all_told(settings: Settings) -> list[Any]:
+    """Every record of the topics."""
     topics = [settings.topic(name) for name in RETOLD]
     records: list[Any] = []
     async with AIOKafkaConsumer(
@@ -189,6 +241,4 @@ async def tell_again(settings: Settings) -> None:
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for found in (await consumer.getmany(timeout_ms=POLL_MS)).values():
                 records += found
-    async with EventProducer(settings, "tests") as producer:
-        for record in reversed(records):
-            await producer.send_raw(record.topic, record.key, record.value, tuple(record.headers))
+    return records

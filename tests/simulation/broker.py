@@ -122,18 +122,30 @@ class Broker:
 
 
 class BrokerSender:
-    """A producer whose process may die. Stands in for aiokafka's."""
+    """A producer whose process may die; it keeps the order, and gives up the oldest first. Stands in for aiokafka's."""
 
     def __init__(self, broker: Broker, process: Process) -> None:
         self._broker = broker
         self._process = process
+        self._last: asyncio.Future[None] | None = None
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...
 
-    async def send_and_wait(self, topic: str, value: bytes | None, *, key: bytes | None, headers: list[Header]) -> None:
-        await self._process.call(partial(self._broker.append, topic, key, value, headers), KafkaTimeoutError)
+    async def send(
+        self, topic: str, value: bytes | None, *, key: bytes | None, headers: list[Header]
+    ) -> asyncio.Future[None]:
+        before = None if self._last is None or self._last.done() else self._last
+        self._last = asyncio.ensure_future(self._send(before, partial(self._broker.append, topic, key, value, headers)))
+        return self._last
+
+    async def _send(self, before: asyncio.Future[None] | None, append: Callable[[], Awaitable[None]]) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+            if before.exception():
+                raise KafkaTimeoutError
+        await self._process.call(append, KafkaTimeoutError)
 
 
 class Group:

@@ -4,9 +4,12 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from uuid import UUID
 
+import orjson
 import structlog
 from aiokafka import TopicPartition
 
@@ -98,7 +101,8 @@ class Database:
     def __init__(self) -> None:
         self.authors: dict[int, int] = {}
         self.deleted: set[int] = set()
-        self.outbox: dict[Record, float] = {}
+        self.outbox: dict[UUID, Record] = {}
+        self.committed: dict[str, list[str]] = defaultdict(list)
 
     async def commit(self, payload: PostCreated | PostDeleted) -> Record:
         self.authors[payload.post_id] = payload.author_id
@@ -106,8 +110,9 @@ class Database:
         if is_delete:
             self.deleted.add(payload.post_id)
         event = Event(payload=payload, entity=str(payload.post_id), entity_version=1 + is_delete)
-        record = encode(event, "simulation")
-        self.outbox[record] = asyncio.get_running_loop().time()
+        record = replace(encode(event, "simulation"), created_us=int(asyncio.get_running_loop().time() * 1_000_000))
+        self.outbox[record.event_id] = record
+        self.committed[record.key].append(str(record.event_id))
         return record
 
     async def lead(self) -> bool:
@@ -115,11 +120,14 @@ class Database:
         return True
 
     async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
-        before = asyncio.get_running_loop().time() - grace_s
-        return [record for record, at in self.outbox.items() if at <= before][:limit]
+        before_us = (asyncio.get_running_loop().time() - grace_s) * 1_000_000
+        return [record for record in self.outbox.values() if record.created_us <= before_us][:limit]
+
+    async def size(self, limit: int) -> int:
+        return min(len(self.outbox), limit)
 
     async def delete(self, record: Record) -> None:
-        self.outbox.pop(record, None)
+        self.outbox.pop(record.event_id, None)
 
 
 class System:
@@ -135,6 +143,7 @@ class System:
         self._to_do: list[PostCreated | PostDeleted] = _acts()
         self._is_calm = False
         self._has_zombie_died = False
+        self._has_publisher_died = False
         self._starts: dict[str, Callable[[Process], None]] = {
             "post": self._start_post,
             "fanout-1": self._start_fanout,
@@ -167,6 +176,7 @@ class System:
         match random.choice(["kill", "pause", "rebalance"]):
             case "kill":
                 self._has_zombie_died |= self._processes[name].was_zombie
+                self._has_publisher_died |= name == "post"
                 self._processes[name].kill()
                 await asyncio.sleep(random.uniform(0, 1))
                 self._start(name)
@@ -183,7 +193,7 @@ class System:
 
     def _start_post(self, process: Process) -> None:
         producer = EventProducer(self.settings, process.name, partial(self.broker.sender, process))
-        outbox = Outbox(process.seen_from(self.database), producer)
+        outbox = Outbox(process.seen_from(self.database), producer, clock=asyncio.get_running_loop().time)
         process.run(self._act(process, outbox), outbox.run_direct(), outbox.run_relay())
 
     def _start_fanout(self, process: Process) -> None:
@@ -248,6 +258,8 @@ class System:
         for partition, log in self.broker.logs.items():
             if partition.topic.endswith(".dlq"):
                 self.faults.append(f"{len(log)} dead letters in {partition.topic}: {log[0].headers}")
+        if not self._has_publisher_died:
+            self._look_at_order()
         for post_id, author_id in self.database.authors.items():
             readers = {user: held.count(post_id) for user, held in self.lists.held.items() if post_id in held}
             wanted = {} if post_id in self.database.deleted else dict.fromkeys(FOLLOWERS[author_id], 1)
@@ -255,6 +267,16 @@ class System:
                 continue  # nobody takes back what it pushed last; readers are not shown it (ADR 9)
             if readers != wanted:
                 self.faults.append(f"post {post_id} of {author_id} is held by {readers}, not by {wanted}")
+
+    def _look_at_order(self) -> None:
+        """Only a publisher that died may leave an event that is overtaken."""
+        told: dict[str, dict[str, None]] = defaultdict(dict)
+        for partition, log in self.broker.logs.items():
+            for record in log if partition.topic == "posts" else ():
+                told[record.key.decode()].setdefault(orjson.loads(record.value)["event_id"])
+        for author, ids in told.items():
+            if list(ids) != self.database.committed[author]:
+                self.faults.append(f"the posts of {author} were not told in order")
 
 
 def _acts() -> list[PostCreated | PostDeleted]:

@@ -16,7 +16,7 @@ from workers.fanout.service import Fanout
 
 SEEDS = int(os.environ.get("FEEDMILL_SIM_SEEDS", "200"))
 PART = 50  # seeds in a test
-SEEDS_TO_FIND = 100  # that a planted mistake has to hide
+SEEDS_TO_FIND = 300  # that a planted mistake has to hide
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PART))
@@ -37,9 +37,15 @@ class CommitsFirst(ConsumerRunner):
 
 
 class ForgetsFirst(Outbox):
-    async def _one(self, record: Record, via: str) -> None:
-        await self._store.delete(record)
-        await self._producer.send(record, via)
+    async def _publish(self, records: Sequence[Record], via: str) -> int:
+        for record in records:
+            await self._store.delete(record)
+        return await super()._publish(records, via)
+
+
+class NeverAside(Outbox):
+    def _stand_aside(self) -> None:
+        self._in_turn.set()
 
 
 class PushesDeleted(Fanout):
@@ -52,7 +58,7 @@ class Repeats(Lists):
         return True
 
 
-@pytest.mark.parametrize("mistaken", [CommitsFirst, ForgetsFirst, PushesDeleted, Repeats])
+@pytest.mark.parametrize("mistaken", [CommitsFirst, ForgetsFirst, NeverAside, PushesDeleted, Repeats])
 def test_a_planted_mistake_is_found(mistaken: type, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(system, mistaken.__bases__[0].__name__, mistaken)
     assert any(simulate(seed) for seed in range(SEEDS_TO_FIND))

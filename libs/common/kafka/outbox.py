@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import Gauge
 
@@ -13,11 +13,12 @@ from libs.common.runtime.logging import get_logger
 
 POLL_S = 1.0  # how soon the relay looks again
 GRACE_S = 2.0  # the direct way has this long before the relay takes an event over
+FAR_S = 10.0  # while the relay is further behind, nothing is held for the direct way: the relay will get there first
 PAGE = 200
 COUNTED = 5_000  # more that wait are not counted: it is as bad
-WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for Kafka for over 2 s, as who relays saw them.")
+WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay, as who relays saw them.")
 OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them waits.")
-QUEUE_LIMIT = 10_000  # beyond this the direct way gives up and leaves events to the relay
+QUEUE_LIMIT = 10_000  # beyond this they are left to the relay
 log = get_logger(__name__)
 
 Clock = Callable[[], float]
@@ -48,7 +49,9 @@ class OutboxStore(Protocol):
 class Outbox:
     """Publishes committed records at once, and relays those that a crash or an outage left behind.
 
-    Delivery is at least once; a record may come after a later one of the same entity, so events carry versions.
+    Delivery is at least once, and an entity's events come in order: while older ones wait for the relay, the direct way
+    holds what is committed. Only one that a crash left behind may, for `GRACE_S`, be overtaken through another process;
+    events carry versions.
     """
 
     def __init__(
@@ -61,23 +64,33 @@ class Outbox:
         self.waited_s = 0.0
         """How long the oldest event waited when it was last looked for."""
         self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_LIMIT)
+        self._in_turn = asyncio.Event()
+        self._held_from_s = clock()
 
     async def committed(self, records: Sequence[Record]) -> None:
         """Publish soon; returns when what the records change in feeds is marked."""
         for record in records:
-            try:
-                self._queue.put_nowait(record)
-            except asyncio.QueueFull:
-                break
+            if self._queue.full():
+                self._stand_aside()
+            self._queue.put_nowait(record)
         await self._mark({user for r in records for user in r.touches}, {post for r in records for post in r.outdates})
 
     async def run_direct(self) -> None:
-        """Publish what `committed` was told of, in order, until cancelled."""
+        """Publish what `committed` was told of, in order, until cancelled; needs `run_relay` beside it."""
         while True:
             batch = [await self._queue.get()]
+            await self._in_turn.wait()
             while len(batch) < PAGE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            await self._publish(batch, "direct")
+            if await self._publish(batch, "direct") < len(batch):
+                self._stand_aside()
+
+    def _stand_aside(self) -> None:
+        """Leave to the relay what is committed by now; hold what will be until that is told."""
+        self._in_turn.clear()
+        self._held_from_s = self._clock()
+        while not self._queue.empty():
+            self._queue.get_nowait()
 
     async def run_relay(self) -> None:
         """Publish what was left behind, oldest first, until cancelled."""
@@ -94,39 +107,60 @@ class Outbox:
         """Relay if that is this process's to do; only who does tells how much there is."""
         if await self._store.lead():
             return await self.relay_once()
-        self._see(await self._store.oldest(1, GRACE_S))
+        await self._oldest(1)
         WAITING.set(0)
         OLDEST.set(0)
         return 0
 
-    async def relay_once(self, grace_s: float = GRACE_S) -> int:
+    async def relay_once(self) -> int:
         """One page; the number of records published."""
-        publishing = asyncio.create_task(self._publish(await self._look(grace_s), "relay"))
+        publishing = asyncio.create_task(self._publish(await self._look(), "relay"))
         try:
             while not (await asyncio.wait({publishing}, timeout=POLL_S))[0]:
-                await self._look(grace_s)  # Kafka is away: the producer tries for as long
+                await self._look()  # Kafka is away: the producer tries for as long
             return publishing.result()
         finally:
             publishing.cancel()
 
-    async def _look(self, grace_s: float) -> Sequence[Record]:
+    async def _look(self) -> Sequence[Record]:
         """The oldest page; says how much waits."""
-        records = await self._store.oldest(PAGE, grace_s)
+        records = await self._oldest(PAGE)
         WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
-        self._see(records)
         OLDEST.set(self.waited_s)
         return records
 
-    def _see(self, records: Sequence[Record]) -> None:
-        self.waited_s = self._clock() - records[0].created_us / 1_000_000 if records else 0.0
+    async def _oldest(self, limit: int) -> Sequence[Record]:
+        """What waits for the relay, oldest first; by it the direct way stands aside or has its turn again."""
+        grace_s = GRACE_S if self._in_turn.is_set() else 0.0
+        now_s = self._clock()
+        records = await self._store.oldest(limit, grace_s)
+        told_up_to_s = records[0].created_us / 1_000_000 if records else now_s - grace_s
+        self.waited_s = now_s - told_up_to_s if records else 0.0
+        if self.waited_s > FAR_S or (records and self._in_turn.is_set()):
+            self._stand_aside()
+        elif told_up_to_s >= self._held_from_s:
+            self._in_turn.set()
+        return records
 
     async def _publish(self, records: Sequence[Record], via: str) -> int:
-        results = await asyncio.gather(*(self._one(record, via) for record in records), return_exceptions=True)
+        """Publish in order; the number of records confirmed. After one that is not taken, none is.
+
+        They are handed over one by one, as aiokafka lets a small record pass one that waits for room.
+        """
+        taken: list[Awaitable[Any]] = []
+        try:
+            for record in records:
+                taken.append(await self._producer.enqueue(record))  # noqa: PERF401  # what was taken before one that is not counts
+        except UnavailableError as error:
+            log.warning("event_not_taken", error=repr(error))
+        results = await asyncio.gather(
+            *(self._confirm(*one, via) for one in zip(records, taken, strict=False)), return_exceptions=True
+        )
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
-            log.warning("events_left_to_relay", count=len(failures), error=repr(failures[0]))
-        return len(records) - len(failures)
+            log.warning("events_not_confirmed", count=len(failures), error=repr(failures[0]))
+        return len(results) - len(failures)
 
-    async def _one(self, record: Record, via: str) -> None:
-        await self._producer.send(record, via)
+    async def _confirm(self, record: Record, taken: Awaitable[Any], via: str) -> None:
+        await self._producer.confirm(record, taken, via)
         await self._store.delete(record)

@@ -1,9 +1,9 @@
 """Events to Kafka."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
@@ -19,6 +19,7 @@ _REQUEST_MS = 5_000
 _LINGER_MS = 2  # lets events of one burst share a request; costs at most this much latency
 
 Header = tuple[str, bytes]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ class Sender(Protocol):
 
     async def stop(self) -> None: ...
 
-    async def send_and_wait(
+    async def send(
         self, topic: str, value: bytes | None, *, key: bytes | None, headers: list[Header]
-    ) -> Any: ...
+    ) -> Awaitable[Any]: ...
 
 
 def kafka_sender(settings: Settings, name: str) -> Sender:
@@ -101,21 +102,45 @@ class EventProducer:
         await self._producer.stop()
 
     async def publish(self, event: Event) -> None:
-        """Encode and send."""
-        await self.send(encode(event, self._name))
-
-    async def send(self, record: Record, via: str = "direct") -> None:
-        """Send one record.
+        """Encode and send.
 
         Raises:
             UnavailableError: the brokers did not confirm it.
         """
-        await self.send_raw(self._settings.topic(record.topic), record.key.encode(), record.value, record.headers)
+        record = encode(event, self._name)
+        await self.confirm(record, await self.enqueue(record), "direct")
+
+    async def enqueue(self, record: Record) -> Awaitable[Any]:
+        """Take a record, to go out after those of its partition that were taken before; give what `confirm` waits for.
+
+        Raises:
+            UnavailableError: there was no room for it in time.
+        """
+        return await self._enqueue(
+            self._settings.topic(record.topic), record.key.encode(), record.value, record.headers
+        )
+
+    async def confirm(self, record: Record, taken: Awaitable[Any], via: str) -> None:
+        """Wait until all in-sync replicas have a record that was taken.
+
+        Raises:
+            UnavailableError: the brokers did not confirm it.
+        """
+        await _answer(taken)
         EVENTS_PUBLISHED.labels(record.topic, via).inc()
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> None:
         """Send bytes as they are, to the topic's full name."""
-        try:
-            await self._producer.send_and_wait(topic, value, key=key, headers=list(headers))
-        except KafkaError as error:
-            raise UnavailableError("Kafka does not answer") from error
+        await _answer(await self._enqueue(topic, key, value, headers))
+
+    async def _enqueue(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]
+    ) -> Awaitable[Any]:
+        return await _answer(self._producer.send(topic, value, key=key, headers=list(headers)))
+
+
+async def _answer(call: Awaitable[T]) -> T:
+    try:
+        return await call
+    except KafkaError as error:
+        raise UnavailableError("Kafka does not answer") from error

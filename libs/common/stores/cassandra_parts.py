@@ -94,7 +94,7 @@ class CassandraOutbox:
         return await self._cassandra.applied(self._take, (self._holder,))
 
     async def oldest(self, limit: int, grace_s: float) -> list[Record]:
-        """Records older than the grace, oldest first.
+        """Records older than the grace, oldest first; those of one hour, as a shard may have more in it than was read.
 
         Rows that were deleted up to 11 minutes ago are read through; Cassandra refuses at 100,000 of a partition, which
         is 600 events a second.
@@ -110,7 +110,8 @@ class CassandraOutbox:
             self._answers_since_us = None
             raise
         rows.sort(key=lambda row: row.created_us)
-        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows[:limit]]
+        rows = [row for row in rows[:limit] if row.hour == rows[0].hour]
+        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows]
 
     async def _oldest_of(self, shard: int, before_us: int, limit: int) -> list[Row]:
         current = before_us // US_AN_HOUR
