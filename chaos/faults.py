@@ -31,7 +31,7 @@ class Fault:
 
 
 def faults(stack: Stack) -> Sequence[Fault]:
-    """Every store killed and frozen, every deployable killed, some frozen; Kafka away for minutes.
+    """Every store killed and frozen, every deployable killed, some frozen; Kafka away for minutes; no object store.
 
     Who kills is also who starts again: on one machine nobody else does.
     """
@@ -42,6 +42,10 @@ def faults(stack: Stack) -> Sequence[Fault]:
         found.append(_fault(f"{one}: frozen", stop, go_on))
     if stores.name == "given":
         return found
+    objects = stack.state.directory / "data" / "objects"
+    if objects.exists():  # in containers it is out of reach
+        away = objects.with_name("away")
+        found.append(_fault("object store: away", partial(objects.rename, away), partial(away.rename, objects)))
     found += [_fault(f"{one}: frozen", partial(stores.pause, one), partial(stores.resume, one)) for one in ALL]
     found += [_fault(f"{one}: kill -9", partial(stores.kill, one), stack.start_stores) for one in ALL]
     return [*found, _fault("kafka: away for 2 min", partial(stores.kill, "kafka"), stack.start_stores, LONG_S)]

@@ -18,6 +18,7 @@ from ops.photos import paint
 PEOPLE = 6
 READS_A_SECOND = 4.0  # of each person
 WRITES_A_SECOND = 1.0
+UPLOADED = 5  # one post in so many brings a picture of its own
 PATIENCE_S = 5.0  # of a client
 AGAIN_S = 0.3
 SIGN_IN_S = 60.0
@@ -27,9 +28,10 @@ AGAIN = (409, 429)  # the first try is still running; too often
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who is signed in, has a picture to post, and follows all the others."""
+    """Someone who is signed in, has a picture to post, there and on disk, and follows all the others."""
 
     account: Account
+    photo: bytes
     media_id: str
 
 
@@ -58,9 +60,10 @@ async def gather_people(api: Api) -> list[Person]:
 
     async def person(index: int) -> Person:
         account = await api.register(f"chaos_{tag}_{index}", PASSWORD)
-        media_id = await api.upload(account, paint("terrazzo", index))
+        photo = paint("terrazzo", index)
+        media_id = await api.upload(account, photo)
         await api.settled(f"/media/{media_id}", account)
-        return Person(account, media_id)
+        return Person(account, photo, media_id)
 
     people = [await person(index) for index in range(PEOPLE)]
     for reader in people:
@@ -94,6 +97,7 @@ class Load:
         self.people = people
         self.requests: list[Request] = []
         self.promises = Promises()
+        self._likable: list[str] = []
         self._stopping = asyncio.Event()
         self._http = httpx2.AsyncClient(base_url=f"{base_url}/v1", timeout=PATIENCE_S)
 
@@ -126,23 +130,32 @@ class Load:
         self.requests.append(Request(time.monotonic(), True, failed, degraded))
 
     async def _write(self, person: Person) -> None:
-        posts, chance = self.promises.posts, secrets.randbelow(4)
-        if chance == 0 or not posts:
-            made = await self._until_done("POST", "/posts", person, {"media_ids": [person.media_id]})
-            posts.append(made["post_id"])
+        chance = secrets.randbelow(4)
+        if chance == 0 or not self._likable:
+            await self._post(person)
             return
-        post_id = secrets.choice(posts[-20:])
+        post_id = secrets.choice(self._likable[-20:])
         if chance == 1:
-            await self._until_done("POST", f"/posts/{post_id}/comments", person, {"text": "still here"})
+            await self._until_done("POST", f"/posts/{post_id}/comments", person, json={"text": "still here"})
             self.promises.comments[post_id] = self.promises.comments.get(post_id, 0) + 1
         else:
-            await self._until_done("POST", f"/posts/{post_id}/like", person, None)
+            await self._until_done("POST", f"/posts/{post_id}/like", person)
             self.promises.likes.setdefault(post_id, set()).add(person.account.user_id)
 
-    async def _until_done(self, method: str, path: str, person: Person, body: Json | None) -> Json:
+    async def _post(self, person: Person) -> None:
+        """With a picture that is there; or with one of its own, so that it is acknowledged before it can be seen."""
+        if secrets.randbelow(UPLOADED):
+            made = await self._until_done("POST", "/posts", person, json={"media_ids": [person.media_id]})
+            self._likable.append(made["post_id"])
+        else:
+            files = {"image": ("photo.jpg", person.photo, "image/jpeg")}
+            made = await self._until_done("POST", "/posts", person, files=files)
+        self.promises.posts.append(made["post_id"])
+
+    async def _until_done(self, method: str, path: str, person: Person, **request: Any) -> Json:
         key = {"Idempotency-Key": secrets.token_hex(16)}
         while True:
-            answer = await self._send(method, path, person, json=body, headers=key)
+            answer = await self._send(method, path, person, headers=key, **request)
             done = answer is not None and answer.is_success
             self.requests.append(Request(time.monotonic(), False, not done))
             if answer is not None and done:

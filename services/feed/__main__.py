@@ -52,7 +52,7 @@ def build(settings: FeedSettings) -> FastAPI:
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
         )
-        runtime.ready_checks["events"] = events.assigned
+        runtime.ready_checks["events"] = events.settled
         runtime.start("events", events.run())
         runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())

@@ -49,7 +49,7 @@ def build(settings: MediaSettings) -> FastAPI:
 
         verdicts = ConsumerRunner(settings, STATUS_GROUP, ["media"], SettleMedia(library), producer)
         runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.ready_checks["verdicts"] = verdicts.assigned
+        runtime.ready_checks["verdicts"] = verdicts.settled
         runtime.relay(outbox)
         runtime.start(STATUS_GROUP, verdicts.run())
 

@@ -48,8 +48,8 @@ def build(settings: PostSettings) -> FastAPI:
         published = ConsumerRunner(settings, "post-publish", ["media"], consumers.on_media, producer)
         counted = ConsumerRunner(settings, "post-counts", ["counters"], consumers.on_counters, producer)
         runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.ready_checks["media-events"] = published.assigned
-        runtime.ready_checks["counter-events"] = counted.assigned
+        runtime.ready_checks["media-events"] = published.settled
+        runtime.ready_checks["counter-events"] = counted.settled
         runtime.relay(outbox)
         runtime.start("media-events", published.run())
         runtime.start("counter-events", counted.run())

@@ -78,7 +78,7 @@ def build(settings: UserSettings) -> FastAPI:
         runtime.relay(outbox)
         runtime.start(POSTS_GROUP, posts.run())
         runtime.ready_checks["postgres"] = postgres.ready
-        runtime.ready_checks[POSTS_GROUP] = posts.assigned
+        runtime.ready_checks[POSTS_GROUP] = posts.settled
 
     return create_app(NAME, settings, compose, (*routers, internal.router), limits={})
 

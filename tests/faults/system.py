@@ -25,6 +25,7 @@ from libs.common.testing.proxy import Fault, FaultProxy
 from ops.client import Account, Api, Json
 
 RECOVERY_S = 60.0  # a Cassandra that was killed takes half of it to come back
+STOPPED_S = 18.0  # after SIGTERM: docs/runbooks/upgrade.md
 _STORES: dict[str, StoreName] = {name: name for name in ALL}
 
 
@@ -67,6 +68,19 @@ class System:
         begun = time.monotonic()
         await self.is_whole()
         print(f"| {victim} | {how} | {time.monotonic() - begun:.1f} s |")
+
+    async def replace(self, name: str, number: signal.Signals) -> None:
+        """Send a process of ours a signal that ends it, and start another in its place."""
+        table = self.stack.table
+        process = table.find(name)
+        assert process
+        process.send(number)
+
+        async def is_gone() -> bool:
+            return table.find(name) is None
+
+        await eventually(is_gone, STOPPED_S)
+        await self._start(find(self.stack, name))
 
     async def feed(self, order: str = "chronological") -> httpx2.Response:
         """A first page that is not a kept one: each read asks for another number of posts."""

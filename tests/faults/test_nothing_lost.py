@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import signal
 from typing import Any
 
 import pytest
@@ -118,7 +119,10 @@ async def test_what_is_done_while_kafka_is_away_and_comes_back_is_told_in_order(
         await act()
         return not any([await system.metric(name, WAITING) for name in ("post", "user")])
 
-    async with system.without("kafka", Fault.BLACK_HOLE):
+    async with system.without("kafka", Blow.KILL):
+        await eventually(act_until_they_are_given_up, RECOVERY_S)
+        await system.replace("post", signal.SIGKILL)
+        await system.replace("user", signal.SIGTERM)
         await eventually(act_until_they_are_given_up, RECOVERY_S)
     await eventually(act_until_none_waits, RECOVERY_S)
     await act()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
 from opentelemetry import propagate, trace
 from redis.exceptions import RedisError
 
@@ -110,6 +110,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         self._outcomes: deque[bool] = deque(maxlen=OUTCOMES_WATCHED)
         self._drain_s = settings.drain_s
         self._has_joined = False
+        self._was_kafka_away = False
         self._strip = len(settings.namespace)
         self._topics = [settings.topic(name) for name in topics]
         self._consumer = open_member(settings, group)
@@ -137,12 +138,17 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         """Whether the group has given this consumer its share, which is nothing for one too many; for readiness."""
         return self._has_joined
 
+    async def settled(self) -> bool:
+        """Whether it is assigned, or Kafka was away when it began: for the readiness of what serves without it."""
+        return self._has_joined or self._was_kafka_away
+
     async def _start(self) -> None:
         while True:
             try:
                 await self._consumer.start()
                 return
             except KafkaError as error:
+                self._was_kafka_away = isinstance(error, KafkaConnectionError)
                 log.warning("consumer_waits_for_kafka", group=self._group, error=repr(error))
                 await asyncio.sleep(1)
 

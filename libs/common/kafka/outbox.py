@@ -49,9 +49,8 @@ class OutboxStore(Protocol):
 class Outbox:
     """Publishes committed records at once, and relays those that a crash or an outage left behind.
 
-    Delivery is at least once, and an entity's events come in order: while older ones wait for the relay, the direct way
-    holds what is committed. Only one that a crash left behind may, for `GRACE_S`, be overtaken through another process;
-    events carry versions.
+    Delivery is at least once, in the order of this process's commits: while older ones wait for the relay, the direct
+    way holds what is committed. Other processes' may come between or before, so events carry versions.
     """
 
     def __init__(
@@ -79,11 +78,18 @@ class Outbox:
         """Publish what `committed` was told of, in order, until cancelled; needs `run_relay` beside it."""
         while True:
             batch = [await self._queue.get()]
-            await self._in_turn.wait()
+            while not self._in_turn.is_set():
+                await self._in_turn.wait()
             while len(batch) < PAGE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             if await self._publish(batch, "direct") < len(batch):
                 self._stand_aside()
+            for _ in batch:
+                self._queue.task_done()
+
+    async def flush(self) -> None:
+        """Return when nothing is left to the direct way."""
+        await self._queue.join()
 
     def _stand_aside(self) -> None:
         """Leave to the relay what is committed by now; hold what will be until that is told."""
@@ -91,6 +97,7 @@ class Outbox:
         self._held_from_s = self._clock()
         while not self._queue.empty():
             self._queue.get_nowait()
+            self._queue.task_done()
 
     async def run_relay(self) -> None:
         """Publish what was left behind, oldest first, until cancelled."""
@@ -114,13 +121,7 @@ class Outbox:
 
     async def relay_once(self) -> int:
         """One page; the number of records published."""
-        publishing = asyncio.create_task(self._publish(await self._look(), "relay"))
-        try:
-            while not (await asyncio.wait({publishing}, timeout=POLL_S))[0]:
-                await self._look()  # Kafka is away: the producer tries for as long
-            return publishing.result()
-        finally:
-            publishing.cancel()
+        return await self._publish(await self._look(), "relay")
 
     async def _look(self) -> Sequence[Record]:
         """The oldest page; says how much waits."""

@@ -1,7 +1,9 @@
 """Events to Kafka."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
 from uuid import UUID
@@ -12,14 +14,17 @@ from aiokafka.errors import KafkaError
 from libs.common.contracts.base import Event
 from libs.common.runtime.context import traceparent
 from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.logging import get_logger
 from libs.common.runtime.metrics import EVENTS_PUBLISHED
 from libs.common.runtime.settings import Settings
 
 _REQUEST_MS = 5_000
+_STOP_S = 1.0  # what has to get there waits in an outbox, or for its handler
 _LINGER_MS = 2  # lets events of one burst share a request; costs at most this much latency
 
 Header = tuple[str, bytes]
 T = TypeVar("T")
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,15 @@ class Sender(Protocol):
 
 
 def kafka_sender(settings: Settings, name: str) -> Sender:
-    """A sender that returns when all in-sync replicas have the record, once."""
+    """A sender that confirms what all in-sync replicas have; it keeps a partition's order, and may send twice.
+
+    It is not idempotent: aiokafka never closes the gap in the sequence numbers that a batch given up leaves, and sends
+    nothing more (its issue 1017), and it gives up no batch whose broker is away. Doubles are harmless downstream.
+    """
     sender: Sender = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
         client_id=name,
         acks="all",
-        enable_idempotence=True,
         linger_ms=_LINGER_MS,
         request_timeout_ms=_REQUEST_MS,
     )
@@ -93,13 +101,27 @@ class EventProducer:
         self._settings = settings
         self._name = name
         self._producer = open_sender(settings, name)
+        self._starting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        await self._producer.start()
+        self._starting = asyncio.create_task(self._start())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._producer.stop()
+        if self._starting is not None:
+            self._starting.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):  # aiokafka's stop() waits for what Kafka has not confirmed
+                await self._producer.stop()
+
+    async def _start(self) -> None:
+        while True:
+            try:
+                await self._producer.start()
+                return
+            except KafkaError as error:  # who writes to an outbox need not wait for Kafka
+                log.warning("producer_waits_for_kafka", error=repr(error))
+                await asyncio.sleep(1)
 
     async def publish(self, event: Event) -> None:
         """Encode and send.
@@ -136,6 +158,12 @@ class EventProducer:
     async def _enqueue(
         self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]
     ) -> Awaitable[Any]:
+        if self._starting is not None:
+            if not self._starting.done():
+                await asyncio.wait({self._starting}, timeout=_REQUEST_MS / 1_000)
+            if not self._starting.done():
+                raise UnavailableError("Kafka does not answer")
+            self._starting.result()
         return await _answer(self._producer.send(topic, value, key=key, headers=list(headers)))
 
 

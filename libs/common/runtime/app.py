@@ -2,14 +2,13 @@
 
 import argparse
 import asyncio
-import contextlib
 import logging
 import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -39,7 +38,9 @@ from libs.common.stores.shutouts import Shutouts
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
-LEAVE_S = 4.0  # beyond the drain: for background tasks to leave their groups, more than a consumer takes
+LEAVE_S = 5.0  # beyond the drain: for background tasks to leave their groups, more than a consumer takes, and to flush
+FLUSH_S = 1.0  # for what was committed last; the relay of another process takes the rest
+PUBLISHERS = ("outbox-direct", "outbox-relay")
 KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
 log = get_logger(__name__)
 
@@ -77,8 +78,8 @@ class Runtime:
     def relay(self, outbox: Outbox) -> None:
         """Publish what is committed. While an event of it waits for too long, requests to write are refused."""
         self._outboxes.append(outbox)
-        self.start("outbox-direct", outbox.run_direct())
-        self.start("outbox-relay", outbox.run_relay())
+        for name, work in zip(PUBLISHERS, (outbox.run_direct(), outbox.run_relay()), strict=True):
+            self.start(name, work)
 
     def takes_writes(self) -> bool:
         """Whether events get away, so that there may be more of them."""
@@ -122,14 +123,16 @@ class Runtime:
         return dict(zip(self.ready_checks, answers, strict=True))
 
     async def drain(self, left_s: float) -> None:
-        """Let all background tasks finish what they have in hand, side by side; who takes longer is broken off."""
-        for task in self._tasks.values():
-            task.cancel()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=left_s)
-            for task in late:
-                log.warning("background_task_broken_off", task=task.get_name())
-                task.cancel()
+        """Let all background tasks finish what they have in hand, side by side; who takes longer is broken off.
+
+        Those that publish come last, as the others may still commit something.
+        """
+        publishers = {task for name, task in self._tasks.items() if name in PUBLISHERS}
+        await _finish(set(self._tasks.values()) - publishers, left_s - FLUSH_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await asyncio.gather(*(outbox.flush() for outbox in self._outboxes))
+        await _finish(publishers, FLUSH_S)
 
     def _on_done(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled():
@@ -142,6 +145,16 @@ class Runtime:
     async def _cancel(task: asyncio.Task[None]) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _finish(tasks: Collection[asyncio.Task[None]], left_s: float) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=left_s)
+        for task in late:
+            log.warning("background_task_broken_off", task=task.get_name())
+            task.cancel()
 
 
 Compose = Callable[[FastAPI, Runtime], Awaitable[None]]
@@ -306,7 +319,7 @@ def run(
         timeout_graceful_shutdown=int(settings.drain_s),
     )
     server = _Server(config, app, settings)
-    with contextlib.suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt):
         server.run()
     if not server.started:
         sys.exit(1)

@@ -13,10 +13,11 @@ from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 
 SHARDS = 4
-LEASE_S = 15
+LEASE_S = 5  # it is renewed each second; while nobody has it, nobody relays
 US_A_MINUTE = 60_000_000
 US_AN_HOUR = 60 * US_A_MINUTE
 LATE_US = 10 * US_A_MINUTE  # a write may arrive so long after its time: retries, and a clock that is behind
+SOON_US = 30_000_000  # most do within this; what comes later is found once a minute
 
 
 def _place(record: Record) -> tuple[int, int, int, UUID]:
@@ -40,6 +41,8 @@ class CassandraOutbox:
         self._clock = clock
         self._holder = uuid4().hex
         self._answers_since_us: int | None = None
+        self._thorough_us = 0
+        self._waits_from_us: dict[int, int] = {}
 
     @classmethod
     async def open(cls, cassandra: Cassandra, clock: Callable[[], float] = time.time) -> Self:
@@ -57,11 +60,10 @@ class CassandraOutbox:
             "SELECT * FROM outbox WHERE shard = ? AND hour = ? AND created_us >= ? AND created_us < ? LIMIT ?"
         )
         outbox._ids = await prepare(
-            "SELECT event_id FROM outbox WHERE shard = ? AND hour = ? AND created_us >= ? LIMIT ?"
+            "SELECT event_id FROM outbox WHERE shard = ? AND hour = ? AND created_us >= ? AND created_us < ? LIMIT ?"
         )
         outbox._progress = await prepare("SELECT hour, done_us FROM outbox_progress WHERE shard = ?")
-        outbox._advance = await prepare("INSERT INTO outbox_progress (shard, hour) VALUES (?, ?)")
-        outbox._done = await prepare("INSERT INTO outbox_progress (shard, done_us) VALUES (?, ?)")
+        outbox._advance = await prepare("INSERT INTO outbox_progress (shard, hour, done_us) VALUES (?, ?, ?)")
         outbox._take = await prepare(
             f"INSERT INTO leases (name, holder) VALUES ('relay', ?) IF NOT EXISTS USING TTL {LEASE_S}", idempotent=False
         )
@@ -76,7 +78,6 @@ class CassandraOutbox:
     _ids: PreparedStatement
     _progress: PreparedStatement
     _advance: PreparedStatement
-    _done: PreparedStatement
     _take: PreparedStatement
     _keep: PreparedStatement
 
@@ -94,41 +95,57 @@ class CassandraOutbox:
         return await self._cassandra.applied(self._take, (self._holder,))
 
     async def oldest(self, limit: int, grace_s: float) -> list[Record]:
-        """Records older than the grace, oldest first; those of one hour, as a shard may have more in it than was read.
-
-        Rows that were deleted up to 11 minutes ago are read through; Cassandra refuses at 100,000 of a partition, which
-        is 600 events a second.
-        """
+        """Records older than the grace, oldest first; one written long after its time is seen a minute later."""
         before_us = int((self._clock() - grace_s) * 1_000_000)
         if self._answers_since_us is None:
             self._answers_since_us = before_us
+        is_thorough = before_us - self._thorough_us >= US_A_MINUTE
         rows: list[Row] = []
         try:
             for shard in range(SHARDS):
-                rows += await self._oldest_of(shard, before_us, limit)
+                rows += await self._oldest_of(shard, before_us, limit, is_thorough)
         except UnavailableError:
             self._answers_since_us = None
             raise
+        if is_thorough:
+            self._thorough_us = before_us
         rows.sort(key=lambda row: row.created_us)
-        rows = [row for row in rows[:limit] if row.hour == rows[0].hour]
-        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows]
+        return [Record(r.event_id, r.topic, r.key, r.value, _unpack(r.headers), r.created_us) for r in rows[:limit]]
 
-    async def _oldest_of(self, shard: int, before_us: int, limit: int) -> list[Row]:
-        current = before_us // US_AN_HOUR
+    async def _oldest_of(self, shard: int, before_us: int, limit: int, is_thorough: bool) -> list[Row]:
+        """All that waits is after the mark; nearly all is after what waited first when it was last looked for."""
+        if is_thorough:
+            done_us = await self._done_us(shard, before_us)
+            rows = await self._span(self._read, shard, done_us, before_us, limit)
+            await self._keep_done(shard, done_us, before_us, rows)
+        else:
+            rows = await self._span(self._read, shard, self._waits_from_us[shard] - SOON_US, before_us, limit)
+        self._waits_from_us[shard] = rows[0].created_us if rows else before_us
+        return rows
+
+    async def _done_us(self, shard: int, before_us: int) -> int:
         row = await self._cassandra.one(self._progress, (shard,))
         if row is None:
-            await self._cassandra.execute(self._advance, (shard, current - 1))
-        hour: int = row.hour if row else current - 1
-        done_us: int = (row and row.done_us) or 0
+            await self._advance_to(shard, before_us - US_AN_HOUR)
+            return before_us - US_AN_HOUR
+        return int(row.hour * US_AN_HOUR if row.done_us is None else row.done_us)
+
+    async def _advance_to(self, shard: int, done_us: int) -> None:
+        await self._cassandra.execute(self._advance, (shard, done_us // US_AN_HOUR, done_us))
+
+    async def _span(
+        self, statement: PreparedStatement, shard: int, from_us: int, before_us: int, limit: int
+    ) -> list[Row]:
+        """The oldest rows from a moment on.
+
+        A minute at a time, as Cassandra refuses to read past 100,000 deleted ones: those of 6,600 events a second.
+        """
         rows: list[Row] = []
-        while hour <= current:
-            rows = await self._cassandra.execute(self._read, (shard, hour, done_us, before_us, limit))
-            if rows:
-                break
-            hour += 1
-            if hour < current:  # a slow writer may still fill the hour before this one
-                await self._cassandra.execute(self._advance, (shard, hour))
-        await self._keep_done(shard, done_us, before_us, rows)
+        while from_us < before_us and len(rows) < limit:
+            until_us = min(from_us - from_us % US_A_MINUTE + US_A_MINUTE, before_us)
+            place = (shard, from_us // US_AN_HOUR, from_us, until_us, limit - len(rows))
+            rows += await self._cassandra.execute(statement, place)
+            from_us = until_us
         return rows
 
     async def _keep_done(self, shard: int, done_us: int, before_us: int, rows: Sequence[Row]) -> None:
@@ -136,19 +153,14 @@ class CassandraOutbox:
         if self._answers_since_us is None or before_us - self._answers_since_us < LATE_US:
             return
         reached_us = min([before_us - LATE_US, *(row.created_us for row in rows[:1])])
-        if reached_us - done_us > US_A_MINUTE:
-            await self._cassandra.execute(self._done, (shard, reached_us))
+        if reached_us > done_us:
+            await self._advance_to(shard, reached_us)
 
     async def size(self, limit: int) -> int:
-        """How many records wait; no partition is read further than to `limit`."""
-        current, found = int(self._clock() * 1_000_000) // US_AN_HOUR, 0
-        for shard in range(SHARDS):
-            row = await self._cassandra.one(self._progress, (shard,))
-            done_us = (row and row.done_us) or 0
-            for hour in range(row.hour if row else current, current + 1):
-                found += len(await self._cassandra.execute(self._ids, (shard, hour, done_us, limit)))
-                if found >= limit:
-                    return found
+        """How many records wait, of what `oldest` looks at each time."""
+        now_us, found = int(self._clock() * 1_000_000), 0
+        for shard, waits_from_us in self._waits_from_us.items():
+            found += len(await self._span(self._ids, shard, waits_from_us - SOON_US, now_us, limit - found))
         return found
 
     async def delete(self, record: Record) -> None:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -173,11 +174,11 @@ class PostgresOutbox:
     @staticmethod
     async def insert(connection: Connection, records: Sequence[Record]) -> None:
         """Write inside the caller's transaction."""
-        sql = "INSERT INTO outbox (event_id, topic, key, value, headers) VALUES ($1, $2, $3, $4, $5)"
-        rows = [
-            (r.event_id, r.topic, r.key, r.value, orjson.dumps([[name, value.decode()] for name, value in r.headers]))
-            for r in records
-        ]
+        sql = "INSERT INTO outbox (event_id, topic, key, value, headers, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        rows = []
+        for r in records:
+            headers = orjson.dumps([[name, value.decode()] for name, value in r.headers])
+            rows.append((r.event_id, r.topic, r.key, r.value, headers, _moment(r.created_us / 1_000_000)))
         await connection.executemany(sql, rows)
 
     async def lead(self) -> bool:
@@ -188,9 +189,9 @@ class PostgresOutbox:
         """Records older than the grace, in the order of their transactions' inserts."""
         sql = (
             "SELECT event_id, topic, key, value, headers, created_at FROM outbox"
-            " WHERE created_at < clock_timestamp() - make_interval(secs => $2) ORDER BY sequence LIMIT $1"
+            " WHERE created_at <= $2 ORDER BY sequence LIMIT $1"
         )
-        rows = await self._postgres.fetch(sql, limit, grace_s)
+        rows = await self._postgres.fetch(sql, limit, _moment(time.time() - grace_s))
         return [
             Record(
                 row["event_id"],
@@ -211,6 +212,10 @@ class PostgresOutbox:
     async def delete(self, record: Record) -> None:
         """Forget a published record."""
         await self._postgres.execute("DELETE FROM outbox WHERE event_id = $1", record.event_id)
+
+
+def _moment(at_s: float) -> datetime:
+    return datetime.fromtimestamp(at_s, UTC)
 
 
 class PostgresNodeLeases:

@@ -195,7 +195,7 @@ class WaitingOutbox:
     async def run_direct(self) -> None:
         await asyncio.Event().wait()
 
-    run_relay = run_direct
+    run_relay = flush = run_direct
 
 
 async def test_acts_are_refused_while_their_events_wait_for_too_long() -> None:
