@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Self
 
 import orjson
-from cassandra.query import PreparedStatement
+from cassandra.query import UNSET_VALUE, PreparedStatement
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.events import PostCounted
@@ -75,6 +75,10 @@ def _status(row: Row) -> Status:
     if row.published_at:
         return Status.PUBLISHED
     return Status.FAILED if row.failed_reason else Status.PROCESSING
+
+
+def _text(post: StoredPost) -> tuple[object, ...]:
+    return post.caption, list(post.hashtags), list(post.mentions)
 
 
 def _location(location: Location | None) -> str | None:
@@ -169,11 +173,17 @@ class CassandraPostStore:
         await self._cassandra.execute(self._statements["fail"], (reason, post_id))
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
-        values = (after.caption, list(after.hashtags), list(after.mentions), _location(after.location))
-        changed = (self._statements["edit"], (after.version, *values, after.version, after.edited_at, after.post_id))
-        gone = self._untagged(after, set(before.hashtags) - set(after.hashtags))
-        # all its tags, on its way or not: who publishes or edits it just now may have read another caption
-        await self._write([changed, *gone, *self._tagged(after)], events)
+        """Only what differs is written, so that an edit of the text and one of the place may cross."""
+        text, tags = _text(after), []
+        if text == _text(before):
+            text = (UNSET_VALUE,) * len(text)
+        else:
+            # all its tags, on its way or not: who publishes or edits it just now may have read another caption
+            gone = set(before.hashtags) - set(after.hashtags)
+            tags = [*self._untagged(after, gone), *self._tagged(after)]
+        place = UNSET_VALUE if after.location == before.location else _location(after.location)
+        values = (after.version, *text, place, after.version, after.edited_at, after.post_id)
+        await self._write([(self._statements["edit"], values), *tags], events)
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
         deleted = (self._statements["delete"], (post.version, utc_now(), post.version, post.post_id))

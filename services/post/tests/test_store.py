@@ -143,6 +143,25 @@ async def test_of_edits_that_race_the_higher_version_stays_and_is_listed(
     assert await store.by_hashtag(old, at(2026, 11), 10) == [made.post_id]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_edits_of_the_text_and_of_the_place_may_cross(
+    store: CassandraPostStore, author: int, order: Sequence[int]
+) -> None:
+    old, new = f"was{author}", f"is{author}"
+    post = some_post(author, at(2026), old)
+    await store.create(post)
+    await store.publish(post, [])
+    text = replace(post, caption=f"#{new}", hashtags=(new,), version=2)
+    place = replace(post, location=Location(name="elsewhere"), version=3)
+    for index in order:
+        await store.edit(post, (text, place)[index], [])
+    stored = await store.get(post.post_id)
+    assert stored is not None
+    assert (stored.caption, stored.location, stored.version) == (text.caption, place.location, 3)
+    listed = [await store.by_hashtag(tag, at(2026, 11), 10) for tag in (old, new)]
+    assert listed == [[], [post.post_id]]
+
+
 @pytest.mark.parametrize("publish_first", [True, False])
 async def test_a_deleted_post_stays_deleted(store: CassandraPostStore, author: int, *, publish_first: bool) -> None:
     post = some_post(author, at(2026))
