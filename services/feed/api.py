@@ -4,10 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.runtime.params import PathId
 from services.feed.domain.feed import Order
 from services.feed.explaining import Explainer
 from services.feed.ports import Position
@@ -69,8 +68,6 @@ async def get_feed_position(user: CurrentUser, reader: ReaderDep) -> FeedPositio
 
 
 @router.get("/v1/feed/explain/{post_id}", response_model=FeedExplanation)
-async def explain_feed(post_id: str, user: CurrentUser, explainer: ExplainerDep) -> FeedExplanation:
+async def explain_feed(post_id: PathId, user: CurrentUser, explainer: ExplainerDep) -> FeedExplanation:
     """Why a post is, or is not, in the caller's feed."""
-    if (number := parse_id(post_id)) is None:
-        raise NotFoundError
-    return FeedExplanation.of(await explainer.explain(user.user_id, number))
+    return FeedExplanation.of(await explainer.explain(user.user_id, post_id))

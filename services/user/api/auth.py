@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, Principal, optional_principal
 from libs.common.runtime.errors import UnauthorizedError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.runtime.params import PathId
 from services.user.api.state import AccountsDep, CursorsDep, Keys, LoginLimitDep, ProfilesDep, PublicUrl
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE
 from services.user.schemas import (
@@ -156,9 +156,9 @@ async def sessions(
 
 
 @router.delete("/v1/auth/sessions/{session_id}", status_code=204, response_model=None)
-async def end_session(session_id: str, principal: CurrentUser, accounts: AccountsDep) -> None:
+async def end_session(session_id: PathId, principal: CurrentUser, accounts: AccountsDep) -> None:
     """Sign a device out."""
-    await accounts.end_session(principal.user_id, parse_id(session_id))
+    await accounts.end_session(principal.user_id, session_id)
 
 
 @router.post("/v1/auth/password", status_code=204, response_model=None)

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.params import PathId
 from services.user.api.paging import PagingDep
 from services.user.api.state import BarriersDep
 from services.user.schemas import UserList
@@ -12,27 +12,27 @@ router = APIRouter(tags=["people"])
 
 
 @router.post("/v1/users/{user_id}/block", status_code=204, response_model=None)
-async def block(user_id: str, me: CurrentUser, barriers: BarriersDep) -> None:
+async def block(user_id: PathId, me: CurrentUser, barriers: BarriersDep) -> None:
     """Hide oneself and another from one another; follows and requests both ways end."""
-    await barriers.block(me.user_id, parse_id(user_id))
+    await barriers.block(me.user_id, user_id)
 
 
 @router.delete("/v1/users/{user_id}/block", status_code=204, response_model=None)
-async def unblock(user_id: str, me: CurrentUser, barriers: BarriersDep) -> None:
+async def unblock(user_id: PathId, me: CurrentUser, barriers: BarriersDep) -> None:
     """Take a block back; what it ended does not come back."""
-    await barriers.unblock(me.user_id, parse_id(user_id))
+    await barriers.unblock(me.user_id, user_id)
 
 
 @router.post("/v1/users/{user_id}/mute", status_code=204, response_model=None)
-async def mute(user_id: str, me: CurrentUser, barriers: BarriersDep) -> None:
+async def mute(user_id: PathId, me: CurrentUser, barriers: BarriersDep) -> None:
     """Keep someone's posts out of one's own feed."""
-    await barriers.mute(me.user_id, parse_id(user_id))
+    await barriers.mute(me.user_id, user_id)
 
 
 @router.delete("/v1/users/{user_id}/mute", status_code=204, response_model=None)
-async def unmute(user_id: str, me: CurrentUser, barriers: BarriersDep) -> None:
+async def unmute(user_id: PathId, me: CurrentUser, barriers: BarriersDep) -> None:
     """Let them in again."""
-    await barriers.unmute(me.user_id, parse_id(user_id))
+    await barriers.unmute(me.user_id, user_id)
 
 
 @router.get("/v1/blocks", response_model=UserList)

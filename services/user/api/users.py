@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from libs.common.ids import parse_id
 from libs.common.runtime.auth import CurrentUser, ReaderId
+from libs.common.runtime.params import PathId
 from services.user.api.paging import PagingDep
 from services.user.api.state import GraphDep, ProfilesDep, PublicUrl
 from services.user.schemas import ProfileRequest, User, UserList
@@ -34,24 +34,24 @@ async def get_user_by_username(username: str, reader: ReaderId, profiles: Profil
 
 
 @router.get("/v1/users/{user_id}", response_model=User)
-async def get_user(user_id: str, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
+async def get_user(user_id: PathId, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
     """A profile."""
-    return User.of(await profiles.get(parse_id(user_id), reader), public_url)
+    return User.of(await profiles.get(user_id, reader), public_url)
 
 
 @router.patch("/v1/users/{user_id}", response_model=User)
 async def patch_user(
-    user_id: str, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, public_url: PublicUrl
+    user_id: PathId, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, url: PublicUrl
 ) -> User:
     """Change one's own profile. An account that goes public lets all in who wait."""
-    await profiles.update(me.user_id, parse_id(user_id), body.change(), body.avatar_media_id)
+    await profiles.update(me.user_id, user_id, body.change(), body.avatar_media_id)
     await graph.admit_waiting(me.user_id)
-    return User.of(await profiles.get(me.user_id, me.user_id), public_url)
+    return User.of(await profiles.get(me.user_id, me.user_id), url)
 
 
 @router.put("/v1/users/{user_id}", response_model=User)
 async def put_user(
-    user_id: str, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, public_url: PublicUrl
+    user_id: PathId, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, url: PublicUrl
 ) -> User:
     """The same as PATCH."""
-    return await patch_user(user_id, body, me, profiles, graph, public_url)
+    return await patch_user(user_id, body, me, profiles, graph, url)

@@ -118,13 +118,13 @@ class Accounts:
             await self._sessions.end(user_id, session_id, self._clock())
         await self._shutouts.end([one for one in (ended, session_id) if one is not None])
 
-    async def end_session(self, user_id: int, session_id: int | None) -> None:
+    async def end_session(self, user_id: int, session_id: int) -> None:
         """End one of one's own sessions.
 
         Raises:
             NotFoundError: there is none with this id.
         """
-        if session_id is None or not await self._sessions.end(user_id, session_id, self._clock()):
+        if not await self._sessions.end(user_id, session_id, self._clock()):
             raise NotFoundError
         await self._shutouts.end([session_id])
 

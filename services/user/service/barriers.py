@@ -31,24 +31,24 @@ class Barriers:
         self._events = events
         self._clock = clock
 
-    async def block(self, blocker_id: int, blocked_id: int | None) -> None:
+    async def block(self, blocker_id: int, blocked_id: int) -> None:
         """Hide two people from one another, and end what they follow and request of one another."""
         edge = await self._edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.block(edge, self._clock(), edge_record))
         for user_id in (edge.from_id, edge.to_id):
             await self._audiences.settle_mode(user_id)
 
-    async def unblock(self, blocker_id: int, blocked_id: int | None) -> None:
+    async def unblock(self, blocker_id: int, blocked_id: int) -> None:
         """They may see one another again; follows do not come back."""
         edge = await self._edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.unblock(edge, self._clock(), edge_record))
 
-    async def mute(self, muter_id: int, muted_id: int | None) -> None:
+    async def mute(self, muter_id: int, muted_id: int) -> None:
         """Keep someone's posts out of one's own feed; nobody else notices."""
         edge = await self._edge(muter_id, muted_id)
         await self._events.committed(await self._store.mute(edge, self._clock(), edge_record))
 
-    async def unmute(self, muter_id: int, muted_id: int | None) -> None:
+    async def unmute(self, muter_id: int, muted_id: int) -> None:
         """Let them in again."""
         edge = await self._edge(muter_id, muted_id)
         await self._events.committed(await self._store.unmute(edge, self._clock(), edge_record))
@@ -61,7 +61,7 @@ class Barriers:
         """Whom one mutes, last muted first."""
         return await self._profiles.page(await self._lists.muted(user_id, below, limit + 1), user_id, limit)
 
-    async def _edge(self, from_id: int, to_id: int | None) -> Edge:
+    async def _edge(self, from_id: int, to_id: int) -> Edge:
         if from_id == to_id:
             raise CannotBlockSelfError
         return Edge(from_id, (await self._profiles.get(to_id, from_id)).user_id)

@@ -32,7 +32,7 @@ class Graph:
         self._events = events
         self._clock = clock
 
-    async def follow(self, follower_id: int, followee_id: int | None) -> Profile:
+    async def follow(self, follower_id: int, followee_id: int) -> Profile:
         """Follow, or request to where the account is private; the account with its relationship of now.
 
         Raises:
@@ -40,8 +40,6 @@ class Graph:
             BlockedByYouError: the follower blocks it, and so knows that it is there.
             CannotFollowSelfError: it is one's own.
         """
-        if followee_id is None:
-            raise NotFoundError
         if follower_id == followee_id:
             raise CannotFollowSelfError
         edge = Edge(follower_id, followee_id)
@@ -49,23 +47,23 @@ class Graph:
         await self._audiences.settle_mode(followee_id)
         return await self._profiles.get(followee_id, follower_id)
 
-    async def unfollow(self, follower_id: int, followee_id: int | None) -> None:
+    async def unfollow(self, follower_id: int, followee_id: int) -> None:
         """Unfollow, or withdraw the request. Raises NotFoundError: there is no such account."""
         followee = await self._profiles.get(followee_id, follower_id)
         await self._remove(Edge(follower_id, followee.user_id))
 
-    async def remove_follower(self, owner_id: int, follower_id: int | None) -> None:
+    async def remove_follower(self, owner_id: int, follower_id: int) -> None:
         """Make another unfollow oneself. Raises NotFoundError: there is no such account."""
         follower = await self._profiles.get(follower_id, owner_id)
         await self._remove(Edge(follower.user_id, owner_id))
 
-    async def approve(self, owner_id: int, requester_id: int | None) -> None:
+    async def approve(self, owner_id: int, requester_id: int) -> None:
         """Let a requester follow. Raises NotFoundError: nobody of this id waits, or not any more."""
         edge = await self._request(owner_id, requester_id)
         await self._answered(await self._store.accept(edge, self._clock(), edge_record))
         await self._audiences.settle_mode(owner_id)
 
-    async def deny(self, owner_id: int, requester_id: int | None) -> None:
+    async def deny(self, owner_id: int, requester_id: int) -> None:
         """Forget a request. Raises NotFoundError: nobody of this id waits, or not any more."""
         edge = await self._request(owner_id, requester_id)
         await self._answered(await self._store.deny(edge, self._clock(), edge_record))
@@ -81,22 +79,20 @@ class Graph:
         return await self._profiles.page(await self._lists.requesters(owner_id, below, limit + 1), owner_id, limit)
 
     async def followers(
-        self, user_id: int | None, reader_id: int | None, below_id: int | None, limit: int
+        self, user_id: int, reader_id: int | None, below_id: int | None, limit: int
     ) -> Page[Profile, int]:
         """Who follows the user. Raises NotFoundError: there is no such account, or it is closed to the reader."""
         owner_id = await self._open(user_id, reader_id)
         return await self._page(await self._lists.followers(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
 
     async def following(
-        self, user_id: int | None, reader_id: int | None, below_id: int | None, limit: int
+        self, user_id: int, reader_id: int | None, below_id: int | None, limit: int
     ) -> Page[Profile, int]:
         """Whom the user follows. Raises NotFoundError: there is no such account, or it is closed to the reader."""
         owner_id = await self._open(user_id, reader_id)
         return await self._page(await self._lists.following(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
 
-    async def mutuals(
-        self, user_id: int | None, reader_id: int, below_id: int | None, limit: int
-    ) -> Page[Profile, int]:
+    async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> Page[Profile, int]:
         """The user's followers whom the reader follows. Raises NotFoundError as `followers` does."""
         owner_id = await self._open(user_id, reader_id)
         return await self._page(await self._lists.mutuals(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
@@ -105,7 +101,7 @@ class Graph:
         await self._events.committed(await self._store.remove(edge, self._clock(), edge_record))
         await self._audiences.settle_mode(edge.to_id)
 
-    async def _request(self, owner_id: int, requester_id: int | None) -> Edge:
+    async def _request(self, owner_id: int, requester_id: int) -> Edge:
         requester = await self._profiles.get(requester_id, owner_id)
         return Edge(requester.user_id, owner_id)
 
@@ -114,7 +110,7 @@ class Graph:
             raise NotFoundError
         await self._events.committed(records)
 
-    async def _open(self, user_id: int | None, reader_id: int | None) -> int:
+    async def _open(self, user_id: int, reader_id: int | None) -> int:
         profile = await self._profiles.get(user_id, reader_id)
         if not profile.is_open_to(reader_id):
             raise NotFoundError

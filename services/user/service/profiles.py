@@ -26,13 +26,13 @@ class Profiles:
         self._events = events
         self._clock = clock
 
-    async def get(self, user_id: int | None, reader_id: int | None) -> Profile:
+    async def get(self, user_id: int, reader_id: int | None) -> Profile:
         """One profile.
 
         Raises:
             NotFoundError: there is no such account, or it is banned, or it blocks the reader.
         """
-        found = await self.many([] if user_id is None else [user_id], reader_id)
+        found = await self.many([user_id], reader_id)
         if not found:
             raise NotFoundError
         return found[0]
@@ -40,8 +40,10 @@ class Profiles:
     async def by_username(self, username: str, reader_id: int | None) -> Profile:
         """One profile, whatever the case of the name."""
         name = username.lower()
-        known = _USERNAME_PART.fullmatch(name) is not None
-        return await self.get(await self._store.id_of(name) if known else None, reader_id)
+        user_id = await self._store.id_of(name) if _USERNAME_PART.fullmatch(name) else None
+        if user_id is None:
+            raise NotFoundError
+        return await self.get(user_id, reader_id)
 
     async def many(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
         """Those that the reader may see, in the order asked."""
@@ -69,9 +71,7 @@ class Profiles:
         people = await self.many(ids[:limit], reader_id)
         return Page(people, people[-1].username if len(ids) > limit and people else None)
 
-    async def update(
-        self, owner_id: int, user_id: int | None, change: ProfileChange, avatar_media_id: int | None
-    ) -> Profile:
+    async def update(self, owner_id: int, user_id: int, change: ProfileChange, avatar_media_id: int | None) -> Profile:
         """Change one's own profile; `change.sets_avatar` with an `avatar_media_id` takes that upload.
 
         Raises:
