@@ -28,7 +28,7 @@ AGAIN = (409, 429)  # the first try is still running; too often
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone who is signed in, has a picture to post, there and on disk, and follows all the others."""
+    """Someone who is signed in, has a picture to post, uploaded and as a file, and follows all the others."""
 
     account: Account
     photo: bytes

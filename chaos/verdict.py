@@ -4,7 +4,6 @@ import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http.client import NOT_FOUND
 
 from chaos.load import Person, Promises, Request
 from libs.common.console import columns
@@ -64,13 +63,13 @@ async def _difference(api: Api, people: Sequence[Person], promises: Promises) ->
         lost += sum(times[post_id] == 0 for post_id in promises.posts)
         doubled += sum(times[post_id] > 1 for post_id in times)
     for post_id in promises.posts:
-        answer = await api.send("GET", f"/posts/{post_id}", people[0].account)
-        if answer.status_code == NOT_FOUND:
+        try:
+            shown = (await api.call("GET", f"/posts/{post_id}", people[0].account))["engagement"]
+        except ApiFailure as failure:
+            if failure.code != "not_found":
+                raise
             lost += 1
             continue
-        if answer.is_error:
-            raise ApiFailure(answer)
-        shown = answer.json()["engagement"]
         likes, comments = len(promises.likes.get(post_id, ())), promises.comments.get(post_id, 0)
         for count, wanted_count in ((shown["like_count"], likes), (shown["comment_count"], comments)):
             lost += max(0, wanted_count - count)

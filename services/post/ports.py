@@ -29,7 +29,7 @@ class PostStore(Protocol):
     async def fail(self, post_id: int, reason: str) -> None: ...
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
-        """What the author wrote; the status stays what it is. Of two edits the one of the higher version stays."""
+        """What the author changed, the text or the place; of two edits of one the higher version stays. No status."""
 
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None: ...
 

@@ -18,7 +18,7 @@ PAGE = 200
 COUNTED = 5_000  # more that wait are not counted: it is as bad
 WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay, as who relays saw them.")
 OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them waits.")
-QUEUE_LIMIT = 10_000  # beyond this they are left to the relay
+QUEUE_LIMIT = 10_000  # events that the direct way holds; what is more is left to the relay
 log = get_logger(__name__)
 
 Clock = Callable[[], float]
@@ -120,15 +120,11 @@ class Outbox:
         return 0
 
     async def relay_once(self) -> int:
-        """One page; the number of records published."""
-        return await self._publish(await self._look(), "relay")
-
-    async def _look(self) -> Sequence[Record]:
-        """The oldest page; says how much waits."""
+        """Publish the oldest page, and say how much waits; the number of records published."""
         records = await self._oldest(PAGE)
         WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
         OLDEST.set(self.waited_s)
-        return records
+        return await self._publish(records, "relay")
 
     async def _oldest(self, limit: int) -> Sequence[Record]:
         """What waits for the relay, oldest first; by it the direct way stands aside or has its turn again."""
@@ -151,7 +147,7 @@ class Outbox:
         taken: list[Awaitable[Any]] = []
         try:
             for record in records:
-                taken.append(await self._producer.enqueue(record))  # noqa: PERF401  # what was taken before one that is not counts
+                taken.append(await self._producer.enqueue(record))  # noqa: PERF401 - those before one that is not count
         except UnavailableError as error:
             log.warning("event_not_taken", error=repr(error))
         results = await asyncio.gather(

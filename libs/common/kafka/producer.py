@@ -93,7 +93,7 @@ def kafka_sender(settings: Settings, name: str) -> Sender:
 
 
 class EventProducer:
-    """Publishes records; each call returns when all in-sync replicas have it."""
+    """Publishes records. It starts in the background: who has an outbox need not wait for Kafka."""
 
     def __init__(
         self, settings: Settings, name: str, open_sender: Callable[[Settings, str], Sender] = kafka_sender
@@ -119,7 +119,7 @@ class EventProducer:
             try:
                 await self._producer.start()
                 return
-            except KafkaError as error:  # who writes to an outbox need not wait for Kafka
+            except KafkaError as error:
                 log.warning("producer_waits_for_kafka", error=repr(error))
                 await asyncio.sleep(1)
 

@@ -78,8 +78,9 @@ class Runtime:
     def relay(self, outbox: Outbox) -> None:
         """Publish what is committed. While an event of it waits for too long, requests to write are refused."""
         self._outboxes.append(outbox)
-        for name, work in zip(PUBLISHERS, (outbox.run_direct(), outbox.run_relay()), strict=True):
-            self.start(name, work)
+        direct, relay = PUBLISHERS
+        self.start(direct, outbox.run_direct())
+        self.start(relay, outbox.run_relay())
 
     def takes_writes(self) -> bool:
         """Whether events get away, so that there may be more of them."""

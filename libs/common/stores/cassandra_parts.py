@@ -114,12 +114,10 @@ class CassandraOutbox:
 
     async def _oldest_of(self, shard: int, before_us: int, limit: int, is_thorough: bool) -> list[Row]:
         """All that waits is after the mark; nearly all is after what waited first when it was last looked for."""
+        from_us = await self._done_us(shard, before_us) if is_thorough else self._waits_from_us[shard] - SOON_US
+        rows = await self._span(self._read, shard, from_us, before_us, limit)
         if is_thorough:
-            done_us = await self._done_us(shard, before_us)
-            rows = await self._span(self._read, shard, done_us, before_us, limit)
-            await self._keep_done(shard, done_us, before_us, rows)
-        else:
-            rows = await self._span(self._read, shard, self._waits_from_us[shard] - SOON_US, before_us, limit)
+            await self._keep_done(shard, from_us, before_us, rows)
         self._waits_from_us[shard] = rows[0].created_us if rows else before_us
         return rows
 
@@ -131,6 +129,7 @@ class CassandraOutbox:
         return int(row.hour * US_AN_HOUR if row.done_us is None else row.done_us)
 
     async def _advance_to(self, shard: int, done_us: int) -> None:
+        """The hour as well, without which a process of the release before fails."""
         await self._cassandra.execute(self._advance, (shard, done_us // US_AN_HOUR, done_us))
 
     async def _span(
