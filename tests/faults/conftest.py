@@ -41,10 +41,10 @@ async def system() -> AsyncIterator[System]:
 
 
 async def _world(api: Api) -> World:
-    author, busy, reader, one, other = [await stranger(api) for _ in range(5)]
+    author, busy, reader = [await stranger(api) for _ in range(3)]
     for follower, followee in ((reader, author), (reader, busy), (author, busy)):
         await follow(api, follower, followee)
-    world = World(author, busy, reader, (one, other), await ready_media(api, author))
+    world = World(author, busy, reader, await ready_media(api, author))
     for who, media_id in ((busy, await ready_media(api, busy)), (author, world.media_id)):
         answer = await api.call("POST", "/posts", who, json={"media_ids": [media_id], "caption": "before"})
         world.posts.append(answer["post_id"])

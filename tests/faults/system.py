@@ -38,12 +38,11 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True)
 class World:
-    """Two authors, whom the reader follows, and two people who do nothing; `posts` are the ids of all posts."""
+    """Two authors, whom the reader follows; `posts` are the ids of all posts."""
 
     author: Account
     busy: Account
     reader: Account
-    idle: tuple[Account, Account]
     media_id: str
     posts: list[str] = field(default_factory=list)
 
@@ -87,6 +86,10 @@ class System:
         params = {"order": order, "limit": next(self._limits)}
         return await self.api.send("GET", "/feed", self.world.reader, params=params)
 
+    def newest(self, answer: httpx2.Response) -> list[str]:
+        """What this first page holds when nothing is missing."""
+        return sorted(self.world.posts, key=int, reverse=True)[: int(answer.url.params["limit"])]
+
     async def publish(self, key: str | None = None) -> httpx2.Response:
         """A post of the author, tried once."""
         body = {"media_ids": [self.world.media_id], "caption": "a post"}
@@ -113,8 +116,7 @@ class System:
             assert answer.status_code == 200, answer.text
             assert answer.headers["x-feed-quality"] == "normal", answer.json()["coverage"]
             assert answer.json()["coverage"]["complete"]
-            newest = sorted(self.world.posts, key=int, reverse=True)
-            assert shown(answer) == newest[: int(answer.url.params["limit"])]
+            assert shown(answer) == self.newest(answer)
             return True
 
         async def muted() -> bool:

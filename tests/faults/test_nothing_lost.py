@@ -17,6 +17,7 @@ from libs.common.testing.proxy import Fault
 from ops.client import Account
 from ops.oracle import open_oracle
 from tests.conftest import operator_settings
+from tests.e2e.world import stranger
 from tests.faults.system import RECOVERY_S, Blow, System
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
@@ -100,7 +101,8 @@ async def test_without_kafka_writes_are_taken_and_told_later(
 async def test_what_is_done_while_kafka_is_away_and_comes_back_is_told_in_order(
     system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api, author, (follower, followee) = system.api, system.world.author, system.world.idle
+    api, author = system.api, system.world.author
+    follower, followee = [await stranger(api) for _ in range(2)]
     post_id = (await system.publish()).json()["post_id"]
     began_at, acts = utc_now(), 0
 
