@@ -67,7 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.broken:
             self._answer(500, b"{}")
         else:
-            kept = "no-store" if path.endswith("/private") else "max-age=1"
+            life_s = 1 if "/brief/" in path else 60
+            kept = "no-store" if path.endswith("/private") else f"max-age={life_s}"
             self._answer(200, PICTURE, **{"Content-Type": "image/webp", "Cache-Control": kept})
 
     def _read_body(self) -> int:

@@ -35,6 +35,7 @@ class Acts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
+        self._deadline_s = DEADLINE_S * settings.patience
         self.since = f"{self._prefix}birth"
         """The key of what tells this Redis from one that was emptied, or lost its last marks."""
         self.any_outdated = f"{self._prefix}outdated"
@@ -130,7 +131,7 @@ class Acts:
     async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
         """The same within 0.1 s, and never raises: an act that is committed has succeeded."""
         try:
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(self._deadline_s):
                 await self.mark(people, outdated, parted)
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("act_not_marked", error=repr(error))

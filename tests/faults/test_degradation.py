@@ -64,11 +64,12 @@ async def test_without_postgres_caches_are_read_and_writes_refused(system: Syste
     idle, other = [await stranger(system.api) for _ in range(2)]
     await system.feed()
     profile = await system.api.call("GET", f"/users/{other.user_id}", idle)
+    await system.publish()
     await system.api.call("GET", f"/users/{system.world.author.user_id}", idle)
     async with system.without("postgres", how):
         await reads(system, "degraded", "stale")
         assert await system.api.call("GET", f"/users/{other.user_id}", idle) == profile
-        problem_of(await system.api.send("GET", f"/users/{system.world.author.user_id}", idle))  # did something since
+        problem_of(await system.api.send("GET", f"/users/{system.world.author.user_id}", idle))  # did something
         problem_of(await system.mute())
 
 

@@ -15,10 +15,9 @@ from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault
 from ops.client import Account
-from ops.oracle import open_oracle
 from tests.conftest import operator_settings
 from tests.e2e.world import stranger
-from tests.faults.system import RECOVERY_S, Blow, System
+from tests.faults.system import RECOVERY_S, Blow, System, feeds_are_right
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 DEPLOYABLES = ["user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker"]
@@ -66,9 +65,7 @@ async def counted(system: System, post_id: str) -> None:
 
 
 async def clean(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_oracle(operator_settings(system.stack, monkeypatch), grace_s=0, fresh=True) as oracle:
-        for verdict in await oracle.check(int(system.world.reader.user_id)):
-            assert (verdict.findings, verdict.complete) == ([], True)
+    await feeds_are_right(operator_settings(system.stack, monkeypatch), system.world.reader)
 
 
 @pytest.mark.parametrize("how", [*Blow, Fault.BLACK_HOLE, Fault.RESET])

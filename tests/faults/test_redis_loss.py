@@ -11,9 +11,9 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists
 from ops.client import Api
-from ops.oracle import open_oracle
 from tests.conftest import operator_settings
 from tests.e2e.world import follow, publish, stranger
+from tests.faults.system import feeds_are_right
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 BUCKETS = 16
@@ -68,12 +68,4 @@ async def test_readers_go_on_where_they_were(base_url: str, redis: "Redis", sett
             return found is not None and found.complete
 
         await eventually(warmed)
-    async with open_oracle(settings, grace_s=0, fresh=True) as oracle:
-
-        async def right() -> bool:
-            """Complete once the workers have said again how far behind they are."""
-            for verdict in await oracle.check(int(reader.user_id)):
-                assert (verdict.findings, verdict.complete) == ([], True)
-            return True
-
-        await eventually(right)
+    await feeds_are_right(settings, reader)

@@ -41,6 +41,7 @@ SMALL = {  # limits so small that a few posts reach all of them
     "libs.feedlists.lists.SLACK": 2,
     "services.feed.candidates.CAP": 6,
     "services.feed.candidates.LATEST": 2,
+    "services.feed.candidates.REBUILD_S": 60,  # of real time, which nothing here is about
     "services.feed.consumers.CAP": 6,
     "services.feed.walks.PINNED_MAX": 8,
 }

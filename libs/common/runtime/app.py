@@ -188,7 +188,8 @@ def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
 def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit]) -> RequestLimits:
     """All deployables count a person's requests together."""
     limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits)
-    return RequestLimits(limiter, Limit("requests", settings.requests_a_minute, MINUTE_S), rules)
+    overall = Limit("requests", settings.requests_a_minute, MINUTE_S)
+    return RequestLimits(limiter, overall, rules, settings.patience)
 
 
 def create_app(

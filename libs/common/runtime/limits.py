@@ -47,11 +47,13 @@ class RequestLimits:
         limiter: counts.
         overall: of every public route.
         rules: `METHOD /path/{template}` → the route's own limit.
+        patience: factor of the time that counting may take.
     """
 
-    def __init__(self, limiter: Limiter, overall: Limit, rules: Mapping[str, Limit]) -> None:
+    def __init__(self, limiter: Limiter, overall: Limit, rules: Mapping[str, Limit], patience: float) -> None:
         self._limiter = limiter
         self._overall = overall
+        self.deadline_s = DEADLINE_S * patience
         self._rules: list[tuple[str, Pattern[str], Limit]] = []
         for route, limit in rules.items():
             method, path = route.split()
@@ -115,10 +117,11 @@ class RateLimited:
     @staticmethod
     async def _count(scope: Scope) -> None:
         state = scope["app"].state
-        charge = state.request_limits.charge(scope, await _user_id(scope, state.token_verifier))
+        limits: RequestLimits = state.request_limits
+        charge = limits.charge(scope, await _user_id(scope, state.token_verifier))
         try:
             if charge is not None:
-                async with asyncio.timeout(DEADLINE_S):
+                async with asyncio.timeout(limits.deadline_s):
                     scope[VERDICT] = await charge.take()
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("request_not_counted", error=repr(error))

@@ -26,10 +26,11 @@ class Shutouts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("shutout")
+        self._read_s = READ_S * settings.patience
 
     async def holds(self, principal: Principal) -> bool | None:
         """Whether the session has ended, or the person is banned; None when it can't be told."""
-        async with _trying("shutouts_unreadable"), asyncio.timeout(READ_S):
+        async with _trying("shutouts_unreadable"), asyncio.timeout(self._read_s):
             keys = [self._session(principal.session_id), self._user(principal.user_id)]
             return any(await get_many(self._redis, keys))
         return None

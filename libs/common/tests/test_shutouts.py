@@ -34,11 +34,7 @@ def token() -> str:
 
 
 @pytest.fixture
-async def shutouts(
-    redis: "Redis", store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Shutouts]:
-    """How soon Redis answers is not the question."""
-    monkeypatch.setattr("libs.common.stores.shutouts.READ_S", 10.0)
+async def shutouts(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[Shutouts]:
     settings = settings_for(Settings, store_env)
     yield Shutouts(redis, settings)
     async for key in redis.scan_iter(match=f"{settings.redis_prefix('shutout')}*"):

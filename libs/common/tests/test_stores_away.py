@@ -49,7 +49,7 @@ async def test_calls_that_are_cut_off_again_and_again_open_the_breaker(way: tupl
 
 
 async def test_a_full_pool_says_nothing_about_the_server(store_env: dict[str, str]) -> None:
-    settings = settings_for(Settings, store_env, patience=0.1, breaker_open_s=FOR_EVER_S)
+    settings = settings_for(Settings, store_env, patience=0.5, breaker_open_s=FOR_EVER_S)
     async with AsyncExitStack() as held, open_postgres(settings, "postgres") as postgres:
         for _ in range(POOL_SIZE):
             await held.enter_async_context(postgres.connection())

@@ -1,19 +1,18 @@
 """The user service's own database."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 
 from libs.common.stores.postgres import Postgres, migrate, open_postgres
+from libs.common.testing import settings_for
 from services.user.__main__ import MIGRATIONS, NAME
 from services.user.settings import UserSettings
 
 
 @pytest.fixture(scope="session")
 def user_settings(store_env: dict[str, str]) -> UserSettings:
-    values: dict[str, Any] = {name.removeprefix("FEEDMILL_").lower(): value for name, value in store_env.items()}
-    return UserSettings(**values, internal_secret="internal", cursor_secret="cursor")
+    return settings_for(UserSettings, store_env)
 
 
 @pytest.fixture(scope="session")
