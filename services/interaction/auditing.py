@@ -7,9 +7,9 @@ from itertools import islice
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import AuditedMember, CountsAudited
-from libs.common.contracts.public import Counts
+from libs.common.contracts.public import CountKind, Counts
 from libs.common.kafka.producer import Record, encode
-from services.interaction.domain import CountAudit, CountKind, audited
+from services.interaction.domain import CountAudit, audited
 from services.interaction.ports import AuditStore, CountsCache, EventOutbox
 from services.interaction.service import PRODUCER
 
@@ -70,7 +70,7 @@ class Auditor:
             AuditedMember(member=member, present=truth.present, version=truth.version)
             for member, truth in islice(count.differing.items(), TOLD)
         )
-        payload = CountsAudited(post_id=post_id, kind=kind.value, members=members)
+        payload = CountsAudited(post_id=post_id, kind=kind, members=members)
         return encode(Event(payload=payload, entity=f"{post_id}:{kind}", entity_version=self._mint()), PRODUCER)
 
 

@@ -11,15 +11,6 @@ NO_PARENT = 0
 CREATED, DELETED = 1, 2  # versions of a comment
 
 
-class CountKind(StrEnum):
-    """What is counted of a post. Likes and saves have the names of their marks."""
-
-    LIKE = "like"
-    COMMENT = "comment"
-    SAVE = "save"
-    VIEW = "view"
-
-
 @dataclass(frozen=True, slots=True)
 class Membership:
     """Whether a member counts, as of a version."""

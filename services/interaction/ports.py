@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from libs.common.contracts.public import Author, Counts, Post
+from libs.common.contracts.public import Author, CountKind, Counts, Post
 from libs.common.kafka.producer import Record
-from services.interaction.domain import Counted, CountKind, Ledgered, Mark, MarkKind, Membership, StoredComment
+from services.interaction.domain import Counted, Ledgered, Mark, MarkKind, Membership, StoredComment
 
 
 class MarkStore(Protocol):

@@ -16,8 +16,9 @@ from libs.common.contracts.events import (
     SaveDeleted,
     ViewRecorded,
 )
+from libs.common.contracts.public import CountKind
 from libs.common.kafka.consumer import Delivery
-from workers.counters.domain import Act, CountKind
+from workers.counters.domain import Act
 from workers.counters.service import PostCounters
 
 STEP = 200  # events applied together: a ledger batch stays far below Cassandra's limit of 50 KiB
@@ -48,7 +49,7 @@ class CounterConsumers:
                 payload = delivery.payload
                 if isinstance(payload, CountsAudited):
                     by_post[payload.post_id] += _audited(payload)
-                    recounted[payload.post_id].add(CountKind(payload.kind))
+                    recounted[payload.post_id].add(payload.kind)
                 elif isinstance(payload, InteractionEvent) and type(payload) in _MEANING:
                     by_post[payload.post_id].append(_act(payload, delivery.envelope.entity_version))
             last = step[-1].offset
@@ -58,8 +59,7 @@ class CounterConsumers:
 
 
 def _audited(payload: CountsAudited) -> list[tuple[CountKind, Act]]:
-    kind = CountKind(payload.kind)
-    return [(kind, Act(one.member, one.present, one.version, audited=True)) for one in payload.members]
+    return [(payload.kind, Act(one.member, one.present, one.version, audited=True)) for one in payload.members]
 
 
 def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, Act]:

@@ -2,18 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 OFFSET_BITS = 44  # 17 trillion events of a partition, and room for 2^18 epochs in a write time
-
-
-class CountKind(StrEnum):
-    """What is counted of a post."""
-
-    LIKE = "like"
-    COMMENT = "comment"
-    SAVE = "save"
-    VIEW = "view"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.contracts.events import PostCounted
-from workers.counters.domain import CountKind, Folded, Membership
+from libs.common.contracts.public import CountKind
+from workers.counters.domain import Folded, Membership
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from prometheus_client import Counter
 
 from libs.common.contracts.events import PostCounted
-from workers.counters.domain import Act, CountKind, fold, write_time
+from libs.common.contracts.public import CountKind
+from workers.counters.domain import Act, fold, write_time
 from workers.counters.ports import CountsCache, CountsTopic, Ledger
 
 COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])

@@ -1,11 +1,12 @@
 """Every event, topic by topic. A breaking change is a new class with the next `version`; both live for one release."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Payload, Timestamp
 from libs.common.contracts.media import MediaDocument
+from libs.common.contracts.public import CountKind
 
 
 class PostEvent(Payload):
@@ -299,7 +300,7 @@ class CountsAudited(Payload):
     topic: ClassVar[str] = "interactions"
 
     post_id: Id
-    kind: Literal["like", "comment", "save", "view"]
+    kind: CountKind
     members: tuple[AuditedMember, ...]
 
     def key(self) -> str:

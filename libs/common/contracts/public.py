@@ -1,5 +1,7 @@
 """The public shapes that more than one service answers with, and how they are put together."""
 
+from enum import StrEnum
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
@@ -50,6 +52,15 @@ class Location(BaseModel):
 
     id: str | None = Field(default=None, max_length=64)
     name: str = Field(min_length=1, max_length=200)
+
+
+class CountKind(StrEnum):
+    """What is counted of a post. Likes and saves have the names of their marks."""
+
+    LIKE = "like"
+    COMMENT = "comment"
+    SAVE = "save"
+    VIEW = "view"
 
 
 class Counts(BaseModel):

@@ -9,7 +9,7 @@ from typing import Self, TypeVar
 from cassandra.query import PreparedStatement
 
 from libs.common.contracts.base import utc_now
-from libs.common.contracts.public import Counts
+from libs.common.contracts.public import CountKind, Counts
 from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
@@ -18,7 +18,6 @@ from services.interaction.domain import (
     DELETED,
     NO_PARENT,
     Counted,
-    CountKind,
     Ledgered,
     Mark,
     MarkKind,

@@ -5,8 +5,9 @@ from typing import Self
 
 from cassandra.query import PreparedStatement
 
+from libs.common.contracts.public import CountKind
 from libs.common.stores.cassandra import Cassandra
-from workers.counters.domain import CountKind, Folded, Membership
+from workers.counters.domain import Folded, Membership
 from workers.counters.ports import Page
 
 EVERY = 1_000  # members in a page of all that there are

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 
-from workers.counters.domain import CountKind, Folded, Membership
+from libs.common.contracts.public import CountKind
+from workers.counters.domain import Folded, Membership
 from workers.counters.ports import Page
 
 

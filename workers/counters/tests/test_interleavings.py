@@ -17,9 +17,10 @@ from libs.common.contracts.events import (
     PostCounted,
     SaveCreated,
 )
+from libs.common.contracts.public import CountKind
 from libs.common.kafka.consumer import Delivery
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import CountKind, Folded, Membership
+from workers.counters.domain import Folded, Membership
 from workers.counters.ports import Page
 from workers.counters.service import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger

@@ -8,10 +8,11 @@ import pytest
 
 from devstack.settings import ROOT
 from libs.common.contracts.events import PostCounted
+from libs.common.contracts.public import CountKind
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from workers.counters.domain import Act, CountKind, Folded, Membership, fold, write_time
+from workers.counters.domain import Act, Folded, Membership, fold, write_time
 from workers.counters.ports import Page
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
