@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import median
 
 from chaos.load import Load, gather_people, sign_in_again
 from devstack.stack import Stack
@@ -64,10 +64,10 @@ def not_flat(samples: Sequence[Sample]) -> list[str]:
     quarter = max(1, len(samples) // 4)
     middle, last = samples[quarter : 2 * quarter], samples[-quarter:]
     found = [
-        f"{name} grew from {_mean(middle, name) / 1e6:,.0f} to {_mean(last, name) / 1e6:,.0f} MB"
+        f"{name} grew from {_usual(middle, name) / 1e6:,.0f} to {_usual(last, name) / 1e6:,.0f} MB"
         for name in last[-1].memory
         if name not in ALL  # stores hold what people made, and grow with it
-        and _mean(last, name) > GROWTH * _mean(middle, name) > 0
+        and _usual(last, name) > GROWTH * _usual(middle, name) > 0
     ]
     found += [f"lag of {sample.lag}" for sample in last if sample.lag > LAG]
     if failed := sum(sample.failed for sample in samples):
@@ -75,5 +75,6 @@ def not_flat(samples: Sequence[Sample]) -> list[str]:
     return found
 
 
-def _mean(samples: Sequence[Sample], name: str) -> float:
-    return mean(sample.memory.get(name, 0) for sample in samples) if samples else 0.0
+def _usual(samples: Sequence[Sample], name: str) -> float:
+    """The median: a picture may be in work at the moment of a sample, in a process of its own."""
+    return median(sample.memory.get(name, 0) for sample in samples) if samples else 0.0
