@@ -24,7 +24,11 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             _write(parsed.out / "openapi.json", json.dumps(merge(fetch(settings.urls()))))
             _write(parsed.out / "docs.html", DOCS_PAGE.read_text())
-    except (ValidationError, DocumentError, ValueError, OSError) as error:
+    except ValidationError as error:
+        for fault in error.errors():
+            print(f"gateway: FEEDMILL_{str(fault['loc'][0]).upper()}: {fault['msg']}", file=sys.stderr)
+        return 1
+    except (DocumentError, ValueError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0
