@@ -45,7 +45,6 @@ class Settings(BaseSettings):
     patience: float = Field(
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
     )
-    breaker_open_s: float = Field(default=30.0, gt=0, description="how long a failing dependency is left alone")
     max_in_flight: int = Field(
         default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
     )
