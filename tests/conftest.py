@@ -38,7 +38,6 @@ def running_stack(directory: Path, endpoints: Endpoints, **settings: str) -> Sta
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
         "FEEDMILL_PATIENCE": str(PATIENCE),
-        "FEEDMILL_BREAKER_OPEN_S": "1",  # tests see it close again
         "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
         **settings,
     }

@@ -9,7 +9,7 @@ from uuid import uuid4
 from opentelemetry import propagate, trace
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.runtime.auth import ServiceTokens, TokenVerifier
+from libs.common.runtime.auth import ServiceTokens, TokenVerifier, bearer_token
 from libs.common.runtime.context import Caller, caller, set_caller, set_deadline, set_request_id
 from libs.common.runtime.errors import (
     ApiError,
@@ -148,6 +148,7 @@ class Admission:
             async with asyncio.timeout(after_s):
                 if (refused := await self._refusal(scope, after_s, places)) is not None:
                     SHED.inc()
+                    scope["app"].state.request_limits.count_later(scope)
                     await problem_of(refused)(scope, receive, send_and_tell)
                     return
                 await self._app(scope, self._receive(scope, receive, places), send_and_tell)
@@ -211,7 +212,7 @@ def charge_place(scope: Scope, account: int) -> None:
 
 async def _account(scope: Scope) -> int | None:
     """Whose token it is; a bad one is nobody's."""
-    if (token := _token(scope)) is None:
+    if (token := bearer_token(scope)) is None:
         return None
     verifier: TokenVerifier = scope["app"].state.token_verifier
     try:
@@ -220,14 +221,9 @@ async def _account(scope: Scope) -> int | None:
         return None
 
 
-def _token(scope: Scope) -> str | None:
-    scheme, _, token = header(scope, b"authorization").partition(b" ")
-    return token.decode("latin-1") if scheme.lower() == b"bearer" else None
-
-
 def _is_internal(scope: Scope) -> bool:
     """Whether another deployable calls. Anybody else at such a path is a caller like any other."""
-    token = _token(scope) if scope["path"].startswith(INTERNAL) else None
+    token = bearer_token(scope) if scope["path"].startswith(INTERNAL) else None
     tokens: ServiceTokens = scope["app"].state.service_tokens
     try:
         return token is not None and bool(tokens.verify(token))
