@@ -14,7 +14,7 @@ from libs.common.runtime.fairness import FairGate, Shares
 AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once
 MAX_WAIT_S = 5.0  # on a machine that is twenty times as slow
-SHARES = Shares(account=2, address=4)
+SHARES = Shares(account=2, address=8)  # in a full queue an address gives way to others anyway
 T = TypeVar("T")
 
 

@@ -10,7 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from libs.common.kafka.outbox import Outbox
 from libs.common.runtime import errors, middleware
@@ -252,6 +252,27 @@ async def test_one_caller_does_not_take_what_others_need(share: str) -> None:
             other = at("192.0.2.99", **bearer(token(sub="7")))
             assert (await http.get("/v1/things/x", headers=other)).status_code == 404
         assert (await http.get("/v1/things/x", headers=at(addresses[-1], **who))).status_code == 404
+
+
+class Later:
+    """Stands for the request limits."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def count_later(self, scope: Scope) -> None:
+        self.paths.append(scope["path"])
+
+
+async def test_what_is_refused_before_any_work_is_counted_all_the_same() -> None:
+    async with serving(max_in_flight=1) as (app, http):
+        limits = app.state.request_limits
+        later = app.state.request_limits = Later()
+        async with holding(app, http.get("/v1/slow")):
+            for _ in range(3):
+                assert (await http.get("/v1/things/x")).status_code == 429
+        assert later.paths == ["/v1/things/x"] * 3
+        app.state.request_limits = limits
 
 
 async def test_nobody_has_a_share_where_limits_are_lifted() -> None:
