@@ -10,27 +10,34 @@ from argon2.exceptions import VerificationError
 
 from libs.common.runtime.context import caller
 from libs.common.runtime.fairness import FairGate, Shares
+from libs.common.runtime.settings import Settings
 
 AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once
-MAX_WAIT_S = 5.0  # on a machine that is twenty times as slow
+WAIT_S = 2.0  # times patience
 SHARES = Shares(account=2, address=8)  # in a full queue an address gives way to others anyway
 T = TypeVar("T")
+
+
+def hashing_gate(settings: Settings) -> FairGate:
+    """What all hashing of a process goes through."""
+    shares = SHARES.if_limited(settings.rate_limits)
+    return FairGate("passwords", AT_ONCE, shares, queue=QUEUE, wait_s=WAIT_S * settings.patience)
 
 
 class Argon2Hasher:
     """Implements `ports.PasswordHasher`. Raises OverloadedError and TooManyInProgressError as `FairGate` does."""
 
-    def __init__(self, argon2: Argon2, nobody: str, shares: Shares) -> None:
+    def __init__(self, argon2: Argon2, nobody: str, gate: FairGate) -> None:
         self._argon2 = argon2
         self._nobody = nobody
-        self._gate = FairGate("passwords", AT_ONCE, shares, queue=QUEUE, wait_s=MAX_WAIT_S)
+        self._gate = gate
 
     @classmethod
-    async def create(cls, argon2: Argon2 | None = None, shares: Shares = SHARES) -> Self:
+    async def create(cls, gate: FairGate, argon2: Argon2 | None = None) -> Self:
         """With a hash of nobody's password, so that an unknown login takes as long as a known one."""
         argon2 = argon2 or Argon2()
-        return cls(argon2, await asyncio.to_thread(argon2.hash, secrets.token_urlsafe(32)), shares)
+        return cls(argon2, await asyncio.to_thread(argon2.hash, secrets.token_urlsafe(32)), gate)
 
     async def hash(self, password: str) -> str:
         """See the port."""

@@ -17,10 +17,12 @@ from pydantic import ValidationError
 from libs.common.runtime.auth import TokenVerifier
 from libs.common.runtime.context import Caller, set_caller
 from libs.common.runtime.errors import OverloadedError, TooManyInProgressError, UnauthorizedError
-from libs.common.runtime.fairness import Shares
+from libs.common.runtime.fairness import FairGate
+from libs.common.runtime.settings import Settings
+from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
-from services.user.passwords import SHARES, Argon2Hasher
+from services.user.passwords import Argon2Hasher, hashing_gate
 from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest
 
 
@@ -84,8 +86,12 @@ def test_those_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     assert (tmp_path / "keys" / FIRST_KEY).stat().st_mode & 0o777 == 0o600
 
 
+def gate(*, rate_limits: bool = True) -> FairGate:
+    return hashing_gate(settings_for(Settings, {}, rate_limits=rate_limits))
+
+
 async def test_passwords_verify_and_nobody_has_none() -> None:
-    hasher = await Argon2Hasher.create(Argon2(time_cost=1, memory_cost=64, parallelism=1))
+    hasher = await Argon2Hasher.create(gate(), Argon2(time_cost=1, memory_cost=64, parallelism=1))
     kept = await hasher.hash("correct horse")
     assert await hasher.verify(kept, "correct horse")
     assert not await hasher.verify(kept, "battery staple")
@@ -111,7 +117,7 @@ class SlowArgon2(Argon2):
 
 async def test_two_hash_eight_wait_and_all_others_are_refused_at_once() -> None:
     argon2 = SlowArgon2()
-    hasher = Argon2Hasher(argon2, "", Shares())
+    hasher = Argon2Hasher(argon2, "", gate(rate_limits=False))
     tasks = [asyncio.create_task(hasher.hash("x")) for _ in range(11)]
     with pytest.raises(OverloadedError):
         await tasks.pop()
@@ -129,7 +135,7 @@ async def test_two_hash_eight_wait_and_all_others_are_refused_at_once() -> None:
 
 async def test_one_address_leaves_hashing_to_others() -> None:
     argon2 = SlowArgon2()
-    hasher = Argon2Hasher(argon2, "", SHARES)
+    hasher = Argon2Hasher(argon2, "", gate())
     set_caller(Caller(None, "192.0.2.1"))
     tasks = [asyncio.create_task(hasher.hash("x")) for _ in range(9)]
     with pytest.raises(TooManyInProgressError):
