@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import TypeVar
@@ -47,13 +47,25 @@ async def _bounded(work: Iterable[Awaitable[T]]) -> list[T]:
     return list(await asyncio.gather(*(one(item) for item in work)))
 
 
+async def when_allowed(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, as soon as rate limits let it through: of registering and signing in, from one address."""
+    while True:
+        try:
+            return await ask()
+        except ApiFailure as failure:
+            if failure.code != "rate_limited":
+                raise
+            await asyncio.sleep(int(failure.response.headers["retry-after"]))
+
+
 async def _account(api: Api, person: Person) -> Account:
+    name = person.username
     try:
-        account = await api.register(person.username, PASSWORD, display_name=person.display_name)
+        account = await when_allowed(lambda: api.register(name, PASSWORD, display_name=person.display_name))
     except ApiFailure as failure:
         if failure.code not in {"username_taken", "email_taken"}:
             raise
-        return await api.login(person.username, PASSWORD)
+        return await when_allowed(lambda: api.login(name, PASSWORD))
     await api.call("PATCH", f"/users/{account.user_id}", account, json={"bio": person.bio})
     return account
 
