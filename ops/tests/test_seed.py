@@ -1,4 +1,4 @@
-"""The sample world under rate limits."""
+"""The sample world under limits and load."""
 
 import httpx2
 import pytest
@@ -7,13 +7,13 @@ from ops.client import ApiFailure
 from ops.seed import when_allowed
 
 
-def failure(status: int, code: str) -> ApiFailure:
+def failure(status: int, code: str, headers: dict[str, str] | None = None) -> ApiFailure:
     request = httpx2.Request("POST", "http://feedmill.test/v1/auth/register")
-    return ApiFailure(httpx2.Response(status, json={"code": code}, headers={"Retry-After": "0"}, request=request))
+    return ApiFailure(httpx2.Response(status, json={"code": code}, headers=headers, request=request))
 
 
-async def test_who_is_refused_by_a_rate_limit_comes_back() -> None:
-    failures = [failure(429, "rate_limited"), failure(429, "rate_limited")]
+async def test_who_is_told_to_come_back_does() -> None:
+    failures = [failure(429, "rate_limited", {"Retry-After": "0"}), failure(503, "overloaded", {"Retry-After": "0"})]
 
     async def ask() -> str:
         if failures:
