@@ -55,6 +55,7 @@ class Stack:
         """Start what does not run. On any failure everything started here is stopped again."""
         with self.state.lock("up"):
             stores = self.provider()
+            self.table.kill_unrecorded()
             try:
                 self._up(stores, [name for name in self.names() if name in only or not only], whole=not only)
             except BaseException:
@@ -117,6 +118,7 @@ class Stack:
             say("deployables stopped")
             self.provider().stop(discard=clean)
             say("stores stopped")
+            self.table.kill_unrecorded()
             if clean:
                 shutil.rmtree(self.state.directory)
                 say("data deleted")
