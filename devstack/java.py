@@ -23,3 +23,9 @@ def jars_dir(product: str) -> Path:
     if not folder.is_dir():
         raise DevstackError(f"the jars of {product} are not in {folder}; run devstack/bootstrap")
     return folder
+
+
+def only_jar(product: str) -> Path:
+    """The jar of a product that is one jar."""
+    (jar,) = jars_dir(product).glob("*.jar")
+    return jar
