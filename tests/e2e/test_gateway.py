@@ -56,6 +56,9 @@ async def test_documents(api: Api) -> None:
         document["paths"]
     )
     assert not [path for path in document["paths"] if not path.startswith(("/v1/", "/.well-known/"))]
+    assert document["servers"] == [{"url": "/"}]
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
     docs = await api.http.get(f"{api.base_url}/docs")
     assert docs.headers["content-type"].startswith("text/html")
     assert "/docs/initializer.js" in docs.text
