@@ -37,6 +37,12 @@ def jars_dir(product: str) -> Path:
     return folder
 
 
+def only_jar(product: str) -> Path:
+    """The jar of a product that is one jar."""
+    (jar,) = jars_dir(product).glob("*.jar")
+    return jar
+
+
 def _candidates() -> Iterator[str]:
     """Debian's first: several may be installed, and the one in PATH may be another."""
     for version in SUPPORTED:

@@ -35,6 +35,7 @@ class GatewaySettings(BaseSettings):
         default=None, description="cache, temporary files, pid; the configuration's folder when not given"
     )
     gateway_docs_dir: Path | None = Field(default=None, description="what `openapi` wrote; docs/ in the state folder")
+    gateway_swagger_ui_jar: Path | None = Field(default=None, description="the WebJar; `openapi` needs it")
     gateway_cache_mb: int = Field(default=2048, ge=16, description="disk for the edge cache of media")
     user_url: BaseUrl = "http://127.0.0.1:8001"
     post_url: BaseUrl = "http://127.0.0.1:8002"

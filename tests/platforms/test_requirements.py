@@ -36,7 +36,8 @@ def make_wheel(index: Path, name: str, version: str, metadata: str) -> str:
     wheel = folder / f"{stem}-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         info = f"{stem}.dist-info"
-        archive.writestr(f"{info}/METADATA", re.sub(r"^Version: .*$", f"Version: {version}", metadata, flags=re.M))
+        of_version = re.sub(r"^Version: .*$", f"Version: {version}", metadata, flags=re.MULTILINE)
+        archive.writestr(f"{info}/METADATA", of_version)
         archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr(f"{info}/RECORD", "")
     links = "".join(f'<a href="{one.name}">{one.name}</a>' for one in folder.glob("*.whl"))
@@ -46,7 +47,7 @@ def make_wheel(index: Path, name: str, version: str, metadata: str) -> str:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """A folder with `requirements/install`, a lock of the same pins as dev.txt, and an index that has newer ones, too."""
+    """A folder with `requirements/install`, a lock of the pins of dev.txt, and an index that has newer ones, too."""
     home, lines = tmp_path / "requirements", []
     home.mkdir()
     shutil.copy(LOCKS / "install", home)
@@ -75,7 +76,7 @@ def keep_only(home: Path, start: str) -> Path:
 
 
 def installed(home: Path) -> dict[str, str]:
-    command = [home.parent / "venv" / "bin" / "pip", "list", "--format=json", "--disable-pip-version-check"]
+    command = [str(home.parent / "venv" / "bin" / "pip"), "list", "--format=json", "--disable-pip-version-check"]
     listed = json.loads(subprocess.check_output(command, text=True))
     return {
         canonicalize_name(one["name"]): one["version"] for one in listed if one["name"] not in ("pip", "setuptools")
