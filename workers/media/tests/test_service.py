@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from libs.common.contracts.base import Event
+from libs.common.contracts.base import Event, Payload
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.common.contracts.media import FAILURE_REASONS
+from libs.common.kafka.consumer import Delivery
 from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.objects import FolderObjectStore
 from libs.common.testing.eventually import eventually
 from workers.media import service
+from workers.media.consumers import MediaConsumers
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, variant_paths
 from workers.media.service import WAITING_PER_OWNER, Processing
 
@@ -43,12 +45,18 @@ class HeldDecoder:
 
     def __init__(self) -> None:
         self.started: list[str] = []
+        self.running = self.most = 0
         self._held: dict[str, asyncio.Event] = {}
 
     async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
         name = await asyncio.to_thread(source.read_text)
         self.started.append(name)
-        await self._held.setdefault(name, asyncio.Event()).wait()
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self._held.setdefault(name, asyncio.Event()).wait()
+        finally:
+            self.running -= 1
         return Refused("corrupt")
 
     def finish(self, name: str) -> None:
@@ -248,6 +256,11 @@ def upload(name: str) -> MediaUploaded:
     )
 
 
+def delivered(payload: Payload) -> Delivery:
+    envelope = Event(payload=payload, entity=payload.key(), entity_version=1).envelope("tests")
+    return Delivery(envelope, payload, 0, 0)
+
+
 class Queue:
     """Uploads that are being processed with a `HeldDecoder`."""
 
@@ -257,12 +270,13 @@ class Queue:
         self.decoder = HeldDecoder()
         self.published = Published()
         self.processing = Processing(FolderObjectStore(root), self.decoder, self.published, decoders)
+        self.consumers = MediaConsumers(self.processing)
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     def add(self, *names: str) -> None:
         for name in names:
             (self._root / "uploads" / name).write_text(name)
-            self.tasks[name] = asyncio.create_task(self.processing.process(upload(name)))
+            self.tasks[name] = asyncio.create_task(self.consumers.on_media([delivered(upload(name))]))
 
 
 @pytest.fixture
@@ -300,6 +314,17 @@ async def test_turns_rotate_between_owners(queue: Callable[..., Queue]) -> None:
     assert q.decoder.started == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
 
 
+async def test_turns_that_become_free_one_after_the_other_go_to_different_owners(queue: Callable[..., Queue]) -> None:
+    q = queue(decoders=3)
+    q.add("x1", "y1", "z1")
+    await q.decoder.starts("x1", "y1", "z1")
+    q.add("a1", "a2", "b1")
+    q.decoder.finish("x1")
+    await q.decoder.starts("x1", "y1", "z1", "a1")
+    q.decoder.finish("y1")
+    await q.decoder.starts("x1", "y1", "z1", "a1", "b1")
+
+
 async def test_an_owner_who_comes_goes_before_the_next_picture_of_those_who_hold_turns(
     queue: Callable[..., Queue],
 ) -> None:
@@ -334,8 +359,11 @@ async def test_cancelled_uploads_give_back_their_turns(queue: Callable[..., Queu
     for task in q.tasks.values():
         task.cancel()
     await asyncio.gather(*q.tasks.values(), return_exceptions=True)
-    q.add("d1", "e1")
-    await q.decoder.starts("a1", "b1", "d1", "e1")
+    q.add("d1", "e1", "f1")
+    for name in ("d1", "e1", "f1"):
+        q.decoder.finish(name)
+        await q.tasks[name]
+    assert q.decoder.most == 2
 
 
 async def test_an_owners_share_of_the_queue_is_bounded_and_nobody_elses(queue: Callable[..., Queue]) -> None:
@@ -358,13 +386,23 @@ async def test_what_was_settled_before_is_not_decoded_again(queue: Callable[...,
     q = queue()
     q.add("a1", "a2", "a3")
     await q.decoder.starts("a1")
-    q.processing.settled(ord("a"), upload("a2").media_id)
+    verdict = MediaFailed(media_id=upload("a2").media_id, owner_id=ord("a"), reason="corrupt")
+    await q.consumers.on_media([delivered(verdict)])
     q.decoder.finish("a1")
     await q.decoder.starts("a1", "a3")
     await q.tasks["a2"]
     q.add("a2")
     q.decoder.finish("a3")
     await q.decoder.starts("a1", "a3", "a2")
+
+
+async def test_an_upload_in_the_dead_letters_fails_for_its_owner_too(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    await q.consumers.on_dead_letter(delivered(UPLOAD))
+    [event] = q.published.events
+    assert event.payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
+    await q.consumers.on_dead_letter(delivered(event.payload))
+    assert len(q.published.events) == 1
 
 
 def test_every_reason_is_explained() -> None:
