@@ -57,7 +57,8 @@ def build(settings: FeedSettings) -> FastAPI:
         runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
-    limits = {f"GET {PATH}": Limit("feed", settings.feeds_a_minute, MINUTE_S)}
+    feed = Limit("feed", settings.feeds_a_minute, MINUTE_S)
+    limits = {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}  # explaining ranks the whole feed
     return create_app(
         "services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages, limits=limits
     )

@@ -8,8 +8,10 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.stores.postgres import migrate as migrate_postgres
+from libs.common.stores.rate import Limit
 from libs.common.stores.shutouts import Shutouts
 from libs.feedlists import Acts
 from services.user import internal
@@ -80,7 +82,10 @@ def build(settings: UserSettings) -> FastAPI:
         runtime.ready_checks["postgres"] = postgres.ready
         runtime.ready_checks[POSTS_GROUP] = posts.settled
 
-    return create_app(NAME, settings, compose, (*routers, internal.router), limits={})
+    registering = Limit("registrations", settings.registrations_a_minute, MINUTE_S, of_address=True)
+    return create_app(
+        NAME, settings, compose, (*routers, internal.router), limits={"POST /v1/auth/register": registering}
+    )
 
 
 async def migrate(settings: UserSettings) -> None:

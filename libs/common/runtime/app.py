@@ -185,11 +185,12 @@ def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
     return router
 
 
-def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit]) -> RequestLimits:
-    """All deployables count a person's requests together."""
-    limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits)
-    overall = Limit("requests", settings.requests_a_minute, MINUTE_S)
-    return RequestLimits(limiter, overall, rules, settings.patience)
+def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit] | None) -> RequestLimits:
+    """All deployables count the requests of a person, and of an address, together."""
+    limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits or rules is None)
+    person = Limit("requests", settings.requests_a_minute, MINUTE_S)
+    address = Limit("requests", settings.address_requests_a_minute, MINUTE_S, of_address=True)
+    return RequestLimits(limiter, person, address, rules or {}, settings.patience)
 
 
 def create_app(
@@ -220,7 +221,8 @@ def create_app(
             redis = await stack.enter_async_context(open_redis(settings))
             runtime = Runtime(name, settings, stack, redis)
             app.state.takes_writes = runtime.takes_writes
-            app.state.request_limits = _request_limits(redis, settings, limits or {})
+            app.state.request_limits = _request_limits(redis, settings, limits)
+            stack.push_async_callback(app.state.request_limits.close)
             app.state.cursors = runtime.cursors
             app.state.service_tokens = runtime.tokens
             app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")), Shutouts(redis, settings))

@@ -26,9 +26,10 @@ class ServiceClient:
         self._tokens = tokens
         self._policy = policy
         label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
-        self._dependency = Dependency(label, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
+        self._url: str = getattr(settings, f"{name}_url")
+        self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
-            getattr(settings, f"{name}_url"),
+            self._url,
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.patience),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -77,8 +78,14 @@ class ServiceClient:
 
         return await self._dependency.call(self._policy, attempt)
 
+    async def _probe(self) -> None:
+        """On a connection of its own: slow calls may hold all of the pool."""
+        async with aiohttp.ClientSession(self._url) as own, own.get("/health/live") as response:
+            response.raise_for_status()
+
     async def close(self) -> None:
         """Close the pool."""
+        await self._dependency.breaker.close()
         await self._http.close()
 
     async def __aenter__(self) -> Self:

@@ -81,6 +81,7 @@ class Admission:
         has_room = self._under_way < self._limit and (_only_reads(scope) or scope["app"].state.takes_writes())
         if after_s == 0 or not has_room:
             SHED.inc()
+            scope["app"].state.request_limits.count_later(scope)
             await problem_of(DeadlineError() if after_s == 0 else OverloadedError())(scope, receive, send)
             return
         started = False
