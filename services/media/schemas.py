@@ -7,16 +7,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.media import FAILURE_REASONS, Dimensions, MediaDocument
 from libs.common.contracts.public import Media
+from libs.common.runtime.validation import RequestBody
 from services.media.domain import IMAGE_TYPES, StoredMedia, Upload
 from services.media.service import Ticket
 
 StatusName = Literal["processing", "ready", "failed"]
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestBody):
     """What is going to be put."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     content_type: str = Field(max_length=100, examples=list(IMAGE_TYPES))
     file_size: int = Field(ge=1, description="bytes; an image has at most 10 MB")

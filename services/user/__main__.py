@@ -19,7 +19,7 @@ from services.user.api import routers
 from services.user.clients import HttpMediaLibrary
 from services.user.consumers import POSTS_GROUP, CountPosts
 from services.user.keys import KeyFolder
-from services.user.passwords import Argon2Hasher
+from services.user.passwords import Argon2Hasher, hashing_gate
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.barriers import Barriers
@@ -59,7 +59,7 @@ def build(settings: UserSettings) -> FastAPI:
         profiles = Profiles(KeptProfileStore(postgres, acts), media, outbox)
         audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
         graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
-        hasher = await Argon2Hasher.create()
+        hasher = await Argon2Hasher.create(hashing_gate(settings))
 
         app.state.settings = settings
         app.state.keys = keys

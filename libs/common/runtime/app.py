@@ -28,7 +28,7 @@ from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
 from libs.common.runtime.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.runtime.logging import configure_logging, get_logger
-from libs.common.runtime.middleware import Admission, BodyLimit, RequestContext
+from libs.common.runtime.middleware import Admission, Bodies, BodySizes, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
@@ -198,7 +198,7 @@ def create_app(
     settings: Settings,
     compose: Compose,
     routers: Sequence[APIRouter] = (),
-    large_bodies: Mapping[str, int] | None = None,
+    body_sizes: Mapping[str, int] | None = None,
     shortcut: Callable[[ASGIApp], ASGIApp] | None = None,
     limits: Mapping[str, Limit] | None = None,
 ) -> FastAPI:
@@ -209,7 +209,7 @@ def create_app(
         settings: its settings.
         compose: opens stores, wires the service and puts what routes need on `app.state`.
         routers: public routes and those under `/internal`.
-        large_bodies: path (or a prefix that ends with /) → bytes, for the routes that take more than a JSON body.
+        body_sizes: path (or a prefix that ends with /) → bytes, for the routes that take another size than JSON bodies.
         shortcut: ASGI middleware that may answer before the routes do, and counts what it answers.
         limits: `METHOD /path/{template}` → the route's own limit; without it no request is counted.
     """
@@ -254,12 +254,13 @@ def create_app(
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
         app.include_router(router)
-    app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
+    sizes = BodySizes(body_sizes or {})
+    app.add_middleware(Bodies, sizes=sizes)
     if limits is not None:
         app.add_middleware(RateLimited)
     if shortcut is not None:
         app.add_middleware(shortcut)
-    app.add_middleware(Admission, limit=settings.max_in_flight)
+    app.add_middleware(Admission, settings=settings, sizes=sizes)
     app.add_middleware(RequestContext)
     return app
 

@@ -7,7 +7,7 @@ import aiohttp
 import orjson
 
 from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.context import remaining_s, request_id, traceparent
+from libs.common.runtime.context import caller, remaining_s, request_id, traceparent
 from libs.common.runtime.dependencies import SERVICE_FILE, SERVICE_READ, Dependency, Policy
 from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_problem
 from libs.common.runtime.settings import Settings
@@ -15,6 +15,7 @@ from libs.common.runtime.settings import Settings
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
+CALLER_HEADER = "X-Caller"  # for whom the call is; taken from deployables alone
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -67,6 +68,8 @@ class ServiceClient:
         headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
         if rid := request_id():
             headers["X-Request-Id"] = rid
+        if who := caller():
+            headers[CALLER_HEADER] = who.header()
         if trace := traceparent():
             headers["traceparent"] = trace
 

@@ -29,6 +29,7 @@ from services.post.domain import (
     years_down,
 )
 
+MONTHS_A_READ = 12
 KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
@@ -61,7 +62,9 @@ _STATEMENTS = {
     "by_user": (
         "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
     ),
-    "by_tag": "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id < ? LIMIT ?",
+    "by_tag": (
+        "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
+    ),
     "count": (
         "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
         " WHERE post_id = ?"
@@ -212,10 +215,16 @@ class CassandraPostStore:
         return await self._down("by_user", years_down(before_id, after_id), parameters, before_id, limit)
 
     async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
-        def parameters(month: int, upper: int, wanted: int) -> tuple[str | int, ...]:
-            return (tag, month, upper, wanted)
-
-        return await self._down("by_tag", months_down(before_id), parameters, before_id, limit)
+        """The newest month alone, which is all that a busy tag needs, then years: a rare tag may be in any month."""
+        found: list[int] = []
+        newest, *older = months_down(before_id) or [0]
+        for months in ([newest], *(older[i : i + MONTHS_A_READ] for i in range(0, len(older), MONTHS_A_READ))):
+            wanted = limit - len(found)
+            rows = await self._cassandra.execute(self._statements["by_tag"], (tag, months, before_id, wanted))
+            found += sorted((row.post_id for row in rows), reverse=True)[:wanted]
+            if len(found) >= limit:
+                break
+        return found
 
     async def keep_counts(self, counted: PostCounted) -> None:
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
