@@ -1,11 +1,11 @@
 # One recipe for every deployable: docker build --build-arg DEPLOYABLE=services.post --build-arg EXTRA=cassandra .
+# The gateway has a target of its own: docker build --target gateway --build-arg DEPLOYABLE=gateway .
 
 FROM python:3.11-slim-bookworm AS requirements
 ARG EXTRA=base
 RUN python -m venv --without-pip /venv
-COPY requirements/${EXTRA}.txt /requirements.txt
-RUN pip --python /venv/bin/python install --no-cache-dir --disable-pip-version-check --no-compile \
-        --only-binary :all: --require-hashes -r /requirements.txt
+COPY requirements/install requirements/${EXTRA}.txt /requirements/
+RUN PIP_COMPILE=0 PIP_NO_CACHE_DIR=1 /requirements/install "$EXTRA" pip --python /venv/bin/python
 
 FROM python:3.11-slim-bookworm AS room
 ARG DEPLOYABLE
@@ -17,7 +17,16 @@ RUN room=$(printf %s "${DEPLOYABLE:?say which deployable}" | tr . /) \
  && cp -R "$room" "/app/$room" \
  && if [ -f "$(dirname "$room")/__init__.py" ]; then cp "$(dirname "$room")/__init__.py" "/app/$(dirname "$room")/"; fi
 
-FROM python:3.11-slim-bookworm
+# The gateway's API reference. BuildKit builds this for the target `gateway` alone.
+FROM python:3.11-slim-bookworm AS swagger-ui
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends maven \
+ && rm -rf /var/lib/apt/lists/*
+COPY devstack/fetch-jars /devstack/
+COPY devstack/jars/swagger-ui.* /devstack/jars/
+RUN mv "$(/devstack/fetch-jars swagger-ui)"/*.jar /swagger-ui.jar
+
+FROM python:3.11-slim-bookworm AS runtime
 # Named volumes take their owner from here. `objects` is shared by the media service and its worker.
 RUN groupadd --gid 10001 feedmill \
  && useradd --uid 10001 --gid feedmill --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin feedmill \
@@ -35,3 +44,10 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-IS", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FEEDMILL_PORT'] + '/health/live', timeout=3)"]
 ENTRYPOINT ["sh", "-c", "exec python -m \"$FEEDMILL_DEPLOYABLE\" \"$@\"", "feedmill"]
+
+FROM runtime AS gateway
+COPY --from=swagger-ui /swagger-ui.jar /usr/local/share/feedmill/
+ENV FEEDMILL_GATEWAY_SWAGGER_UI_JAR=/usr/local/share/feedmill/swagger-ui.jar
+
+# Last, so that it is what a build without a target makes.
+FROM runtime AS deployable

@@ -9,6 +9,7 @@ import threading
 from devstack import environment, logs
 from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
+from devstack.java import java
 from devstack.processes import ProcessTable
 from devstack.providers import decide
 from devstack.settings import Settings
@@ -31,6 +32,9 @@ def main() -> int:
         return 1
     except BrokenPipeError:
         sys.stderr.close()
+    except OSError as error:  # such as a full disk
+        print(f"devstack: {error.filename or 'a file'}: {error.strerror or error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -54,6 +58,8 @@ def _act(arguments: argparse.Namespace, settings: Settings, stack: Stack, cancel
             _run(stack, arguments.name, arguments.arguments)
         case "provider":
             print(decide(settings, stack.state))
+        case "java":
+            print(java())
 
 
 def _follow(table: ProcessTable, names: list[str], cancelled: threading.Event) -> None:
@@ -90,6 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("name")
     run.add_argument("arguments", nargs=argparse.REMAINDER)
     commands.add_parser("provider", help="where the stores come from: given, docker or processes")
+    commands.add_parser("java", help="the Java that Kafka and Cassandra are started with")
     return parser
 
 

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from devstack.errors import Cancelled, DevstackError, ProcessFailed
-from devstack.procfs import Identity
+from devstack.procfs import Identity, belonging_to
 
 POLL_S = 0.05
 STOP_DEADLINE_S = 20.0
 KILL_DEADLINE_S = 5.0
 TAIL_LINES = 15
+OWNER = "FEEDMILL_PROCESS_TABLE"  # in the environment of every process: the directory of its table
 
 
 class _Child(subprocess.Popen[bytes]):
@@ -61,7 +62,13 @@ class ProcessTable:
         self._record(name).unlink(missing_ok=True)
         with self._fresh_log(name).open("wb") as log:
             child = _Child(
-                argv, env=dict(env), cwd=cwd, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                argv,
+                env={**env, OWNER: str(self.directory)},
+                cwd=cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         self._children[name] = child
         self.started.append(name)
@@ -116,6 +123,12 @@ class ProcessTable:
         if identity := self.find(name):
             self._kill(name, identity.tree())
         self._forget(name)
+
+    def kill_unrecorded(self) -> None:
+        """SIGKILL what no record leads to: its starter died before it wrote one, or its parent was killed alone."""
+        recorded = {member for name in self.names() if (found := self.find(name)) for member in found.tree()}
+        for stray in set(belonging_to(self.directory, OWNER)) - recorded:
+            self._kill("a process without a record", [stray])
 
     def rename(self, name: str, new_name: str) -> None:
         """A running process gets the name, and the log, of one that was forgotten."""

@@ -65,6 +65,22 @@ class Identity:
         return sum(stat.rss_bytes for stat in stats if stat is not None)
 
 
+def belonging_to(directory: Path, variable: str) -> list[Identity]:
+    """The processes whose first environment names `directory` in `variable`.
+
+    nginx and PostgreSQL write their titles over their environment; they are known by their working directory.
+    """
+    marker, found = f"{variable}={directory}".encode(), []
+    for entry in PROC.iterdir():
+        if entry.name.isdecimal():
+            with contextlib.suppress(OSError):  # it has ended, or is another user's
+                titled = (entry / "cmdline").read_bytes().startswith((b"nginx: ", b"postgres: "))
+                inside = titled and (entry / "cwd").readlink().is_relative_to(directory)
+                if inside or marker in (entry / "environ").read_bytes().split(b"\0"):
+                    found.append(Identity.of(int(entry.name)))
+    return [identity for identity in found if identity is not None]
+
+
 def read_stat(pid: int) -> Stat | None:
     """None when there is no such process."""
     try:

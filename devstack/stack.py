@@ -11,6 +11,7 @@ from functools import partial
 from devstack import environment, ports
 from devstack.deployables import ADDRESSED, DEPLOYABLES, GATEWAY, Deployable
 from devstack.errors import DevstackError
+from devstack.java import only_jar
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
 from devstack.providers import StoreProvider, provider
@@ -55,6 +56,7 @@ class Stack:
         """Start what does not run. On any failure everything started here is stopped again."""
         with self.state.lock("up"):
             stores = self.provider()
+            self.table.kill_unrecorded()
             try:
                 self._up(stores, [name for name in self.names() if name in only or not only], whole=not only)
             except BaseException:
@@ -117,6 +119,7 @@ class Stack:
             say("deployables stopped")
             self.provider().stop(discard=clean)
             say("stores stopped")
+            self.table.kill_unrecorded()
             if clean:
                 shutil.rmtree(self.state.directory)
                 say("data deleted")
@@ -172,7 +175,8 @@ class Stack:
         home.mkdir(parents=True, exist_ok=True)
         config = home / "nginx.conf"
         self._task("gateway-render", common, "gateway", "render", "--out", str(config))
-        self._task("gateway-openapi", common, "gateway", "openapi", "--out", str(home / "docs"))
+        env = {"FEEDMILL_GATEWAY_SWAGGER_UI_JAR": str(only_jar("swagger-ui")), **common}
+        self._task("gateway-openapi", env, "gateway", "openapi", "--out", str(home / "docs"))
         nginx = shutil.which("nginx") or "/usr/sbin/nginx"
         return [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
 

@@ -80,7 +80,7 @@ class State:
     @contextlib.contextmanager
     def lock(self, name: str, cancelled: threading.Event | None = None) -> Iterator[None]:
         """Hold a lock that dies with this process; wait for it only when it can be cancelled."""
-        self.directory.mkdir(parents=True, exist_ok=True)
+        make_private(self.directory)
         with (self.directory / f"{name}.lock").open("w") as file:
             while not _try_lock(file.fileno()):
                 if cancelled is None:
@@ -96,6 +96,12 @@ class State:
 
     def _save(self) -> None:
         _write(self.directory / "state.json", self._facts, mode=0o644)
+
+
+def make_private(directory: Path) -> None:
+    """Make the state directory. Only its owner may look in: it holds photos, logs and every store's data."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    directory.chmod(0o700)  # one that an earlier version made is open to all
 
 
 def _try_lock(descriptor: int) -> bool:
@@ -114,7 +120,7 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _write(path: Path, facts: Mapping[str, object], mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_suffix(".tmp")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as file:

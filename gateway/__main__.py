@@ -3,15 +3,15 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
 
+from gateway import viewer
 from gateway.openapi import DocumentError, fetch, merge
 from gateway.render import render
 from gateway.settings import GatewaySettings
-
-DOCS_PAGE = Path(__file__).parent / "static" / "docs.html"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,26 +20,39 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = GatewaySettings()
         if parsed.command == "render":
-            _write(parsed.out, render(settings, parsed.out.absolute().parent))
+            _write({parsed.out: render(settings, parsed.out.absolute().parent).encode()})
         else:
-            _write(parsed.out / "openapi.json", json.dumps(merge(fetch(settings.urls()))))
-            _write(parsed.out / "docs.html", DOCS_PAGE.read_text())
+            _write(_documents(settings, parsed.out))
     except ValidationError as error:
         for fault in error.errors():
             print(f"gateway: FEEDMILL_{str(fault['loc'][0]).upper()}: {fault['msg']}", file=sys.stderr)
         return 1
-    except (DocumentError, ValueError, OSError) as error:
+    except (DocumentError, viewer.ViewerError, ValueError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: nginx may be serving the old one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text)
-    draft.replace(path)
+def _documents(settings: GatewaySettings, out: Path) -> dict[Path, bytes]:
+    if settings.gateway_swagger_ui_jar is None:
+        raise ValueError("FEEDMILL_GATEWAY_SWAGGER_UI_JAR is not set")
+    pages = viewer.read(settings.gateway_swagger_ui_jar)
+    document = json.dumps(merge(fetch(settings.urls())))
+    return {out / "openapi.json": document.encode()} | {out / "viewer" / name: page for name, page in pages.items()}
+
+
+def _write(files: Mapping[Path, bytes]) -> None:
+    """All or none: nginx may be serving the old ones. Each name changes only when every file is on the disk."""
+    drafts = {path: path.with_name(f".{path.name}.new") for path in files}
+    try:
+        for path, content in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            drafts[path].write_bytes(content)
+        for path, draft in drafts.items():
+            draft.replace(path)
+    finally:
+        for draft in drafts.values():
+            draft.unlink(missing_ok=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     renders = commands.add_parser("render", help="write nginx's configuration")
     renders.add_argument("--out", type=Path, required=True, help="the file")
-    documents = commands.add_parser("openapi", help="merge the running services' OpenAPI documents, for /docs")
+    documents = commands.add_parser("openapi", help="write the merged OpenAPI document and its viewer, for /docs")
     documents.add_argument("--out", type=Path, required=True, help="the folder")
     return parser
 

@@ -47,6 +47,7 @@ class GatewaySettings(BaseSettings):
         default=None, description="cache, temporary files, pid; the configuration's folder when not given"
     )
     gateway_docs_dir: Path | None = Field(default=None, description="what `openapi` wrote; docs/ in the state folder")
+    gateway_swagger_ui_jar: Path | None = Field(default=None, description="the WebJar; `openapi` needs it")
     gateway_cache_mb: int = Field(default=2048, ge=16, description="disk for the edge cache of media")
     trusted_proxies: Networks = Field(
         default="", description="whose X-Forwarded-For says which client it is: load balancers, by network"

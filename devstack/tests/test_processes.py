@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -113,3 +114,25 @@ def test_a_process_takes_over_the_name_of_one_that_is_gone(table: ProcessTable) 
     assert table.log_path("it").with_suffix(".log.1").exists()
     table.stop("it")
     assert not new.is_alive()
+
+
+def test_a_process_whose_record_was_never_written_is_found_and_killed(table: ProcessTable, tmp_path: Path) -> None:
+    recorded, stray = spawn(table, SLEEPER), spawn(table, SLEEPER, "stray")
+    (tmp_path / "run" / "stray.json").unlink()
+    ProcessTable(tmp_path / "another").kill_unrecorded()
+    assert stray.is_alive()
+    ProcessTable(tmp_path).kill_unrecorded()
+    assert not stray.is_alive()
+    assert recorded.is_alive()
+
+
+def test_a_server_whose_parent_was_killed_alone_is_found_by_its_folder(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"], executable="/bin/sleep", cwd=tmp_path, env={}) as untitled:
+        ProcessTable(tmp_path).kill_unrecorded()
+        assert untitled.poll() is None, "such as a shell that somebody opened there"
+        untitled.kill()
+    with subprocess.Popen(["nginx: worker process", "60"], executable="/bin/sleep", cwd=tmp_path, env={}) as worker:
+        ProcessTable(tmp_path / "another").kill_unrecorded()
+        assert worker.poll() is None
+        ProcessTable(tmp_path).kill_unrecorded()
+        assert worker.wait() == -signal.SIGKILL

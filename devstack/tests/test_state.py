@@ -78,3 +78,12 @@ def test_a_second_holder_of_the_lock_is_refused(tmp_path: Path) -> None:
 def test_a_listening_port_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not ports.is_free(server.getsockname()[1])
+
+
+def test_the_state_directory_is_made_private(tmp_path: Path, all_free: set[int]) -> None:
+    open_to_all = tmp_path / "state"
+    open_to_all.mkdir(mode=0o755)
+    State(open_to_all).port("kafka")
+    assert stat.S_IMODE(open_to_all.stat().st_mode) == 0o700
+    with State(tmp_path / "new").lock("up"):
+        assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700

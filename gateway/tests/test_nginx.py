@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +16,9 @@ from typing import Any
 import httpx2
 import pytest
 
+from devstack.java import only_jar
 from devstack.ports import choose
+from gateway import viewer
 from gateway.render import render
 from gateway.settings import SERVICES, GatewaySettings
 from gateway.tests.upstream import PICTURE, Upstream
@@ -56,9 +59,10 @@ def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     folder = tmp_path_factory.mktemp("gateway")
-    (folder / "docs").mkdir()
+    (folder / "docs" / "viewer").mkdir(parents=True)
     (folder / "docs" / "openapi.json").write_text('{"openapi": "3.1.0"}')
-    (folder / "docs" / "docs.html").write_text("<!doctype html><title>Docs</title>")
+    for name, content in viewer.read(only_jar("swagger-ui")).items():
+        (folder / "docs" / "viewer" / name).write_bytes(content)
     port = choose(set())
     with contextlib.ExitStack() as stack:
         upstreams: dict[str, Upstream] = {
@@ -123,6 +127,7 @@ def test_both_roots_reach_the_owner(gateway: Gateway, prefix: str, path: str, se
         "/health/live",
         "/metrics",
         "/v1/nothing",
+        "/nothing.html",
         "/api/internal/users/batch",
         "/api/feed",
         "//form",
@@ -220,8 +225,9 @@ def test_an_address_has_a_hundred_connections(gateway: Gateway) -> None:
     assert gateway.get("/v1/users").status_code == 200
 
 
-def test_json_is_compressed(gateway: Gateway) -> None:
-    answer = gateway.get("/v1/users", accept_encoding="gzip")
+@pytest.mark.parametrize("path", ["/v1/users", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"])
+def test_text_is_compressed(gateway: Gateway, path: str) -> None:
+    answer = gateway.get(path, accept_encoding="gzip")
     assert answer.headers["content-encoding"] == "gzip"
 
 
@@ -350,7 +356,66 @@ def test_the_document_is_served(gateway: Gateway, path: str) -> None:
 def test_the_front_door_points_at_the_page(gateway: Gateway) -> None:
     page = gateway.get(gateway.get("/").json()["docs"])
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert gateway.get("/docs/").content == gateway.get("/docs?x=1").content == page.content
     assert_problem(gateway.client.post("/docs"), 405, "method_not_allowed")
+
+
+VIEWER_TYPES = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+    ".png": "image/png",
+}
+
+
+@pytest.mark.parametrize("name", [*viewer.PAGE, *viewer.ASSETS])
+def test_the_viewer_is_served_whole_with_its_type(gateway: Gateway, name: str) -> None:
+    answer = gateway.get(f"/docs/{name}")
+    assert answer.headers["content-type"] == VIEWER_TYPES[Path(name).suffix]
+    assert answer.content == (gateway.folder / "docs" / "viewer" / name).read_bytes()
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui-bundle.js"])
+def test_the_viewer_is_protected_and_revalidated(gateway: Gateway, path: str) -> None:
+    first = gateway.get(path)
+    again = gateway.get(path, if_none_match=first.headers["etag"])
+    assert (first.status_code, again.status_code) == (200, 304)
+    for answer in (first, again):
+        assert answer.headers.get_list("cache-control") == ["no-cache"]
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert answer.headers.get_list("x-frame-options") == ["DENY"]
+        (policy,) = answer.headers.get_list("content-security-policy")
+        directives = dict(directive.strip().split(" ", 1) for directive in policy.split(";"))
+        assert directives["default-src"] == directives["frame-ancestors"] == "'none'"
+        assert directives["script-src"] == directives["connect-src"] == "'self'"
+
+
+def test_the_page_loads_nothing_from_elsewhere(gateway: Gateway) -> None:
+    page = gateway.get("/docs").text
+    loaded = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert "/docs/swagger-ui-bundle.js" in loaded
+    for path in loaded:
+        assert re.match(r"/[^/]", path)
+        assert gateway.get(path).status_code == 200
+    assert not re.search(r"<script(?![^>]* src=)|<style|\bstyle=|\bon\w+=", page), "the policy would block it"
+    assert not re.search(r"//\w", gateway.get("/docs/initializer.js").text)
+    styles = gateway.get("/docs/swagger-ui.css").text + gateway.get("/docs/index.css").text
+    assert "@import" not in styles
+    assert not re.search(r"url\((?!\s*[\"']?data:)", styles)
+
+
+@pytest.mark.parametrize(
+    "path", ["/docs/nothing", "/docs/swagger-ui.js", "/docs/../openapi.json", "/docs/openapi.json"]
+)
+def test_only_the_viewer_is_below_the_page(gateway: Gateway, path: str) -> None:
+    status, kind, body = gateway.exact(path)
+    assert (status, kind, body["code"]) == (404, "application/problem+json", "not_found")
+
+
+def test_only_the_viewer_gets_the_headers_of_a_page(gateway: Gateway) -> None:
+    headers = gateway.get("/v1/users").headers
+    assert not {"cache-control", "x-frame-options", "content-security-policy"} & set(headers)
 
 
 def test_what_nginx_can_not_read_is_a_problem(gateway: Gateway) -> None:

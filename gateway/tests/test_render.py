@@ -32,7 +32,7 @@ def test_settings_reach_the_configuration() -> None:
     assert "listen 0.0.0.0:81 default_server;" in text
     assert 'pid "/var/state/nginx.pid";' in text
     assert "max_size=64m" in text
-    assert 'alias "/etc/docs/docs.html";' in text
+    assert 'alias "/etc/docs/viewer/";' in text
     assert "server feed:8000 " in text
     assert "/elsewhere" not in text
 

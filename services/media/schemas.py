@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.media import Dimensions, MediaDocument
+from libs.common.contracts.media import FAILURE_REASONS, Dimensions, MediaDocument
 from libs.common.contracts.public import Media
 from libs.common.runtime.validation import RequestBody
 from services.media.domain import IMAGE_TYPES, StoredMedia, Upload
@@ -58,7 +58,9 @@ class MediaState(BaseModel):
 class MediaAnswer(MediaState):
     """The state and, when ready, the media as posts show it."""
 
-    reason: str | None = None
+    reason: str | None = Field(
+        default=None, description="; ".join(f"`{code}`: {meaning}" for code, meaning in FAILURE_REASONS.items())
+    )
     type: str | None = None
     urls: dict[str, str] | None = None
     dimensions: Dimensions | None = None

@@ -56,9 +56,14 @@ async def test_documents(api: Api) -> None:
         document["paths"]
     )
     assert not [path for path in document["paths"] if not path.startswith(("/v1/", "/.well-known/"))]
+    assert document["servers"] == [{"url": "/"}]
+    (scheme,) = document["components"]["securitySchemes"].values()
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
     docs = await api.http.get(f"{api.base_url}/docs")
     assert docs.headers["content-type"].startswith("text/html")
-    assert "/v1/openapi.json" in docs.text
+    assert "/docs/initializer.js" in docs.text
+    assert "/v1/openapi.json" in (await api.http.get(f"{api.base_url}/docs/initializer.js")).text
+    assert (await api.http.get(f"{api.base_url}/docs/swagger-ui-bundle.js")).status_code == 200
     keys = (await api.http.get(f"{api.base_url}/.well-known/jwks.json")).json()["keys"]
     assert keys
     assert all("d" not in key for key in keys), "a private key"

@@ -170,12 +170,17 @@ class _Bearer(HTTPBearer):
         return None if token is None else HTTPAuthorizationCredentials(scheme="Bearer", credentials=token)
 
 
-_bearer = _Bearer(auto_error=False, scheme_name="access_token")
+bearer = _Bearer(
+    auto_error=False,
+    scheme_name="access_token",
+    bearerFormat="JWT",
+    description=f"The `access_token` of the answer to POST /v1/auth/login; valid for {ACCESS_TOKEN_S // 60} minutes.",
+)
 _service_bearer = _Bearer(auto_error=False, scheme_name="service_token")
 
 
 async def optional_principal(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
     """The person signed in, or None for a call without a token; a bad token is an error all the same."""
     if credentials is None:

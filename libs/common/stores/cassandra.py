@@ -79,7 +79,8 @@ def _cluster(settings: Settings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-        connect_timeout=CONNECT_S,
+        connect_timeout=CONNECT_S * settings.patience,
+        control_connection_timeout=CONNECT_S * settings.patience,
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
     )

@@ -122,8 +122,9 @@ def _post(row: Row) -> StoredPost:
 
 def _outcome(row: Row) -> MediaState:
     document = MediaDocument.model_validate_json(row.document) if row.document else None
-    status = MediaStatus.READY if document else MediaStatus.FAILED
-    return MediaState(row.media_id, row.owner_id, status, row.failed_reason, document)
+    if document:  # whatever was told before or after
+        return MediaState(row.media_id, row.owner_id, MediaStatus.READY, None, document)
+    return MediaState(row.media_id, row.owner_id, MediaStatus.FAILED, row.failed_reason, None)
 
 
 class CassandraPostStore:
@@ -195,8 +196,8 @@ class CassandraPostStore:
         await self._write([deleted, unlisted, *self._untagged(post, post.hashtags), *done], events)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
-        document = outcome.document.model_dump_json() if outcome.document else None
-        values = (outcome.media_id, outcome.owner_id, document, outcome.reason)
+        document = outcome.document.model_dump_json() if outcome.document else UNSET_VALUE
+        values = (outcome.media_id, outcome.owner_id, document, outcome.reason or UNSET_VALUE)
         await self._cassandra.execute(self._statements["keep_outcome"], values)
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:

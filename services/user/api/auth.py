@@ -3,9 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import HTTPAuthorizationCredentials
 
-from libs.common.runtime.auth import CurrentUser, Principal, optional_principal
+from libs.common.runtime.auth import CurrentUser, Principal, bearer, optional_principal
 from libs.common.runtime.errors import UnauthorizedError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from libs.common.runtime.params import PathId
@@ -31,14 +31,13 @@ from services.user.service.profiles import Profiles
 COOKIE = "feedmill_refresh"
 COOKIE_PATH = "/v1/auth"
 router = APIRouter(tags=["accounts"])
-_bearer = HTTPBearer(auto_error=False, scheme_name="access_token")
 
 RefreshCookie = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=False)]
 UserAgent = Annotated[str, Header(include_in_schema=False)]
 
 
 async def _leaving(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
     """Who logs out, if their access token still tells: an expired one must not keep anyone in."""
     try:
