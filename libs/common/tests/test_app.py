@@ -47,10 +47,14 @@ async def make_box(box: Box) -> Box:
 
 
 @router.put("/v1/uploads/{account}")
-async def put_upload(request: Request, account: int) -> int:
+async def put_upload(request: Request, account: int, works: bool = False) -> int:
     charge_place(request.scope, account)
-    request.app.state.entered.set()
-    return len(await request.body())
+    if not works:
+        request.app.state.entered.set()
+    size = len(await request.body())
+    if works:
+        await slow(request)
+    return size
 
 
 @router.get("/v1/things/{name}")
@@ -312,6 +316,13 @@ async def test_an_account_sends_four_bodies_at_once() -> None:
             assert (await http.put("/v1/uploads/6", content=b"x", headers=at("192.0.2.9"))).json() == 1
 
 
+async def test_a_body_that_is_there_is_not_on_its_way() -> None:
+    async with serving() as (app, http):
+        at_work = [http.put("/v1/uploads/5?works=true", content=b"x") for _ in range(4)]
+        async with holding(app, *at_work):
+            assert (await http.put("/v1/uploads/5", content=b"x")).json() == 1
+
+
 @pytest.mark.parametrize("path", ["/v1/uploads/5", "/v1/boxes"])
 async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
     monkeypatch.setattr(middleware, "GRACE_S", 0.02)
@@ -321,8 +332,11 @@ async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch, pa
         assert outcome(answer) == (408, "request_timeout", None)
 
 
-async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "BODY_S", 0.05)
+@pytest.mark.parametrize(("bound", "other"), [("GRACE_S", "BODY_S"), ("BODY_S", "GRACE_S")])
+async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, bound: str, other: str) -> None:
+    """For its rate, and for the time that it takes as a whole."""
+    monkeypatch.setattr(middleware, bound, 0.05)
+    monkeypatch.setattr(middleware, other, 1_000_000)
     sent = 0
 
     async def drip() -> AsyncIterator[bytes]:

@@ -105,6 +105,9 @@ class SlowArgon2(Argon2):
         super().__init__()
         self.running, self.most, self.go = 0, 0, Event()
 
+    async def two_run(self) -> bool:
+        return self.running == 2
+
     def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
         if self.go.is_set():
             return "hash"
@@ -121,12 +124,12 @@ async def test_two_hash_eight_wait_and_all_others_are_refused_at_once() -> None:
     tasks = [asyncio.create_task(hasher.hash("x")) for _ in range(11)]
     with pytest.raises(OverloadedError):
         await tasks.pop()
-    tasks[0].cancel()  # who goes does not stop the thread, so nobody else begins
-
-    async def two_run() -> bool:
-        return argon2.running == 2
-
-    await eventually(two_run)
+    tasks[0].cancel()  # who goes does not stop the thread, so nobody else begins, and eight wait as before
+    await asyncio.wait(tasks[:1])
+    late = asyncio.create_task(hasher.hash("x"))
+    await asyncio.sleep(0)
+    assert isinstance(late.exception(), OverloadedError)
+    await eventually(argon2.two_run)
     argon2.go.set()
     hashes = await asyncio.gather(*tasks, return_exceptions=True)
     assert hashes[1:] == ["hash"] * 9
