@@ -190,6 +190,7 @@ class Breaker:
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
+            OPEN.labels(self.name).set(0)  # the next one of this name begins closed
 
 
 class Dependency:
