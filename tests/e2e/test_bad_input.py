@@ -3,8 +3,8 @@
 import asyncio
 import gzip
 import json
-from collections.abc import AsyncIterator
 
+import httpx2
 import pytest
 
 from ops.client import Account, Api
@@ -47,16 +47,20 @@ async def test_encoded_bodies_are_not_taken(api: Api, someone: Someone) -> None:
 
 
 async def test_a_body_that_is_sent_too_slowly(api: Api, someone: Someone) -> None:
-    async def drip() -> AsyncIterator[bytes]:
-        while True:  # the refusal ends it
-            yield b"x"
-            await asyncio.sleep(0.5)
-
+    """Sent by hand: libraries read no answer while they send."""
     who = await someone()
     asked = {"content_type": "image/jpeg", "file_size": 9_000_000}
-    place = await api.call("POST", "/media/upload-url", who, json=asked)
-    put = await api.http.put(place["upload_url"], content=drip(), headers=place["headers"])
-    assert_problem(put, 408, "request_timeout")
+    url = httpx2.URL((await api.call("POST", "/media/upload-url", who, json=asked))["upload_url"])
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"PUT %s HTTP/1.1\r\nHost: x\r\n" % url.raw_path)
+    writer.write(b"Content-Type: image/jpeg\r\nContent-Length: 9000000\r\n\r\n")
+    answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+    while not (await asyncio.wait([answer], timeout=0.5))[0]:
+        writer.write(b"x")
+    status, *headers = answer.result().decode().lower().splitlines()
+    assert status.startswith("http/1.1 408 ")
+    assert "content-type: application/problem+json" in headers
+    writer.close()
 
 
 @pytest.mark.parametrize(("path", "known"), [("/posts", 1), ("/posts/1/comments", 1), ("/media/upload-url", 2)])

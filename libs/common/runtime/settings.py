@@ -38,7 +38,9 @@ class Settings(BaseSettings):
     media_url: str = "http://127.0.0.1:8003"
     interaction_url: str = "http://127.0.0.1:8004"
     feed_url: str = "http://127.0.0.1:8005"
-    rate_limits: bool = Field(default=True, description="false lifts them all: sample worlds, tests, benchmarks")
+    rate_limits: bool = Field(
+        default=True, description="false lifts limits and shares: sample worlds, tests, benchmarks"
+    )
     requests_a_minute: int = Field(default=1_000, ge=0, description="of a user: some 16 a second; 0: no limit")
     address_requests_a_minute: int = Field(
         default=10_000, ge=0, description="from an address, signed in or not: many people may share one; 0: no limit"
@@ -47,7 +49,10 @@ class Settings(BaseSettings):
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
     )
     max_in_flight: int = Field(
-        default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
+        default=256,
+        gt=0,
+        description="requests under way at once, as many of services, and as many bodies on their way; at 5 ms of CPU"
+        " each, more would wait over a second",
     )
     outbox_wait_s: float = Field(
         default=3_600, gt=0, description="events may wait for Kafka for so long; beyond, requests to write get 503"
