@@ -1,9 +1,9 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint audit contracts fmt bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint audit check-install contracts fmt bench chaos soak
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 bootstrap: ## install what this machine lacks
 	@devstack/bootstrap
@@ -53,6 +53,9 @@ lint: bootstrap ## linters, types, import rules, contracts
 
 audit: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
 	@.ci/audit
+
+check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
+	@tests/platforms/check-install $(SUITE)
 
 contracts: bootstrap ## write schemas and docs/events.md from the code
 	@$(PYTHON) -m libs.common.contracts write

@@ -23,7 +23,11 @@ def main(arguments: list[str] | None = None) -> int:
             _write({parsed.out: render(settings, parsed.out.absolute().parent).encode()})
         else:
             _write(_documents(settings, parsed.out))
-    except (ValidationError, DocumentError, viewer.ViewerError, ValueError, OSError) as error:
+    except ValidationError as error:
+        for fault in error.errors():
+            print(f"gateway: FEEDMILL_{str(fault['loc'][0]).upper()}: {fault['msg']}", file=sys.stderr)
+        return 1
+    except (DocumentError, viewer.ViewerError, ValueError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)
         return 1
     return 0

@@ -51,6 +51,9 @@ PROBLEMS = (
     ),
     Problem("range_not_satisfiable", 416, "No such range", "the file is shorter than that", (416,), after_headers=True),
     Problem(
+        "too_many_in_progress", 429, "Too many requests in progress", "your address has too many connections", (429,)
+    ),
+    Problem(
         "headers_too_large",
         431,
         "Headers too large",

@@ -10,6 +10,7 @@ from gateway.routes import ROUTES, Route
 from gateway.settings import SERVICES, GatewaySettings, Service
 
 TEMPLATE = Path(__file__).parent / "nginx.conf.template"
+CONNECTIONS = 100  # of one address with a request under way: sixteen browsers, of six each
 _PLACE = re.compile(r"<<(\w+)>>")
 _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
 
@@ -32,6 +33,8 @@ def render(settings: GatewaySettings, folder: Path) -> str:
         "docs": _quotable(docs_dir),
         "listen": f"{settings.gateway_host}:{settings.gateway_port}",
         "cache_mb": str(settings.gateway_cache_mb),
+        "trusted_proxies": _trusted(settings.trusted_proxies),
+        "limit_conn": f"limit_conn addresses {CONNECTIONS};" if settings.rate_limits else "",
         "upstreams": "\n".join(_upstream(name, settings.urls()[name]) for name in SERVICES),
         "routes": "\n".join(_location(route) for route in ROUTES),
         "error_pages": "\n".join(_error_page(problem) for problem in PROBLEMS),
@@ -43,6 +46,13 @@ def render(settings: GatewaySettings, folder: Path) -> str:
 def _user() -> str:
     """Root's nginx would hand its workers to `nobody`, who may not reach a folder below root's home."""
     return f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+
+
+def _trusted(networks: str) -> str:
+    if not networks:
+        return ""
+    lines = [*(f"set_real_ip_from {network};" for network in networks.split(",")), "real_ip_header X-Forwarded-For;"]
+    return "\n    ".join([*lines, "real_ip_recursive on;"])
 
 
 def _quotable(path: Path) -> str:
@@ -63,10 +73,13 @@ def _upstream(service: Service, url: str) -> str:
 
 _HANDLING = {
     "json": "",
+    "account": """
+            client_max_body_size 8k;""",
     "upload": """
             client_max_body_size 11m;  # an image of 10 MB, and the form around it
             proxy_request_buffering off;
             set $deadline_ms "";  # as long as the client takes to send it
+            client_body_timeout 60s;  # the service is stricter, and says 408
             proxy_read_timeout 60s;""",
     "cached": """
             proxy_cache media;

@@ -6,8 +6,8 @@ from typing import Literal
 
 from gateway.settings import Service
 
-# json: a small body. upload: a file, streamed through. cached: public bytes, kept at the edge.
-Handling = Literal["json", "upload", "cached"]
+# json: a small body. account: a smaller one. upload: a file, streamed through. cached: public bytes, kept at the edge.
+Handling = Literal["json", "account", "upload", "cached"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Route:
 
 ROUTES = (
     Route("/.well-known/jwks.json", "user"),
-    Route("/v1/auth", "user"),
+    Route("/v1/auth", "user", "account"),
     Route("/v1/users/{id}/posts", "post"),
     Route("/v1/users", "user"),
     Route("/v1/followers", "user"),

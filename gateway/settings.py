@@ -1,6 +1,7 @@
 """What the gateway is told from outside."""
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -21,6 +22,17 @@ def _base_url(url: str) -> str:
     return f"http://{parts.netloc}"
 
 
+def _networks(text: str) -> str:
+    try:
+        networks = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    except ValueError as error:
+        raise ValueError(f"expected networks such as 10.0.0.0/8, separated by commas: {error}") from error
+    if any(network.prefixlen == 0 for network in networks):
+        raise ValueError("a network of all addresses would let every client choose its own")
+    return ",".join(map(str, networks))
+
+
+Networks = Annotated[str, AfterValidator(_networks)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
@@ -37,6 +49,10 @@ class GatewaySettings(BaseSettings):
     gateway_docs_dir: Path | None = Field(default=None, description="what `openapi` wrote; docs/ in the state folder")
     gateway_swagger_ui_jar: Path | None = Field(default=None, description="the WebJar; `openapi` needs it")
     gateway_cache_mb: int = Field(default=2048, ge=16, description="disk for the edge cache of media")
+    trusted_proxies: Networks = Field(
+        default="", description="whose X-Forwarded-For says which client it is: load balancers, by network"
+    )
+    rate_limits: bool = Field(default=True, description="false: an address may have any number of connections")
     user_url: BaseUrl = "http://127.0.0.1:8001"
     post_url: BaseUrl = "http://127.0.0.1:8002"
     media_url: BaseUrl = "http://127.0.0.1:8003"

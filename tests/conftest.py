@@ -1,22 +1,26 @@
 """The whole running system for tests that cross services: started once, by whoever needs it first."""
 
 import os
+import sys
 import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from conftest import STORES_DIR, settings_of_run
-from devstack.environment import public_url
+from devstack.environment import deployable_environ, public_url
 from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
-from devstack.stack import Stack
+from devstack.stack import Stack, find, is_healthy
 from devstack.stores import Endpoints
 from libs.common.runtime.settings import Settings as CommonSettings
 from libs.common.testing import PATIENCE
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
+RESTART_S = 60.0
 CANARY_EVERY_S = 1  # so that no test waits long for a sample
 
 
@@ -38,7 +42,6 @@ def running_stack(directory: Path, endpoints: Endpoints, **settings: str) -> Sta
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
         "FEEDMILL_PATIENCE": str(PATIENCE),
-        "FEEDMILL_BREAKER_OPEN_S": "1",  # tests see it close again
         "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
         **settings,
     }
@@ -57,6 +60,27 @@ def stack(stores: StoreProvider) -> Stack:
 def base_url(stack: Stack) -> str:
     """The gateway's address."""
     return public_url(stack.state)
+
+
+@contextmanager
+def restarted(stack: Stack, names: Sequence[str], changes: Mapping[str, str]) -> Iterator[None]:
+    """These deployables with other variables; afterwards as before."""
+
+    def stop() -> None:
+        for name in names:
+            stack.table.stop(name)
+
+    stop()
+    env = {**stack.environ(stack.provider().endpoints()), **changes}
+    for name in names:
+        one = find(stack, name)
+        command = [sys.executable, "-m", one.module]
+        stack.table.spawn(name, command, deployable_environ(env, stack.state, one), stack.settings.root)
+    ready = {name: lambda port=stack.state.port(name): is_healthy(port) for name in names}
+    stack.table.wait_ready(ready, RESTART_S, lambda _: None)
+    yield
+    stop()
+    stack.up(only=names)
 
 
 def operator_settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> CommonSettings:

@@ -71,7 +71,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         urls = {f"{name}_url": upstream.url for name, upstream in upstreams.items()}
         urls["feed_url"] = f"http://127.0.0.1:{choose({port})}"  # nobody listens there
         config = folder / "nginx.conf"
-        config.write_text(render(GatewaySettings.model_validate({"gateway_port": port, **urls}), folder))
+        settings = {"gateway_port": port, "trusted_proxies": "127.0.0.3,127.0.0.4", **urls}
+        config.write_text(render(GatewaySettings.model_validate(settings), folder))
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
             process = subprocess.Popen(
                 [NGINX, "-e", "stderr", "-c", str(config), "-p", str(folder), "-g", "daemon off;"],
@@ -174,6 +175,56 @@ def test_what_the_services_need_to_know_is_passed_on(gateway: Gateway) -> None:
     assert headers["host"] == f"127.0.0.1:{gateway.port}"
 
 
+def seen_address(gateway: Gateway, source: str, *forwarded: str) -> str:
+    """What the service is told of a request from `source`."""
+    with contextlib.closing(
+        http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5, source_address=(source, 0))
+    ) as connection:
+        connection.putrequest("GET", "/v1/users")
+        for value in forwarded:
+            connection.putheader("X-Forwarded-For", value)
+        connection.endheaders()
+        with connection.getresponse() as answer:
+            return str(json.loads(answer.read())["headers"]["x-forwarded-for"])
+
+
+@pytest.mark.parametrize(
+    ("source", "forwarded", "seen"),
+    [
+        ("127.0.0.2", ["203.0.113.9"], "127.0.0.2"),
+        ("127.0.0.3", ["203.0.113.9"], "203.0.113.9"),
+        ("127.0.0.3", ["203.0.113.9, 127.0.0.4"], "203.0.113.9"),
+        ("127.0.0.3", ["6.6.6.6, 203.0.113.9, 127.0.0.4"], "203.0.113.9"),
+        ("127.0.0.3", ["6.6.6.6", "203.0.113.9"], "203.0.113.9"),
+        ("127.0.0.3", ["nonsense"], "127.0.0.3"),
+        ("127.0.0.3", [], "127.0.0.3"),
+    ],
+    ids=["stranger", "proxy", "two-proxies", "spoofed", "spoofed-in-two", "nonsense", "none"],
+)
+def test_only_trusted_proxies_say_which_client_it_is(
+    gateway: Gateway, source: str, forwarded: list[str], seen: str
+) -> None:
+    assert seen_address(gateway, source, *forwarded) == seen
+
+
+def test_an_address_has_a_hundred_connections(gateway: Gateway) -> None:
+    upstream = gateway.upstreams["user"]
+    with contextlib.ExitStack() as stack:
+        stack.callback(upstream.go.set)
+        held = [http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30) for _ in range(100)]
+        for connection in held:
+            stack.enter_context(contextlib.closing(connection))
+            connection.request("GET", "/v1/users/held")
+            assert upstream.held.acquire(timeout=30)
+        answer = gateway.get("/v1/users")
+        assert_problem(answer, 429, "too_many_in_progress")
+        assert answer.headers.get_list("retry-after") == ["1"]
+        assert seen_address(gateway, "127.0.0.2") == "127.0.0.2"
+        upstream.go.set()
+        assert [connection.getresponse().status for connection in held] == [200] * 100
+    assert gateway.get("/v1/users").status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/users", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"])
 def test_text_is_compressed(gateway: Gateway, path: str) -> None:
     answer = gateway.get(path, accept_encoding="gzip")
@@ -187,6 +238,7 @@ FORM = "multipart/form-data; boundary=b"
     ("method", "path", "kind", "size"),
     [
         ("POST", "/v1/posts", "application/json", 256 * KIB),
+        ("POST", "/v1/auth/login", "application/json", 8 * KIB),
         ("POST", "/v1/posts", FORM, 12 * MIB),
         ("POST", "/api/v1/posts", FORM, 12 * MIB),
         ("PUT", "/v1/media/uploads/1", "image/jpeg", 10 * MIB),
@@ -210,6 +262,8 @@ def test_a_body_within_bounds_arrives(
         ("PATCH", "/v1/posts/1", FORM, 256 * KIB + 1),
         ("POST", "/v1/posts", FORM, 102 * MIB),
         ("POST", "/v1/users/1", FORM, 256 * KIB + 1),
+        ("POST", "/v1/auth/login", "application/json", 8 * KIB + 1),
+        ("POST", "/api/v1/auth/register", "application/json", 8 * KIB + 1),
         ("PUT", "/v1/media/uploads/1", "image/jpeg", 12 * MIB),
     ],
 )

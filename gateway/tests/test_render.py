@@ -50,6 +50,30 @@ def test_an_address_that_is_none_is_refused(url: str) -> None:
         GatewaySettings(feed_url=url)
 
 
+def test_nobodys_word_about_an_address_is_taken_unless_told() -> None:
+    assert "real_ip" not in render(GatewaySettings(), Path("/srv"))
+    text = render(GatewaySettings(trusted_proxies="10.0.0.0/8, 192.0.2.1,2001:db8::/32,"), Path("/srv"))
+    for network in ("10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32"):
+        assert f"set_real_ip_from {network};" in text
+    assert "real_ip_header X-Forwarded-For;\n    real_ip_recursive on;" in text
+
+
+@pytest.mark.parametrize("networks", ["10.0.0.1/8", "lb.example", "10.0.0.0/8; include x", "0.0.0.0/0", "::/0", "/8"])
+def test_what_is_no_network_of_proxies_is_refused_in_one_line(
+    networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FEEDMILL_TRUSTED_PROXIES", networks)
+    assert main(["render", "--out", str(tmp_path / "nginx.conf")]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("gateway: FEEDMILL_TRUSTED_PROXIES: ")
+    assert not (tmp_path / "nginx.conf").exists()
+
+
+def test_connections_are_not_counted_where_limits_are_lifted() -> None:
+    assert "limit_conn addresses 100;" in render(GatewaySettings(), Path("/srv"))
+    assert "limit_conn addresses" not in render(GatewaySettings(rate_limits=False), Path("/srv"))
+
+
 def test_a_folder_that_nginx_would_misread_is_refused() -> None:
     with pytest.raises(ValueError, match="folder"):
         render(GatewaySettings(gateway_state_dir=Path('/srv/"; include x')), Path("/srv"))

@@ -19,6 +19,8 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.name = name
         self.hits: Counter[str] = Counter()
+        self.held, self.go = threading.Semaphore(0), threading.Event()
+        """How many requests for `…/held` have come, and when to answer them."""
         self.broken = False
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -31,6 +33,7 @@ class Upstream(ThreadingHTTPServer):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.go.set()
         self.shutdown()
         self._thread.join()
         self.server_close()
@@ -45,6 +48,10 @@ class Handler(BaseHTTPRequestHandler):
         self.server.hits[path] += 1
         if path.endswith("/hang-up"):
             self.close_connection = True
+        elif path.endswith("/held"):
+            self.server.held.release()
+            self.server.go.wait(30)
+            self._echo(path)
         elif path.startswith("/v1/m/"):
             self._picture(path)
         else:

@@ -6,6 +6,7 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.dependencies import REDIS_READ
+from libs.common.runtime.fairness import FairGate
 from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
@@ -17,7 +18,7 @@ from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer
 from services.feed.kept import KeptGraph, KeptPosts
 from services.feed.pressure import Pressure
-from services.feed.service import FeedReader
+from services.feed.service import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
 from services.feed.settings import FeedSettings
 from services.feed.shortcut import PATH, KeptPages
 from services.feed.stores.redis import RedisCache
@@ -43,11 +44,18 @@ def build(settings: FeedSettings) -> FastAPI:
         walks = Walks(source, posts, lists, cache)
         pressure = Pressure(PublishedLevel(redis, prefix))
         await pressure.look()
+        ranking = FairGate(
+            "ranking",
+            RANKED_AT_ONCE,
+            RANKING_SHARES.if_limited(settings.rate_limits),
+            queue=RANKING_QUEUE,
+            wait_s=settings.patience,
+        )
         app.state.reader = FeedReader(
-            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url
+            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url, ranking
         )
         ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
-        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers)
+        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers, ranking)
         consumers = FeedConsumers(source, graph, posts, lists, cache, acts)
         events = ConsumerRunner(
             settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
@@ -57,7 +65,8 @@ def build(settings: FeedSettings) -> FastAPI:
         runtime.start("pressure", pressure.run())
         runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
 
-    limits = {f"GET {PATH}": Limit("feed", settings.feeds_a_minute, MINUTE_S)}
+    feed = Limit("feed", settings.feeds_a_minute, MINUTE_S)
+    limits = {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}  # explaining ranks the whole feed
     return create_app(
         "services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages, limits=limits
     )

@@ -7,6 +7,7 @@ from redis.exceptions import RedisError
 
 from libs.common.ids import now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.fairness import FairGate
 from libs.feedlists import DeliveryState
 from services.feed.candidates import CandidateSource
 from services.feed.domain.explanation import Reason, reason_of
@@ -45,6 +46,7 @@ class Explainer:
         push_gaps: PushGaps,
         ledger: DeliveryLedger,
         removals: RemovalLedger,
+        ranking: FairGate,
     ) -> None:
         self._walks = walks
         self._source = source
@@ -54,6 +56,7 @@ class Explainer:
         self._push_gaps = push_gaps
         self._ledger = ledger
         self._removals = removals
+        self._ranking = ranking
 
     async def explain(self, user_id: int, post_id: int) -> Explanation:
         """Raises NotFoundError for a post that there is not, or that the reader may not see; UnavailableError."""
@@ -70,7 +73,8 @@ class Explainer:
         if post_id < self._source.window_start():
             return Explanation(post_id, Reason.BEYOND_WINDOW, source)
         reason, delivery = await self._reason(user_id, post_id, source)
-        order = (await self._walks.order(Reader(user_id, followees))).order
+        async with self._ranking.enter():
+            order = (await self._walks.order(Reader(user_id, followees))).order
         rank = order.index(post_id) + 1 if post_id in order else None
         counts = record.counts
         trait = Trait(post_id, record.author_id, counts.like_count, counts.comment_count, counts.save_count)

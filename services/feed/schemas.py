@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Post
 from libs.common.ids import id_time
+from libs.common.runtime.validation import RequestBody
 from services.feed.domain.explanation import SHOWN, Reason
 from services.feed.domain.feed import Gap, GapReason, Pace, Source
 from services.feed.explaining import Explanation
@@ -73,10 +74,8 @@ class FeedUpdates(BaseModel):
     newest_post_id: Id | None
 
 
-class FeedPosition(BaseModel):
+class FeedPosition(RequestBody):
     """The post that the reader is at."""
-
-    model_config = ConfigDict(extra="forbid")
 
     feed_session_id: SessionId
     post_id: Id

@@ -10,6 +10,7 @@ from redis.exceptions import RedisError
 
 from libs.common.contracts.public import Author, Engagement, Post
 from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.fairness import FairGate, Shares
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Charge
@@ -23,6 +24,9 @@ from services.feed.walks import Item, Reader, Slice, Walks
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
 READERS_REMEMBERED = 10_000  # for the oracle to choose from, and to be warmed
+RANKED_AT_ONCE = 32  # some 10 ms of CPU each, and waiting for stores
+RANKING_QUEUE = 64  # under a second; who comes after these is refused at once
+RANKING_SHARES = Shares(account=4, address=8)
 _WITHOUT_GAPS = {pace: Coverage.of(frozenset(), pace).model_dump_json().encode() for pace in Pace}
 log = get_logger(__name__)
 
@@ -68,6 +72,7 @@ class FeedReader:
         load: Load,
         cursors: Cursors,
         public_url: str,
+        ranking: FairGate,
     ) -> None:
         self._walks = walks
         self._source = source
@@ -78,6 +83,7 @@ class FeedReader:
         self._load = load
         self._cursors = cursors
         self._public_url = public_url
+        self._ranking = ranking
         self._flights = Flights[tuple[int, str, str], _Made]()
         self._served_to: deque[int] = deque(maxlen=READERS_REMEMBERED)
 
@@ -91,6 +97,7 @@ class FeedReader:
         Raises:
             InvalidCursorError: the cursor is not the reader's.
             UnavailableError: a source without which there is no page is away.
+            OverloadedError, TooManyInProgressError: too many pages are being assembled, of all readers or this one.
         """
         fields = self._cursors.decode(_listing(user_id), cursor)
         if fields is None and not fresh:
@@ -106,7 +113,8 @@ class FeedReader:
         if top is None:
             raise NotFoundError
         followees = await self._source.followees(user_id)
-        candidates = await self._source.gather(user_id, followees)
+        async with self._ranking.enter():
+            candidates = await self._source.gather(user_id, followees)
         try:
             session = await self._cache.session(user_id, session_id)
         except RedisError:
@@ -186,6 +194,10 @@ class FeedReader:
         return Reader(user_id, await self._source.followees(user_id))
 
     async def _assemble(self, reader: Reader, order: Order, at: Down | Pinned | None, limit: int) -> _Made:
+        async with self._ranking.enter():
+            return await self._assembled(reader, order, at, limit)
+
+    async def _assembled(self, reader: Reader, order: Order, at: Down | Pinned | None, limit: int) -> _Made:
         if isinstance(at, Down) or (at is None and order is Order.CHRONOLOGICAL):
             part = await self._walks.chronological(reader, at, limit)
         else:

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.common.runtime.auth import BEARER
+from libs.common.runtime.auth import bearer_token
 from libs.common.runtime.errors import ApiError
 from libs.common.runtime.limits import VERDICT, rate_headers
 from libs.common.runtime.pagination import DEFAULT_LIMIT, MAX_LIMIT
@@ -43,12 +43,12 @@ class KeptPages:
     @staticmethod
     async def _kept(scope: Scope) -> Served | None:
         asked = _asked(scope)
-        token = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if asked is None or not token.startswith(BEARER):
+        token = bearer_token(scope)
+        if asked is None or token is None:
             return None
         state = scope["app"].state
         try:
-            user = await state.token_verifier.verify(token.removeprefix(BEARER).decode("latin-1"))
+            user = await state.token_verifier.verify(token)
         except ApiError:
             return None
         charge: Charge | None = state.request_limits.charge(scope, user.user_id)

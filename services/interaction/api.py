@@ -80,10 +80,9 @@ async def list_likes(
     """Who liked a post, newest first."""
     listing = f"likes:{post_id}"
     before = api.cursors.after(listing, cursor)
-    likers = await api.marks.likers(user.user_id, post_id, MAX_ID if before is None else before, limit + 1)
-    more = len(likers) > limit
-    after = api.cursors.encode(listing, [likers[limit - 1][0]]) if more else None
-    return UserPage(users=[author for _, author in likers[:limit]], next_cursor=after, has_more=more)
+    likers = await api.marks.likers(user.user_id, post_id, MAX_ID if before is None else before, limit)
+    following = api.cursors.following(listing, likers.last)
+    return UserPage(users=likers.items, next_cursor=following, has_more=following is not None)
 
 
 @router.get("/v1/saved")
@@ -93,10 +92,9 @@ async def list_saved(
     """The caller's saved posts, last saved first."""
     listing = f"saved:{user.user_id}"
     before = api.cursors.after(listing, cursor)
-    saved = await api.marks.saved(user.user_id, MAX_ID if before is None else before, limit + 1)
-    more = len(saved) > limit
-    after = api.cursors.encode(listing, [saved[limit - 1][0]]) if more else None
-    return SavedPage(posts=[post for _, post in saved[:limit]], next_cursor=after, has_more=more)
+    saved = await api.marks.saved(user.user_id, MAX_ID if before is None else before, limit)
+    following = api.cursors.following(listing, saved.last)
+    return SavedPage(posts=saved.items, next_cursor=following, has_more=following is not None)
 
 
 @router.post("/v1/posts/{post_id}/comments", status_code=201, response_model=Comment)
@@ -126,10 +124,9 @@ async def list_comments(
     """Comments on a post, or the replies to one, oldest first."""
     listing = f"comments:{post_id}:{parent_id}"
     after = api.cursors.after(listing, cursor)
-    comments = await api.comments.list(user.user_id, post_id, parent_id, after or 0, limit + 1)
-    more = len(comments) > limit
-    next_cursor = api.cursors.encode(listing, [comments[limit - 1].comment_id]) if more else None
-    return CommentPage(comments=list(comments[:limit]), next_cursor=next_cursor, has_more=more)
+    comments = await api.comments.list(user.user_id, post_id, parent_id, after or 0, limit)
+    following = api.cursors.following(listing, comments.last)
+    return CommentPage(comments=comments.items, next_cursor=following, has_more=following is not None)
 
 
 @router.delete("/v1/comments/{comment_id}", status_code=204)

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author, Engagement, Post
 from libs.common.runtime.text import Text
+from libs.common.runtime.validation import RequestBody
 
 COMMENT_CHARS = 2_200
 
@@ -41,10 +42,8 @@ class SavedPage(BaseModel):
     has_more: bool
 
 
-class CreateComment(BaseModel):
+class CreateComment(RequestBody):
     """A comment, or a reply to one."""
-
-    model_config = ConfigDict(extra="forbid")
 
     text: Annotated[Text, Field(min_length=1, max_length=COMMENT_CHARS)]
     parent_id: Id | None = None

@@ -1,8 +1,7 @@
 """Likes, saves, comments, views."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import (
@@ -18,18 +17,14 @@ from libs.common.contracts.events import (
 from libs.common.contracts.public import Author, Post
 from libs.common.kafka.producer import Record, encode
 from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.pagination import Page, Placed, visible_page
 from services.interaction.domain import CREATED, DELETED, NO_PARENT, Mark, MarkKind, StoredComment
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.ports import CommentStore, EventOutbox, Ledger, MarkStore, People, Posts
 from services.interaction.schemas import Comment, PostMarks
 
 PRODUCER = "services.interaction"
-FILL_UP = 100  # items looked at together when a first look found too many that are hidden
 REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
-R = TypeVar("R")
-T = TypeVar("T")
-Placed = tuple[int, T]
-"""An item of a list, and the id by which the list is ordered."""
 
 _MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
     (MarkKind.LIKE, True): LikeCreated,
@@ -76,7 +71,7 @@ class Marks:
         await self._store.put(Mark(user_id, kind, post_id, mark_id, version, active), events)
         await self._outbox.committed(events)
 
-    async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Sequence[Placed[Author]]:
+    async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Page[Author]:
         """Who liked a post, newest first, by mark id. Raises NotFoundError."""
         await author_seen(self._posts, reader_id, post_id)
 
@@ -87,9 +82,9 @@ class Marks:
             people = await self._people.of(reader_id, [member for _, member in rows])
             return [(mark_id, people[member]) for mark_id, member in rows if member in people]
 
-        return await _filled(read, show, before_id, limit)
+        return await visible_page(read, show, before_id, limit)
 
-    async def saved(self, user_id: int, before_id: int, limit: int) -> Sequence[Placed[Post]]:
+    async def saved(self, user_id: int, before_id: int, limit: int) -> Page[Post]:
         """A person's saved posts, last saved first, by mark id; posts that are gone or hidden are passed over."""
 
         async def read(before: int, count: int) -> Sequence[Placed[int]]:
@@ -99,7 +94,7 @@ class Marks:
             marks = {post_id: mark_id for mark_id, post_id in rows}
             return [(marks[post.post_id], post) for post in await self._posts.hydrate(user_id, list(marks))]
 
-        return await _filled(read, show, before_id, limit)
+        return await visible_page(read, show, before_id, limit)
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> list[PostMarks]:
         """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
@@ -199,7 +194,7 @@ class Comments:
 
     async def list(
         self, reader_id: int, post_id: int, parent_id: int | None, after_id: int, limit: int
-    ) -> Sequence[Comment]:
+    ) -> Page[Comment]:
         """Comments on the post, or replies, oldest first. Raises NotFoundError."""
         await author_seen(self._posts, reader_id, post_id)
 
@@ -211,7 +206,7 @@ class Comments:
             people = await self._people.of(reader_id, list({comment.author_id for _, comment in rows}))
             return [(place, _public(c, people[c.author_id])) for place, c in rows if c.author_id in people]
 
-        return [comment for _, comment in await _filled(read, show, after_id, limit)]
+        return await visible_page(read, show, after_id, limit)
 
     async def viewed(self, user_id: int, post_id: int) -> None:
         """The person saw the post; counted once a person. Raises NotFoundError."""
@@ -228,24 +223,6 @@ async def author_seen(posts: Posts, reader_id: int, post_id: int) -> int:
     if author_id is None:
         raise NotFoundError
     return author_id
-
-
-async def _filled(
-    read: Callable[[int, int], Awaitable[Sequence[Placed[R]]]],
-    show: Callable[[Sequence[Placed[R]]], Awaitable[Sequence[Placed[T]]]],
-    beyond: int,
-    limit: int,
-) -> Sequence[Placed[T]]:
-    """Up to `limit` items that can be shown; the others of what is read are passed over."""
-    found: list[Placed[T]] = []
-    count = limit
-    while len(found) < limit:
-        rows = await read(beyond, count)
-        found += await show(rows)
-        if len(rows) < count:
-            break
-        beyond, count = rows[-1][0], max(limit, FILL_UP)
-    return found[:limit]
 
 
 def _public(comment: StoredComment, author: Author) -> Comment:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.middleware import charge_place
 from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.media.domain import Upload
@@ -52,7 +53,9 @@ async def _signed_upload(
     expires: Annotated[int, Query(ge=0, lt=1 << 40)],
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
-    return await library.authorize_put(upload_id, expires, signature, declared_type(request))
+    upload = await library.authorize_put(upload_id, expires, signature, declared_type(request))
+    charge_place(request.scope, upload.owner_id)  # no token says whose it is
+    return upload
 
 
 @router.put("/v1/media/uploads/{upload_id}", status_code=204, response_model=None, openapi_extra=_UPLOAD_BODY)

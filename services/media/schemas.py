@@ -5,18 +5,19 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.media import Dimensions, MediaDocument
+from libs.common.contracts.media import FAILURE_REASONS, Dimensions, MediaDocument
 from libs.common.contracts.public import Media
+from libs.common.runtime.validation import RequestBody
 from services.media.domain import IMAGE_TYPES, StoredMedia, Upload
 from services.media.service import Ticket
 
 StatusName = Literal["processing", "ready", "failed"]
 
 
-class UploadRequest(BaseModel):
+class UploadRequest(RequestBody):
     """What is going to be put."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     content_type: str = Field(max_length=100, examples=list(IMAGE_TYPES))
     file_size: int = Field(ge=1, description="bytes; an image has at most 10 MB")
@@ -57,7 +58,9 @@ class MediaState(BaseModel):
 class MediaAnswer(MediaState):
     """The state and, when ready, the media as posts show it."""
 
-    reason: str | None = None
+    reason: str | None = Field(
+        default=None, description="; ".join(f"`{code}`: {meaning}" for code, meaning in FAILURE_REASONS.items())
+    )
     type: str | None = None
     urls: dict[str, str] | None = None
     dimensions: Dimensions | None = None

@@ -54,9 +54,9 @@ def build(settings: PostSettings) -> FastAPI:
         runtime.start("media-events", published.run())
         runtime.start("counter-events", counted.run())
 
-    large_bodies = {"/v1/posts": BODY_BYTES}
+    body_sizes = {"/v1/posts": BODY_BYTES}
     limits = {"POST /v1/posts": Limit("posts", settings.posts_an_hour, HOUR_S)}
-    return create_app("services.post", settings, compose, [api.router, internal.router], large_bodies, limits=limits)
+    return create_app("services.post", settings, compose, [api.router, internal.router], body_sizes, limits=limits)
 
 
 async def migrate(settings: PostSettings) -> None:

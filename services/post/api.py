@@ -10,7 +10,7 @@ from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
 from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
 from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.post.domain import Status, StoredPost
@@ -146,7 +146,7 @@ async def list_user_posts(
     """Someone's posts, newest first."""
     listing = f"user-posts:{user_id}"
     before = request.app.state.cursors.after(listing, cursor)
-    return _page(request, listing, await api.reader.by_author(reader_id, user_id, before, limit + 1), limit)
+    return _page(request, listing, await api.reader.by_author(reader_id, user_id, before, limit))
 
 
 @router.get("/v1/hashtags/{tag}/posts")
@@ -156,10 +156,9 @@ async def list_hashtag_posts(
     """Posts with a hashtag, newest first."""
     listing = f"hashtag-posts:{tag}"
     before = request.app.state.cursors.after(listing, cursor)
-    return _page(request, listing, await api.reader.by_hashtag(reader_id, tag, before, limit + 1), limit)
+    return _page(request, listing, await api.reader.by_hashtag(reader_id, tag, before, limit))
 
 
-def _page(request: Request, listing: str, posts: list[Post], limit: int) -> PostPage:
-    more = len(posts) > limit
-    cursor = request.app.state.cursors.encode(listing, [posts[limit - 1].post_id]) if more else None
-    return PostPage(posts=posts[:limit], next_cursor=cursor, has_more=more)
+def _page(request: Request, listing: str, posts: Page[Post]) -> PostPage:
+    following = request.app.state.cursors.following(listing, posts.last)
+    return PostPage(posts=posts.items, next_cursor=following, has_more=following is not None)

@@ -15,6 +15,7 @@ from libs.common.ids import id_time
 MAX_HASHTAGS = 30
 MAX_MENTIONS = 20
 MAX_TAG_CHARS = 100
+RAW_TAG_CHARS = 4 * MAX_TAG_CHARS + 1  # before NFKC, which makes one of at most four, but eighteen of one; and the #
 FIRST_YEAR = 2024  # ids begin here
 CREATED_VERSION = 1
 _TAG = re.compile(r"(?<![\w&#])#(\w+)")
@@ -97,6 +98,8 @@ class Trait(NamedTuple):
 
 def normal_tag(text: str) -> str | None:
     """The tag as it is stored (NFKC, lower case, without #), or None when it is no tag."""
+    if len(text) > RAW_TAG_CHARS:
+        return None
     tag = unicodedata.normalize("NFKC", text).lower().removeprefix("#")
     return tag if re.fullmatch(r"\w+", tag) and len(tag) <= MAX_TAG_CHARS else None
 

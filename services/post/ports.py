@@ -34,7 +34,7 @@ class PostStore(Protocol):
     async def delete(self, post: StoredPost, events: Sequence[Record]) -> None: ...
 
     async def keep_outcome(self, outcome: MediaState) -> None:
-        """Remember what the topic told of an upload."""
+        """Remember what the topic told of an upload; ready is final."""
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         """What is remembered; the others are left out."""

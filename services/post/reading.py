@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from libs.common.contracts.public import Author, Engagement, Post, PostRecord
 from libs.common.ids import MAX_ID, first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.pagination import Page, Placed, visible_page
 from libs.feedlists import LastShown, Still
 from services.post.domain import Status, StoredPost, Trait, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
 CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
-FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
 STORE_READS = 64  # reads of one request under way at once
 
 
@@ -65,7 +65,7 @@ class PostReader:
         seen = {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
         return [post for post in posts if post.author_id in seen]
 
-    async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> list[Post]:
+    async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
         if author_id not in await self._authors.of(reader_id, [author_id]):
             raise NotFoundError
@@ -75,7 +75,7 @@ class PostReader:
 
         return await self._page(reader_id, before_id, limit, read)
 
-    async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> list[Post]:
+    async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts with a hashtag, newest first. Raises NotFoundError for what can be no tag."""
         normal = normal_tag(tag)
         if normal is None:
@@ -93,19 +93,17 @@ class PostReader:
         limit: int,
         read: Callable[[int, int], Awaitable[list[int]]],
         tag: str | None = None,
-    ) -> list[Post]:
-        """Up to `limit` posts that can be shown; hidden ones, and rows that outlived their post or its tag, are passed
-        over."""
-        found: list[Post] = []
-        bound, count = _newest() if before_id is None else before_id, limit
-        while len(found) < limit:
-            post_ids = await read(bound, count)
-            shown = await self.hydrate(reader_id, post_ids)
-            found += [post for post in shown if tag is None or tag in post.hashtags]
-            if len(post_ids) < count:
-                break
-            bound, count = post_ids[-1], max(limit, FILL_UP)
-        return found[:limit]
+    ) -> Page[Post]:
+        """Hidden posts, and rows that outlived their post or its tag, are passed over."""
+
+        async def placed(before: int, count: int) -> list[Placed[None]]:
+            return [(post_id, None) for post_id in await read(before, count)]
+
+        async def show(rows: Sequence[Placed[None]]) -> list[Placed[Post]]:
+            shown = await self.hydrate(reader_id, [post_id for post_id, _ in rows])
+            return [(post.post_id, post) for post in shown if tag is None or tag in post.hashtags]
+
+        return await visible_page(placed, show, _newest() if before_id is None else before_id, limit)
 
     async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
         """Published posts in the order asked for; others, and those hidden from the reader, are left out."""

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Location, Post
 from libs.common.runtime.text import Text
+from libs.common.runtime.validation import RequestBody
 from services.post.domain import MAX_HASHTAGS, Status, normal_tag
 
 CAPTION_CHARS = 2_200
@@ -26,17 +27,15 @@ def _tag(text: str) -> str:
     return tag
 
 
-class PostLocation(Location):
+class PostLocation(RequestBody, Location):
     """Where it was taken."""
 
     id: Annotated[Text, Field(max_length=64)] | None = None
     name: Annotated[Text, Field(min_length=1, max_length=200)]
 
 
-class CreatePost(BaseModel):
+class CreatePost(RequestBody):
     """A new post from uploaded media."""
-
-    model_config = ConfigDict(extra="forbid")
 
     caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
     media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_A_POST), AfterValidator(_distinct)]
@@ -44,10 +43,8 @@ class CreatePost(BaseModel):
     location: PostLocation | None = None
 
 
-class CreateMultipart(BaseModel):
+class CreateMultipart(RequestBody):
     """A new post with its pictures."""
-
-    model_config = ConfigDict(extra="forbid")
 
     image: Annotated[
         list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
@@ -56,10 +53,8 @@ class CreateMultipart(BaseModel):
     caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
 
 
-class PatchPost(BaseModel):
+class PatchPost(RequestBody):
     """Changes; what is left out stays. `location: null` takes it away."""
-
-    model_config = ConfigDict(extra="forbid")
 
     caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] | None = None
     location: PostLocation | None = None

@@ -8,8 +8,10 @@ from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.stores.postgres import migrate as migrate_postgres
+from libs.common.stores.rate import Limit
 from libs.common.stores.shutouts import Shutouts
 from libs.feedlists import Acts
 from services.user import internal
@@ -17,7 +19,7 @@ from services.user.api import routers
 from services.user.clients import HttpMediaLibrary
 from services.user.consumers import POSTS_GROUP, CountPosts
 from services.user.keys import KeyFolder
-from services.user.passwords import Argon2Hasher
+from services.user.passwords import Argon2Hasher, hashing_gate
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.barriers import Barriers
@@ -57,7 +59,7 @@ def build(settings: UserSettings) -> FastAPI:
         profiles = Profiles(KeptProfileStore(postgres, acts), media, outbox)
         audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
         graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
-        hasher = await Argon2Hasher.create()
+        hasher = await Argon2Hasher.create(hashing_gate(settings))
 
         app.state.settings = settings
         app.state.keys = keys
@@ -80,7 +82,10 @@ def build(settings: UserSettings) -> FastAPI:
         runtime.ready_checks["postgres"] = postgres.ready
         runtime.ready_checks[POSTS_GROUP] = posts.settled
 
-    return create_app(NAME, settings, compose, (*routers, internal.router), limits={})
+    registering = Limit("registrations", settings.registrations_a_minute, MINUTE_S, of_address=True)
+    return create_app(
+        NAME, settings, compose, (*routers, internal.router), limits={"POST /v1/auth/register": registering}
+    )
 
 
 async def migrate(settings: UserSettings) -> None:

@@ -2,46 +2,50 @@
 
 import asyncio
 import secrets
-from typing import Self
+from collections.abc import Callable
+from typing import Self, TypeVar
 
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import VerificationError
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.context import caller
+from libs.common.runtime.fairness import FairGate, Shares
+from libs.common.runtime.settings import Settings
 
 AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
-MAX_WAIT_S = 5.0  # whoever would wait longer for a turn is told to come back
+QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once
+WAIT_S = 2.0  # times patience
+SHARES = Shares(account=2, address=8)  # in a full queue an address gives way to others anyway
+T = TypeVar("T")
+
+
+def hashing_gate(settings: Settings) -> FairGate:
+    """What all hashing of a process goes through."""
+    shares = SHARES.if_limited(settings.rate_limits)
+    return FairGate("passwords", AT_ONCE, shares, queue=QUEUE, wait_s=WAIT_S * settings.patience)
 
 
 class Argon2Hasher:
-    """Implements `ports.PasswordHasher`."""
+    """Implements `ports.PasswordHasher`. Raises OverloadedError and TooManyInProgressError as `FairGate` does."""
 
-    def __init__(self, argon2: Argon2, nobody: str) -> None:
+    def __init__(self, argon2: Argon2, nobody: str, gate: FairGate) -> None:
         self._argon2 = argon2
         self._nobody = nobody
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._gate = gate
 
     @classmethod
-    async def create(cls, argon2: Argon2 | None = None) -> Self:
+    async def create(cls, gate: FairGate, argon2: Argon2 | None = None) -> Self:
         """With a hash of nobody's password, so that an unknown login takes as long as a known one."""
         argon2 = argon2 or Argon2()
-        return cls(argon2, await asyncio.to_thread(argon2.hash, secrets.token_urlsafe(32)))
+        return cls(argon2, await asyncio.to_thread(argon2.hash, secrets.token_urlsafe(32)), gate)
 
     async def hash(self, password: str) -> str:
         """See the port."""
-        await self._turn()
-        try:
-            return await asyncio.to_thread(self._argon2.hash, password)
-        finally:
-            self._turns.release()
+        return await self._on_thread(lambda: self._argon2.hash(password))
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """See the port."""
-        await self._turn()
-        try:
-            return await asyncio.to_thread(self._verify, password_hash or self._nobody, password)
-        finally:
-            self._turns.release()
+        return await self._on_thread(lambda: self._verify(password_hash or self._nobody, password))
 
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
@@ -49,9 +53,9 @@ class Argon2Hasher:
         except VerificationError:
             return False
 
-    async def _turn(self) -> None:
-        try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise UnavailableError("too many are signing in just now") from error
+    async def _on_thread(self, work: Callable[[], T]) -> T:
+        """A thread can't be stopped, so the slot is in use until it ends, whether or not anybody still waits for it."""
+        place = await self._gate.acquire(caller())
+        result = asyncio.get_running_loop().run_in_executor(None, work)
+        result.add_done_callback(lambda _: place.release())
+        return await asyncio.shield(result)

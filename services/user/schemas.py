@@ -9,6 +9,7 @@ from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
 from libs.common.runtime.auth import ACCESS_TOKEN_S
 from libs.common.runtime.text import Text
+from libs.common.runtime.validation import RequestBody
 from services.user.domain.accounts import Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 
@@ -29,11 +30,7 @@ Bio = Annotated[Text, Field(max_length=500)]
 RefreshToken = Annotated[Text, Field(min_length=1, max_length=128)]
 
 
-class _Request(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class RegisterRequest(_Request):
+class RegisterRequest(RequestBody):
     """A new account; `email` or `phone` is needed."""
 
     username: Username
@@ -53,7 +50,7 @@ class RegisterRequest(_Request):
         return Registration(self.username, self.password, self.email, self.phone, self.display_name)
 
 
-class LoginRequest(_Request):
+class LoginRequest(RequestBody):
     """Exactly one of the three names the account."""
 
     password: GivenPassword
@@ -72,20 +69,20 @@ class LoginRequest(_Request):
         return self.login or self.email or self.username or ""
 
 
-class RefreshRequest(_Request):
+class RefreshRequest(RequestBody):
     """Left out by browsers, which send the cookie."""
 
     refresh_token: RefreshToken | None = None
 
 
-class PasswordRequest(_Request):
+class PasswordRequest(RequestBody):
     """A change of password."""
 
     current_password: GivenPassword
     new_password: NewPassword
 
 
-class ProfileRequest(_Request):
+class ProfileRequest(RequestBody):
     """What is left out or null stays as it is; only `avatar_media_id` may be null to be removed."""
 
     display_name: DisplayName | None = None
@@ -239,7 +236,7 @@ class Jwks(BaseModel):
     keys: list[dict[str, str]]
 
 
-class UserBatchRequest(_Request):
+class UserBatchRequest(RequestBody):
     """Whose profiles. With a reader, those parted from the reader by a block are left out; with `posts` all whose posts
     the reader, or without one nobody in particular, may not see."""
 
@@ -270,7 +267,7 @@ class Authors(BaseModel):
         )
 
 
-class AudiencesRequest(_Request):
+class AudiencesRequest(RequestBody):
     """Of which authors; the followers come along of push authors who have no more than so many."""
 
     user_ids: list[Id] = Field(max_length=MAX_BATCH)

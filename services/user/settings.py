@@ -16,6 +16,7 @@ class UserSettings(Settings):
     logins_a_minute: int = Field(
         default=5, ge=0, description="from an address, and for an account: passwords can't be guessed so; 0: no limit"
     )
+    registrations_a_minute: int = Field(default=20, ge=0, description="from an address; 0: no limit")
     push_threshold: int = Field(
         default=10_000, ge=1, description="followers from which an author's posts are pulled, not pushed"
     )

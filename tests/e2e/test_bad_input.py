@@ -1,6 +1,9 @@
 """Requests that can't be used, and answers that say why."""
 
+import asyncio
+import gzip
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -25,6 +28,47 @@ async def test_a_json_body_that_is_too_large(api: Api, someone: Someone) -> None
     large = json.dumps({"caption": "x" * JSON_LIMIT, "media_ids": ["1"]}).encode()
     for path in ("/posts", "/posts/1/comments", "/media/upload-url", "/auth/login"):
         assert_problem(await api.send("POST", path, who, content=large, headers=JSON), 413, "too_large")
+
+
+async def test_bodies_have_the_size_of_their_route(api: Api) -> None:
+    for path in ("/auth/login", "/auth/register", "/auth/refresh"):
+        body = b"{%s}" % (b" " * 8 * 1024)
+        assert_problem(await api.send("POST", path, content=body, headers=JSON), 413, "too_large")
+
+
+async def test_encoded_bodies_are_not_taken(api: Api, someone: Someone) -> None:
+    who = await someone()
+    body = gzip.compress(json.dumps({"text": "x"}).encode())
+    for path in ("/posts", "/posts/1/comments", "/media/upload-url", "/auth/login", "/feed/position"):
+        method = "PUT" if path == "/feed/position" else "POST"
+        answer = await api.send(method, path, who, content=body, headers={**JSON, "Content-Encoding": "gzip"})
+        assert_problem(answer, 415, "encoded_body")
+        assert answer.headers["accept-encoding"] == "identity"
+
+
+async def test_a_body_that_is_sent_too_slowly(api: Api, someone: Someone) -> None:
+    async def drip() -> AsyncIterator[bytes]:
+        while True:  # the refusal ends it
+            yield b"x"
+            await asyncio.sleep(0.5)
+
+    who = await someone()
+    asked = {"content_type": "image/jpeg", "file_size": 9_000_000}
+    place = await api.call("POST", "/media/upload-url", who, json=asked)
+    put = await api.http.put(place["upload_url"], content=drip(), headers=place["headers"])
+    assert_problem(put, 408, "request_timeout")
+
+
+@pytest.mark.parametrize(("path", "known"), [("/posts", 1), ("/posts/1/comments", 1), ("/media/upload-url", 2)])
+async def test_twenty_errors_are_listed_and_the_rest_is_counted(
+    api: Api, someone: Someone, path: str, known: int
+) -> None:
+    body = {f"unknown{i}": i for i in range(5_000)}
+    answer = await api.send("POST", path, await someone(), json=body)
+    problem = assert_problem(answer, 422)
+    assert len(problem["errors"]) == 20
+    assert problem["errors_omitted"] == 5_000 + known - 20
+    assert len(answer.content) < 4_000
 
 
 async def test_text_named_as_a_picture(api: Api, someone: Someone) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 
 import pytest
 
+from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api, Json
+from tests.conftest import restarted
 from tests.e2e.world import Someone, assert_problem, publish, ready_media, walk
 
 pytestmark = pytest.mark.stack
 SENDS = 50
+KEYED = ("post", "interaction", "media")
 
 
 async def test_following_twice(api: Api, someone: Someone) -> None:
@@ -69,11 +73,19 @@ async def test_a_key_makes_one_post(api: Api, someone: Someone) -> None:
     assert len(await walk(api, f"/users/{author.user_id}/posts", "posts", author)) == 1
 
 
+@pytest.fixture(scope="module", params=["4", "1"])
+def hurried(stack: Stack, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Services with the time-outs of `make up` and containers, and with those of a cluster."""
+    with restarted(stack, KEYED, {"FEEDMILL_PATIENCE": request.param}):
+        yield
+
+
 async def raced(api: Api, who: Account, path: str, body: Json) -> Json:
     """What fifty sends at once with one key made: each is answered with it, or told that it came too early."""
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     answers = await asyncio.gather(*(api.send("POST", path, who, json=body, headers=headers) for _ in range(SENDS)))
     made = [answer for answer in answers if answer.is_success]
+    assert made
     for answer in answers:
         if answer not in made:
             assert_problem(answer, 409, "idempotency_in_progress")
@@ -82,7 +94,7 @@ async def raced(api: Api, who: Account, path: str, body: Json) -> Json:
     return dict(again.json())
 
 
-async def test_sends_that_race_make_one_of_each(api: Api, someone: Someone) -> None:
+async def test_sends_that_race_make_one_of_each(api: Api, someone: Someone, hurried: None) -> None:
     author = await someone()
     body = {"media_ids": [await ready_media(api, author)], "caption": "once"}
     post_id = (await raced(api, author, "/posts", body))["post_id"]

@@ -1,21 +1,21 @@
 """Rate limits through the gateway, on services that were started anew with small ones."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 
 import httpx2
 import pytest
 
-from devstack.environment import deployable_environ
-from devstack.stack import Stack, find, is_healthy
+from devstack.stack import Stack
+from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
+from tests.conftest import operator_settings, restarted
 from tests.e2e.world import PASSWORD, Someone, assert_problem, follow, publish, ready_media
 
 pytestmark = pytest.mark.stack
 LIMITED = ("user", "post", "interaction", "feed")
 LIMIT = 2
-START_S = 60.0
+REGISTRATIONS = 20  # the default: the tests themselves register some
 LIMITS = {
     "FEEDMILL_RATE_LIMITS": "true",
     **{
@@ -25,25 +25,11 @@ LIMITS = {
 }
 
 
-def stop(stack: Stack) -> None:
-    for name in LIMITED:
-        stack.table.stop(name)
-
-
 @pytest.fixture(scope="module")
 def limited(stack: Stack) -> Iterator[None]:
     """The tests of this module alone meet limits."""
-    stop(stack)
-    env = {**stack.environ(stack.provider().endpoints()), **LIMITS}
-    for name in LIMITED:
-        one = find(stack, name)
-        command = [sys.executable, "-m", one.module]
-        stack.table.spawn(name, command, deployable_environ(env, stack.state, one), stack.settings.root)
-    ready = {name: lambda port=stack.state.port(name): is_healthy(port) for name in LIMITED}
-    stack.table.wait_ready(ready, START_S, lambda _: None)
-    yield
-    stop(stack)
-    stack.up(only=LIMITED)
+    with restarted(stack, LIMITED, LIMITS):
+        yield
 
 
 @pytest.fixture
@@ -69,19 +55,26 @@ def assert_limited(answers: list[httpx2.Response]) -> None:
         assert int(answer.headers["ratelimit-reset"]) >= 1
 
 
-async def test_pages_of_the_feed_kept_ones_too(api: Api, someone: Someone) -> None:
+async def test_pages_of_the_feed_kept_ones_too(
+    api: Api, someone: Someone, stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reader, other, author = await someone(), await someone(), await someone()
     await follow(api, reader, author)
     (post_id,) = await publish(api, author)
+    settings = operator_settings(stack, monkeypatch)
+    async with open_redis(settings) as redis:
 
-    async def listed() -> bool:
-        """Until then no page is kept."""
-        return bool((await api.call("GET", f"/feed/explain/{post_id}", reader))["reason"] == "pushed")
+        async def listed() -> bool:
+            """Until then no page is kept. What it cost to ask is forgotten."""
+            answer = await api.call("GET", f"/feed/explain/{post_id}", reader)
+            await redis.delete(f"{settings.redis_prefix('rate')}{{user:{reader.user_id}}}:feed")
+            return bool(answer["reason"] == "pushed")
 
-    await eventually(listed)
+        await eventually(listed)
     answers = await sent(api, reader, "GET", "/feed")
     assert_limited(answers)
     assert [answer.headers["x-cache-status"] for answer in answers[:-1]] == ["miss", "hit"]
+    assert_problem(await api.send("GET", f"/feed/explain/{post_id}", reader), 429, "rate_limited")
     assert_limited(await sent(api, other, "GET", "/feed", params={"order": "chronological", "limit": 3}))
 
 
@@ -96,11 +89,23 @@ async def test_posts_likes_and_comments(api: Api, someone: Someone) -> None:
     assert unliked.headers["ratelimit-limit"] == "1000"
 
 
-async def log_in(base_url: str, address: str, login: str, password: str) -> httpx2.Response:
+async def sent_from(base_url: str, address: str, path: str, body: dict[str, str]) -> httpx2.Response:
     transport = httpx2.AsyncHTTPTransport(local_address=address)
     headers = {"X-Forwarded-For": "192.0.2.77", "X-Real-IP": "192.0.2.77"}  # what a client claims changes nothing
     async with httpx2.AsyncClient(transport=transport, base_url=f"{base_url}/v1", headers=headers) as http:
-        return await http.post("/auth/login", json={"login": login, "password": password})
+        return await http.post(path, json=body)
+
+
+async def log_in(base_url: str, address: str, login: str, password: str) -> httpx2.Response:
+    return await sent_from(base_url, address, "/auth/login", {"login": login, "password": password})
+
+
+async def test_registering_from_one_address(base_url: str, api: Api) -> None:
+    """What is refused for its fields counts as well."""
+    *tried, refused = [await sent_from(base_url, "127.0.3.1", "/auth/register", {}) for _ in range(REGISTRATIONS + 1)]
+    assert {answer.status_code for answer in tried} == {422}
+    assert_problem(refused, 429, "rate_limited")
+    assert (await sent_from(base_url, "127.0.3.2", "/auth/register", {})).status_code == 422
 
 
 async def test_logging_in_to_one_account_from_everywhere(base_url: str, api: Api, someone: Someone) -> None:

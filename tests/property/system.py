@@ -22,6 +22,7 @@ from libs.common.contracts.events import (
 )
 from libs.common.ids import EPOCH_MS, first_id_at, id_time, now_ms
 from libs.common.kafka.consumer import Delivery as EventDelivery
+from libs.common.runtime.fairness import FairGate
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.feedlists import Acts, FeedLists, Gaps, Ledger, RemovalLedger
@@ -82,11 +83,13 @@ class System:
         graph, posts = KeptGraph(owners, self._acts), KeptPosts(owners, self._acts)
         source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
-        walks = Walks(source, posts, self.lists, cache)
+        walks, ranking = Walks(source, posts, self.lists, cache), FairGate("ranking", 1)
         self.reader = FeedReader(
-            walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill"
+            walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill", ranking
         )
-        self.explainer = Explainer(walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals)
+        self.explainer = Explainer(
+            walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals, ranking
+        )
         self._consumers = FeedConsumers(source, graph, posts, self.lists, cache, self._acts)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
         removal = Removal(owners, self.lists, self.removals, self.pressure)

@@ -3,10 +3,11 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import orjson
@@ -294,12 +295,17 @@ def _acts() -> list[PostCreated | PostDeleted]:
 
 def simulate(seed: int) -> list[str]:
     """What was wrong in the run of this seed."""
+
+    async def run() -> list[str]:
+        system = System()
+        await system.run()
+        return system.faults
+
+    return run_simulated(seed, run())
+
+
+def run_simulated(seed: int, run: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """The outcome of `run` in virtual time, which is the same for the same seed."""
     random.seed(seed)
     with structlog.testing.capture_logs(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
-
-        async def run() -> list[str]:
-            system = System()
-            await system.run()
-            return system.faults
-
-        return runner.run(run())
+        return runner.run(run)

@@ -2,12 +2,12 @@
 
 from fastapi import FastAPI
 
-from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.consumer import UnorderedRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.objects import FolderObjectStore
 from workers.media.clients import ChildDecoder
-from workers.media.consumers import GROUP, ProcessUploads
+from workers.media.consumers import GROUP, MediaConsumers
 from workers.media.service import Processing
 from workers.media.settings import MediaWorkerSettings
 
@@ -21,7 +21,8 @@ def build(settings: MediaWorkerSettings) -> FastAPI:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, NAME))
         objects = FolderObjectStore(settings.object_store_dir)
         processing = Processing(objects, ChildDecoder(), producer, settings.decoders)
-        uploads = ConsumerRunner(settings, GROUP, ["media"], ProcessUploads(processing), producer)
+        consumers = MediaConsumers(processing)
+        uploads = UnorderedRunner(settings, GROUP, ["media"], consumers.on_media, producer, consumers.on_dead_letter)
         runtime.ready_checks["uploads"] = uploads.assigned
         runtime.start(GROUP, uploads.run())
 

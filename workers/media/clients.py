@@ -2,18 +2,22 @@
 
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import orjson
 
-from workers.media.domain import Decoded, Refused
+from workers.media.domain import Decoded, DecodingFailedError, Refused
+from workers.media.sandbox import MAX_CPU_S
 
-WALL_S = 20.0
+WALL_S = 4.0 * MAX_CPU_S  # a child that gets a quarter of a core or more meets its own limit first
 ANSWER_BYTES = 64 * 1024
+STDERR_BYTES = 2_000  # the end of a traceback
 _ROOT = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "workers.media.decode")
 
@@ -28,15 +32,15 @@ class ChildDecoder:
     async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
         # Nothing of the worker's environment: a decoder that was taken over finds no secret there.
         environ = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        # A file, not a pipe: asyncio waits until a pipe is read out, so a child that floods one would hang the worker.
-        with tempfile.TemporaryFile() as answer:
+        # Files, not pipes: asyncio waits until a pipe is read out, so a child that floods one would hang the worker.
+        with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as stderr:
             child = await asyncio.create_subprocess_exec(
                 *self._command,
                 str(source),
                 str(folder),
                 stdin=DEVNULL,
                 stdout=answer,
-                stderr=DEVNULL,
+                stderr=stderr,
                 env=environ,
                 cwd=_ROOT,
             )
@@ -44,11 +48,16 @@ class ChildDecoder:
                 async with asyncio.timeout(self._wall_s):
                     code = await child.wait()
             except TimeoutError:
-                return Refused("timed_out")
+                raise DecodingFailedError(f"not done after {self._wall_s} s", stderr=_tail(stderr)) from None
             finally:
                 await _reap(child)
+            if code == -signal.SIGXCPU:
+                return Refused("too_complex", "out of CPU time")
             answer.seek(0)
-            return _verdict(answer.read(ANSWER_BYTES)) if code == 0 else Refused("corrupt")
+            verdict = _verdict(answer.read(ANSWER_BYTES)) if code == 0 else None
+            if verdict is None:
+                raise DecodingFailedError("no verdict", code=code, stderr=_tail(stderr))
+            return verdict
 
 
 async def _reap(child: Process) -> None:
@@ -58,9 +67,16 @@ async def _reap(child: Process) -> None:
         await asyncio.shield(child.wait())
 
 
-def _verdict(answer: bytes) -> Decoded | Refused:
+def _verdict(answer: bytes) -> Decoded | Refused | None:
     try:
         said = orjson.loads(answer)
-        return Decoded(**said["picture"]) if "picture" in said else Refused(str(said["reason"]))
+        if "picture" in said:
+            return Decoded(**said["picture"])
+        return Refused(str(said["reason"]), str(said["detail"]))
     except (orjson.JSONDecodeError, TypeError, KeyError):
-        return Refused("corrupt")
+        return None
+
+
+def _tail(file: BinaryIO) -> str:
+    file.seek(max(0, file.seek(0, os.SEEK_END) - STDERR_BYTES))
+    return file.read(STDERR_BYTES).decode(errors="replace")

@@ -2,19 +2,35 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaUploaded
+from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.common.kafka.consumer import Delivery
+from workers.media.domain import Refused
 from workers.media.service import Processing
 
 GROUP = "media-worker"
 
 
-class ProcessUploads:
-    """Handler of the topic `media`."""
+class MediaConsumers:
+    """Handlers of the topic `media`."""
 
     def __init__(self, processing: Processing) -> None:
         self._processing = processing
 
-    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
-        """Process each upload; the verdicts are published when this returns."""
-        await self._processing.process_all([d.payload for d in deliveries if isinstance(d.payload, MediaUploaded)])
+    async def on_media(self, deliveries: Sequence[Delivery]) -> None:
+        """Process uploads; the verdicts are published when this returns."""
+        for delivery in deliveries:
+            match delivery.payload:
+                case MediaUploaded() as upload:
+                    await self._processing.process(upload)
+                case (
+                    MediaProcessed(media_id=media_id, owner_id=owner_id)
+                    | MediaFailed(media_id=media_id, owner_id=owner_id)
+                ):
+                    self._processing.settled(owner_id, media_id)
+                case _:
+                    pass
+
+    async def on_dead_letter(self, delivery: Delivery) -> None:
+        """The person need not wait for an upload that could not be handled."""
+        if isinstance(delivery.payload, MediaUploaded):
+            await self._processing.fail(delivery.payload, Refused("processing_failed", "moved to the dead letters"))

@@ -1,23 +1,38 @@
-"""`python -m workers.media.decode SOURCE FOLDER`: one file into its variants, in a confined process; JSON to stdout."""
+"""`python -m workers.media.decode SOURCE FOLDER`: one file into its variants, in a confined process; JSON to stdout.
+
+An answer and exit status 0 are a verdict on the picture. Anything else, such as a traceback when a file can't be read
+or written or a module not be imported, is a failure of ours. SIGXCPU is the picture's: it cost more than it may.
+"""
 
 import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from workers.media.sandbox import confine
+from workers.media.sandbox import allow_cpu, confine
+from workers.media.structure import NotShowableError, check
 
 
 def main(source: Path, folder: Path) -> dict[str, object]:
     """What the picture is, or the reason why it is none."""
-    from workers.media.images import NotShowableError, make_variants
+    data = source.read_bytes()
+    try:
+        allow_cpu(check(data))
+    except NotShowableError as error:
+        return _refusal(error)
+    from workers.media.images import make_variants  # after the check: most of the time to start goes into this
 
     try:
-        return {"picture": asdict(make_variants(source, folder))}
+        return {"picture": asdict(make_variants(data, folder))}
     except NotShowableError as error:
-        return {"reason": error.reason}
+        return _refusal(error)
     except MemoryError:
-        return {"reason": "too_many_pixels"}
+        # The limit is one of address space: how busy the machine is does not matter, so another try would end here too.
+        return _refusal(NotShowableError("too_complex", "out of memory"))
+
+
+def _refusal(error: NotShowableError) -> dict[str, object]:
+    return {"reason": error.reason, "detail": error.detail}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the worker knows of pictures, without any pixels."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from libs.common.contracts.media import VARIANTS, Dimensions, MediaDocument
 
@@ -21,9 +21,23 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The file can't be shown; `reason` is a code for clients."""
+    """The upload fails; `reason` is one of `FAILURE_REASONS`, `detail` is for the log."""
 
     reason: str
+    detail: str = field(default="", compare=False)
+
+
+class DecodingFailedError(Exception):
+    """The decoder failed, which says nothing about the picture: it may be tried again.
+
+    `code` is the exit status, or minus a signal's number; None if it did not end by itself. `stderr` ends with its last
+    words.
+    """
+
+    def __init__(self, why: str, code: int | None = None, stderr: str = "") -> None:
+        super().__init__(why)
+        self.code = code
+        self.stderr = stderr
 
 
 def variant_paths(owner_id: int, media_id: int) -> dict[str, str]:

@@ -6,12 +6,25 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import (
+    Image,
+    ImageCms,
+    ImageOps,
+    JpegImagePlugin,
+    MpoImagePlugin,
+    PngImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+    _imagingcms,
+    _webp,
+)
 
 from workers.media import blurhash
+from workers.media.structure import MAX_PIXELS, NotShowableError
 
+# Pillow imports these when it first needs them, where a broken installation would look like a broken file.
+_NEEDED = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin, _imagingcms, _webp)
 FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory
 THUMBNAIL_PX = 150
 FIT_PX = {"small": 320, "medium": 640, "large": 1080}
 ORIGINAL_PX = 2048
@@ -33,14 +46,6 @@ _SIDEWAYS = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 _WHITE = (255, 255, 255)
 
 
-class NotShowableError(Exception):
-    """The file can't become a picture, however often one tries; `reason` is a code that clients may show."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 @dataclass(frozen=True, slots=True)
 class Picture:
     """What is known of a picture besides its files."""
@@ -51,13 +56,15 @@ class Picture:
     dominant_color: str
 
 
-def make_variants(source: Path, folder: Path) -> Picture:
-    """Write every variant of `source` into `folder`.
+def make_variants(data: bytes, folder: Path) -> Picture:
+    """Write every variant of the file `data`, which `structure.check` has passed, into `folder`.
 
     Raises:
         NotShowableError: no JPEG, PNG or WebP, too large, or damaged.
+        OSError: `folder` takes no files.
+        MemoryError: the picture needs more than there may be.
     """
-    with _opened(source) as image:
+    with _opened(data) as image:
         width, height = image.size
         base, turn = _decoded(image)
     if turn in _SIDEWAYS:
@@ -70,21 +77,23 @@ def make_variants(source: Path, folder: Path) -> Picture:
     return Picture(width, height, placeholder(base), dominant_color(base))
 
 
-def _opened(source: Path) -> Image.Image:
+def _opened(data: bytes) -> Image.Image:
     """The image, with only its header read and judged."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
-            image = Image.open(source, formats=FORMATS)
+            image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except (MemoryError, ImportError):
+        raise
     except Image.DecompressionBombError as error:
-        raise NotShowableError("too_many_pixels") from error
+        raise NotShowableError("too_many_pixels", str(error)) from error
     except UnidentifiedImageError as error:
-        raise NotShowableError("not_an_image") from error
+        raise NotShowableError("not_an_image", "Pillow does not know it") from error
     except Exception as error:
-        raise NotShowableError("corrupt") from error
+        raise NotShowableError("corrupt", repr(error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise NotShowableError("too_many_pixels")
+        raise NotShowableError("too_many_pixels", f"{image.width} x {image.height}")
     return image
 
 
@@ -98,10 +107,10 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
         pixels = _flattened(_within(_resizable(image), ORIGINAL_PX), image.info.get("icc_profile"))
         upright = pixels if turn is None else pixels.transpose(turn)
         return Image.frombytes("RGB", upright.size, upright.tobytes()), turn
-    except MemoryError as error:
-        raise NotShowableError("too_many_pixels") from error
-    except Exception as error:  # decoders raise what they like on damaged files
-        raise NotShowableError("corrupt") from error
+    except (MemoryError, ImportError):
+        raise
+    except Exception as error:  # decoders raise what they like on damaged files, and no file is touched here
+        raise NotShowableError("corrupt", repr(error)) from error
 
 
 def _resizable(image: Image.Image) -> Image.Image:

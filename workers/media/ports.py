@@ -11,7 +11,11 @@ class Decoder(Protocol):
     """Makes variants."""
 
     async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
-        """Write the variants of `source` into `folder`, under the names of `domain.FILES`."""
+        """Write the variants of `source` into `folder`, under the names of `domain.FILES`.
+
+        Raises:
+            DecodingFailedError, OSError: through no fault of the picture.
+        """
 
 
 class EventPublisher(Protocol):

@@ -4,7 +4,9 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
@@ -25,6 +27,7 @@ POLL_MS = 200
 POLL_BUSY_MS = 10  # while a partition is being worked on, so that it is looked at again soon
 FETCH_WAIT_MS = 100  # a fetch does not ask for partitions whose records wait here; they are asked for in the next one
 BATCH = 500
+READ_AHEAD = 500  # records of a partition that are not done; an upload that waits takes some 13 KB
 SESSION_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
 POISON_ATTEMPTS = 3  # a handler's own failure may pass (a race, a deadlock); after this it is poison
@@ -127,7 +130,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             while True:
                 await self._poll()
         finally:
-            await self._drain(list(self._work))
+            await self._drain(self._partitions())
             try:
                 async with asyncio.timeout(STOP_S):  # aiokafka's stop() may hang (its issues 773, 659)
                     await self._consumer.stop()
@@ -171,21 +174,21 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         except Exception as error:  # one of them is poison: find it
             log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
         for record, one in read:
-            await self._handle_alone(partition, record, one)
+            if await self._handle_alone(record, one):
+                # With everything before it, which is done: no restart makes another dead letter of it.
+                await self._commit(partition, record.offset + 1)
         await self._commit(partition, records[-1].offset + 1)
 
-    async def _handle_alone(
-        self, partition: TopicPartition, record: ConsumerRecord, one: Delivery | UndecodableError
-    ) -> None:
-        """Everything before it is done, so a dead letter is committed with that: no restart makes another of it."""
+    async def _handle_alone(self, record: ConsumerRecord, one: Delivery | UndecodableError) -> bool:
+        """Whether it ended in the dead letters."""
         if isinstance(one, UndecodableError):
             await self._dead_letter(record, one, 1)
         elif error := await self._try(one):
             await self._dead_letter(record, error, POISON_ATTEMPTS)
             await self._tell(one)
         else:
-            return
-        await self._commit(partition, record.offset + 1)
+            return False
+        return True
 
     async def _try(self, delivery: Delivery) -> Exception | None:
         """What the handler raised the last time."""
@@ -266,6 +269,10 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 log.warning("commit_retries", group=self._group, error=repr(error))
                 await asyncio.sleep(0.5)
 
+    def _partitions(self) -> Sequence[TopicPartition]:
+        """Those that are worked on."""
+        return list(self._work)
+
     async def _drain(self, partitions: Sequence[TopicPartition]) -> None:
         tasks = [task for p in partitions if (task := self._work.pop(p, None)) is not None]
         if not tasks:
@@ -282,6 +289,86 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         """Say so."""
         self._has_joined = True
         log.info("partitions_assigned", group=self._group, count=len(assigned))
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far a partition is read, and which records before that are not done, by offset and in its order."""
+
+    next_offset: int
+    committed: int
+    tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+
+    def done_to(self) -> int:
+        """The first offset that is not done."""
+        return next(iter(self.tasks), self.next_offset)
+
+
+class UnorderedRunner(ConsumerRunner):
+    """One consumer group whose records have nothing to do with each other: each is handled alone, beside all others.
+
+    So a slow record delays none behind it. What is committed is a partition's first record that is not done: after a
+    crash those done behind it are handled again. At most `READ_AHEAD` and one batch of each partition are in hand.
+    """
+
+    _reading: dict[TopicPartition, _Reading]
+    _failed: list[asyncio.Task[None]]
+
+    async def run(self) -> None:
+        self._reading, self._failed = {}, []
+        await super().run()
+
+    async def _poll(self) -> None:
+        full = {partition for partition, reading in self._reading.items() if len(reading.tasks) >= READ_AHEAD}
+        wanted = (self._consumer.assignment() - full) or {NOWHERE}
+        batches = await self._consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=BATCH)
+        for partition, records in batches.items():
+            self._begin(partition, records)
+        for task in self._failed:
+            task.result()
+        for partition, reading in list(self._reading.items()):
+            await self._commit_done(partition, reading)
+
+    def _begin(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
+        first = records[0].offset
+        reading = self._reading.setdefault(partition, _Reading(first, first))
+        for record in records:
+            task = reading.tasks[record.offset] = asyncio.create_task(self._process_one(record))
+            task.add_done_callback(partial(self._end, reading, record.offset))
+        reading.next_offset = records[-1].offset + 1
+
+    async def _process_one(self, record: ConsumerRecord) -> None:
+        one = _read(record)
+        if one is not None:
+            await self._handle_alone(record, one)
+
+    def _end(self, reading: _Reading, offset: int, task: asyncio.Task[None]) -> None:
+        if task.cancelled():
+            return
+        if task.exception():
+            self._failed.append(task)
+        else:
+            del reading.tasks[offset]
+
+    async def _commit_done(self, partition: TopicPartition, reading: _Reading) -> None:
+        if (offset := reading.done_to()) > reading.committed:
+            await self._commit(partition, offset)
+            reading.committed = offset
+
+    def _partitions(self) -> Sequence[TopicPartition]:
+        return list(self._reading)
+
+    async def _drain(self, partitions: Sequence[TopicPartition]) -> None:
+        leaving = {p: reading for p in partitions if (reading := self._reading.pop(p, None)) is not None}
+        if tasks := [task for reading in leaving.values() for task in reading.tasks.values()]:
+            _, late = await asyncio.wait(tasks, timeout=self._drain_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STOP_S):
+                for partition, reading in leaving.items():
+                    await self._commit_done(partition, reading)
 
 
 def _read(record: ConsumerRecord) -> Delivery | UndecodableError | None:

@@ -28,7 +28,7 @@ from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
 from libs.common.runtime.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.runtime.logging import configure_logging, get_logger
-from libs.common.runtime.middleware import Admission, BodyLimit, RequestContext
+from libs.common.runtime.middleware import Admission, Bodies, BodySizes, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
@@ -185,11 +185,12 @@ def _health_router(runtime_of: Callable[[], Runtime | None]) -> APIRouter:
     return router
 
 
-def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit]) -> RequestLimits:
-    """All deployables count a person's requests together."""
-    limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits)
-    overall = Limit("requests", settings.requests_a_minute, MINUTE_S)
-    return RequestLimits(limiter, overall, rules, settings.patience)
+def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit] | None) -> RequestLimits:
+    """All deployables count the requests of a person, and of an address, together."""
+    limiter = Limiter(redis, settings.redis_prefix("rate"), lifted=not settings.rate_limits or rules is None)
+    person = Limit("requests", settings.requests_a_minute, MINUTE_S)
+    address = Limit("requests", settings.address_requests_a_minute, MINUTE_S, of_address=True)
+    return RequestLimits(limiter, person, address, rules or {}, settings.patience)
 
 
 def create_app(
@@ -197,7 +198,7 @@ def create_app(
     settings: Settings,
     compose: Compose,
     routers: Sequence[APIRouter] = (),
-    large_bodies: Mapping[str, int] | None = None,
+    body_sizes: Mapping[str, int] | None = None,
     shortcut: Callable[[ASGIApp], ASGIApp] | None = None,
     limits: Mapping[str, Limit] | None = None,
 ) -> FastAPI:
@@ -208,7 +209,7 @@ def create_app(
         settings: its settings.
         compose: opens stores, wires the service and puts what routes need on `app.state`.
         routers: public routes and those under `/internal`.
-        large_bodies: path (or a prefix that ends with /) → bytes, for the routes that take more than a JSON body.
+        body_sizes: path (or a prefix that ends with /) → bytes, for the routes that take another size than JSON bodies.
         shortcut: ASGI middleware that may answer before the routes do, and counts what it answers.
         limits: `METHOD /path/{template}` → the route's own limit; without it no request is counted.
     """
@@ -220,7 +221,8 @@ def create_app(
             redis = await stack.enter_async_context(open_redis(settings))
             runtime = Runtime(name, settings, stack, redis)
             app.state.takes_writes = runtime.takes_writes
-            app.state.request_limits = _request_limits(redis, settings, limits or {})
+            app.state.request_limits = _request_limits(redis, settings, limits)
+            stack.push_async_callback(app.state.request_limits.close)
             app.state.cursors = runtime.cursors
             app.state.service_tokens = runtime.tokens
             app.state.token_verifier = TokenVerifier(RemoteKeys(runtime.client("user")), Shutouts(redis, settings))
@@ -252,12 +254,13 @@ def create_app(
     install_error_handlers(app)
     for router in (*routers, _health_router(lambda: running[0] if running else None)):
         app.include_router(router)
-    app.add_middleware(BodyLimit, large_bodies=large_bodies or {})
+    sizes = BodySizes(body_sizes or {})
+    app.add_middleware(Bodies, sizes=sizes)
     if limits is not None:
         app.add_middleware(RateLimited)
     if shortcut is not None:
         app.add_middleware(shortcut)
-    app.add_middleware(Admission, limit=settings.max_in_flight)
+    app.add_middleware(Admission, settings=settings, sizes=sizes)
     app.add_middleware(RequestContext)
     return app
 

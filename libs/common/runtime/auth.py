@@ -1,5 +1,6 @@
 """Who is calling: a person by access token, or another deployable by service token."""
 
+import re
 import time
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
@@ -8,18 +9,31 @@ import jwt
 from cachetools import TTLCache
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
 
 from libs.common.ids import parse_id
 from libs.common.runtime.errors import ForbiddenError, UnauthorizedError
 
 ALGORITHM = "EdDSA"
-BEARER = b"Bearer "
+_BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)  # RFC 9110 §11.1, §11.4: any case, 1*SP
 ISSUER = "feedmill"
 ACCESS_TOKEN_S = 900
 SERVICE_TOKEN_S = 300
 CHECKED_S, CHECKED_MAX = 60, 20_000  # tokens of half a kilobyte
 _SERVICE_AUDIENCE = "feedmill-internal"
 LEEWAY_S = 5  # clocks of two machines may differ by this much
+
+
+def authorization(scope: Scope) -> bytes:
+    """The `Authorization` header; empty when there is none."""
+    return next((value for name, value in scope["headers"] if name == b"authorization"), b"").strip()
+
+
+def bearer_token(scope: Scope) -> str | None:
+    """The token in the `Authorization` header. Everything that asks who is calling reads it here."""
+    found = _BEARER.fullmatch(authorization(scope))
+    return found[1].decode("ascii") if found else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +70,11 @@ class TokenVerifier:
         self._shut_out = shut_out
         self._checked: TTLCache[str, tuple[float, Principal]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
+    def known(self, token: str) -> Principal | None:
+        """Who the token is of, if it was found good within the last minute."""
+        expires_at, principal = self._checked.get(token, (0.0, None))
+        return principal if time.time() < expires_at else None
+
     async def verify(self, token: str) -> Principal:
         """The person behind the token. Raises UnauthorizedError."""
         return await self.signed(token)
@@ -66,9 +85,8 @@ class TokenVerifier:
         Raises:
             UnauthorizedError: not signed by us, expired, of another shape, or of a session that has ended.
         """
-        expires_at, principal = self._checked.get(token, (0.0, None))
-        if principal is not None and time.time() < expires_at:
-            return principal
+        if known := self.known(token):
+            return known
         expires_at, principal = await self._check(token)
         held = await self._shut_out.holds(principal) if self._shut_out else False
         if held:
@@ -144,13 +162,21 @@ class ServiceTokens:
         return str(claims["iss"])
 
 
-bearer = HTTPBearer(
+class _Bearer(HTTPBearer):
+    """FastAPI's entry in the OpenAPI document, with our reader of the header."""
+
+    async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
+        token = bearer_token(request.scope)
+        return None if token is None else HTTPAuthorizationCredentials(scheme="Bearer", credentials=token)
+
+
+bearer = _Bearer(
     auto_error=False,
     scheme_name="access_token",
     bearerFormat="JWT",
     description=f"The `access_token` of the answer to POST /v1/auth/login; valid for {ACCESS_TOKEN_S // 60} minutes.",
 )
-_service_bearer = HTTPBearer(auto_error=False, scheme_name="service_token")
+_service_bearer = _Bearer(auto_error=False, scheme_name="service_token")
 
 
 async def optional_principal(
@@ -158,7 +184,7 @@ async def optional_principal(
 ) -> Principal | None:
     """The person signed in, or None for a call without a token; a bad token is an error all the same."""
     if credentials is None:
-        if request.headers.get("authorization"):
+        if authorization(request.scope):
             raise UnauthorizedError("use 'Authorization: Bearer <token>'")
         return None
     verifier: TokenVerifier = request.app.state.token_verifier

@@ -1,36 +1,46 @@
-"""How a deployable asks what it depends upon: for how long, how often, and when not at all (ADR 10)."""
+"""How a deployable calls what it depends upon: for how long, how often, and when not at all (ADR 10, ADR 11)."""
 
 import asyncio
-import math
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import Context
 from dataclasses import dataclass, replace
-from functools import partial
+from enum import Enum, auto
 from typing import Self, TypeVar
 
 from prometheus_client import Counter, Gauge
 
 from libs.common.runtime.context import remaining_s
 from libs.common.runtime.errors import DeadlineError, UnavailableError
+from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
 
 BREAKER_FAILURES = 5  # in a row (scale §10.4)
+PROBE_S = 0.5  # times patience: what one small query to a store that works may take
+PROBE_MAX_S = 2.0  # with the longest pause, recovery stays below 5 s whatever the patience
+PROBE_PAUSE_S = 0.2  # after the first probe without an answer, then twice as long each time
+PROBE_PAUSE_MAX_S = 1.0
 TICK_S = 0.005  # timers may be early by so much
 BUDGET_SHARE = 0.1  # second tries may add so much to the load of a dependency, whatever fails
 BUDGET_MAX = 10.0  # second tries at once
 AT_ONCE = 64  # calls to one dependency; as many may wait, more are refused
 OPEN = Gauge("feedmill_breaker_open", "1 while a dependency is not asked.", ["dependency"])
+PROBES = Counter("feedmill_breaker_probes_total", "Probes after failures in a row.", ["dependency", "answered"])
 REFUSED = Counter("feedmill_dependency_refused_total", "Calls that were not made.", ["dependency", "why"])
 RETRIED = Counter("feedmill_dependency_second_tries_total", "Retries and hedges.", ["dependency"])
+Failures = tuple[type[BaseException], ...]
 T = TypeVar("T")
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How one kind of call is made. Retries wait `backoff_s`, times `growth` each time, with jitter.
 
-    `hedge_after_s` is when a second try goes out beside the first; only for reads.
+    `hedge_after_s` is when a second try goes out beside the first; only for reads. `contention` are the failures that
+    callers cause among themselves: they do not count against the dependency.
     """
 
     timeout_s: float
@@ -38,6 +48,7 @@ class Policy:
     backoff_s: float = 0.0
     growth: int = 1
     hedge_after_s: float | None = None
+    contention: Failures = ()
 
     @property
     def once(self) -> Self:
@@ -56,51 +67,130 @@ SERVICE_READ = Policy(3.0, retries=1, backoff_s=0.02, hedge_after_s=0.5)
 SERVICE_FILE = Policy(30.0)
 
 
-class Breaker:
-    """Closed until some calls in a row have failed, then open for a time, after which one call may try."""
+class Outcome(Enum):
+    """What one try says about the dependency."""
 
-    def __init__(self, name: str, open_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._open_s = open_s
-        self._clock = clock
+    ANSWERED = auto()
+    FAILED = auto()
+    UNKNOWN = auto()
+
+
+class Breaker:
+    """Keeps callers away from a dependency that does not answer.
+
+    Failures in a row do not open it by themselves: they start a probe, and only a probe without an answer opens it. So
+    a hot key or a slow query of one caller stops nobody else. Open, it probes on until there is an answer, and closes;
+    no caller's request is used to find out.
+
+    Args:
+        name: of the dependency, in metrics and logs.
+        probe: asks the dependency something small, past any pool that callers can fill; raises when there is no answer.
+        patience: factor of the time that a probe may take.
+        sleep: waits between probes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        probe: Callable[[], Awaitable[object]],
+        patience: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self.is_open = False
+        self._probe = probe
+        self._probe_s = min(PROBE_S * patience, PROBE_MAX_S)
+        self._sleep = sleep
         self._failures = 0
-        self._open_until = 0.0
-        self._trying = False
-        self._gauge = OPEN.labels(name)
-        self._refused = REFUSED.labels(name, "breaker")
+        self._probing: asyncio.Task[None] | None = None
 
     def admits(self) -> bool:
-        """Whether a call may be made. The one that tries an open breaker keeps others out until it is known."""
-        if self._failures < BREAKER_FAILURES:
-            return True
-        if self._clock() < self._open_until:
-            self._refused.inc()
-            return False
-        self._open_until = self._clock() + self._open_s
-        self._trying = True
-        return True
+        """Whether a call may be made."""
+        if self.is_open:
+            REFUSED.labels(self.name, "breaker").inc()
+        return not self.is_open
 
-    def succeeded(self) -> None:
-        """A call was answered."""
-        if self._failures:
-            self._failures, self._trying = 0, False
-            self._gauge.set(0)
+    def record(self, outcome: Outcome) -> None:
+        """Count what came of a try."""
+        if outcome is Outcome.ANSWERED:
+            self._failures = 0
+        elif outcome is Outcome.FAILED:
+            self._failures += 1
+            if self._failures >= BREAKER_FAILURES and self._probing is None:
+                # in a context of its own: the deadline of the request in hand is not the probe's
+                self._probing = asyncio.get_running_loop().create_task(self._find_out(), context=Context())
 
-    def failed(self) -> None:
-        """A call was not answered."""
-        self._failures += 1
-        if self._failures >= BREAKER_FAILURES:
-            self._open_until, self._trying = self._clock() + self._open_s, False
-            self._gauge.set(1)
+    @contextmanager
+    def watch(
+        self,
+        failures: Failures,
+        enough_s: float,
+        contention: Failures = (),
+        success: Outcome = Outcome.ANSWERED,
+    ) -> Iterator[None]:
+        """Record what comes of the block.
 
-    def given_up(self, begun: float, enough_s: float) -> None:
-        """Whoever called at `begun` waits no longer. That is a failure after `enough_s`; before, it says nothing.
-
-        Was it the call that tried, another may.
+        Args:
+            failures: the errors that mean no answer; any other error is an answer.
+            enough_s: a try that its caller gave up is a failure after so long, and says nothing before.
+            contention: those of the failures that say nothing.
+            success: what the end of the block says.
         """
-        if self._clock() - begun >= enough_s:
-            self.failed()
-        elif self._trying:
-            self._open_until, self._trying = self._clock(), False
+        says_nothing: Failures = (*contention, UnavailableError)  # the second is ours: nobody was asked
+        no_answer: Failures = (*failures, asyncio.CancelledError)
+        began = time.monotonic()
+        outcome = Outcome.UNKNOWN
+        try:
+            yield
+        except says_nothing:
+            raise
+        except no_answer as error:
+            given_up = isinstance(error, asyncio.CancelledError) or remaining_s() < TICK_S
+            too_soon = bool(contention) or time.monotonic() - began < enough_s
+            outcome = Outcome.UNKNOWN if given_up and too_soon else Outcome.FAILED
+            raise
+        except Exception:
+            outcome = Outcome.ANSWERED
+            raise
+        else:
+            outcome = success
+        finally:
+            self.record(outcome)
+
+    async def _find_out(self) -> None:
+        """Probe; open while there is no answer, unless a caller got one meanwhile."""
+        pause_s = PROBE_PAUSE_S
+        while not await self._is_answered() and (self.is_open or self._failures >= BREAKER_FAILURES):
+            self._set_open(True)
+            await self._sleep(random.uniform(pause_s / 2, pause_s))
+            pause_s = min(2 * pause_s, PROBE_PAUSE_MAX_S)
+        self._failures, self._probing = 0, None
+        self._set_open(False)
+
+    async def _is_answered(self) -> bool:
+        try:
+            async with asyncio.timeout(self._probe_s):
+                await self._probe()
+        except Exception as error:
+            log.warning("probe_not_answered", dependency=self.name, error=repr(error))
+            answered = False
+        else:
+            answered = True
+        PROBES.labels(self.name, str(answered).lower()).inc()
+        return answered
+
+    def _set_open(self, is_open: bool) -> None:
+        if is_open != self.is_open:
+            log.warning("breaker_opened" if is_open else "breaker_closed", dependency=self.name)
+        self.is_open = is_open
+        OPEN.labels(self.name).set(is_open)
+
+    async def close(self) -> None:
+        """End the probing."""
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+            OPEN.labels(self.name).set(0)  # the next one of this name begins closed
 
 
 class Dependency:
@@ -108,7 +198,8 @@ class Dependency:
 
     Args:
         name: such as `post` or `cassandra`.
-        settings: how patient, and how long a breaker stays open.
+        settings: how patient.
+        probe: see Breaker.
         failures: what a call raises when there is no answer; TimeoutError always counts.
         retried: the failures after which a call is repeated; all of them by default.
     """
@@ -117,14 +208,15 @@ class Dependency:
         self,
         name: str,
         settings: Settings,
-        failures: tuple[type[BaseException], ...],
-        retried: tuple[type[BaseException], ...] | None = None,
+        probe: Callable[[], Awaitable[object]],
+        failures: Failures,
+        retried: Failures | None = None,
         at_once: int = AT_ONCE,
     ) -> None:
         self.name = name
-        self.breaker = Breaker(name, settings.breaker_open_s)
+        self.breaker = Breaker(name, probe, settings.patience)
         self._patience = settings.patience
-        self._failures: tuple[type[BaseException], ...] = (*failures, TimeoutError)
+        self._failures: Failures = (*failures, TimeoutError)
         self._retried = self._failures if retried is None else retried
         self._budget = BUDGET_MAX
         self._at_once = at_once
@@ -143,36 +235,30 @@ class Dependency:
             DeadlineError: the request's time is up.
             UnavailableError: there was no answer, or nobody was asked.
         """
-        if not self.breaker.admits():
-            raise UnavailableError(f"{self.name} does not answer")
-        verdict: Callable[[], None] = partial(self.breaker.given_up, time.monotonic(), math.inf)
         retries, backoff_s = policy.retries, policy.backoff_s
-        try:
-            while True:
-                await self._take_slot(policy)
-                verdict = partial(self.breaker.given_up, time.monotonic(), self.patient_s(policy) / 2)
-                try:
+        while True:
+            if not self.breaker.admits():
+                raise self._unavailable()
+            await self._take_slot(policy)
+            try:
+                with self.breaker.watch(self._failures, self.patient_s(policy) / 2, policy.contention):
                     async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
                         answer = await self._try(policy, attempt)
-                except self._failures as error:
-                    if remaining_s() < TICK_S:
-                        raise DeadlineError from error
-                    if not retries or not isinstance(error, self._retried) or not self._second_try():
-                        verdict = self.breaker.failed
-                        raise UnavailableError(f"{self.name} does not answer") from error
-                except Exception:
-                    verdict = self.breaker.succeeded  # it answered
-                    raise
-                else:
-                    verdict = self.breaker.succeeded
-                    self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
-                    return answer
-                finally:
-                    self._slots.release()
-                await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
-                retries, backoff_s = retries - 1, backoff_s * policy.growth
-        finally:
-            verdict()
+            except self._failures as error:
+                if remaining_s() < TICK_S:
+                    raise DeadlineError from error
+                if not retries or not isinstance(error, self._retried) or not self._second_try():
+                    raise self._unavailable() from error
+            else:
+                self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
+                return answer
+            finally:
+                self._slots.release()
+            await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
+            retries, backoff_s = retries - 1, backoff_s * policy.growth
+
+    def _unavailable(self) -> UnavailableError:
+        return UnavailableError(f"{self.name} does not answer")
 
     async def _take_slot(self, policy: Policy) -> None:
         """Wait for one as long as a try may take; that there is none says nothing about the dependency."""
@@ -192,7 +278,7 @@ class Dependency:
 
     def _crowded(self) -> UnavailableError:
         REFUSED.labels(self.name, "queue").inc()
-        return UnavailableError(f"too many calls wait for {self.name}")
+        return UnavailableError(f"Too many requests in progress at {self.name}")
 
     async def _try(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
         """The answer. If the policy hedges, and there is none by then: the first of two, or the failure of the last."""

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from libs.common.ids import NoLeaseError
 from libs.common.runtime.context import request_id
 from libs.common.runtime.logging import get_logger
+from libs.common.runtime.validation import LISTED_ERRORS, NAME_CHARS, count_of
 
 PROBLEM_TYPE = "application/problem+json"
 log = get_logger(__name__)
@@ -34,6 +35,8 @@ class Problem(BaseModel):
     code: str
     request_id: str
     errors: list[FieldError] | None = None
+    errors_omitted: int | None = None
+    """How many more there are than `errors` lists; absent when it lists them all."""
 
 
 class ApiError(Exception):
@@ -77,8 +80,17 @@ class TooLargeError(ApiError):
     status, code, title = 413, "too_large", "Too large"
 
 
+class SlowBodyError(ApiError):
+    status, code, title = 408, "request_timeout", "The body was sent too slowly"
+
+
 class UnsupportedMediaError(ApiError):
     status, code, title = 415, "unsupported_media_type", "Not a kind of file that can be shown"
+
+
+class EncodedBodyError(UnsupportedMediaError):
+    code, title = "encoded_body", "Bodies are taken without Content-Encoding only"
+    headers = {"Accept-Encoding": "identity"}
 
 
 class InvalidError(ApiError):
@@ -95,18 +107,33 @@ class RateLimitedError(ApiError):
         self.headers = {"Retry-After": str(retry_after_s)}
 
 
+class TooManyInProgressError(ApiError):
+    """One caller's share of something that all share is used up."""
+
+    status, code, title = 429, "too_many_in_progress", "Too many requests in progress"
+    headers = {"Retry-After": "1"}
+
+
 class UnavailableError(ApiError):
     status, code, title = 503, "unavailable", "Not possible just now"
     headers = {"Retry-After": "2"}
 
 
 class OverloadedError(ApiError):
-    status, code, title = 503, "overloaded", "Too much to do just now"
+    status, code, title = 503, "overloaded", "Overloaded, try again shortly"
     headers = {"Retry-After": "1"}
 
 
 class DeadlineError(UnavailableError):
     status, code, title = 504, "deadline_exceeded", "Not done in time"
+
+
+class BodyError(HTTPException):
+    """An error found while the body is read: FastAPI turns any other exception there into 400."""
+
+    def __init__(self, error: ApiError) -> None:
+        super().__init__(error.status, error.detail)
+        self.error = error
 
 
 def invalid_field(field: str, message: str, code: str = "invalid") -> InvalidError:
@@ -123,7 +150,13 @@ def relayed_problem(problem: Mapping[str, Any]) -> ApiError:
 
 
 def problem_response(
-    status: int, code: str, title: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] = {}
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] = {},
+    omitted: int = 0,
 ) -> Response:
     """The problem+json answer."""
     problem = Problem(
@@ -134,6 +167,7 @@ def problem_response(
         code=code,
         request_id=request_id(),
         errors=list(errors) or None,
+        errors_omitted=omitted or None,
     )
     body = problem.model_dump(mode="json", exclude_none=True)
     return JSONResponse(body, status, headers=dict(headers), media_type=PROBLEM_TYPE)
@@ -147,7 +181,6 @@ def problem_of(error: ApiError) -> Response:
 _BY_STATUS = {
     404: ("not_found", "No such thing"),
     405: ("method_not_allowed", "Method not allowed"),
-    413: ("too_large", "Too large"),
 }
 
 
@@ -157,13 +190,16 @@ def _on_api_error(_: Request, error: Exception) -> Response:
 
 
 def _on_http_exception(_: Request, error: Exception) -> Response:
+    if isinstance(error, BodyError):
+        return problem_of(error.error)
     assert isinstance(error, HTTPException)
     code, title = _BY_STATUS.get(error.status_code, ("bad_request", "Bad request"))
     return problem_response(error.status_code, code, title, str(error.detail), headers=error.headers or {})
 
 
 def _field(location: Sequence[Any]) -> str:
-    return ".".join(str(part) for part in location[1:]) or str(location[0])
+    name = ".".join(str(part) for part in location[1:]) or str(location[0])
+    return name if len(name) <= NAME_CHARS else f"{name[:NAME_CHARS]}…"
 
 
 def _on_validation_error(_: Request, error: Exception) -> Response:
@@ -171,8 +207,11 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
         return problem_response(400, "malformed_json", "Bad request", "the body is not valid JSON")
-    errors = [FieldError(field=_field(fault["loc"]), message=fault["msg"]) for fault in faults]
-    return problem_response(422, "invalid", InvalidError.title, f"{len(errors)} field(s) are wrong", errors)
+    listed = [fault for fault in faults[:LISTED_ERRORS] if count_of(fault) == 1]
+    errors = [FieldError(field=_field(fault["loc"]), message=fault["msg"]) for fault in listed]
+    total = sum(count_of(fault) for fault in faults)
+    detail = f"{total} field(s) are wrong"
+    return problem_response(422, "invalid", InvalidError.title, detail, errors, omitted=total - len(errors))
 
 
 def _on_no_lease(request: Request, error: Exception) -> Response:

@@ -7,7 +7,7 @@ import aiohttp
 import orjson
 
 from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.context import remaining_s, request_id, traceparent
+from libs.common.runtime.context import caller, remaining_s, request_id, traceparent
 from libs.common.runtime.dependencies import SERVICE_FILE, SERVICE_READ, Dependency, Policy
 from libs.common.runtime.errors import NotFoundError, UnavailableError, relayed_problem
 from libs.common.runtime.settings import Settings
@@ -15,6 +15,7 @@ from libs.common.runtime.settings import Settings
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
+CALLER_HEADER = "X-Caller"  # for whom the call is; taken from deployables alone
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -26,9 +27,10 @@ class ServiceClient:
         self._tokens = tokens
         self._policy = policy
         label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
-        self._dependency = Dependency(label, settings, (aiohttp.ClientError,), retried=_NOT_REACHED)
+        self._url: str = getattr(settings, f"{name}_url")
+        self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
-            getattr(settings, f"{name}_url"),
+            self._url,
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.patience),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -66,6 +68,8 @@ class ServiceClient:
         headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
         if rid := request_id():
             headers["X-Request-Id"] = rid
+        if who := caller():
+            headers[CALLER_HEADER] = who.header()
         if trace := traceparent():
             headers["traceparent"] = trace
 
@@ -77,8 +81,14 @@ class ServiceClient:
 
         return await self._dependency.call(self._policy, attempt)
 
+    async def _probe(self) -> None:
+        """On a connection of its own: slow calls may hold all of the pool."""
+        async with aiohttp.ClientSession(self._url) as own, own.get("/health/live") as response:
+            response.raise_for_status()
+
     async def close(self) -> None:
         """Close the pool."""
+        await self._dependency.breaker.close()
         await self._http.close()
 
     async def __aenter__(self) -> Self:

@@ -39,13 +39,13 @@ class Settings(BaseSettings):
     interaction_url: str = "http://127.0.0.1:8004"
     feed_url: str = "http://127.0.0.1:8005"
     rate_limits: bool = Field(default=True, description="false lifts them all: sample worlds, tests, benchmarks")
-    requests_a_minute: int = Field(
-        default=1_000, ge=0, description="of a user, or an address without one: some 16 a second; 0: no limit"
+    requests_a_minute: int = Field(default=1_000, ge=0, description="of a user: some 16 a second; 0: no limit")
+    address_requests_a_minute: int = Field(
+        default=10_000, ge=0, description="from an address, signed in or not: many people may share one; 0: no limit"
     )
     patience: float = Field(
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
     )
-    breaker_open_s: float = Field(default=30.0, gt=0, description="how long a failing dependency is left alone")
     max_in_flight: int = Field(
         default=256, gt=0, description="requests under way at once; at 5 ms of CPU each, more would wait over a second"
     )

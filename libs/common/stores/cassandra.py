@@ -1,15 +1,24 @@
 """The Cassandra driver behind asyncio: futures bridged to the loop, failures as our errors."""
 
 import asyncio
+import re
 import time
 from collections import namedtuple
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
-from cassandra import AlreadyExists, ConsistencyLevel, DriverException, OperationTimedOut, RequestValidationException
+from cassandra import (
+    AlreadyExists,
+    ConsistencyLevel,
+    DriverException,
+    OperationTimedOut,
+    RequestValidationException,
+    Timeout,
+)
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, ResponseFuture, Session
 from cassandra.connection import ConnectionException
 from cassandra.policies import (
@@ -18,7 +27,7 @@ from cassandra.policies import (
     FallthroughRetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
+from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
 from libs.common.runtime.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
 from libs.common.runtime.errors import UnavailableError
@@ -26,9 +35,15 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import Migration, load, pending
 
 CONNECT_S = 3.0
+CONTROL_S = 2.0  # times patience: what the driver asks about the cluster before it is connected
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
 HEARTBEAT_S = 5  # a connection whose server vanished without a word is given up after twice that; by default after 60 s
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
+CONDITIONAL = re.compile(r"\sIF\s")  # a lightweight transaction: values are parameters, so no text has the word
+# Many of them on one partition keep one another from ending, which says nothing about the cluster.
+CONDITIONAL_WRITE = replace(CASSANDRA_WRITE.once, contention=(TimeoutError, OperationTimedOut, Timeout))
+# Asks a quorum of replicas; system.local is answered by the coordinator alone. The row need not be there.
+PROBE = "SELECT name FROM schema_migrations WHERE name = 'probe'"
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
 
@@ -65,7 +80,8 @@ def _cluster(settings: Settings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-        connect_timeout=CONNECT_S,
+        connect_timeout=CONNECT_S * max(1.0, settings.patience),
+        control_connection_timeout=CONTROL_S * max(1.0, settings.patience),
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
     )
@@ -75,11 +91,13 @@ class RejectedError(RuntimeError):
     """Cassandra does not take the statement, now or ever."""
 
 
-def _policy(statement: PreparedStatement | BoundStatement | str) -> Policy:
-    cql = statement if isinstance(statement, str) else getattr(statement, "query_string", "")
+@cache
+def _policy_of(cql: str, *, is_idempotent: bool) -> Policy:
     if cql.startswith("SELECT"):
         return CASSANDRA_READ
-    return CASSANDRA_WRITE if getattr(statement, "is_idempotent", False) else CASSANDRA_WRITE.once
+    if CONDITIONAL.search(cql):
+        return CONDITIONAL_WRITE
+    return CASSANDRA_WRITE if is_idempotent else CASSANDRA_WRITE.once
 
 
 class Cassandra:
@@ -94,7 +112,7 @@ class Cassandra:
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         failures = (NoHostAvailable, OperationTimedOut, DriverException, ConnectionException)
-        self._dependency = Dependency("cassandra", settings, failures, at_once=IN_FLIGHT)
+        self._dependency = Dependency("cassandra", settings, self._probe, failures, at_once=IN_FLIGHT)
 
     async def __aenter__(self) -> Self:
         self._cluster = _cluster(self._settings)
@@ -106,6 +124,7 @@ class Cassandra:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._dependency.breaker.close()
         if self._cluster is not None:
             await asyncio.to_thread(self._cluster.shutdown)
 
@@ -120,11 +139,11 @@ class Cassandra:
         statement.is_idempotent = idempotent
         return statement
 
-    async def execute(
-        self, statement: PreparedStatement | BoundStatement | str, parameters: Sequence[Any] = ()
-    ) -> list[Row]:
+    async def execute(self, statement: PreparedStatement | str, parameters: Sequence[Any] = ()) -> list[Row]:
         """All rows of the first page (at most the driver's fetch size, 5,000)."""
-        rows = await self._dependency.call(_policy(statement), lambda: self._bridge(statement, parameters))
+        cql = statement if isinstance(statement, str) else statement.query_string
+        policy = _policy_of(cql, is_idempotent=bool(getattr(statement, "is_idempotent", False)))
+        rows = await self._dependency.call(policy, lambda: self._bridge(statement, parameters))
         return list(rows or ())
 
     async def one(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> Row | None:
@@ -168,9 +187,12 @@ class Cassandra:
         except RequestValidationException as error:  # Cassandra is well: what was asked is wrong
             raise RejectedError(str(error)) from error
 
+    async def _probe(self) -> None:
+        await self._bridge(PROBE, None)
+
     async def ready(self) -> bool:
         """Whether the cluster answers."""
-        await self.execute("SELECT release_version FROM system.local")
+        await self.execute(PROBE)
         return True
 
 

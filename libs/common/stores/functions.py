@@ -24,14 +24,17 @@ class Functions:
 
     async def call_each(self, name: str, keys: Sequence[str], *args: int) -> list[Any]:
         """One call a key, in one round trip; the keys lie anywhere. A call may be made twice."""
+        return await self.pipelined(lambda pipe: [self.send(pipe, name, [key], *args) for key in keys])
 
-        async def pipelined() -> Any:
+    async def pipelined(self, queue: Callable[[Any], object]) -> list[Any]:
+        """The answers to all calls that `queue` sends into the pipeline. A call may be made twice."""
+
+        async def work() -> Any:
             async with self._redis.pipeline(transaction=False) as pipe:
-                for key in keys:
-                    self.send(pipe, name, [key], *args)
+                queue(pipe)
                 return await pipe.execute()
 
-        return list(await self._loaded(pipelined))
+        return list(await self._loaded(work))
 
     def send(self, redis: Any, name: str, keys: Sequence[str], *args: int) -> Any:
         """The call alone, by a client or into a pipeline: an error may mean that the functions are not loaded."""

@@ -43,11 +43,16 @@ nothing."""
 
 
 class Idempotency:
-    """Reserves a key together with the id of what it creates, so that a repeat after a crash creates nothing new."""
+    """Reserves a key together with the id of what it creates, so that a repeat after a crash creates nothing new.
+
+    A key runs once at a time in this process, before the store is asked: many conditional writes to one partition would
+    keep one another from ending. What other processes run is seen in the store.
+    """
 
     def __init__(self, cassandra: Cassandra, mint: Callable[[], int]) -> None:
         self._cassandra = cassandra
         self._mint = mint
+        self._running: dict[tuple[int, str], bytes] = {}
 
     @classmethod
     async def open(cls, cassandra: Cassandra, mint: Callable[[], int]) -> Self:
@@ -89,8 +94,17 @@ class Idempotency:
         """
         if key is None:
             return await create(self._mint())
-        digest, started = hashlib.sha256(request).digest(), now_ms()
-        resource_id = self._mint()
+        digest, running = hashlib.sha256(request).digest(), (account_id, key)
+        if running in self._running:
+            raise StillRunningError if self._running[running] == digest else KeyReusedError
+        self._running[running] = digest
+        try:
+            return await self._run_alone(account_id, key, digest, create)
+        finally:
+            del self._running[running]
+
+    async def _run_alone(self, account_id: int, key: str, digest: bytes, create: Create) -> Answer:
+        started, resource_id = now_ms(), self._mint()
         if not await self._cassandra.applied(self._reserve, (account_id, key, digest, resource_id, started)):
             row = await self._cassandra.one(self._read, (account_id, key))
             if row is None or row.body_hash != digest:

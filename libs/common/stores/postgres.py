@@ -1,11 +1,9 @@
 """asyncpg: pool, migrations, outbox, id leases."""
 
-import math
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -50,41 +48,52 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no t
 class Postgres:
     """One database. Queries raise UnavailableError when the server can't answer."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]", settings: Settings) -> None:
+    def __init__(self, pool: "asyncpg.Pool[Any]", dsn: str, settings: Settings) -> None:
         self._pool = pool
+        self._dsn = dsn
         self._patient_s = POSTGRES.timeout_s * settings.patience
-        self._breaker = Breaker("postgres", settings.breaker_open_s)
+        self._breaker = Breaker("postgres", self._probe, settings.patience)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction."""
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
-        enough_s = math.inf if self._is_full() else self._patient_s / 2
-        verdict: Callable[[], None] = partial(self._breaker.given_up, time.monotonic(), enough_s)
-        connected = False
         try:
-            async with self._pool.acquire(timeout=min(self._patient_s, remaining_s())) as connection:
-                connected = True
-                verdict = partial(self._breaker.given_up, time.monotonic(), self._patient_s / 2)
-                yield connection
-            verdict = self._breaker.succeeded
+            with self._breaker.watch(Unavailable, self._patient_s / 2):
+                connection = await self._acquire()
+                try:
+                    yield connection
+                finally:
+                    await self._pool.release(connection)
         except Unavailable as error:
             if remaining_s() < TICK_S:
                 raise DeadlineError from error
-            if not connected and isinstance(error, TimeoutError) and self._is_full():
-                raise UnavailableError("too many calls wait for PostgreSQL") from error
-            verdict = self._breaker.failed
             raise UnavailableError("PostgreSQL does not answer") from error
-        except Exception:
-            verdict = self._breaker.succeeded  # it answered
-            raise
-        finally:
-            verdict()
 
-    def _is_full(self) -> bool:
-        """Whether whoever comes now waits for another's connection: that says nothing about the server."""
-        return bool(self._pool.get_size() == POOL_SIZE and self._pool.get_idle_size() == 0)
+    async def _acquire(self) -> Connection:
+        try:
+            return await self._pool.acquire(timeout=min(self._patient_s, remaining_s()))
+        except TimeoutError as error:
+            if self._pool.get_size() < POOL_SIZE or self._pool.get_idle_size():
+                raise
+            if remaining_s() < TICK_S:
+                raise DeadlineError from error
+            raise UnavailableError("Too many requests in progress at PostgreSQL") from error
+
+    async def _probe(self) -> None:
+        """On a connection of its own: others may hold all of the pool, and all that the server takes."""
+        with suppress(asyncpg.TooManyConnectionsError):
+            connection = await asyncpg.connect(self._dsn)
+            try:
+                await connection.execute("SELECT 1")
+                await connection.close()
+            finally:
+                connection.terminate()
+
+    async def close(self) -> None:
+        """End the probing; the pool is its owner's."""
+        await self._breaker.close()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -116,9 +125,10 @@ class Postgres:
 @asynccontextmanager
 async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Postgres]:
     """A pool on the database."""
+    dsn = _dsn(settings, database)
     try:
         pool = await asyncpg.create_pool(
-            _dsn(settings, database),
+            dsn,
             min_size=2,
             max_size=POOL_SIZE,
             command_timeout=POSTGRES.timeout_s * settings.patience,
@@ -126,9 +136,11 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
         )
     except Unavailable as error:
         raise UnavailableError("PostgreSQL does not answer") from error
+    postgres = Postgres(pool, dsn, settings)
     try:
-        yield Postgres(pool, settings)
+        yield postgres
     finally:
+        await postgres.close()
         await pool.close()
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from cachetools import TTLCache
 from redis.asyncio import Redis
 
 from libs.common.stores.functions import Functions
@@ -15,6 +17,8 @@ BURST_S = 0.1  # what sleeping too long loses is caught up within this time
 _LIBRARY = Path(__file__).parent / "rate.lua"
 _US = 1_000_000
 _NEVER_US = 1 << 52  # further ahead than anything reaches, and exact in Lua
+LOCAL_SHARE = 0.1  # of a limit, for what one process lets pass without the shared count
+LOCAL_CALLERS, LOCAL_S = 20_000, 3_600  # remembered: some 4 MB, and the longest period of a limit
 
 
 class SharedRate:
@@ -44,11 +48,15 @@ class SharedRate:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """So many in a time. All of them may come at once; then one more as soon as its share of the time has gone by."""
+    """So many in a time. All of them may come at once; then one more as soon as its share of the time has gone by.
+
+    `of_address`: it is the address that is limited, whoever asks from there.
+    """
 
     name: str
     count: int
     period_s: int
+    of_address: bool = False
 
     @property
     def share_us(self) -> int:
@@ -74,34 +82,42 @@ class Verdict:
     retry_after_s: int
 
 
-class Charge:
-    """One request to be counted: alone, or in a pipeline with what else it asks of Redis."""
+Keyed = tuple[Sequence[str], Sequence[Limit]]  # one caller's: keys of one slot, and their limits
 
-    def __init__(self, functions: Functions, keys: Sequence[str], limits: Sequence[Limit]) -> None:
+
+class Charge:
+    """One request to be counted: alone, or in a pipeline with what else it asks of Redis.
+
+    It may be charged to several callers, such as a person and an address. Each is counted for itself: what one of them
+    is refused, the others have spent.
+    """
+
+    def __init__(self, functions: Functions, callers: Sequence[Keyed]) -> None:
         self._functions = functions
-        self._keys = keys
-        self._limits = limits
-        self._args = [us for one in limits for us in (one.share_us, one.whole_us)]
+        self.callers = callers
         self.verdict: Verdict | None = None
         """None until it is counted."""
 
     async def take(self) -> Verdict:
         """Count it now. Raises RedisError."""
-        return self.settle(await self._functions.call("take", self._keys, *self._args))
+        return self.settle(await self._functions.pipelined(self.queue))
 
-    def queue(self, pipe: Any) -> None:
-        """Count it with the pipeline, whose answer to this goes to `settle`."""
-        self._functions.send(pipe, "take", self._keys, *self._args)
+    def queue(self, pipe: Any) -> int:
+        """Count it with the pipeline, whose answers to this go to `settle`: so many."""
+        for keys, limits in self.callers:
+            self._functions.send(pipe, "take", keys, *(us for one in limits for us in (one.share_us, one.whole_us)))
+        return len(self.callers)
 
     @property
     def admitted(self) -> bool:
         """Whether it is counted, and not refused."""
         return self.verdict is not None and not self.verdict.retry_after_s
 
-    def settle(self, answer: Sequence[int]) -> Verdict:
+    def settle(self, answers: Sequence[Sequence[int]]) -> Verdict:
         """Take in what Redis answered."""
-        verdicts = map(_verdict, self._limits, answer)
-        self.verdict = min(verdicts, key=lambda one: (-one.retry_after_s, one.remaining))
+        limits = [limit for _, limits in self.callers for limit in limits]
+        ahead_us = [us for answer in answers for us in answer]
+        self.verdict = _strictest(map(_verdict, limits, ahead_us))
         return self.verdict
 
 
@@ -109,6 +125,33 @@ def _verdict(limit: Limit, ahead_us: int) -> Verdict:
     left_us = limit.whole_us - ahead_us
     reset_s = math.ceil(min(ahead_us, limit.whole_us) / _US)
     return Verdict(limit, max(0, left_us // limit.share_us), reset_s, max(0, math.ceil(-left_us / _US)))
+
+
+def _strictest(verdicts: Iterable[Verdict]) -> Verdict:
+    return min(verdicts, key=lambda one: (-one.retry_after_s, one.remaining))
+
+
+class LocalLimiter:
+    """Counts in this process what the shared count had no time for, against a share of each limit."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._free_us: TTLCache[str, int] = TTLCache(LOCAL_CALLERS, LOCAL_S, clock)
+
+    def take(self, charge: Charge) -> Verdict:
+        """Count it, unless it is refused."""
+        now_us = int(self._clock() * _US)
+        ahead_us: dict[str, int] = {}
+        verdicts = []
+        for keys, limits in charge.callers:
+            for key, limit in zip(keys, limits, strict=True):
+                share = replace(limit, count=max(1, int(limit.count * LOCAL_SHARE)))
+                ahead_us[key] = max(now_us, self._free_us.get(key, 0)) - now_us + share.share_us
+                verdicts.append(_verdict(share, ahead_us[key]))
+        strictest = _strictest(verdicts)
+        if not strictest.retry_after_s:
+            self._free_us.update({key: now_us + us for key, us in ahead_us.items()})
+        return strictest
 
 
 class Limiter:
@@ -119,8 +162,15 @@ class Limiter:
         self._prefix = prefix
         self._lifted = lifted
 
-    def charge(self, who: str, limits: Sequence[Limit]) -> Charge | None:
-        """One request of `who`; None when nothing limits it."""
-        real = [limit for limit in limits if limit.count and not self._lifted]
-        keys = [f"{self._prefix}{{{who}}}:{limit.name}" for limit in real]
-        return Charge(self._functions, keys, real) if real else None
+    def charge(self, callers: Mapping[str, Sequence[Limit]]) -> Charge | None:
+        """One request, by the name of each caller that it is charged to; None when nothing limits it."""
+        keyed: list[Keyed] = []
+        for who, limits in callers.items():
+            real = [limit for limit in limits if limit.count and not self._lifted]
+            if real:
+                keyed.append(([f"{self._prefix}{{{who}}}:{limit.name}" for limit in real], real))
+        return Charge(self._functions, keyed) if keyed else None
+
+    async def take_all(self, charges: Sequence[Charge]) -> None:
+        """Count them in one round trip, whatever comes of it. Raises RedisError."""
+        await self._functions.pipelined(lambda pipe: [charge.queue(pipe) for charge in charges])

@@ -1,26 +1,24 @@
 """Redis connections."""
 
-import asyncio
 import contextlib
-import math
-import time
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
 from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff, ExponentialBackoff
+from redis.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.common.runtime.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Policy
+from libs.common.runtime.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Outcome, Policy
 from libs.common.runtime.settings import Settings
 
 POOL_SIZE = 64
 CLUSTER_POOL_SIZE = 512  # a node; the cluster client fails beyond it, where the other one waits
+_LOST = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
 @asynccontextmanager
@@ -46,13 +44,20 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         finally:
             await cluster.aclose()
         return
-    breaker = Breaker(name, settings.breaker_open_s)
+
+    async def probe() -> None:
+        """On a connection of its own; time-outs are the breaker's."""
+        async with Redis.from_url(url, retry=Retry(NoBackoff(), 0), single_connection_client=True) as own:
+            await own.get("probe")
+
+    breaker = Breaker(name, probe, settings.patience)
     options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
     try:
         yield client
     finally:
+        await breaker.close()
         await client.aclose()
         await pool.aclose()
 
@@ -78,8 +83,9 @@ class _Pool(BlockingConnectionPool):
             raise RedisConnectionError("Redis does not answer")
         try:
             return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
-        except BaseException:
-            breaker.given_up(time.monotonic(), math.inf)
+        except RedisConnectionError as error:
+            if isinstance(error.__cause__, TimeoutError):  # none became free: says nothing about Redis
+                raise MaxConnectionsError(str(error)) from error
             raise
 
 
@@ -108,23 +114,13 @@ class _Connection(_Steady):
         self._breaker = breaker
 
     async def _connect(self) -> None:
-        await self._told(super()._connect())  # type: ignore[no-untyped-call]
+        """A connection alone says nothing: the kernel takes it for a process that hangs."""
+        with self._breaker.watch(_LOST, REDIS_READ.timeout_s, success=Outcome.UNKNOWN):
+            await super()._connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        response = await self._told(super().read_response(*args, **options))
-        self._breaker.succeeded()
-        return response
-
-    async def _told(self, answer: Awaitable[Any]) -> Any:
-        begun = time.monotonic()
-        try:
-            return await answer
-        except (RedisConnectionError, RedisTimeoutError, OSError):
-            self._breaker.failed()
-            raise
-        except asyncio.CancelledError:
-            self._breaker.given_up(begun, REDIS_READ.timeout_s)
-            raise
+        with self._breaker.watch(_LOST, REDIS_READ.timeout_s):
+            return await super().read_response(*args, **options)
 
 
 class _Cluster(RedisCluster):

@@ -1,7 +1,8 @@
 """Service defaults, through a small application without stores."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import cast
 
 import httpx2
@@ -9,28 +10,47 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
-from pydantic import BaseModel, ConfigDict
+from starlette.types import Message, Scope
 
 from libs.common.kafka.outbox import Outbox
+from libs.common.runtime import errors, middleware
 from libs.common.runtime.app import Runtime, create_app
 from libs.common.runtime.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
+from libs.common.runtime.context import caller
 from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.middleware import charge_place
 from libs.common.runtime.settings import Settings
+from libs.common.runtime.validation import RequestBody, count_of
 from libs.common.testing import SECRET, settings_for
 
 KEY = Ed25519PrivateKey.generate()
 router = APIRouter()
 
 
-class Thing(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
+class Thing(RequestBody):
     name: str
+
+
+class Box(RequestBody):
+    thing: Thing
 
 
 @router.post("/v1/things", status_code=201)
 async def make_thing(thing: Thing, _: CurrentUser) -> Thing:
     return thing
+
+
+@router.post("/v1/boxes")
+@router.post("/v1/auth/boxes")
+async def make_box(box: Box) -> Box:
+    return box
+
+
+@router.put("/v1/uploads/{account}")
+async def put_upload(request: Request, account: int) -> int:
+    charge_place(request.scope, account)
+    request.app.state.entered.set()
+    return len(await request.body())
 
 
 @router.get("/v1/things/{name}")
@@ -47,8 +67,9 @@ async def slow(request: Request) -> None:
 
 
 @router.get("/internal/things")
-async def internal(caller: CallingService) -> dict[str, str]:
-    return {"caller": caller}
+async def internal(service: CallingService) -> dict[str, str]:
+    who = caller()
+    return {"caller": service, "for": who.header() if who else ""}
 
 
 class OneKey:
@@ -76,6 +97,35 @@ def token(**changes: object) -> str:
 
 def bearer(value: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {value}"}
+
+
+@asynccontextmanager
+async def serving(**settings: object) -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
+    sizes = {"/v1/uploads/": 10**9}
+    app = create_app("things", settings_for(Settings, {}, **settings), compose, [router], sizes)
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
+        yield app, http
+
+
+@asynccontextmanager
+async def holding(app: FastAPI, *requests: Coroutine[None, None, httpx2.Response]) -> AsyncIterator[None]:
+    """While these requests are under way."""
+    tasks = []
+    for request in requests:
+        app.state.entered.clear()
+        tasks.append(asyncio.create_task(request))
+        await app.state.entered.wait()
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def at(address: str, **headers: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address, **headers}
 
 
 async def test_errors_are_problems_with_a_stable_code(client: httpx2.AsyncClient) -> None:
@@ -137,7 +187,7 @@ async def test_internal_routes_want_a_service_token(client: httpx2.AsyncClient) 
     assert (await client.get("/internal/things")).status_code == 403
     assert (await client.get("/internal/things", headers=bearer(token()))).status_code == 401
     headers = {"Authorization": ServiceTokens(SECRET, "services.feed").header()}
-    assert (await client.get("/internal/things", headers=headers)).json() == {"caller": "services.feed"}
+    assert (await client.get("/internal/things", headers=headers)).json() == {"caller": "services.feed", "for": ""}
 
 
 async def test_a_bug_is_a_500_that_says_nothing(client: httpx2.AsyncClient) -> None:
@@ -173,18 +223,176 @@ async def test_what_comes_too_late_is_refused(client: httpx2.AsyncClient) -> Non
         assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
 
 
+def outcome(answer: httpx2.Response) -> tuple[int, str, str | None]:
+    return answer.status_code, answer.json()["code"], answer.headers.get("retry-after")
+
+
 async def test_too_much_at_once_is_refused_before_any_work() -> None:
-    app = create_app("things", settings_for(Settings, {}, max_in_flight=1), compose, [router])
-    transport = httpx2.ASGITransport(app=app)
-    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
-        held = asyncio.create_task(http.get("/v1/slow"))
-        await app.state.entered.wait()
-        answer = await http.get("/v1/things/x")
-        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "overloaded", "1")
-        assert (await http.get("/health/live")).status_code == 200
-        held.cancel()
-        await asyncio.gather(held, return_exceptions=True)
-        assert (await http.get("/v1/things/x")).status_code == 404
+    async with serving(max_in_flight=1) as (app, http):
+        async with holding(app, http.get("/v1/slow", headers=at("192.0.2.1"))):
+            answer = await http.get("/v1/things/x", headers=at("192.0.2.2"))
+            assert outcome(answer) == (503, "overloaded", "1")
+            assert (await http.get("/health/live")).status_code == 200
+            internal = {"Authorization": ServiceTokens(SECRET, "services.feed").header()}
+            assert (await http.get("/internal/things", headers=internal)).status_code == 200
+        assert (await http.get("/v1/things/x", headers=at("192.0.2.2"))).status_code == 404
+
+
+@pytest.mark.parametrize("share", ["account", "address"])
+async def test_one_caller_does_not_take_what_others_need(share: str) -> None:
+    """An account is one wherever it comes from; an address is one whoever signed in there."""
+    async with serving(max_in_flight=32) as (app, http):
+        count = {"account": 2, "address": 4}[share]
+        who = bearer(token()) if share == "account" else {}
+        addresses = [f"192.0.2.{i if share == 'account' else 1}" for i in range(count + 1)]
+        slow = [http.get("/v1/slow", headers=at(address, **who)) for address in addresses[:-1]]
+        async with holding(app, *slow):
+            answer = await http.get("/v1/things/x", headers=at(addresses[-1], **who))
+            assert outcome(answer) == (429, "too_many_in_progress", "1")
+            other = at("192.0.2.99", **bearer(token(sub="7")))
+            assert (await http.get("/v1/things/x", headers=other)).status_code == 404
+        assert (await http.get("/v1/things/x", headers=at(addresses[-1], **who))).status_code == 404
+
+
+class Later:
+    """Stands for the request limits."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    def count_later(self, scope: Scope) -> None:
+        self.paths.append(scope["path"])
+
+
+async def test_what_is_refused_before_any_work_is_counted_all_the_same() -> None:
+    async with serving(max_in_flight=1) as (app, http):
+        limits = app.state.request_limits
+        later = app.state.request_limits = Later()
+        async with holding(app, http.get("/v1/slow")):
+            for _ in range(3):
+                assert (await http.get("/v1/things/x")).status_code == 429
+        assert later.paths == ["/v1/things/x"] * 3
+        app.state.request_limits = limits
+
+
+async def test_nobody_has_a_share_where_limits_are_lifted() -> None:
+    async with serving(max_in_flight=16, rate_limits=False) as (app, http):
+        slow = [http.get("/v1/slow", headers=bearer(token())) for _ in range(15)]
+        async with holding(app, *slow):
+            assert (await http.get("/v1/things/x", headers=bearer(token()))).status_code == 404
+
+
+async def test_a_service_says_for_whom_it_calls_and_nobody_else_may(client: httpx2.AsyncClient) -> None:
+    headers = {"Authorization": ServiceTokens(SECRET, "services.feed").header(), "X-Caller": "5 192.0.2.1"}
+    assert (await client.get("/internal/things", headers=headers)).json()["for"] == "5 192.0.2.1"
+    assert (await client.get("/internal/things", headers={"X-Caller": "5 192.0.2.1"})).status_code == 403
+
+
+async def never() -> AsyncIterator[bytes]:
+    yield b"x"
+    await asyncio.Event().wait()
+
+
+async def test_bodies_on_their_way_take_nothing_of_what_works() -> None:
+    async with serving(max_in_flight=1) as (app, http):
+        async with holding(app, http.put("/v1/uploads/5", content=never(), headers=at("192.0.2.1"))):
+            assert (await http.get("/v1/things/x", headers=at("192.0.2.1"))).status_code == 404
+        async with holding(app, http.get("/v1/slow", headers=at("192.0.2.1"))):
+            answer = await http.put("/v1/uploads/5", content=b"all at once", headers=at("192.0.2.2"))
+            assert outcome(answer) == (503, "overloaded", "1")
+        assert (await http.put("/v1/uploads/5", content=b"all at once")).json() == 11
+
+
+async def test_an_account_sends_four_bodies_at_once() -> None:
+    async with serving() as (app, http):
+        sent = [http.put("/v1/uploads/5", content=never(), headers=at(f"192.0.2.{i}")) for i in range(4)]
+        async with holding(app, *sent):
+            answer = await http.put("/v1/uploads/5", content=b"x", headers=at("192.0.2.9"))
+            assert outcome(answer) == (429, "too_many_in_progress", "1")
+            assert (await http.put("/v1/uploads/6", content=b"x", headers=at("192.0.2.9"))).json() == 1
+
+
+@pytest.mark.parametrize("path", ["/v1/uploads/5", "/v1/boxes"])
+async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr(middleware, "GRACE_S", 0.02)
+    async with serving() as (_, http):
+        method = "PUT" if "uploads" in path else "POST"
+        answer = await http.request(method, path, content=never(), headers={"Content-Type": "application/json"})
+        assert outcome(answer) == (408, "request_timeout", None)
+
+
+async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "BODY_S", 0.05)
+    sent = 0
+
+    async def drip() -> AsyncIterator[bytes]:
+        nonlocal sent
+        while True:
+            await asyncio.sleep(0.001)
+            sent += 1
+            yield b"x"
+
+    async with serving() as (_, http):
+        answer = await http.put("/v1/uploads/5", content=drip())
+        assert outcome(answer) == (408, "request_timeout", None)
+        assert sent > 1
+
+
+async def test_our_own_slowness_is_not_the_senders(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "GRACE_S", 0.05)
+    messages = [{"type": "http.request", "body": b"x", "more_body": more} for more in (True, False)]
+
+    async def receive() -> Message:
+        return messages.pop(0)
+
+    bounded = middleware._bounded(receive, 10)
+    await bounded()
+    await asyncio.sleep(0.1)
+    assert (await bounded())["more_body"] is False
+
+
+@pytest.mark.parametrize(("path", "size"), [("/v1/auth/boxes", 8 * 1024), ("/v1/boxes", 256 * 1024)])
+async def test_a_body_is_as_large_as_its_route_needs(client: httpx2.AsyncClient, path: str, size: int) -> None:
+    for more, status in ((0, 400), (1, 413)):
+        answer = await client.post(path, content=b"x" * (size + more), headers={"Content-Type": "application/json"})
+        assert answer.status_code == status
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "identity, gzip"])
+async def test_encoded_bodies_are_not_taken(client: httpx2.AsyncClient, encoding: str) -> None:
+    answer = await client.post("/v1/boxes", content=b"{}", headers={"Content-Encoding": encoding})
+    assert (*outcome(answer), answer.headers["accept-encoding"]) == (415, "encoded_body", None, "identity")
+    plain = await client.post("/v1/boxes", json={}, headers={"Content-Encoding": "Identity"})
+    assert plain.status_code == 422
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("count", [5, 20, 21, 5_000])
+async def test_a_refusal_lists_twenty_errors_whatever_was_sent(
+    client: httpx2.AsyncClient, count: int, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_at = 0
+
+    def counting(fault: object) -> int:
+        nonlocal looked_at
+        looked_at += 1
+        return count_of(fault)
+
+    monkeypatch.setattr(errors, "count_of", counting)
+    unknown = {f"unknown{i}": 1 for i in range(count)}
+    body = {"thing": {"name": "x", **unknown}} if nested else {"thing": {"name": "x"}, **unknown}
+    problem = (await client.post("/v1/boxes", json=body)).json()
+    listed = min(count, 20)
+    prefix = "thing." if nested else ""
+    assert [error["field"] for error in problem["errors"]] == [f"{prefix}unknown{i}" for i in range(listed)]
+    assert problem.get("errors_omitted", 0) == count - listed
+    assert problem["detail"] == f"{count} field(s) are wrong"
+    assert looked_at < 100, "work that grows with what was sent"
+
+
+async def test_a_long_name_is_not_repeated(client: httpx2.AsyncClient) -> None:
+    answer = await client.post("/v1/boxes", json={"x" * 10_000: 1})
+    assert len(answer.content) < 1_000
 
 
 class WaitingOutbox:

@@ -13,7 +13,14 @@ from libs.common.contracts.codec import decode
 from libs.common.contracts.events import PostDeleted
 from libs.common.kafka import consumer
 from libs.common.kafka.admin import create_topics
-from libs.common.kafka.consumer import POISON_ATTEMPTS, ConsumerRunner, Delivery, Handler, TooMuchPoisonError
+from libs.common.kafka.consumer import (
+    POISON_ATTEMPTS,
+    ConsumerRunner,
+    Delivery,
+    Handler,
+    TooMuchPoisonError,
+    UnorderedRunner,
+)
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.settings import Settings
@@ -30,8 +37,9 @@ async def consuming(
     producer: EventProducer,
     group: str,
     on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
+    runs: type[ConsumerRunner] = ConsumerRunner,
 ) -> AsyncIterator[asyncio.Task[None]]:
-    runner = ConsumerRunner(settings, group, ["posts"], handler, producer, on_dead_letter)
+    runner = runs(settings, group, ["posts"], handler, producer, on_dead_letter)
     task = asyncio.create_task(runner.run())
     try:
         yield task
@@ -164,6 +172,44 @@ async def test_a_deploy_that_always_fails_stops_and_the_next_one_goes_on_where_i
         async with consuming(settings, collector, producer, "g"):
             await eventually(lambda: _length(collector, len(posts) - len(dead)))
     assert collector.posts == posts[8:]
+
+
+async def test_independent_records_do_not_wait_for_one_another_and_the_first_that_is_not_done_is_committed(
+    store_env: dict[str, str],
+) -> None:
+    settings = settings_for(
+        Settings, {**store_env, "FEEDMILL_NAMESPACE": f"un{uuid4().hex[:8]}_", "FEEDMILL_DRAIN_S": "0.1"}
+    )
+    await create_topics(settings, partitions=1)
+    handled: list[int] = []
+    held = {3}
+
+    async def handle(deliveries: Sequence[Delivery]) -> None:
+        [delivery] = deliveries
+        assert isinstance(delivery.payload, PostDeleted)
+        if delivery.payload.post_id in held:
+            await asyncio.Event().wait()
+        handled.append(delivery.payload.post_id)
+
+    async def have(count: int) -> bool:
+        return len(handled) == count
+
+    async with EventProducer(settings, "tests") as producer:
+        await producer.send_raw(settings.topic("posts"), b"1", b"poison", (("type", b"post.created"),))
+        for post_id in range(6):
+            await producer.publish(deletion(1, post_id))
+        async with consuming(settings, handle, producer, "g", runs=UnorderedRunner):
+            await eventually(lambda: have(5))
+        assert sorted(handled) == [0, 1, 2, 4, 5]
+        held.clear()
+        async with consuming(settings, handle, producer, "g", runs=UnorderedRunner):
+            await eventually(lambda: have(8))
+        assert sorted(handled[5:]) == [3, 4, 5]
+        async with consuming(settings, handle, producer, "g", runs=UnorderedRunner):
+            await producer.publish(deletion(1, 6))
+            await eventually(lambda: have(9))
+        assert handled[8] == 6
+        assert len(await _dead_letters(settings, "g")) == 1
 
 
 async def _length(collector: Collector, length: int) -> bool:

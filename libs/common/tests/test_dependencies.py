@@ -1,15 +1,27 @@
 """Breakers, budgets, deadlines and hedges, with dependencies that do as they are told."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
-from libs.common.runtime.context import set_deadline
-from libs.common.runtime.dependencies import BREAKER_FAILURES, BUDGET_MAX, Breaker, Dependency, Policy
+from libs.common.runtime.context import remaining_s, set_deadline
+from libs.common.runtime.dependencies import (
+    BREAKER_FAILURES,
+    BUDGET_MAX,
+    PROBE_PAUSE_MAX_S,
+    PROBE_PAUSE_S,
+    Breaker,
+    Dependency,
+    Outcome,
+    Policy,
+)
 from libs.common.runtime.errors import DeadlineError, UnavailableError
 from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
+from libs.common.testing.eventually import eventually
 
 LONG_S = 60.0
 PATIENT = Policy(LONG_S)
@@ -37,47 +49,175 @@ class Scripted:
         return self.calls
 
 
+async def never() -> int:
+    await asyncio.Event().wait()
+    return 0
+
+
+class Store:
+    """What a breaker probes: up or down, as a test says. Its pauses take no time."""
+
+    def __init__(self, *, is_up: bool) -> None:
+        self.is_up = is_up
+        self.probes = 0
+        self.pauses: list[float] = []
+        self.deadlines: list[float] = []
+
+    async def probe(self) -> None:
+        self.probes += 1
+        self.deadlines.append(remaining_s())
+        await asyncio.sleep(0)
+        if not self.is_up:
+            raise Down
+
+    async def sleep(self, pause_s: float) -> None:
+        self.pauses.append(pause_s)
+        await asyncio.sleep(0)
+
+    def breaker(self) -> Breaker:
+        return Breaker("store", self.probe, 1.0, self.sleep)
+
+    def dependency(self, **changes: object) -> Dependency:
+        settings = settings_for(Settings, {}, patience=1.0)
+        made = Dependency("store", settings, self.probe, (Down, Odd), **{"retried": (Down,), **changes})  # type: ignore[arg-type]
+        made.breaker = self.breaker()
+        return made
+
+
 def dependency(**changes: object) -> Dependency:
-    settings = settings_for(Settings, {}, patience=1.0)
-    return Dependency("store", settings, (Down, Odd), **{"retried": (Down,), **changes})  # type: ignore[arg-type]
+    return Store(is_up=True).dependency(**changes)
 
 
-def test_a_breaker_opens_after_failures_in_a_row_and_lets_one_call_try() -> None:
-    now = 0.0
-    breaker = Breaker("clocked", 30.0, lambda: now)
-    for _ in range(BREAKER_FAILURES - 1):
-        breaker.failed()
-    breaker.succeeded()
-    for _ in range(BREAKER_FAILURES):
+def fail(breaker: Breaker, times: int = BREAKER_FAILURES) -> None:
+    for _ in range(times):
+        breaker.record(Outcome.FAILED)
+
+
+async def some_turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_failures_of_a_store_that_answers_the_probe_open_nothing() -> None:
+    store = Store(is_up=True)
+    breaker = store.breaker()
+    for _ in range(3):
+        fail(breaker)
         assert breaker.admits()
-        breaker.failed()
-    assert not breaker.admits()
-    now = 30.0
-    assert [breaker.admits(), breaker.admits()] == [True, False]
-    breaker.failed()
-    now = 59.0
-    assert not breaker.admits()
-    now = 60.0
+        await some_turns()
     assert breaker.admits()
-    breaker.succeeded()
-    assert breaker.admits()
-    assert breaker.admits()
+    assert store.probes == 3, "the count starts anew each time"
+    fail(breaker, BREAKER_FAILURES - 1)
+    breaker.record(Outcome.ANSWERED)
+    fail(breaker, BREAKER_FAILURES - 1)
+    await some_turns()
+    assert store.probes == 3, "not in a row"
 
 
-def test_a_call_that_was_given_up_counts_when_it_took_long_and_else_lets_another_try() -> None:
-    now = 0.0
-    breaker = Breaker("given-up", 30.0, lambda: now)
-    breaker.given_up(begun=now, enough_s=1)
-    now = 1.0
+async def test_a_breaker_is_open_until_a_probe_is_answered() -> None:
+    store = Store(is_up=False)
+    breaker = store.breaker()
+    fail(breaker)
+    assert breaker.admits(), "it is not known yet"
+    await some_turns()
+    assert not breaker.admits()
+    assert store.probes > 3
+    breaker.record(Outcome.ANSWERED)  # of a call that was on its way before
+    await some_turns()
+    assert not breaker.admits()
+    assert max(store.pauses) <= PROBE_PAUSE_MAX_S
+    assert store.pauses[0] <= PROBE_PAUSE_S
+    store.is_up = True
+    await some_turns()
+    assert breaker.admits()
+    fail(breaker, BREAKER_FAILURES - 1)
+    probes = store.probes
+    await some_turns()
+    assert store.probes == probes, "the count starts anew"
+
+
+async def test_a_caller_who_gets_an_answer_keeps_it_closed() -> None:
+    store = Store(is_up=False)
+    breaker = store.breaker()
+    fail(breaker)
+    await asyncio.sleep(0)
+    assert store.probes == 1
+    breaker.record(Outcome.ANSWERED)
+    await some_turns()
+    assert breaker.admits()
+    assert store.probes == 1
+
+
+async def test_a_probe_that_hangs_is_not_answered() -> None:
+    breaker = Breaker("store", never, 0.02)
+    fail(breaker)
+
+    async def is_open() -> bool:
+        return breaker.is_open
+
+    assert await eventually(is_open)
+    await breaker.close()
+
+
+async def test_closing_ends_the_probing() -> None:
+    store = Store(is_up=False)
+    breaker = store.breaker()
+    fail(breaker)
+    await some_turns()
+    await breaker.close()
+    probes = store.probes
+    await some_turns()
+    assert store.probes == probes
+
+
+async def test_a_probe_has_not_the_deadline_of_the_request_that_failed() -> None:
+    store = Store(is_up=True)
+    breaker = store.breaker()
+
+    async def hurried() -> None:
+        set_deadline(0)
+        fail(breaker)
+
+    await asyncio.create_task(hurried())
+    await some_turns()
+    assert store.deadlines == [math.inf]
+
+
+async def tried(breaker: Breaker, error: BaseException, enough_s: float = LONG_S) -> None:
+    """As often as would open it."""
     for _ in range(BREAKER_FAILURES):
-        assert breaker.admits()
-        breaker.given_up(begun=0, enough_s=1)
-    breaker.given_up(begun=now, enough_s=1)  # a late one, not that which tries
-    assert not breaker.admits()
-    now = 31.0
-    assert breaker.admits()
-    breaker.given_up(begun=now, enough_s=1)
-    assert breaker.admits()
+        with pytest.raises(type(error)), breaker.watch((Down,), enough_s, (Odd,)):
+            raise error
+    await some_turns()
+
+
+async def test_what_counts_as_no_answer() -> None:
+    for error, counts in ((Down(), True), (Odd(), False), (UnavailableError(), False), (ValueError(), False)):
+        store = Store(is_up=False)
+        await tried(store.breaker(), error)
+        assert bool(store.probes) == counts, error
+
+
+async def test_a_call_that_was_given_up_counts_when_it_took_long() -> None:
+    for enough_s, counts in ((0.0, True), (LONG_S, False)):
+        store = Store(is_up=False)
+        breaker = store.breaker()
+        for _ in range(BREAKER_FAILURES):
+            with pytest.raises(asyncio.CancelledError), breaker.watch((Down,), enough_s):
+                raise asyncio.CancelledError
+        await some_turns()
+        assert bool(store.probes) == counts
+
+
+async def test_contention_of_callers_never_counts() -> None:
+    store = Store(is_up=False)
+    contended = replace(Policy(0.001), contention=(TimeoutError,))
+    calls = store.dependency()
+    for _ in range(BREAKER_FAILURES):
+        with pytest.raises(UnavailableError):
+            await calls.call(contended, never)
+    await some_turns()
+    assert store.probes == 0
 
 
 async def test_retries_are_as_many_as_the_policy_says() -> None:
@@ -96,12 +236,19 @@ async def test_what_may_have_been_done_is_not_repeated() -> None:
     assert attempt.calls == 1
 
 
-async def test_an_open_breaker_asks_nobody() -> None:
-    store, attempt = dependency(), Scripted(*[Down] * BREAKER_FAILURES)
-    for _ in range(BREAKER_FAILURES + 1):
+async def test_an_open_breaker_asks_nobody_and_then_everybody() -> None:
+    store, attempt = Store(is_up=False), Scripted(*[Down] * BREAKER_FAILURES)
+    calls = store.dependency()
+    for _ in range(BREAKER_FAILURES):
         with pytest.raises(UnavailableError):
-            await store.call(PATIENT, attempt)
+            await calls.call(PATIENT, attempt)
+    await some_turns()
+    with pytest.raises(UnavailableError):
+        await calls.call(PATIENT, attempt)
     assert attempt.calls == BREAKER_FAILURES
+    store.is_up = True
+    await some_turns()
+    assert await calls.call(PATIENT, attempt) == BREAKER_FAILURES + 1
 
 
 async def test_second_tries_have_a_budget() -> None:
@@ -112,14 +259,9 @@ async def test_second_tries_have_a_budget() -> None:
         try:
             await store.call(Policy(LONG_S, retries=1), attempt)
         except UnavailableError:
-            store.breaker.succeeded()
+            store.breaker.record(Outcome.ANSWERED)
         calls += attempt.calls
     assert calls < 2 * (BUDGET_MAX + 5)
-
-
-async def never() -> int:
-    await asyncio.Event().wait()
-    return 0
 
 
 async def test_a_deadline_says_nothing_about_the_dependency() -> None:
@@ -164,7 +306,7 @@ async def test_a_slow_dependency_holds_no_more_than_its_share() -> None:
     store = dependency(at_once=1)
     held = [asyncio.create_task(store.call(PATIENT, never)) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(UnavailableError, match="too many"):
+    with pytest.raises(UnavailableError, match="Too many"):
         await store.call(PATIENT, never)
     for task in held:
         task.cancel()
@@ -179,7 +321,7 @@ async def test_waiting_for_a_slot_says_nothing_about_the_dependency() -> None:
     calls = [store.call(policy, Scripted()) for _ in range(BREAKER_FAILURES)]
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(outcome, UnavailableError)
-        assert "too many" in outcome.detail
+        assert "Too many" in outcome.detail
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)

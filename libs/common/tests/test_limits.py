@@ -1,5 +1,6 @@
 """Who is counted against what, through a small application on a real Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -16,15 +17,18 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.common.testing.proxy import Fault, FaultProxy, address_of
 
 pytestmark = pytest.mark.stores
 NOWHERE = "redis://127.0.0.1:1/0"
 LOGINS = Limit("logins", 1, HOUR_S)
 Client = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 router = APIRouter()
+entered, release = asyncio.Event(), asyncio.Event()
 
 
 @router.post("/v1/things/{name}/paint")
+@router.post("/v1/things/{name}/join")
 @router.get("/v1/things/{name}")
 @router.get("/internal/things")
 async def thing() -> dict[str, str]:
@@ -41,15 +45,24 @@ async def login(request: Request) -> None:
     await request.app.state.request_limits.insist(request.scope, "account:ada", LOGINS)
 
 
+@router.get("/v1/held")
+async def hold() -> None:
+    entered.set()
+    await release.wait()
+
+
 class NumberVerifier(TokenVerifier):
     """Takes the token for the user's id."""
 
     def __init__(self) -> None: ...
 
+    def known(self, token: str) -> Principal | None:
+        return Principal(int(token), 1, "user") if token.isdigit() else None
+
     async def signed(self, token: str) -> Principal:
-        if not token.isdigit():
+        if (principal := self.known(token)) is None:
             raise UnauthorizedError
-        return Principal(int(token), 1, "user")
+        return principal
 
 
 @pytest.fixture
@@ -62,7 +75,10 @@ async def client(store_env: dict[str, str]) -> AsyncIterator[Client]:
         async def compose(app: FastAPI, _: Runtime) -> None:
             app.state.token_verifier = NumberVerifier()
 
-        limits = {"POST /v1/things/{name}/paint": Limit("paint", 2, HOUR_S)}
+        limits = {
+            "POST /v1/things/{name}/paint": Limit("paint", 2, HOUR_S),
+            "POST /v1/things/{name}/join": Limit("join", 2, HOUR_S, of_address=True),
+        }
         app = create_app("things", common.model_copy(update=changes), compose, [router], limits=limits)
         http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://t")
         async with app.router.lifespan_context(app), http:
@@ -95,8 +111,62 @@ async def test_a_person_is_counted_wherever_they_are(client: Client) -> None:
         assert left(await one.get("/v1/things/x", headers=user(2))) == (3, 2)
 
 
+@pytest.mark.parametrize("header", ["bearer 1", "BEARER 1", "Bearer   1"])
+async def test_a_person_is_known_by_any_spelling_of_the_header(client: Client, header: str) -> None:
+    async with client(requests_a_minute=3) as http:
+        await http.get("/v1/things/x", headers=user(1))
+        assert left(await http.get("/v1/things/x", headers={"Authorization": header})) == (3, 1)
+
+
+async def test_an_address_is_counted_whoever_asks_from_there(client: Client) -> None:
+    async with client(address_requests_a_minute=4) as http:
+        answers = [
+            await http.get("/v1/things/x", headers=headers) for headers in (user(1), user(2), {}, user(3), user(4))
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 429]
+        assert left(answers[3]) == (4, 0)
+        assert (
+            await http.get("/v1/things/x", headers={**user(4), "X-Forwarded-For": "203.0.113.9"})
+        ).status_code == 200
+
+
+async def test_a_limit_of_the_address_holds_for_all_its_people_together(client: Client) -> None:
+    async with client() as http:
+        answers = [await http.post("/v1/things/x/join", headers=headers) for headers in (user(1), {}, user(2))]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+
+
+async def test_while_redis_is_slow_a_share_passes_and_while_it_is_away_everything(
+    client: Client, store_env: dict[str, str]
+) -> None:
+    url = store_env["FEEDMILL_REDIS_URL"]
+    async with FaultProxy(address_of(url)) as proxy:
+        slow = SecretStr(url.replace(address_of(url), proxy.address))
+        async with client(redis_url=slow, requests_a_minute=20, patience=1.0) as http:
+            await http.get("/v1/things/x", headers=user(1))
+            await proxy.impose(Fault.BLACK_HOLE)
+            answers = [await http.get("/v1/things/x", headers=user(1)) for _ in range(3)]
+            assert [answer.status_code for answer in answers] == [200, 200, 429]
+            assert (await http.get("/v1/things/x", headers=user(2))).status_code == 200
+    async with client(redis_url=SecretStr(NOWHERE), requests_a_minute=2) as http:
+        answers = [await http.get("/v1/things/x", headers=user(1)) for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 6
+
+
+async def test_what_is_refused_before_any_work_is_counted(client: Client) -> None:
+    async with client(max_in_flight=1) as http:
+        held = asyncio.create_task(http.get("/v1/held"))
+        await entered.wait()
+        painted = [await http.post("/v1/things/x/paint", headers=user(1)) for _ in range(2)]
+        assert [answer.status_code for answer in painted] == [503, 503]
+        release.set()
+        assert (await held).status_code == 200
+    async with client() as http:
+        assert (await http.post("/v1/things/x/paint", headers=user(1))).status_code == 429
+
+
 async def test_without_a_good_token_it_is_the_address_that_counts(client: Client) -> None:
-    async with client(requests_a_minute=4) as http:
+    async with client(address_requests_a_minute=4) as http:
         remaining = [
             left(await http.get("/v1/things/x", headers={"X-Forwarded-For": address, **more}))[1]
             for address, more in (
@@ -106,9 +176,10 @@ async def test_without_a_good_token_it_is_the_address_that_counts(client: Client
                 ("2001:db8:0:1::1", {}),
                 ("2001:db8:0:1:ffff::2", {}),
                 ("2001:db8:0:2::1", {}),
+                ("::ffff:203.0.113.10", {}),
             )
         ]
-        assert remaining == [3, 2, 3, 3, 2, 3]
+        assert remaining == [3, 2, 3, 3, 2, 3, 2]
 
 
 async def test_a_route_has_a_limit_of_its_own(client: Client) -> None:

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from libs.common.runtime.limits import HOUR_S
-from libs.common.stores.rate import Limit, Limiter, SharedRate, Verdict
+from libs.common.stores.rate import LOCAL_SHARE, Limit, Limiter, LocalLimiter, SharedRate, Verdict
 from libs.common.testing.eventually import eventually
 
 pytestmark = pytest.mark.stores
@@ -47,7 +47,7 @@ POSTS, REQUESTS = Limit("posts", 3, HOUR_S), Limit("requests", 5, HOUR_S)
 
 
 async def ask(limiter: Limiter, who: str, *limits: Limit) -> Verdict:
-    charge = limiter.charge(who, limits)
+    charge = limiter.charge({who: limits})
     assert charge is not None
     return await charge.take()
 
@@ -83,19 +83,47 @@ async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> Non
 
 
 async def test_what_is_lifted_is_not_counted(redis: "Redis", prefix: str) -> None:
-    assert Limiter(redis, prefix).charge("user:1", [Limit("posts", 0, HOUR_S)]) is None
-    assert Limiter(redis, prefix, lifted=True).charge("user:1", [POSTS]) is None
+    assert Limiter(redis, prefix).charge({"user:1": [Limit("posts", 0, HOUR_S)]}) is None
+    assert Limiter(redis, prefix, lifted=True).charge({"user:1": [POSTS]}) is None
 
 
 async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:
     limiter = Limiter(redis, prefix)
     await ask(limiter, "user:1", POSTS)
-    charge = limiter.charge("user:1", [REQUESTS, POSTS])
+    charge = limiter.charge({"user:1": [REQUESTS, POSTS], "ip:1": [REQUESTS]})
     assert charge is not None
     assert not charge.admitted
     async with redis.pipeline(transaction=False) as pipe:
         pipe.get(f"{prefix}elsewhere")
-        charge.queue(pipe)
-        _, answer = await pipe.execute()
-    assert charge.settle(answer).remaining == 1
+        assert charge.queue(pipe) == 2
+        _, *answers = await pipe.execute()
+    assert charge.settle(answers).remaining == 1
     assert charge.admitted
+
+
+async def test_each_caller_of_a_charge_is_counted(redis: "Redis", prefix: str) -> None:
+    """The callers' keys lie on different nodes of a cluster."""
+    limiter = Limiter(redis, prefix)
+    for number in range(REQUESTS.count):
+        charge = limiter.charge({"ip:1": [REQUESTS], f"user:{number}": [POSTS]})
+        assert charge is not None
+        assert not (await charge.take()).retry_after_s
+    charge = limiter.charge({"ip:1": [REQUESTS], "user:9": [POSTS]})
+    assert charge is not None
+    assert (await charge.take()).limit == REQUESTS
+    assert not charge.admitted
+
+
+async def test_a_process_lets_a_share_pass_by_itself(redis: "Redis", prefix: str) -> None:
+    now_s = 0.0
+    local = LocalLimiter(lambda: now_s)
+    limits = [Limit("many", 20, 60), Limit("few", 3, HOUR_S)]
+    for who, names in (("user:1", limits[:1]), ("user:2", limits)):
+        charge = Limiter(redis, prefix).charge({who: names})
+        assert charge is not None
+        passed = [not local.take(charge).retry_after_s for _ in range(4)]
+        assert passed == [True, len(names) == 1, False, False]
+    charge = Limiter(redis, prefix).charge({"user:1": limits[:1]})
+    assert charge is not None
+    now_s += 60 / (20 * LOCAL_SHARE)
+    assert not local.take(charge).retry_after_s

@@ -244,24 +244,44 @@ async def test_minters_on_the_same_nodes_never_repeat(leases: NodeLeaseStore) ->
     assert len(set(minted)) == len(minted)
 
 
-async def test_one_key_creates_once(cassandra: Cassandra) -> None:
+@pytest.mark.parametrize("patience", [1.0, 4.0])  # of a cluster, of `make up` and containers
+async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, patience: float) -> None:
     minted = iter(range(1, 1_000))
-    keys = await Idempotency.open(cassandra, lambda: next(minted))
     created: list[int] = []
+    may_end = asyncio.Event()
 
     async def create(resource_id: int) -> Answer:
         created.append(resource_id)
-        await asyncio.sleep(0.05)
+        await may_end.wait()
         return Answer(201, b'{"id":%d}' % resource_id)
 
+    hurried = settings.model_copy(update={"patience": patience})
     account, key = uuid4().int >> 66, uuid4().hex
-    runs = (keys.run(account, key, b"body", create) for _ in range(50))
-    answers = await asyncio.gather(*runs, return_exceptions=True)
+    async with Cassandra(hurried, settings.keyspace("parts")) as store:
+        keys = await Idempotency.open(store, lambda: next(minted))
+        first, *repeats = [asyncio.create_task(keys.run(account, key, b"body", create)) for _ in range(50)]
+        refused = await asyncio.gather(*repeats, return_exceptions=True)
+        assert {type(one) for one in refused} == {StillRunningError}
+        with pytest.raises(KeyReusedError):
+            await keys.run(account, key, b"other body", create)
+        may_end.set()
+        answer = await first
+        assert answer == await keys.run(account, key, b"body", create) == Answer(201, b'{"id":%d}' % created[0])
+        with pytest.raises(KeyReusedError):
+            await keys.run(account, key, b"other body", create)
     assert len(created) == 1
-    assert {type(a) for a in answers} <= {Answer, StillRunningError}
-    assert await keys.run(account, key, b"body", create) == Answer(201, b'{"id":%d}' % created[0])
-    with pytest.raises(KeyReusedError):
-        await keys.run(account, key, b"other body", create)
+
+
+async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassandra) -> None:
+    one, other = [await Idempotency.open(cassandra, lambda: 1) for _ in range(2)]
+
+    async def create(_: int) -> Answer:
+        with pytest.raises(StillRunningError):
+            await other.run(1, key, b"body", create)
+        return Answer(201, b"{}")
+
+    key = uuid4().hex
+    assert await one.run(1, key, b"body", create) == await other.run(1, key, b"body", create)
 
 
 async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:

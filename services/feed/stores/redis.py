@@ -64,11 +64,11 @@ class RedisCache:
                     pipe.get(key)
             else:
                 pipe.mget(keys)
-            if charge is not None:
-                charge.queue(pipe)
+            counts = charge.queue(pipe) if charge is not None else 0
             tail, *found = await pipe.execute()
         if charge is not None:
-            charge.settle(found.pop())
+            charge.settle(found[-counts:])
+            del found[-counts:]
         values = [tail, *(found if isinstance(self._redis, RedisCluster) else found[0])]
         values[3] = values[3] or await self._acts.born()
         *parts, outdated, pulled = (part or _NONE for part in values[:7])

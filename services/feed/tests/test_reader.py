@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
-from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.errors import NotFoundError, OverloadedError, UnavailableError
 from libs.common.runtime.pagination import InvalidCursorError
 from libs.feedlists import Gap
 from services.feed.domain.feed import Order
-from services.feed.ports import Position
+from services.feed.ports import CachedPage, Position
 from services.feed.service import Served, Updates
 from services.feed.tests.world import World
 
@@ -52,6 +52,21 @@ async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> N
     sources = [post["source"] for post in orjson.loads(served.body)["posts"]]
     assert sources == ["own", "pulled", "pushed", "pulled"]
     assert (served.quality, served.cache) == ("normal", "miss")
+
+
+async def test_what_must_be_ranked_is_refused_early_and_kept_pages_are_not(world: World) -> None:
+    first = [await world.post(PUSHED, minutes_ago=i) for i in range(5)]
+    served = await world.reader.page(READER, Order.RANKED, 3, None)
+    async with world.ranking.enter():
+        for order, cursor in ((Order.CHRONOLOGICAL, None), (Order.RANKED, orjson.loads(served.body)["next_cursor"])):
+            with pytest.raises(OverloadedError):
+                await world.reader.page(READER, order, 3, cursor)
+        with pytest.raises(OverloadedError):
+            await world.reader.updates(READER, orjson.loads(served.body)["feed_session_id"])
+        world.cache.kept = CachedPage(served.body, 1)
+        assert (await world.reader.page(READER, Order.RANKED, 3, None)).cache == "hit"
+    world.cache.kept = None
+    assert len(shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None))) == len(first)
 
 
 async def test_a_list_is_built_on_first_read_and_pushed_into_after_that(world: World) -> None:

@@ -48,7 +48,7 @@ async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tup
         "method": "GET",
         "path": PATH,
         "query_string": urlencode(query).encode(),
-        "headers": [(b"authorization", b"Bearer 7")] if signed_in else [],
+        "headers": [(b"authorization", b"bearer  7")] if signed_in else [],
         "app": SimpleNamespace(state=state),
     }
     await KeptPages(route)(scope, receive, send)

@@ -10,6 +10,7 @@ from libs.common.contracts.media import Dimensions, MediaDocument
 from libs.common.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.common.ids import first_id_at, id_time_ms, now_ms
 from libs.common.runtime.errors import UnavailableError
+from libs.common.runtime.fairness import FairGate
 from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Charge
 from libs.feedlists import CAP, FeedList, Gap
@@ -244,7 +245,7 @@ class World:
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
-        self.load = FixedLoad()
+        self.load, self.ranking = FixedLoad(), FairGate("ranking", 1)
         self.acts, self.now_s = InMemoryActs(), 0.0
         graph = KeptGraph(self.graph, self.acts, lambda: self.now_s)
         posts = KeptPosts(self.posts, self.acts, lambda: self.now_s)
@@ -259,6 +260,7 @@ class World:
             self.load,
             Cursors("secret"),
             "http://feedmill",
+            self.ranking,
         )
         self._sequence = 0
 

@@ -98,7 +98,7 @@ async def test_likers_newest_first() -> None:
     for user in (ANN, BOB):
         await world.marks.set(user, LIKE, POST, active=True)
     likers = await world.marks.likers(ANN, POST, MAX_ID, 10)
-    assert [user.user_id for _, user in likers] == [BOB, ANN]
+    assert [user.user_id for user in likers.items] == [BOB, ANN]
 
 
 async def test_marks_of_a_reader_and_of_nobody() -> None:
@@ -134,8 +134,8 @@ async def test_replies_go_one_level_deep() -> None:
         await world.comments.add(ANN, POST, 12, "too deep", 11)
     with pytest.raises(NotFoundError):
         await world.comments.add(ANN, POST, 12, "to nothing", 99)
-    assert [c.comment_id for c in await world.comments.list(ANN, POST, None, 0, 9)] == [10]
-    assert [c.comment_id for c in await world.comments.list(ANN, POST, 10, 0, 9)] == [11]
+    assert [c.comment_id for c in (await world.comments.list(ANN, POST, None, 0, 9)).items] == [10]
+    assert [c.comment_id for c in (await world.comments.list(ANN, POST, 10, 0, 9)).items] == [11]
 
 
 async def test_a_deleted_comment_takes_its_replies_along() -> None:
@@ -197,8 +197,8 @@ async def test_lists_are_filled_past_people_parted_by_a_block() -> None:
         await world.comments.add(person, POST, person * 10, "text", None)
     world.people.parted = {frozenset((ANN, person)) for person in crowd[1:8]}
     likers = await world.marks.likers(ANN, POST, MAX_ID, 2)
-    assert [user.user_id for _, user in likers] == [crowd[8], crowd[0]]
+    assert [user.user_id for user in likers.items] == [crowd[8], crowd[0]]
     comments = await world.comments.list(ANN, POST, None, 0, 2)
-    assert [comment.author.user_id for comment in comments] == [crowd[0], crowd[8]]
+    assert [comment.author.user_id for comment in comments.items] == [crowd[0], crowd[8]]
     with pytest.raises(NotFoundError):
         await world.comments.add(ANN, POST, 999, "a reply", crowd[1] * 10)

@@ -1,5 +1,6 @@
 """The routes: what they answer, over the fakes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -35,6 +36,8 @@ class Verifier:
         if not token.isdigit():
             raise UnauthorizedError
         return Principal(int(token), 1, "user")
+
+    signed = verify
 
 
 class InMemoryKeys:
@@ -76,6 +79,32 @@ async def announced(client: httpx2.AsyncClient) -> str:
     assert answer.json()["method"] == "PUT"
     url: str = answer.json()["upload_url"]
     return url
+
+
+async def test_one_account_sends_four_files_at_once(client: httpx2.AsyncClient) -> None:
+    """The URL is all the right that a put needs, so no token says whose it is."""
+    url, begun = await announced(client), asyncio.Semaphore(0)
+
+    async def never() -> AsyncIterator[bytes]:
+        begun.release()
+        yield PNG[:1]
+        await asyncio.Event().wait()
+
+    async def put(index: int, content: AsyncIterator[bytes] | bytes) -> httpx2.Response:
+        headers = {"Content-Type": "image/png", "X-Forwarded-For": f"192.0.2.{index}"}
+        return await client.put(url, content=content, headers=headers)
+
+    sending = [asyncio.create_task(put(index, never())) for index in range(4)]
+    for _ in sending:
+        await begun.acquire()
+    refused = await put(9, PNG)
+    assert (refused.status_code, refused.json()["code"]) == (429, "too_many_in_progress")
+    sending[0].cancel()
+    await asyncio.wait(sending[:1])
+    assert (await put(9, PNG)).status_code == 204
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
 
 
 async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:

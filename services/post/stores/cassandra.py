@@ -29,6 +29,7 @@ from services.post.domain import (
     years_down,
 )
 
+MONTHS_A_READ = 12
 KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
@@ -61,7 +62,9 @@ _STATEMENTS = {
     "by_user": (
         "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
     ),
-    "by_tag": "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month = ? AND post_id < ? LIMIT ?",
+    "by_tag": (
+        "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
+    ),
     "count": (
         "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
         " WHERE post_id = ?"
@@ -119,8 +122,9 @@ def _post(row: Row) -> StoredPost:
 
 def _outcome(row: Row) -> MediaState:
     document = MediaDocument.model_validate_json(row.document) if row.document else None
-    status = MediaStatus.READY if document else MediaStatus.FAILED
-    return MediaState(row.media_id, row.owner_id, status, row.failed_reason, document)
+    if document:  # whatever was told before or after
+        return MediaState(row.media_id, row.owner_id, MediaStatus.READY, None, document)
+    return MediaState(row.media_id, row.owner_id, MediaStatus.FAILED, row.failed_reason, None)
 
 
 class CassandraPostStore:
@@ -192,8 +196,8 @@ class CassandraPostStore:
         await self._write([deleted, unlisted, *self._untagged(post, post.hashtags), *done], events)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
-        document = outcome.document.model_dump_json() if outcome.document else None
-        values = (outcome.media_id, outcome.owner_id, document, outcome.reason)
+        document = outcome.document.model_dump_json() if outcome.document else UNSET_VALUE
+        values = (outcome.media_id, outcome.owner_id, document, outcome.reason or UNSET_VALUE)
         await self._cassandra.execute(self._statements["keep_outcome"], values)
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
@@ -211,10 +215,16 @@ class CassandraPostStore:
         return await self._down("by_user", years_down(before_id, after_id), parameters, before_id, limit)
 
     async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
-        def parameters(month: int, upper: int, wanted: int) -> tuple[str | int, ...]:
-            return (tag, month, upper, wanted)
-
-        return await self._down("by_tag", months_down(before_id), parameters, before_id, limit)
+        """The newest month alone, which is all that a busy tag needs, then years: a rare tag may be in any month."""
+        found: list[int] = []
+        newest, *older = months_down(before_id) or [0]
+        for months in ([newest], *(older[i : i + MONTHS_A_READ] for i in range(0, len(older), MONTHS_A_READ))):
+            wanted = limit - len(found)
+            rows = await self._cassandra.execute(self._statements["by_tag"], (tag, months, before_id, wanted))
+            found += sorted((row.post_id for row in rows), reverse=True)[:wanted]
+            if len(found) >= limit:
+                break
+        return found
 
     async def keep_counts(self, counted: PostCounted) -> None:
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)

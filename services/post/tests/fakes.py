@@ -100,7 +100,8 @@ class InMemoryPosts:
         self._tag(post, post.hashtags, gone=True)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
-        self.kept[outcome.media_id] = outcome
+        if outcome.document or outcome.media_id not in self.kept:
+            self.kept[outcome.media_id] = outcome
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         return [self.kept[m] for m in media_ids if m in self.kept]

@@ -47,7 +47,7 @@ async def test_pages_are_filled_past_posts_that_are_gone() -> None:
     for gone in ids[4:8]:
         world.store.deleted.add(gone)  # the list still names it
     shown = await world.reader.by_author(None, AUTHOR, None, 3)
-    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+    assert [post.post_id for post in shown.items] == [ids[8], ids[3], ids[2]]
 
 
 async def test_a_post_on_its_way_is_its_authors_alone() -> None:
@@ -103,7 +103,7 @@ async def test_a_hidden_authors_posts_are_not_there() -> None:
             await read(OTHER, post_id)
     with pytest.raises(NotFoundError):
         await world.reader.by_author(OTHER, AUTHOR, None, 5)
-    assert await world.reader.by_hashtag(OTHER, "caption", None, 5) == []
+    assert (await world.reader.by_hashtag(OTHER, "caption", None, 5)).items == []
     assert await world.reader.hydrate(OTHER, [post_id]) == []
     assert await world.reader.records([post_id], OTHER) == []
     assert len(await world.reader.records([post_id], AUTHOR)) == 1
@@ -118,7 +118,7 @@ async def test_pages_are_filled_past_posts_of_hidden_authors() -> None:
         await world.writer.create(author, post_id, draft(media_id))
     world.authors.hidden = {(None, OTHER)}
     shown = await world.reader.by_hashtag(None, "caption", None, 3)
-    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+    assert [post.post_id for post in shown.items] == [ids[8], ids[3], ids[2]]
 
 
 async def test_pages_are_filled_past_posts_that_no_longer_have_the_tag() -> None:
@@ -127,7 +127,7 @@ async def test_pages_are_filled_past_posts_that_no_longer_have_the_tag() -> None
     for post_id in ids[4:8]:  # the list still names them
         world.store.rows[post_id] = replace(world.store.rows[post_id], hashtags=("other",))
     shown = await world.reader.by_hashtag(None, "#Caption", None, 3)
-    assert [post.post_id for post in shown] == [ids[8], ids[3], ids[2]]
+    assert [post.post_id for post in shown.items] == [ids[8], ids[3], ids[2]]
 
 
 async def test_profiles_last_known_are_each_readers_own() -> None:

@@ -22,7 +22,7 @@ from libs.common.testing import settings_for
 from services.post.domain import Status, StoredPost
 from services.post.settings import PostSettings
 from services.post.stores.cassandra import CassandraPostStore
-from services.post.tests.fakes import document, ready
+from services.post.tests.fakes import document, failed, ready
 
 pytestmark = pytest.mark.stores
 
@@ -197,3 +197,12 @@ async def test_counts_of_what_is_no_post_make_none(store: CassandraPostStore) ->
 async def test_outcomes_of_media_are_remembered(store: CassandraPostStore) -> None:
     await store.keep_outcome(ready(77))
     assert await store.outcomes([77, 78]) == [ready(77)]
+
+
+async def test_a_failure_that_is_told_after_the_success_changes_nothing(store: CassandraPostStore) -> None:
+    """An upload that is delivered twice may be refused the second time, when too many of its owner's wait."""
+    await store.keep_outcome(failed(79))
+    assert await store.outcomes([79]) == [failed(79)]
+    for outcome in (ready(79), failed(79)):
+        await store.keep_outcome(outcome)
+        assert await store.outcomes([79]) == [ready(79)]

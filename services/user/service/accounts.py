@@ -15,6 +15,7 @@ from services.user.errors import (
     InvalidCredentialsError,
     InvalidRefreshTokenError,
     RefreshTokenReusedError,
+    UsernameTakenError,
     WrongPasswordError,
 )
 from services.user.ports import AccountStore, EventPublisher, PasswordHasher, SessionStore, Shutouts, TokenSigner
@@ -66,6 +67,9 @@ class Accounts:
         Raises:
             UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
         """
+        # Before the costly hash. Only the username, which is public; the store looks at all three.
+        if await self._accounts.credentials(Login("username", form.username)):
+            raise UsernameTakenError
         password_hash, now, user_id = await self._hasher.hash(form.password), self._clock(), self._mint()
         name = form.display_name or form.username
         account = NewAccount(

@@ -487,9 +487,11 @@ class ReversingHasher:
 
     def __init__(self) -> None:
         self.verified: list[str | None] = []
+        self.hashed = 0
         self.meanwhile: Meanwhile = _nothing
 
     async def hash(self, password: str) -> str:
+        self.hashed += 1
         return password[::-1]
 
     async def verify(self, password_hash: str | None, password: str) -> bool:

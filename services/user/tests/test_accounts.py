@@ -91,6 +91,16 @@ async def test_names_are_taken_once(form: Registration, error: type[Exception]) 
     assert house.events.types() == ["user.created"]
 
 
+async def test_a_taken_username_costs_no_hash_and_an_email_address_does() -> None:
+    """Nobody can keep the hasher busy with one name; that an address is known must not show in the time it takes."""
+    house = House()
+    await house.ada()
+    for name, hashed in (("ada", 1), ("other", 2)):
+        with pytest.raises((UsernameTakenError, EmailTakenError)):
+            await house.accounts.register(Registration(name, "long enough", "ada@example.org", None, None), "")
+        assert house.hasher.hashed == hashed
+
+
 @pytest.mark.parametrize("login", ["ada", "ADA", "Ada@Example.org", "+441234567890"])
 async def test_login_by_any_name(login: str) -> None:
     house = House()

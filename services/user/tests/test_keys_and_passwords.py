@@ -1,10 +1,12 @@
 """Keys, tokens, passwords, requests."""
 
+import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 
 import pytest
 from argon2 import PasswordHasher as Argon2
@@ -13,9 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pydantic import ValidationError
 
 from libs.common.runtime.auth import TokenVerifier
-from libs.common.runtime.errors import UnauthorizedError
+from libs.common.runtime.context import Caller, set_caller
+from libs.common.runtime.errors import OverloadedError, TooManyInProgressError, UnauthorizedError
+from libs.common.runtime.fairness import FairGate
+from libs.common.runtime.settings import Settings
+from libs.common.testing import settings_for
+from libs.common.testing.eventually import eventually
 from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
-from services.user.passwords import Argon2Hasher
+from services.user.passwords import Argon2Hasher, hashing_gate
 from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest
 
 
@@ -79,12 +86,65 @@ def test_those_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     assert (tmp_path / "keys" / FIRST_KEY).stat().st_mode & 0o777 == 0o600
 
 
+def gate(*, rate_limits: bool = True) -> FairGate:
+    return hashing_gate(settings_for(Settings, {}, rate_limits=rate_limits))
+
+
 async def test_passwords_verify_and_nobody_has_none() -> None:
-    hasher = await Argon2Hasher.create(Argon2(time_cost=1, memory_cost=64, parallelism=1))
+    hasher = await Argon2Hasher.create(gate(), Argon2(time_cost=1, memory_cost=64, parallelism=1))
     kept = await hasher.hash("correct horse")
     assert await hasher.verify(kept, "correct horse")
     assert not await hasher.verify(kept, "battery staple")
     assert not await hasher.verify(None, "correct horse")
+
+
+class SlowArgon2(Argon2):
+    """Hashes until told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running, self.most, self.go = 0, 0, Event()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        if self.go.is_set():
+            return "hash"
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.go.wait(20)
+        self.running -= 1
+        return "hash"
+
+
+async def test_two_hash_eight_wait_and_all_others_are_refused_at_once() -> None:
+    argon2 = SlowArgon2()
+    hasher = Argon2Hasher(argon2, "", gate(rate_limits=False))
+    tasks = [asyncio.create_task(hasher.hash("x")) for _ in range(11)]
+    with pytest.raises(OverloadedError):
+        await tasks.pop()
+    tasks[0].cancel()  # who goes does not stop the thread, so nobody else begins
+
+    async def two_run() -> bool:
+        return argon2.running == 2
+
+    await eventually(two_run)
+    argon2.go.set()
+    hashes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert hashes[1:] == ["hash"] * 9
+    assert argon2.most == 2
+
+
+async def test_one_address_leaves_hashing_to_others() -> None:
+    argon2 = SlowArgon2()
+    hasher = Argon2Hasher(argon2, "", gate())
+    set_caller(Caller(None, "192.0.2.1"))
+    tasks = [asyncio.create_task(hasher.hash("x")) for _ in range(9)]
+    with pytest.raises(TooManyInProgressError):
+        await tasks.pop()
+    set_caller(Caller(None, "192.0.2.2"))
+    tasks.append(asyncio.create_task(hasher.hash("x")))
+    argon2.go.set()
+    assert await asyncio.gather(*tasks) == ["hash"] * 9
+    set_caller(None)
 
 
 @pytest.mark.parametrize(

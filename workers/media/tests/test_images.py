@@ -1,15 +1,15 @@
 """Hostile and ordinary files, and what becomes of them."""
 
 import io
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
 from workers.media.domain import FILES
-from workers.media.images import FIT_PX, NotShowableError, dominant_color, make_variants
+from workers.media.images import FIT_PX, Picture, dominant_color, make_variants
+from workers.media.structure import NotShowableError, check
+from workers.media.tests.hostile import png
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)
 
@@ -26,19 +26,15 @@ def saved(image: Image.Image, format_: str, path: Path, **options: object) -> Pa
     return path
 
 
-def png_header(width: int, height: int) -> bytes:
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 64)) + chunk(b"IEND", b"")
-    )
+def made(source: Path, folder: Path) -> Picture:
+    data = source.read_bytes()
+    check(data)
+    return make_variants(data, folder)
 
 
 def refusal(source: Path, folder: Path) -> str:
     with pytest.raises(NotShowableError) as caught:
-        make_variants(source, folder)
+        made(source, folder)
     return caught.value.reason
 
 
@@ -56,7 +52,7 @@ def near(pixel: object, colour: tuple[int, int, int], within: int = 12) -> bool:
 @pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
 def test_variants_have_their_sizes_and_formats(format_: str, tmp_path: Path) -> None:
     source = saved(drawn((2400, 1200)), format_, tmp_path / "source")
-    picture = make_variants(source, tmp_path)
+    picture = made(source, tmp_path)
     assert (picture.width, picture.height) == (2400, 1200)
     sizes = {name: opened(tmp_path, name).size for name in FILES}
     assert sizes == {
@@ -73,13 +69,13 @@ def test_variants_have_their_sizes_and_formats(format_: str, tmp_path: Path) -> 
 
 
 def test_small_pictures_are_not_enlarged(tmp_path: Path) -> None:
-    make_variants(saved(drawn((200, 90)), "PNG", tmp_path / "source"), tmp_path)
+    made(saved(drawn((200, 90)), "PNG", tmp_path / "source"), tmp_path)
     assert {opened(tmp_path, name).size for name in (*FIT_PX, "original")} == {(200, 90)}
     assert opened(tmp_path, "thumbnail").size == (150, 150)
 
 
 def test_one_pixel_wide_is_a_picture(tmp_path: Path) -> None:
-    make_variants(saved(Image.new("L", (1, 9000), 90), "PNG", tmp_path / "source"), tmp_path)
+    made(saved(Image.new("L", (1, 9000), 90), "PNG", tmp_path / "source"), tmp_path)
     assert opened(tmp_path, "small").size == (1, 320)
 
 
@@ -92,7 +88,7 @@ def test_pictures_are_turned_upright_and_lose_all_metadata(
     exif[0x010F] = "Secret Camera"
     exif.get_ifd(0x8825)[2] = (48.0, 51.0, 29.0)
     source = saved(drawn((600, 300)), "JPEG", tmp_path / "source", exif=exif, comment=b"secret comment")
-    picture = make_variants(source, tmp_path)
+    picture = made(source, tmp_path)
     sideways = orientation in (6, 8)
     assert (picture.width, picture.height) == ((300, 600) if sideways else (600, 300))
     for name in FILES:
@@ -105,7 +101,7 @@ def test_pictures_are_turned_upright_and_lose_all_metadata(
 
 
 def test_transparency_becomes_white(tmp_path: Path) -> None:
-    make_variants(saved(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), "PNG", tmp_path / "source"), tmp_path)
+    made(saved(Image.new("RGBA", (64, 64), (0, 0, 0, 0)), "PNG", tmp_path / "source"), tmp_path)
     assert near(opened(tmp_path, "small").getpixel((5, 5)), (255, 255, 255), 2)
 
 
@@ -113,7 +109,7 @@ def test_transparency_becomes_white(tmp_path: Path) -> None:
 def test_every_mode_of_pixels_is_shown(mode: str, tmp_path: Path) -> None:
     image = Image.new("I;16", (80, 60), 65535) if mode == "I;16" else Image.new("L", (80, 60), 255).convert(mode)
     format_ = "JPEG" if mode == "CMYK" else "PNG"
-    make_variants(saved(image, format_, tmp_path / "source"), tmp_path)
+    made(saved(image, format_, tmp_path / "source"), tmp_path)
     assert near(opened(tmp_path, "original").getpixel((40, 30)), (255, 255, 255), 3)
 
 
@@ -121,14 +117,14 @@ def test_profiles_are_applied_and_bad_ones_ignored(tmp_path: Path) -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for number, profile in enumerate((lab, b"no profile at all" * 20)):
         source = saved(drawn((90, 90)), "PNG", tmp_path / f"{number}", icc_profile=profile)
-        make_variants(source, tmp_path)
+        made(source, tmp_path)
         assert near(opened(tmp_path, "original").getpixel((80, 80)), RED)
 
 
 def test_an_animation_shows_its_first_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (120, 80), colour) for colour in (BLUE, RED, GREEN)]
     frames[0].save(tmp_path / "source", "WEBP", save_all=True, append_images=frames[1:], duration=50)
-    make_variants(tmp_path / "source", tmp_path)
+    made(tmp_path / "source", tmp_path)
     small = opened(tmp_path, "small")
     assert getattr(small, "n_frames", 1) == 1
     assert near(small.getpixel((60, 40)), BLUE)
@@ -137,7 +133,7 @@ def test_an_animation_shows_its_first_frame(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (12_000, 12_000)])
 def test_bombs_are_refused_by_their_header(size: tuple[int, int], tmp_path: Path) -> None:
     source = tmp_path / "source"
-    source.write_bytes(png_header(*size))
+    source.write_bytes(png(*size))
     assert refusal(source, tmp_path) == "too_many_pixels"
 
 
@@ -182,5 +178,5 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
     for folder in (first, second):
         folder.mkdir()
         (folder / "source").write_bytes(buffer.getvalue())
-        make_variants(folder / "source", folder)
+        made(folder / "source", folder)
     assert all((first / file).read_bytes() == (second / file).read_bytes() for file in FILES.values())

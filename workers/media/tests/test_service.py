@@ -1,36 +1,72 @@
 """Verdicts, retries and repetition, over fakes."""
 
 import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from libs.common.contracts.base import Event
+from libs.common.contracts.base import Event, Payload
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.common.contracts.media import FAILURE_REASONS
+from libs.common.kafka.consumer import Delivery
 from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.objects import FolderObjectStore
-from workers.media.domain import FILES, Decoded, Refused, variant_paths
-from workers.media.service import Processing
+from libs.common.testing.eventually import eventually
+from workers.media import service
+from workers.media.consumers import MediaConsumers
+from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, variant_paths
+from workers.media.service import WAITING_PER_OWNER, Processing
 
 DECODED = Decoded(800, 600, "LEHV6nWB2yk8", "#336699")
 UPLOAD = MediaUploaded(media_id=7, owner_id=42, source_key="uploads/7", content_type="image/png")
 
 
 class ScriptedDecoder:
-    """Answers as told; counts how many work at once."""
+    """Answers as told; `failures` are raised first."""
 
     def __init__(self, verdict: Decoded | Refused = DECODED) -> None:
         self.verdict = verdict
-        self.running = self.most = 0
+        self.failures: list[Exception] = []
 
     async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
-        self.running += 1
-        self.most = max(self.most, self.running)
-        await asyncio.sleep(0.01)
-        self.running -= 1
+        if self.failures:
+            raise self.failures.pop(0)
         if isinstance(self.verdict, Decoded):
             _write_variants(source, folder)
         return self.verdict
+
+
+class HeldDecoder:
+    """Holds each file until it is told to go on with it, by the file's content."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.running = self.most = 0
+        self._held: dict[str, asyncio.Event] = {}
+
+    async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
+        name = await asyncio.to_thread(source.read_text)
+        self.started.append(name)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self._held.setdefault(name, asyncio.Event()).wait()
+        finally:
+            self.running -= 1
+        return Refused("corrupt")
+
+    def finish(self, name: str) -> None:
+        self._held.setdefault(name, asyncio.Event()).set()
+
+    async def starts(self, *names: str) -> None:
+        async def have() -> bool:
+            return sorted(self.started) == sorted(names)
+
+        await eventually(have)
 
 
 def _write_variants(source: Path, folder: Path) -> None:
@@ -88,7 +124,7 @@ class Room:
 
 async def test_variants_are_stored_and_told_of(tmp_path: Path) -> None:
     room = Room(tmp_path)
-    await room.processing.process_all([UPLOAD])
+    await room.processing.process(UPLOAD)
     paths = variant_paths(42, 7)
     assert room.files() == {"uploads/7": b" bytes"} | {path: f"{name} bytes".encode() for name, path in paths.items()}
     (event,) = room.published.events
@@ -105,19 +141,19 @@ def test_paths_spread_by_owner() -> None:
 
 async def test_processing_twice_gives_the_same_files_and_event(tmp_path: Path) -> None:
     room = Room(tmp_path)
-    await room.processing.process_all([UPLOAD])
+    await room.processing.process(UPLOAD)
     files = room.files()
-    await room.processing.process_all([UPLOAD])
+    await room.processing.process(UPLOAD)
     assert room.files() == files
     first, second = room.published.events
     assert first.event_id == second.event_id
     assert first.payload == second.payload
 
 
-@pytest.mark.parametrize("reason", ["not_an_image", "too_many_pixels", "corrupt", "timed_out"])
+@pytest.mark.parametrize("reason", ["not_an_image", "too_many_pixels", "corrupt", "too_complex"])
 async def test_refusals_are_told_at_once(reason: str, tmp_path: Path) -> None:
     room = Room(tmp_path, Refused(reason))
-    await room.processing.process_all([UPLOAD])
+    await room.processing.process(UPLOAD)
     (event,) = room.published.events
     assert event.payload == MediaFailed(media_id=7, owner_id=42, reason=reason)
     assert room.slept == []
@@ -125,26 +161,250 @@ async def test_refusals_are_told_at_once(reason: str, tmp_path: Path) -> None:
 
 async def test_a_passing_fault_is_retried(tmp_path: Path) -> None:
     room = Room(tmp_path, failures=3)
-    await room.processing.process_all([UPLOAD])
+    await room.processing.process(UPLOAD)
     assert room.slept == [1.0, 2.0, 4.0]
     assert isinstance(room.published.events[0].payload, MediaProcessed)
 
 
 async def test_a_lasting_fault_fails_the_upload(tmp_path: Path) -> None:
     room = Room(tmp_path, failures=4)
-    await room.processing.process_all([UPLOAD])
-    assert room.published.events[0].payload == MediaFailed(media_id=7, owner_id=42, reason="unavailable")
+    await room.processing.process(UPLOAD)
+    assert room.published.events[0].payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
 
 
 async def test_a_verdict_that_could_not_be_told_is_the_runners_to_retry(tmp_path: Path) -> None:
     room = Room(tmp_path, away_for=1)
     with pytest.raises(UnavailableError):
-        await room.processing.process_all([UPLOAD])
-    await room.processing.process_all([UPLOAD])
+        await room.processing.process(UPLOAD)
+    await room.processing.process(UPLOAD)
     assert len(room.published.events) == 1
 
 
-async def test_no_more_than_the_allowed_number_at_once(tmp_path: Path) -> None:
+async def test_a_decoder_that_failed_is_tried_again_and_its_end_is_logged(tmp_path: Path) -> None:
     room = Room(tmp_path)
-    await room.processing.process_all([UPLOAD] * 6)
-    assert room.decoder.most == 2
+    room.decoder.failures = [
+        DecodingFailedError("no verdict", -9, "killed"),
+        DecodingFailedError("no verdict", 1, "bug"),
+    ]
+    with capture_logs() as logs:
+        await room.processing.process(UPLOAD)
+    assert room.slept == [1.0, 2.0]
+    assert isinstance(room.published.events[0].payload, MediaProcessed)
+    killed, broken = [log for log in logs if log["event"] == "attempt_failed"]
+    assert (killed["media_id"], killed["signal"], killed["stderr"]) == (7, 9, "killed")
+    assert (broken["exit_code"], broken["error"], broken["stderr"]) == (1, "no verdict", "bug")
+
+
+async def test_a_decoder_that_always_fails_is_not_the_pictures_fault(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.decoder.failures = [DecodingFailedError("not done after 36.0 s")] * 4
+    await room.processing.process(UPLOAD)
+    assert room.slept == [1.0, 2.0, 4.0]
+    assert room.published.events[0].payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
+
+
+async def test_a_source_that_is_gone_is_not_the_pictures_fault(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    (tmp_path / UPLOAD.source_key).unlink()
+    await room.processing.process(UPLOAD)
+    assert room.slept == [1.0, 2.0, 4.0]
+    assert room.published.events[0].payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
+
+
+async def test_no_folder_for_temporary_files_is_not_the_pictures_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = Room(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    await room.processing.process(UPLOAD)
+    assert room.published.events[0].payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
+
+
+async def test_why_a_picture_was_refused_is_logged(tmp_path: Path) -> None:
+    room = Room(tmp_path, Refused("corrupt", "OSError('image file is truncated')"))
+    with capture_logs() as logs:
+        await room.processing.process(UPLOAD)
+    assert [log for log in logs if log["event"] == "upload_refused"] == [
+        {
+            "event": "upload_refused",
+            "log_level": "info",
+            "module": "workers.media.service",
+            "media_id": 7,
+            "reason": "corrupt",
+            "detail": "OSError('image file is truncated')",
+        }
+    ]
+
+
+async def test_while_the_store_is_away_the_upload_is_the_runners_and_the_store_is_asked_once_a_second(
+    tmp_path: Path,
+) -> None:
+    root = tmp_path / "store"
+    root.mkdir()
+    room = Room(root)
+    shutil.rmtree(root)
+    with pytest.raises(UnavailableError):
+        await room.processing.process(UPLOAD)
+    assert (room.slept, room.published.events) == ([service.AWAY_S], [])
+
+
+def upload(name: str) -> MediaUploaded:
+    """The first letter is the owner."""
+    media_id = int.from_bytes(name.encode())
+    return MediaUploaded(
+        media_id=media_id, owner_id=ord(name[0]), source_key=f"uploads/{name}", content_type="image/png"
+    )
+
+
+def delivered(payload: Payload) -> Delivery:
+    envelope = Event(payload=payload, entity=payload.key(), entity_version=1).envelope("tests")
+    return Delivery(envelope, payload, 0, 0)
+
+
+class Queue:
+    """Uploads that are being processed with a `HeldDecoder`."""
+
+    def __init__(self, root: Path, decoders: int = 2) -> None:
+        (root / "uploads").mkdir()
+        self._root = root
+        self.decoder = HeldDecoder()
+        self.published = Published()
+        self.processing = Processing(FolderObjectStore(root), self.decoder, self.published, decoders)
+        self.consumers = MediaConsumers(self.processing)
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, *names: str) -> None:
+        for name in names:
+            (self._root / "uploads" / name).write_text(name)
+            self.tasks[name] = asyncio.create_task(self.consumers.on_media([delivered(upload(name))]))
+
+
+@pytest.fixture
+async def queue(tmp_path: Path) -> AsyncIterator[Callable[..., Queue]]:
+    made: list[Queue] = []
+
+    def make(decoders: int = 2) -> Queue:
+        made.append(Queue(tmp_path, decoders))
+        return made[-1]
+
+    yield make
+    tasks = [task for one in made for task in one.tasks.values()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_one_owner_leaves_a_decoder_to_the_others(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    q.add("a1", "a2", "a3")
+    await q.decoder.starts("a1")
+    q.add("b1")
+    await q.decoder.starts("a1", "b1")
+
+
+async def test_turns_rotate_between_owners(queue: Callable[..., Queue]) -> None:
+    q = queue(decoders=1)
+    q.add("a1", "a2", "a3", "a4")
+    await q.decoder.starts("a1")
+    q.add("b1", "b2", "c1")
+    q.decoder.finish("a1")
+    for name in ("a2", "b1", "b2", "c1", "a3"):
+        q.decoder.finish(name)
+    await q.decoder.starts("a1", "b1", "c1", "a2", "b2", "a3", "a4")
+    assert q.decoder.started == ["a1", "b1", "c1", "a2", "b2", "a3", "a4"]
+
+
+async def test_turns_that_become_free_one_after_the_other_go_to_different_owners(queue: Callable[..., Queue]) -> None:
+    q = queue(decoders=3)
+    q.add("x1", "y1", "z1")
+    await q.decoder.starts("x1", "y1", "z1")
+    q.add("a1", "a2", "b1")
+    q.decoder.finish("x1")
+    await q.decoder.starts("x1", "y1", "z1", "a1")
+    q.decoder.finish("y1")
+    await q.decoder.starts("x1", "y1", "z1", "a1", "b1")
+
+
+async def test_an_owner_who_comes_goes_before_the_next_picture_of_those_who_hold_turns(
+    queue: Callable[..., Queue],
+) -> None:
+    q = queue()
+    q.add("a1", "a2", "c1", "c2")
+    await q.decoder.starts("a1", "c1")
+    q.add("b1")
+    q.decoder.finish("a1")
+    await q.decoder.starts("a1", "c1", "b1")
+
+
+async def test_a_picture_that_is_tried_again_holds_no_decoder_meanwhile(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.decoder.failures = [DecodingFailedError("no verdict")] * 4
+    during: list[str] = []
+
+    async def sleep(_: float) -> None:
+        async with asyncio.timeout(5):
+            async with turns.turn(1), turns.turn(2):
+                during.append("both free")
+
+    room.processing = Processing(FolderObjectStore(tmp_path), room.decoder, room.published, 2, sleep)
+    turns = room.processing._turns
+    await room.processing.process(UPLOAD)
+    assert len(during) == 3
+
+
+async def test_cancelled_uploads_give_back_their_turns(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    q.add("a1", "a2", "b1", "c1", "c2")
+    await q.decoder.starts("a1", "b1")
+    for task in q.tasks.values():
+        task.cancel()
+    await asyncio.gather(*q.tasks.values(), return_exceptions=True)
+    q.add("d1", "e1", "f1")
+    for name in ("d1", "e1", "f1"):
+        q.decoder.finish(name)
+        await q.tasks[name]
+    assert q.decoder.most == 2
+
+
+async def test_an_owners_share_of_the_queue_is_bounded_and_nobody_elses(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    names = [f"a{number}" for number in range(WAITING_PER_OWNER + 1)]
+    q.add(*names, "b1")
+    await q.tasks[names[-1]]
+    [event] = q.published.events
+    failed = upload(names[-1])
+    assert event.payload == MediaFailed(media_id=failed.media_id, owner_id=ord("a"), reason="too_many_waiting")
+    await q.decoder.starts("a0", "b1")
+    q.decoder.finish("a0")
+    await q.tasks["a0"]
+    q.add("a999")
+    await q.decoder.starts("a0", "b1", "a1")
+    assert not q.tasks["a999"].done()
+
+
+async def test_what_was_settled_before_is_not_decoded_again(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    q.add("a1", "a2", "a3")
+    await q.decoder.starts("a1")
+    verdict = MediaFailed(media_id=upload("a2").media_id, owner_id=ord("a"), reason="corrupt")
+    await q.consumers.on_media([delivered(verdict)])
+    q.decoder.finish("a1")
+    await q.decoder.starts("a1", "a3")
+    await q.tasks["a2"]
+    q.add("a2")
+    q.decoder.finish("a3")
+    await q.decoder.starts("a1", "a3", "a2")
+
+
+async def test_an_upload_in_the_dead_letters_fails_for_its_owner_too(queue: Callable[..., Queue]) -> None:
+    q = queue()
+    await q.consumers.on_dead_letter(delivered(UPLOAD))
+    [event] = q.published.events
+    assert event.payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
+    await q.consumers.on_dead_letter(delivered(event.payload))
+    assert len(q.published.events) == 1
+
+
+def test_every_reason_is_explained() -> None:
+    said = {"not_an_image", "too_many_pixels", "too_complex", "corrupt", "too_many_waiting", "processing_failed"}
+    assert said == FAILURE_REASONS.keys()

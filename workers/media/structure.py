@@ -1,0 +1,167 @@
+"""A picture file by its parts: what it would cost to decode, judged before any decoder sees it.
+
+Plain Python over bytes, in time linear in their number. What is cut short or makes no sense is left to the decoder.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
+
+MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory
+MAX_PARTS = 20_000  # ten megabytes of PNG in chunks of 512 bytes; encoders use 8 KB and more
+MAX_SCANS = 100  # of a JPEG, each has tables to set up; encoders write about 10, libjpeg 18 for CMYK
+MAX_SCANNED_SAMPLES = 24 * MAX_PIXELS  # what libjpeg's 18 scans of CMYK touch at the largest size: about 1 ns each
+DEFLATE_RATIO = 1032  # deflate can't expand more
+
+
+class NotShowableError(Exception):
+    """The file can't become a picture, however often one tries; `reason` is a code that clients may show."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Part(NamedTuple):
+    """`data[start:end]`, a JPEG's segment (a scan's data belong to its SOS) or the chunk of a PNG or WebP."""
+
+    kind: bytes
+    start: int
+    body: int
+    end: int
+
+
+def check(data: bytes) -> int:
+    """The number of pixels that a decoder of `data` will have to make; 0 when the headers don't say.
+
+    Raises:
+        NotShowableError: not_an_image, too_many_pixels, too_complex, or corrupt.
+    """
+    if data.startswith(b"\xff\xd8\xff"):
+        pixels = _jpeg(data)
+    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
+        pixels = _png(data)
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        pixels = _webp(data)
+    else:
+        raise NotShowableError("not_an_image", "no signature of JPEG, PNG or WebP")
+    if pixels > MAX_PIXELS:
+        raise NotShowableError("too_many_pixels", f"{pixels} pixels")
+    return pixels
+
+
+_SOF = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+_SOS, _EOI = b"\xda", b"\xd9"
+_BARE = {bytes([code]) for code in (*range(0x01, 0xC0), *range(0xD0, 0xDA))}
+"""Without a length. The reserved ones below C0 have one by the standard, but libjpeg looks for the next marker behind
+them, so what they pretend to hold must not be skipped."""
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
+_SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+
+
+def segments(data: bytes) -> Iterator[Part]:
+    """Those of a JPEG, up to the end of the first picture, as libjpeg reads them."""
+    at = 0
+    while found := _MARKER.search(data, at):
+        kind, body = found[1], found.end()
+        at = body
+        if kind not in _BARE:
+            at += int.from_bytes(data[body : body + 2])
+        if kind == _SOS:
+            scan_end = _SCAN_END.search(data, at)
+            at = scan_end.start() if scan_end else len(data)
+        yield Part(kind, found.start(), body, at)
+        if kind == _EOI:
+            return
+
+
+def _jpeg(data: bytes) -> int:
+    pixels = scans = 0
+    samples = 0.0
+    shares: dict[int, float] = {}
+    for part in _counted(segments(data)):
+        if part.kind in _SOF:
+            pixels, shares = _frame(data[part.body : part.end])
+        elif part.kind == _SOS:
+            scans += 1
+            count = data[part.body + 2] if part.body + 2 < len(data) else 0
+            components = data[part.body + 3 : part.body + 3 + 2 * count : 2]
+            samples += pixels * sum(shares.get(component, 1.0) for component in components)
+            if pixels <= MAX_PIXELS and (scans > MAX_SCANS or samples > MAX_SCANNED_SAMPLES):
+                raise NotShowableError("too_complex", f"{scans} scans or more of {pixels} pixels")
+    return pixels
+
+
+def _frame(header: bytes) -> tuple[int, dict[int, float]]:
+    """Pixels, and the share of them that each component has samples for, by its id."""
+    height, width = int.from_bytes(header[3:5]), int.from_bytes(header[5:7])
+    sampling = {header[at]: (header[at + 1] >> 4) * (header[at + 1] & 15) for at in range(8, len(header) - 2, 3)}
+    most = max(sampling.values(), default=0) or 1
+    return width * height, {component: count / most for component, count in sampling.items()}
+
+
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel's, by PNG colour type
+
+
+def chunks(data: bytes) -> Iterator[Part]:
+    """Those of a PNG."""
+    at = 8
+    while at + 8 <= len(data):
+        kind, body = data[at + 4 : at + 8], at + 8
+        end = body + int.from_bytes(data[at : at + 4]) + 4
+        yield Part(kind, at, body, end)
+        if kind == b"IEND":
+            return
+        at = end
+
+
+def _png(data: bytes) -> int:
+    width = height = row_bits = packed = 0
+    for part in _counted(chunks(data)):
+        if part.kind == b"IHDR":
+            width, height = (int.from_bytes(data[part.body + at : part.body + at + 4]) for at in (0, 4))
+            depth, colour = data[part.body + 8 : part.body + 10].ljust(2, b"\0")
+            row_bits = width * depth * _SAMPLES.get(colour, 1)
+        elif part.kind in (b"IDAT", b"fdAT"):
+            packed += min(part.end, len(data)) - part.body
+    pixels = width * height
+    # Reserves no memory for a header that promises what can't be there.
+    if pixels <= MAX_PIXELS and packed * DEFLATE_RATIO < height * row_bits // 8:
+        raise NotShowableError("corrupt", f"{packed} bytes can't hold {width} x {height} pixels")
+    return pixels
+
+
+def riff_chunks(data: bytes) -> Iterator[Part]:
+    """Those of a WebP."""
+    at = 12
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 8], "little")
+        end = at + 8 + size + size % 2
+        yield Part(data[at : at + 4], at, at + 8, end)
+        at = end
+
+
+def _webp(data: bytes) -> int:
+    pixels = 0
+    for part in _counted(riff_chunks(data)):
+        header = data[part.body : part.body + 10]
+        match part.kind:
+            case b"VP8X":
+                width, height = (int.from_bytes(header[at : at + 3], "little") + 1 for at in (4, 7))
+            case b"VP8 ":
+                width, height = (int.from_bytes(header[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+            case b"VP8L":
+                bits = int.from_bytes(header[1:5], "little")
+                width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+            case _:
+                continue
+        pixels = max(pixels, width * height)
+    return pixels
+
+
+def _counted(parts: Iterator[Part]) -> Iterator[Part]:
+    yield from islice(parts, MAX_PARTS)
+    if next(parts, None) is not None:
+        raise NotShowableError("too_complex", f"more than {MAX_PARTS} parts")
