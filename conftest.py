@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from devstack.processes import ProcessTable
-from devstack.providers import StoreProvider, provider
+from devstack.providers import StoreProvider, decide, provider
 from devstack.settings import ROOT, Settings
 from devstack.state import State
 
@@ -50,9 +50,13 @@ def settings_of_run(directory: Path) -> Settings:
 
 def store_provider(directory: Path, *, durable: bool = False) -> StoreProvider:
     """Where this run's stores come from; all workers agree. `durable` ones may be killed and lose nothing."""
-    state = State(directory)
+    settings, state, table = settings_of_run(directory), State(directory), ProcessTable(directory)
     with state.lock("choice", threading.Event()):
-        return provider(settings_of_run(directory), state, ProcessTable(directory), durable=durable)
+        if decide(settings, state) == "docker":
+            from tests.containers import ContainerStores  # half a second that unit tests need not wait for
+
+            return ContainerStores(settings, state, table)
+        return provider(settings, state, table, durable=durable)
 
 
 @pytest.fixture(scope="session")

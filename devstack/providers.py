@@ -105,8 +105,6 @@ class ComposeStores:
 
     def __init__(self, settings: Settings, state: State, table: ProcessTable) -> None:
         self._settings, self._state, self._table = settings, state, table
-        checkout = hashlib.sha256(str(state.directory).encode()).hexdigest()[:8]
-        self._compose = ["docker", "compose", "-p", f"feedmill-{checkout}"]
         self._started = False
 
     def start(self) -> Endpoints:
@@ -115,7 +113,7 @@ class ComposeStores:
                 self.stop(discard=True)
                 self._state.set("volumes", "ours")
             self._started = not all(ports.answers("127.0.0.1", self._state.port(name)) for name in ALL)
-            self._run("compose-up", "up", "--detach", "--wait", *ALL)
+            self._up()
             return self.endpoints()
 
     def endpoints(self) -> Endpoints:
@@ -149,10 +147,21 @@ class ComposeStores:
     def _password(self) -> str:
         return self._state.secret("postgres_password")
 
+    def _variables(self) -> dict[str, str]:
+        """What sets this directory's containers apart: project, password, and ports on the host."""
+        directory = hashlib.sha256(str(self._state.directory).encode()).hexdigest()[:8]
+        return {
+            "COMPOSE_PROJECT_NAME": f"feedmill-{directory}",
+            "FEEDMILL_POSTGRES_PASSWORD": self._password(),
+            **{f"FEEDMILL_{name.upper()}_PORT": str(self._state.port(name)) for name in ALL},
+        }
+
+    def _up(self) -> None:
+        self._run("compose-up", "up", "--detach", "--wait", *ALL)
+
     def _run(self, name: str, *arguments: str) -> None:
-        host_ports = {f"FEEDMILL_{store.upper()}_PORT": str(self._state.port(store)) for store in ALL}
-        env = {**self._settings.values, **host_ports, "FEEDMILL_POSTGRES_PASSWORD": self._password()}
-        self._table.run(name, [*self._compose, *arguments], env, self._settings.root, COMPOSE_TIMEOUT_S)
+        env = {**self._settings.values, **self._variables()}
+        self._table.run(name, ["docker", "compose", *arguments], env, self._settings.root, COMPOSE_TIMEOUT_S)
 
 
 class ProcessStores:

@@ -1,12 +1,21 @@
+import os
 from pathlib import Path
 
 import pytest
 
+from conftest import STORES_DIR, store_provider
 from devstack import ports
 from devstack.procfs import read_stat
 from devstack.stores import ALL, StoreSet
 
 pytestmark = [pytest.mark.stores, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(autouse=True)
+def installed() -> None:
+    """`bootstrap` installs what these start only where the stores are plain processes."""
+    if store_provider(Path(os.environ[STORES_DIR])).name != "processes":
+        pytest.skip("the stores of this run are no plain processes")
 
 
 def processes_of(directory: Path) -> list[str]:

@@ -9,16 +9,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import get_args
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from conftest import store_provider
 from devstack.environment import deployable_environ, public_url
 from devstack.errors import ProcessFailed
+from devstack.providers import StoreProvider
 from devstack.stack import Stack, find, is_healthy
-from devstack.stores import StoreName, StoreSet
+from devstack.stores import ALL
 from libs.common.contracts.codec import decode
 from libs.common.contracts.topics import TOPICS, dead_letter_topic
 from libs.common.kafka.lag import LagMeter
@@ -32,7 +33,6 @@ from tests.faults.acts import Acknowledged, Person, assert_kept, keep_acting
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 PEOPLE = 4
 PROCESSES = ("user", "post", "interaction", "feed", "fanout", "counters")
-STORES = get_args(StoreName)
 RECOVERY_S = 90.0
 READY_S = 60.0
 SEED = "FEEDMILL_FAULTS_SEED"  # the same acts and victims again, though not the same moments
@@ -41,14 +41,18 @@ CONSUMERS = ("counters", "post", "user")
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreSet]:
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreProvider]:
     """Such as lose no acknowledged write by kill -9, and are nobody else's."""
-    with StoreSet(tmp_path_factory.mktemp("stores"), durable=True, say=lambda _: None) as stores:
+    stores = store_provider(tmp_path_factory.mktemp("stores"), durable=True)
+    try:
+        stores.start()
         yield stores
+    finally:
+        stores.stop(discard=True)
 
 
 @pytest.fixture(scope="module")
-def stack(stores: StoreSet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(stores: StoreProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = running_stack(tmp_path_factory.mktemp("durable"), stores.endpoints())
     stack.up(only=[name for name in stack.names() if name != "canary"])
     yield stack
@@ -117,12 +121,12 @@ def start(stack: Stack, name: str, instance: str) -> None:
     stack.table.wait_ready({instance: partial(is_healthy, port)}, READY_S)
 
 
-def kill_and_start(stack: Stack, stores: StoreSet, victim: str) -> None:
-    if victim in STORES:
-        store = stores.store(victim)  # type: ignore[arg-type]
-        store.kill()
-        store.start()
-        return
+def kill_and_start(stack: Stack, stores: StoreProvider, victim: str) -> None:
+    for store in ALL:
+        if store == victim:
+            stores.kill(store)
+            stores.start()
+            return
     while True:  # as a supervisor does: it ends by itself while a store is away
         stack.table.kill(victim)
         try:
@@ -145,11 +149,11 @@ async def settled(api: Api, people: Sequence[Person], told: Acknowledged) -> flo
 
 
 async def test_whatever_is_killed(
-    stack: Stack, stores: StoreSet, api: Api, settings: Settings, rng: random.Random
+    stack: Stack, stores: StoreProvider, api: Api, settings: Settings, rng: random.Random
 ) -> None:
     told, people = await a_world(api, rng)
     async with acting(people):
-        await asyncio.gather(*(kill_in_turn(stack, stores, people, victims, rng) for victims in (PROCESSES, STORES)))
+        await asyncio.gather(*(kill_in_turn(stack, stores, people, victims, rng) for victims in (PROCESSES, ALL)))
     print(f"{sum(person.acts for person in people)} acts, effects after {await settled(api, people, told):.1f} s")
     events = await events_of(settings, [topic.name for topic in TOPICS])
     assert {event for event in events if event[0] == "dead letter"} == set()
@@ -159,7 +163,7 @@ async def test_whatever_is_killed(
 
 
 async def kill_in_turn(
-    stack: Stack, stores: StoreSet, people: Sequence[Person], victims: Sequence[str], rng: random.Random
+    stack: Stack, stores: StoreProvider, people: Sequence[Person], victims: Sequence[str], rng: random.Random
 ) -> None:
     """One after the other, each when some more was acknowledged than before."""
     for victim in rng.sample(victims, len(victims)):

@@ -12,8 +12,9 @@ from typing import Self, TypeVar
 
 from prometheus_client import Counter, Gauge
 
-from libs.common.runtime.context import remaining_s
-from libs.common.runtime.errors import DeadlineError, UnavailableError
+from libs.common.runtime.context import caller, remaining_s
+from libs.common.runtime.errors import DeadlineError, OverloadedError, UnavailableError
+from libs.common.runtime.fairness import FairGate, Place
 from libs.common.runtime.logging import get_logger
 from libs.common.runtime.settings import Settings
 
@@ -190,6 +191,7 @@ class Breaker:
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
+            OPEN.labels(self.name).set(0)  # the next one of this name begins closed
 
 
 class Dependency:
@@ -218,9 +220,7 @@ class Dependency:
         self._failures: Failures = (*failures, TimeoutError)
         self._retried = self._failures if retried is None else retried
         self._budget = BUDGET_MAX
-        self._at_once = at_once
-        self._slots = asyncio.Semaphore(at_once)
-        self._waiting = 0
+        self._slots = FairGate(name, at_once, queue=at_once)
         self._second_tries = RETRIED.labels(name)
 
     def patient_s(self, policy: Policy) -> float:
@@ -238,7 +238,7 @@ class Dependency:
         while True:
             if not self.breaker.admits():
                 raise self._unavailable()
-            await self._take_slot(policy)
+            place = await take_place(self._slots, self.patient_s(policy))
             try:
                 with self.breaker.watch(self._failures, self.patient_s(policy) / 2, policy.contention):
                     async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
@@ -252,32 +252,12 @@ class Dependency:
                 self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
                 return answer
             finally:
-                self._slots.release()
+                place.release()
             await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
             retries, backoff_s = retries - 1, backoff_s * policy.growth
 
     def _unavailable(self) -> UnavailableError:
         return UnavailableError(f"{self.name} does not answer")
-
-    async def _take_slot(self, policy: Policy) -> None:
-        """Wait for one as long as a try may take; that there is none says nothing about the dependency."""
-        if not self._slots.locked():
-            await self._slots.acquire()
-            return
-        if self._waiting >= self._at_once:
-            raise self._crowded()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(min(self.patient_s(policy), remaining_s())):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise (DeadlineError() if remaining_s() < TICK_S else self._crowded()) from error
-        finally:
-            self._waiting -= 1
-
-    def _crowded(self) -> UnavailableError:
-        REFUSED.labels(self.name, "queue").inc()
-        return UnavailableError(f"Too many requests in progress at {self.name}")
 
     async def _try(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
         """The answer. If the policy hedges, and there is none by then: the first of two, or the failure of the last."""
@@ -303,3 +283,20 @@ class Dependency:
         self._budget -= 1
         self._second_tries.inc()
         return True
+
+
+async def take_place(gate: FairGate, wait_s: float) -> Place:
+    """A place among those who use a dependency, dealt out in turn between callers.
+
+    Waits as long as a try may take. That there is none says nothing about the dependency.
+
+    Raises:
+        DeadlineError: the request's time is up.
+        OverloadedError: too many wait.
+    """
+    try:
+        return await gate.acquire(caller(), min(wait_s, remaining_s()))
+    except OverloadedError as error:
+        if remaining_s() < TICK_S:
+            raise DeadlineError from error
+        raise

@@ -119,7 +119,7 @@ class UnavailableError(ApiError):
     headers = {"Retry-After": "2"}
 
 
-class OverloadedError(ApiError):
+class OverloadedError(UnavailableError):
     status, code, title = 503, "overloaded", "Overloaded, try again shortly"
     headers = {"Retry-After": "1"}
 

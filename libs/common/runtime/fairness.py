@@ -77,8 +77,8 @@ class FairGate:
         finally:
             place.release()
 
-    async def acquire(self, who: Caller | None) -> Place:
-        """A slot; None is ourselves, who have no share.
+    async def acquire(self, who: Caller | None, wait_s: float | None = None) -> Place:
+        """A slot. `None` is ourselves, who have no share. `wait_s` is for this one, in place of the gate's.
 
         Raises:
             TooManyInProgressError: the caller's share is used up.
@@ -89,7 +89,7 @@ class FairGate:
             self._free -= 1
             return Place(self, keys)
         try:
-            await self._turn(keys[0] if keys else None)
+            await self._turn(keys[0] if keys else None, self._wait_s if wait_s is None else wait_s)
         except BaseException:
             self._used.subtract(keys)
             self._forget(keys)
@@ -113,13 +113,13 @@ class FairGate:
         self._forget(keys)
         self._pass_on()
 
-    async def _turn(self, key: Hashable) -> None:
+    async def _turn(self, key: Hashable, wait_s: float) -> None:
         if sum(map(len, self._waiting.values())) >= self._queue:
             self._make_room(len(self._waiting.get(key, ())))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(turn)
         try:
-            async with asyncio.timeout(self._wait_s):
+            async with asyncio.timeout(wait_s):
                 await turn
         except BaseException as error:
             self._leave(key, turn)

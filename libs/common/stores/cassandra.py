@@ -35,6 +35,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import Migration, load, pending
 
 CONNECT_S = 3.0
+CONTROL_S = 2.0  # times patience: what the driver asks about the cluster before it is connected
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
 HEARTBEAT_S = 5  # a connection whose server vanished without a word is given up after twice that; by default after 60 s
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
@@ -79,8 +80,8 @@ def _cluster(settings: Settings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-        connect_timeout=CONNECT_S * settings.patience,
-        control_connection_timeout=CONNECT_S * settings.patience,
+        connect_timeout=CONNECT_S * max(1.0, settings.patience),
+        control_connection_timeout=CONTROL_S * max(1.0, settings.patience),
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
     )

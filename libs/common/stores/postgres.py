@@ -13,12 +13,14 @@ import orjson
 
 from libs.common.kafka.producer import Record
 from libs.common.runtime.context import remaining_s
-from libs.common.runtime.dependencies import POSTGRES, TICK_S, Breaker
+from libs.common.runtime.dependencies import POSTGRES, TICK_S, Breaker, take_place
 from libs.common.runtime.errors import DeadlineError, UnavailableError
+from libs.common.runtime.fairness import FairGate
 from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import load, pending
 
 POOL_SIZE = 16
+MAX_WAITING = 256  # calls without a connection; each is short, and those of a process's requests are bounded before
 _MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
 
 Connection = Any  # asyncpg's pool proxies are typed as Any by its stubs
@@ -52,6 +54,7 @@ class Postgres:
         self._pool = pool
         self._dsn = dsn
         self._patient_s = POSTGRES.timeout_s * settings.patience
+        self._places = FairGate("postgres", POOL_SIZE, queue=MAX_WAITING)
         self._breaker = Breaker("postgres", self._probe, settings.patience)
 
     @asynccontextmanager
@@ -59,27 +62,18 @@ class Postgres:
         """A connection outside any transaction."""
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
+        place = await take_place(self._places, self._patient_s)
         try:
             with self._breaker.watch(Unavailable, self._patient_s / 2):
-                connection = await self._acquire()
-                try:
+                timeout_s = min(self._patient_s, remaining_s())
+                async with self._pool.acquire(timeout=timeout_s) as connection:
                     yield connection
-                finally:
-                    await self._pool.release(connection)
         except Unavailable as error:
             if remaining_s() < TICK_S:
                 raise DeadlineError from error
             raise UnavailableError("PostgreSQL does not answer") from error
-
-    async def _acquire(self) -> Connection:
-        try:
-            return await self._pool.acquire(timeout=min(self._patient_s, remaining_s()))
-        except TimeoutError as error:
-            if self._pool.get_size() < POOL_SIZE or self._pool.get_idle_size():
-                raise
-            if remaining_s() < TICK_S:
-                raise DeadlineError from error
-            raise UnavailableError("Too many requests in progress at PostgreSQL") from error
+        finally:
+            place.release()
 
     async def _probe(self) -> None:
         """On a connection of its own: others may hold all of the pool, and all that the server takes."""

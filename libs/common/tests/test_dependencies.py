@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from libs.common.runtime.context import remaining_s, set_deadline
+from libs.common.runtime.context import Caller, remaining_s, set_caller, set_deadline
 from libs.common.runtime.dependencies import (
     BREAKER_FAILURES,
     BUDGET_MAX,
@@ -18,7 +18,7 @@ from libs.common.runtime.dependencies import (
     Outcome,
     Policy,
 )
-from libs.common.runtime.errors import DeadlineError, UnavailableError
+from libs.common.runtime.errors import DeadlineError, OverloadedError, UnavailableError
 from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
@@ -306,12 +306,33 @@ async def test_a_slow_dependency_holds_no_more_than_its_share() -> None:
     store = dependency(at_once=1)
     held = [asyncio.create_task(store.call(PATIENT, never)) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(UnavailableError, match="Too many"):
+    with pytest.raises(OverloadedError):
         await store.call(PATIENT, never)
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)
     assert await store.call(PATIENT, Scripted()) == 1
+
+
+async def test_whoever_waits_for_a_slot_is_served_in_turn_with_other_callers() -> None:
+    store, served, free = dependency(at_once=4), list[int](), asyncio.Event()
+
+    async def use(account: int) -> None:
+        set_caller(Caller(account, "203.0.113.9"))
+
+        async def attempt() -> None:
+            await free.wait()
+            served.append(account)
+
+        await store.call(PATIENT, attempt)
+
+    greedy = [asyncio.create_task(use(1)) for _ in range(7)]
+    await asyncio.sleep(0)
+    modest = asyncio.create_task(use(2))
+    await asyncio.sleep(0)
+    free.set()
+    await asyncio.gather(*greedy, modest)
+    assert served.index(2) <= 5, "four of the first caller were there before, and one of his may be next"
 
 
 async def test_waiting_for_a_slot_says_nothing_about_the_dependency() -> None:
@@ -320,8 +341,7 @@ async def test_waiting_for_a_slot_says_nothing_about_the_dependency() -> None:
     await asyncio.sleep(0)
     calls = [store.call(policy, Scripted()) for _ in range(BREAKER_FAILURES)]
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
-        assert isinstance(outcome, UnavailableError)
-        assert "Too many" in outcome.detail
+        assert isinstance(outcome, OverloadedError)
     for task in held:
         task.cancel()
     await asyncio.gather(*held, return_exceptions=True)
