@@ -6,8 +6,11 @@ import os
 import sys
 import threading
 
+from chaos.attacks import ATTACKS
 from chaos.detour import detour
 from chaos.faults import faults, network_faults
+from chaos.hostile import REQUESTS, hostile
+from chaos.hostile import table as hostile_table
 from chaos.matrix import matrix
 from chaos.soak import not_flat, soak
 from chaos.verdict import Verdict, table
@@ -29,34 +32,40 @@ def main() -> int:
     try:
         if arguments.command == "soak":
             return _soak(stack, CommonSettings(), arguments.minutes)
-        return _matrix(stack, CommonSettings(), arguments.only)
+        return _matrix(stack, CommonSettings(), arguments.only, arguments.requests)
     except DevstackError as error:
         print(f"chaos: {error}", file=sys.stderr)
         return 1
 
 
-def _matrix(stack: Stack, settings: CommonSettings, only: str) -> int:
-    rows = asyncio.run(_rows(stack, settings.public_url, only))
-    print(table(rows))
-    return int(not all(row.is_clean for row in rows))
+def _matrix(stack: Stack, settings: CommonSettings, only: str, requests: int) -> int:
+    attacks = [attack for attack in ATTACKS if only in f"hostile: {attack.name}"]
+    rows = asyncio.run(_rows(stack, settings.public_url, only, others=bool(attacks)))
+    found = asyncio.run(hostile(stack, settings.public_url, attacks, requests)) if attacks else []
+    print("\n\n".join(shown for shown in (rows and table(rows), found and hostile_table(found)) if shown))
+    return int(not all(row.is_clean for row in rows) or any(row.faults() for row in found))
 
 
-async def _rows(stack: Stack, base_url: str, only: str) -> list[Verdict]:
-    """Those faults whose names have `only` in them; for those of the network everything is led there, and back."""
+async def _rows(stack: Stack, base_url: str, only: str, *, others: bool) -> list[Verdict]:
+    """Those faults whose names have `only` in them; for those of the network everything is led there, and back.
+
+    Raises DevstackError when there is none, unless `others` are wanted.
+    """
     rows = []
     async with detour(stack.provider()) as (ways, endpoints):
-        others, of_network = faults(stack), [fault for fault in network_faults(ways) if only in fault.name]
-        wanted = [fault for fault in others if only in fault.name]
-        if not wanted and not of_network:
-            known = [fault.name for fault in (*network_faults(ways), *others)]
-            raise DevstackError(f"no fault has {only!r} in its name; there are: {', '.join(known)}")
+        local, of_network = faults(stack), [fault for fault in network_faults(ways) if only in fault.name]
+        wanted = [fault for fault in local if only in fault.name]
+        if not wanted and not of_network and not others:
+            known = [fault.name for fault in (*network_faults(ways), *local)]
+            known += [f"hostile: {attack.name}" for attack in ATTACKS]
+            raise DevstackError(f"no row has {only!r} in its name; there are: {', '.join(known)}")
         if of_network:
             await asyncio.to_thread(stack.restart, endpoints)
             try:
                 rows += await matrix(base_url, of_network)
             finally:
                 await asyncio.to_thread(stack.restart)
-    return rows + await matrix(base_url, wanted)
+    return rows + (await matrix(base_url, wanted) if wanted else [])
 
 
 def _soak(stack: Stack, settings: CommonSettings, minutes: float) -> int:
@@ -68,7 +77,9 @@ def _soak(stack: Stack, settings: CommonSettings, minutes: float) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("matrix", help="every fault, or those named so").add_argument("only", nargs="?", default="")
+    rows = commands.add_parser("matrix", help="every fault and every attack, or those named so")
+    rows.add_argument("only", nargs="?", default="")
+    rows.add_argument("--requests", type=int, default=REQUESTS, help="of others, in each half of a hostile row")
     commands.add_parser("soak", help="a mixed load").add_argument("minutes", type=float)
     return parser
 

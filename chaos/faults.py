@@ -22,7 +22,7 @@ Act = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`begin` returns when it is done, `end` when what was taken away runs again; it is held in between."""
+    """`begin` returns when it is done, `end` when the part answers again; it is held in between."""
 
     name: str
     begin: Act

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
 
 import httpx2
@@ -21,6 +22,7 @@ WRITES_A_SECOND = 1.0
 UPLOADED = 5  # one post in so many brings a picture of its own
 PATIENCE_S = 5.0  # of a client
 AGAIN_S = 0.3
+AT_ONCE = 4  # people who are made at a time
 SIGN_IN_S = 60.0
 PASSWORD = "a long password"  # noqa: S105 - of people made for this
 AGAIN = (409, 429)  # the first try is still running; too often
@@ -54,23 +56,28 @@ class Promises:
     comments: dict[str, int] = field(default_factory=dict)
 
 
-async def gather_people(api: Api) -> list[Person]:
-    """Everyone follows everyone, and has read the feed once, so that there are lists to push to."""
+async def gather_people(api: Api, count: int = PEOPLE, followees: int = PEOPLE - 1) -> list[Person]:
+    """Each follows the next `followees`, and has read the feed once, so that there are lists to push to."""
     tag = secrets.token_hex(4)
 
-    async def person(index: int) -> Person:
-        account = await api.register(f"chaos_{tag}_{index}", PASSWORD)
-        photo = paint("terrazzo", index)
-        media_id = await api.upload(account, photo)
-        await api.settled(f"/media/{media_id}", account)
-        return Person(account, photo, media_id)
+    turns = asyncio.Semaphore(AT_ONCE)
 
-    people = [await person(index) for index in range(PEOPLE)]
-    for reader in people:
-        for author in people:
-            if author is not reader:
-                await api.call("POST", f"/users/{author.account.user_id}/follow", reader.account)
-        await api.call("GET", "/feed", reader.account)
+    async def person(index: int) -> Person:
+        async with turns:
+            account = await api.register(f"chaos_{tag}_{index}", PASSWORD)
+            photo = paint("terrazzo", index)
+            media_id = await api.upload(account, photo)
+            await api.settled(f"/media/{media_id}", account)
+            return Person(account, photo, media_id)
+
+    async def settle_in(index: int) -> None:
+        async with turns:
+            for author in islice(cycle(people), index + 1, index + 1 + followees):
+                await api.call("POST", f"/users/{author.account.user_id}/follow", people[index].account)
+            await api.call("GET", "/feed", people[index].account)
+
+    people = await asyncio.gather(*map(person, range(count)))
+    await asyncio.gather(*map(settle_in, range(count)))
     return people
 
 

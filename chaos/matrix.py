@@ -12,7 +12,7 @@ from ops.client import Api
 
 STEADY_S = 3.0  # before a fault
 CALM_S = 2.0  # without a failed or degraded answer: recovered
-RECOVERY_S = 120.0
+GIVE_UP_S = 120.0  # after the end of a fault
 
 
 async def matrix(base_url: str, faults: Sequence[Fault]) -> list[Verdict]:
@@ -57,7 +57,7 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
 
 async def _recovered(load: Load, ended: float) -> float | None:
     """When the last answer came that was not as usual; None if it never ends."""
-    deadline = ended + RECOVERY_S
+    deadline = ended + GIVE_UP_S
     while time.monotonic() < deadline:
         await asyncio.sleep(CALM_S / 4)
         bad = [one.at for one in load.since(ended) if one.failed or one.degraded]

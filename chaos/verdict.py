@@ -10,12 +10,17 @@ from libs.common.console import columns
 from libs.common.testing.eventually import eventually
 from ops.client import Api, ApiFailure
 
+RECOVERY_S = 5.0  # breakers ask again at least every 3 s (ADR 11), and who was refused asks again, too
 SETTLED_S = 90.0  # a consumer that was killed or frozen may wait for its session to end, and its relay for its grace
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A row. `outside` are reads that failed before the fault and after the recovery."""
+    """A row. `outside` are reads that failed before the fault and after the recovery.
+
+    `recovery_s` is from the moment the part answers again to the last answer that was not as usual; None if that never
+    ended.
+    """
 
     fault: str
     requests: int
@@ -28,8 +33,9 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing lost, nothing doubled, back to normal, and no read failed but while the fault lasted."""
-        return self.recovery_s is not None and not (self.lost or self.doubled or self.outside)
+        """Nothing lost, nothing doubled, back to normal in time, and no read failed but while the fault lasted."""
+        recovered = self.recovery_s is not None and self.recovery_s <= RECOVERY_S
+        return recovered and not (self.lost or self.doubled or self.outside)
 
 
 def outside(requests: Sequence[Request], begun: float, recovered: float) -> int:

@@ -5,7 +5,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from devstack import environment, ports
@@ -63,10 +63,10 @@ class Stack:
                 self._take_back(stores)
                 raise
 
-    def restart(self, endpoints: Endpoints | None = None) -> None:
+    def restart(self, endpoints: Endpoints | None = None, changes: Mapping[str, str] = {}) -> None:
         """Replace every process without failing a request: new ones beside the old, hand over, let the old ones finish.
 
-        The new ones find the stores at `endpoints`, if they are given.
+        The new ones find the stores at `endpoints`, if they are given, and have the variables in `changes`.
         All are replaced together, since they know one another by port. On any failure before the gateway is told, the
         old ones stay and the new ones are stopped.
         """
@@ -79,6 +79,7 @@ class Stack:
             others = self.state.choose_others(names)
             state = State(self.settings.state_dir, {**self.settings.pinned_ports(), **others})
             common = environment.common_environ(self.settings, state, endpoints or self.provider().endpoints())
+            common |= changes
             try:
                 self._prepare(common)
                 self._start(self.deployables, common, state, NEXT)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -48,11 +48,16 @@ class Account:
 
 
 class Api:
-    """Calls below the gateway's `/v1`. `base_url` is the gateway's address."""
+    """Calls below the gateway's `/v1`. `base_url` is the gateway's address, `address` one of ours to call from.
 
-    def __init__(self, base_url: str) -> None:
+    With an address of its own there is no bound on connections.
+    """
+
+    def __init__(self, base_url: str, address: str | None = None) -> None:
         self.base_url = base_url
-        self.http = httpx2.AsyncClient(base_url=f"{base_url}/v1", timeout=TIMEOUT_S)
+        limits = httpx2.Limits(max_connections=None)
+        transport = httpx2.AsyncHTTPTransport(local_address=address, limits=limits) if address else None
+        self.http = httpx2.AsyncClient(base_url=f"{base_url}/v1", timeout=TIMEOUT_S, transport=transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,6 +95,11 @@ class Api:
     async def login(self, login: str, password: str) -> Account:
         """Sign in."""
         return _account(await self.call("POST", "/auth/login", json={"login": login, "password": password}))
+
+    async def refresh(self, who: Account) -> Account:
+        """The same person with fresh tokens."""
+        tokens = await self.call("POST", "/auth/refresh", json={"refresh_token": who.refresh_token})
+        return replace(who, access_token=tokens["access_token"], refresh_token=tokens["refresh_token"])
 
     async def post_photo(self, who: Account, photo: bytes, caption: str) -> str:
         """Post a picture in one request; the post's id."""

@@ -4,9 +4,9 @@ import pytest
 
 from chaos.load import Request
 from chaos.soak import SAMPLES, Sample, not_flat
-from chaos.verdict import Verdict, outside
+from chaos.verdict import RECOVERY_S, Verdict, outside
 
-CLEAN = Verdict("redis", requests=900, failed=40, outside=0, degraded=500, lost=0, doubled=0, recovery_s=24.0)
+CLEAN = Verdict("redis", requests=900, failed=40, outside=0, degraded=500, lost=0, doubled=0, recovery_s=RECOVERY_S)
 QUIET = [Sample({"post": 100_000_000, "kafka": index * 1_000_000}, 3, 1_000, 0) for index in range(SAMPLES)]
 
 
@@ -17,8 +17,10 @@ def with_memory(memories: dict[int, int]) -> list[Sample]:
     ]
 
 
-@pytest.mark.parametrize("change", [{"lost": 1}, {"doubled": 1}, {"outside": 1}, {"recovery_s": None}])
-def test_one_thing_wrong_is_not_clean(change: dict[str, int | None]) -> None:
+@pytest.mark.parametrize(
+    "change", [{"lost": 1}, {"doubled": 1}, {"outside": 1}, {"recovery_s": None}, {"recovery_s": 5.1}]
+)
+def test_one_thing_wrong_is_not_clean(change: dict[str, float | None]) -> None:
     assert CLEAN.is_clean
     assert not replace(CLEAN, **change).is_clean  # type: ignore[arg-type]
 

@@ -1,8 +1,10 @@
 """Argon2id on threads."""
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
 from argon2 import PasswordHasher as Argon2
@@ -16,6 +18,7 @@ AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once
 WAIT_S = 2.0  # times patience
 SHARES = Shares(account=2, address=8)  # in a full queue an address gives way to others anyway
+LESS_URGENT = 10  # nice: each hash has four threads of its own, which would leave the event loop a ninth of the CPU
 T = TypeVar("T")
 
 
@@ -32,6 +35,8 @@ class Argon2Hasher:
         self._argon2 = argon2
         self._nobody = nobody
         self._gate = gate
+        # On Linux a thread has a priority of its own, and those that it starts inherit it.
+        self._threads = ThreadPoolExecutor(AT_ONCE, "passwords", os.nice, (LESS_URGENT,))
 
     @classmethod
     async def create(cls, gate: FairGate, argon2: Argon2 | None = None) -> Self:
@@ -56,6 +61,6 @@ class Argon2Hasher:
     async def _on_thread(self, work: Callable[[], T]) -> T:
         """A thread can't be stopped, so the slot is in use until it ends, whether or not anybody still waits for it."""
         place = await self._gate.acquire(caller())
-        result = asyncio.get_running_loop().run_in_executor(None, work)
+        result = asyncio.get_running_loop().run_in_executor(self._threads, work)
         result.add_done_callback(lambda _: place.release())
         return await asyncio.shield(result)

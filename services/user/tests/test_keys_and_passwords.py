@@ -22,7 +22,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
-from services.user.passwords import Argon2Hasher, hashing_gate
+from services.user.passwords import LESS_URGENT, Argon2Hasher, hashing_gate
 from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest
 
 
@@ -134,6 +134,19 @@ async def test_two_hash_eight_wait_and_all_others_are_refused_at_once() -> None:
     hashes = await asyncio.gather(*tasks, return_exceptions=True)
     assert hashes[1:] == ["hash"] * 9
     assert argon2.most == 2
+
+
+class TellingArgon2(Argon2):
+    """Hashes to the priority that it runs at."""
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        return str(os.getpriority(os.PRIO_PROCESS, 0))
+
+
+async def test_the_event_loop_goes_before_hashing() -> None:
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert await Argon2Hasher(TellingArgon2(), "", gate()).hash("x") == str(min(19, usual + LESS_URGENT))
+    assert os.getpriority(os.PRIO_PROCESS, 0) == usual
 
 
 async def test_one_address_leaves_hashing_to_others() -> None:
