@@ -41,7 +41,8 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+# As long as the stores have: on a machine that is busy, Python alone needs a minute to start.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=300s --retries=3 \
     CMD ["python", "-IS", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['FEEDMILL_PORT'] + '/health/live', timeout=3)"]
 ENTRYPOINT ["sh", "-c", "exec python -m \"$FEEDMILL_DEPLOYABLE\" \"$@\"", "feedmill"]
 
