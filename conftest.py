@@ -8,11 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from devstack.processes import ProcessTable
 from devstack.providers import StoreProvider, decide, provider
 from devstack.settings import ROOT, Settings
 from devstack.state import State
+
+settings.register_profile("feedmill", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("feedmill")
 
 STORES_DIR = "FEEDMILL_TEST_STORES_DIR"
 OWN_STORES = "faults"  # below it: those that tests take away, which nobody else may be using

@@ -2,20 +2,19 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
 from libs.common.console import say
-from ops.client import Account, Api, ApiFailure, Json
+from ops.client import Account, Api, ApiFailure, Json, when_allowed
 from ops.photos import paint
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world
 
 T = TypeVar("T")
 AT_ONCE = 8  # requests under way; the machine paints and hashes passwords meanwhile
 PAINTERS = 2
-TRIES = 100  # five sign in a minute: more than any world that is made with limits on needs
 LIKE_SHARE = 0.35
 COMMENT_SHARE = 0.07
 
@@ -48,22 +47,10 @@ async def _bounded(work: Iterable[Awaitable[T]]) -> list[T]:
     return list(await asyncio.gather(*(one(item) for item in work)))
 
 
-async def when_allowed(ask: Callable[[], Awaitable[T]]) -> T:
-    """The answer of what may be refused for a while: an address registers and signs in so often, hashing takes time."""
-    for _ in range(TRIES):
-        try:
-            return await ask()
-        except ApiFailure as failure:
-            if "retry-after" not in failure.response.headers:
-                raise
-            await asyncio.sleep(int(failure.response.headers["retry-after"]))
-    return await ask()
-
-
 async def _account(api: Api, person: Person) -> Account:
     name = person.username
     try:
-        account = await when_allowed(lambda: api.register(name, PASSWORD, display_name=person.display_name))
+        account = await api.register(name, PASSWORD, display_name=person.display_name)
     except ApiFailure as failure:
         if failure.code not in {"username_taken", "email_taken"}:
             raise

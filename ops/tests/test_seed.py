@@ -3,8 +3,7 @@
 import httpx2
 import pytest
 
-from ops.client import ApiFailure
-from ops.seed import when_allowed
+from ops.client import ApiFailure, when_allowed
 
 
 def failure(status: int, code: str, headers: dict[str, str] | None = None) -> ApiFailure:

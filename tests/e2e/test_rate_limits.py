@@ -102,8 +102,14 @@ async def log_in(base_url: str, address: str, login: str, password: str) -> http
 
 async def test_registering_from_one_address(base_url: str, api: Api) -> None:
     """What is refused for its fields counts as well."""
-    *tried, refused = [await sent_from(base_url, "127.0.3.1", "/auth/register", {}) for _ in range(REGISTRATIONS + 1)]
-    assert {answer.status_code for answer in tried} == {422}
+
+    async def register() -> httpx2.Response:
+        return await sent_from(base_url, "127.0.3.1", "/auth/register", {})
+
+    assert {(await register()).status_code for _ in range(REGISTRATIONS)} == {422}
+    for _ in range(REGISTRATIONS):  # on a slow machine one or two more have become free meanwhile
+        if (refused := await register()).status_code != 422:
+            break
     assert_problem(refused, 429, "rate_limited")
     assert (await sent_from(base_url, "127.0.3.2", "/auth/register", {})).status_code == 422
 

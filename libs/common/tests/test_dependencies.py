@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -54,6 +54,17 @@ async def never() -> int:
     return 0
 
 
+BREAKERS: list[Breaker] = []
+
+
+@pytest.fixture(autouse=True)
+async def no_probe_goes_on() -> AsyncIterator[None]:
+    """Their sleeps take no time here: one that is left would spin in the loop of all later tests."""
+    yield
+    while BREAKERS:
+        await BREAKERS.pop().close()
+
+
 class Store:
     """What a breaker probes: up or down, as a test says. Its pauses take no time."""
 
@@ -75,7 +86,8 @@ class Store:
         await asyncio.sleep(0)
 
     def breaker(self) -> Breaker:
-        return Breaker("store", self.probe, 1.0, self.sleep)
+        BREAKERS.append(made := Breaker("store", self.probe, 1.0, self.sleep))
+        return made
 
     def dependency(self, **changes: object) -> Dependency:
         settings = settings_for(Settings, {}, patience=1.0)

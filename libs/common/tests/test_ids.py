@@ -97,7 +97,7 @@ class Minters(RuleBasedStateMachine):
 
 
 TestMinters = Minters.TestCase
-TestMinters.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestMinters.settings = settings(max_examples=150, stateful_step_count=30)
 
 
 def test_the_sequence_flows_over_into_the_next_millisecond() -> None:

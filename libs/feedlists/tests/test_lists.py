@@ -178,7 +178,7 @@ async def test_healing_unites_and_is_remembered(lists: FeedLists) -> None:
         assert (found.post_ids, found.healed) == ((BASE + 5, BASE + 1, BASE), 7)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.booleans(), st.lists(st.integers(1, 300), min_size=1, max_size=8)), max_size=25))
 async def test_any_interleaving_holds_the_set_of_what_came(
     lists: FeedLists, steps: list[tuple[bool, list[int]]]

@@ -310,7 +310,7 @@ async def test_a_gap_is_not_healed_with_followees_that_may_be_old(world: World) 
     assert world.lists.lists[READER].healed == 0
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from([READER, PUSHED, PULLED]), max_size=60), st.integers(1, 25), st.sampled_from(Order))
 async def test_any_feed_pages_to_its_end_exactly(authors: list[int], limit: int, order: Order) -> None:
     world = World()

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from workers.media.blurhash import _DIGITS, Pixels, encode
@@ -84,7 +84,6 @@ def test_coefficients_are_those_of_the_definition() -> None:
 colours = st.tuples(*[st.integers(0, 255)] * 3)
 
 
-@settings(deadline=None)
 @given(left=colours, right=colours)
 def test_the_mean_is_kept(left: tuple[int, int, int], right: tuple[int, int, int]) -> None:
     pixels = [[left] * 4 + [right] * 4 for _ in range(8)]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -156,7 +156,6 @@ def test_no_file_takes_more_than_linear_time(signature: bytes, filler: bytes) ->
             check(start + filler * (TEN_MB // len(filler)))
 
 
-@settings(deadline=None)
 @given(
     st.sampled_from(list(SIGNATURES.values())),
     st.lists(
