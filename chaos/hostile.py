@@ -241,7 +241,7 @@ async def hostile(stack: Stack, base_url: str, attacks: Sequence[Attack], reques
             await round_.warm_up()
             for index, (attack, (accounts, given)) in enumerate(zip(attacks, ready, strict=True), 1):
                 rows.append(row := await round_.row(attack, f"127.0.2.{index}", accounts, given))
-                say(f"{attack.name}: {'; '.join(row.faults()) or 'clean'}")
+                say(f"{attack.name}: {'; '.join(row.faults()) or 'clean'}\n{table([row])}")
         finally:
             await asyncio.to_thread(stack.restart)
     return rows

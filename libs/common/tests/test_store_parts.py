@@ -3,14 +3,16 @@
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from cassandra.query import PreparedStatement
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import PostDeleted
@@ -244,6 +246,16 @@ async def test_minters_on_the_same_nodes_never_repeat(leases: NodeLeaseStore) ->
     assert len(set(minted)) == len(minted)
 
 
+class CountingCassandra(Cassandra):
+    """Counts conditional writes: those to one partition keep one another from ending."""
+
+    conditional_writes = 0
+
+    async def applied(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> bool:
+        self.conditional_writes += 1
+        return await super().applied(statement, parameters)
+
+
 @pytest.mark.parametrize("patience", [1.0, 4.0])  # of a cluster, of `make up` and containers
 async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, patience: float) -> None:
     minted = iter(range(1, 1_000))
@@ -257,11 +269,12 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, pa
 
     hurried = settings.model_copy(update={"patience": patience})
     account, key = uuid4().int >> 66, uuid4().hex
-    async with Cassandra(hurried, settings.keyspace("parts")) as store:
+    async with CountingCassandra(hurried, settings.keyspace("parts")) as store:
         keys = await Idempotency.open(store, lambda: next(minted))
         first, *repeats = [asyncio.create_task(keys.run(account, key, b"body", create)) for _ in range(50)]
         refused = await asyncio.gather(*repeats, return_exceptions=True)
         assert {type(one) for one in refused} == {StillRunningError}
+        assert store.conditional_writes == 1
         with pytest.raises(KeyReusedError):
             await keys.run(account, key, b"other body", create)
         may_end.set()
