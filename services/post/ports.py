@@ -45,8 +45,11 @@ class PostStore(Protocol):
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
         """Ids in `(after_id, before_id)`, newest first."""
 
-    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
-        """Ids below the bound, newest first; posts that had the tag before edits which raced may be among them."""
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[tuple[int, int | None]]:
+        """(post, author) pairs below the bound, newest first.
+
+        Posts that had the tag before edits which raced may be among them. Of old posts the author is None.
+        """
 
     async def keep_counts(self, counted: PostCounted) -> None:
         """Older counts than those that are there change nothing."""

@@ -1,7 +1,7 @@
 """Posts as readers and other services see them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence, Set
 
 from libs.common.contracts.public import Author, Engagement, Post, PostRecord
 from libs.common.ids import MAX_ID, first_id_at, now_ms
@@ -60,20 +60,28 @@ class PostReader:
         return post
 
     async def _shown(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[StoredPost]:
-        """Those whose author is not hidden from the reader; one's own are not asked for."""
-        others = {post.author_id for post in posts} - {reader_id}
-        seen = {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
+        """Those whose author is not hidden from the reader."""
+        seen = await self._seen(reader_id, {post.author_id for post in posts})
         return [post for post in posts if post.author_id in seen]
+
+    async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int]:
+        """Those who are not hidden from the reader; nobody is hidden from oneself, or asked for that."""
+        others = [author_id for author_id in author_ids if author_id != reader_id]
+        return {*(author_ids - set(others)), *(await self._authors.of(reader_id, others) if others else ())}
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
         if author_id not in await self._authors.of(reader_id, [author_id]):
             raise NotFoundError
 
-        async def read(before: int, count: int) -> list[int]:
-            return await self._store.by_author(author_id, 0, before, count)
+        async def read(before: int, count: int) -> list[Placed[int]]:
+            found = await self._store.by_author(author_id, 0, before, count)
+            return [(post_id, post_id) for post_id in found]
 
-        return await self._page(reader_id, before_id, limit, read)
+        async def show(rows: Sequence[Placed[int]]) -> list[Placed[Post]]:
+            return [(post.post_id, post) for post in await self.hydrate(reader_id, [post_id for post_id, _ in rows])]
+
+        return await visible_page(read, show, _newest() if before_id is None else before_id, limit)
 
     async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts with a hashtag, newest first. Raises NotFoundError for what can be no tag."""
@@ -81,29 +89,15 @@ class PostReader:
         if normal is None:
             raise NotFoundError
 
-        async def read(before: int, count: int) -> list[int]:
+        async def read(before: int, count: int) -> list[Placed[int | None]]:
             return await self._store.by_hashtag(normal, before, count)
 
-        return await self._page(reader_id, before_id, limit, read, normal)
+        async def show(rows: Sequence[Placed[int | None]]) -> list[Placed[Post]]:
+            seen = {None, *(await self._seen(reader_id, {author_id for _, author_id in rows if author_id is not None}))}
+            posts = await self.hydrate(reader_id, [post_id for post_id, author_id in rows if author_id in seen])
+            return [(post.post_id, post) for post in posts if normal in post.hashtags]
 
-    async def _page(
-        self,
-        reader_id: int | None,
-        before_id: int | None,
-        limit: int,
-        read: Callable[[int, int], Awaitable[list[int]]],
-        tag: str | None = None,
-    ) -> Page[Post]:
-        """Hidden posts, and rows that outlived their post or its tag, are passed over."""
-
-        async def placed(before: int, count: int) -> list[Placed[None]]:
-            return [(post_id, None) for post_id in await read(before, count)]
-
-        async def show(rows: Sequence[Placed[None]]) -> list[Placed[Post]]:
-            shown = await self.hydrate(reader_id, [post_id for post_id, _ in rows])
-            return [(post.post_id, post) for post in shown if tag is None or tag in post.hashtags]
-
-        return await visible_page(placed, show, _newest() if before_id is None else before_id, limit)
+        return await visible_page(read, show, _newest() if before_id is None else before_id, limit)
 
     async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
         """Published posts in the order asked for; others, and those hidden from the reader, are left out."""

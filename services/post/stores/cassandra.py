@@ -5,6 +5,7 @@ of two writes the one of the higher version stays, and making a post again chang
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Self
 
 import orjson
@@ -51,7 +52,7 @@ _STATEMENTS = {
     "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
     "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
     "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
-    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id) VALUES (?, ?, ?) USING TIMESTAMP ?",
+    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id, author_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
     "untag": "DELETE FROM posts_by_hashtag USING TIMESTAMP ? WHERE tag = ? AND month = ? AND post_id = ?",
     "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
     "edit": (
@@ -63,7 +64,8 @@ _STATEMENTS = {
         "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
     ),
     "by_tag": (
-        "SELECT post_id FROM posts_by_hashtag WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
+        "SELECT post_id, author_id FROM posts_by_hashtag"
+        " WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
     ),
     "count": (
         "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
@@ -214,14 +216,14 @@ class CassandraPostStore:
 
         return await self._down("by_user", years_down(before_id, after_id), parameters, before_id, limit)
 
-    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[tuple[int, int | None]]:
         """The newest month alone, which is all that a busy tag needs, then years: a rare tag may be in any month."""
-        found: list[int] = []
+        found: list[tuple[int, int | None]] = []
         newest, *older = months_down(before_id) or [0]
         for months in ([newest], *(older[i : i + MONTHS_A_READ] for i in range(0, len(older), MONTHS_A_READ))):
             wanted = limit - len(found)
             rows = await self._cassandra.execute(self._statements["by_tag"], (tag, months, before_id, wanted))
-            found += sorted((row.post_id for row in rows), reverse=True)[:wanted]
+            found += sorted(((row.post_id, row.author_id) for row in rows), key=itemgetter(0), reverse=True)[:wanted]
             if len(found) >= limit:
                 break
         return found
@@ -232,8 +234,8 @@ class CassandraPostStore:
         await self._cassandra.execute(self._statements["count"], (counted.sequence, *counts, counted.post_id))
 
     def _tagged(self, post: StoredPost) -> list[Bound]:
-        place = (month_of(post.post_id), post.post_id)
-        return [(self._statements["tag"], (tag, *place, post.version)) for tag in post.hashtags]
+        row = (month_of(post.post_id), post.post_id, post.author_id)
+        return [(self._statements["tag"], (tag, *row, post.version)) for tag in post.hashtags]
 
     def _untagged(self, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
         place = (month_of(post.post_id), post.post_id)

@@ -50,6 +50,8 @@ class InMemoryPosts:
         self.waiting: set[tuple[int, int]] = set()
         self.kept: dict[int, MediaState] = {}
         self.deleted: set[int] = set()
+        self.read: list[int] = []
+        self.authorless: set[int] = set()  # of whose tags it was not noted yet whose they are
 
     @property
     def tags(self) -> set[tuple[str, int]]:
@@ -64,6 +66,7 @@ class InMemoryPosts:
         return replace(row, status=Status.DELETED) if row and post_id in self.deleted else row
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
+        self.read += post_ids
         return [post for p in set(post_ids) if (post := await self.get(p))]
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
@@ -113,8 +116,9 @@ class InMemoryPosts:
         found = [p for p in self.listed if self.rows[p].author_id == author_id and after_id < p < before_id]
         return sorted(found, reverse=True)[:limit]
 
-    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[int]:
-        return sorted((p for t, p in self.tags if t == tag and p < before_id), reverse=True)[:limit]
+    async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[tuple[int, int | None]]:
+        found = sorted((p for t, p in self.tags if t == tag and p < before_id), reverse=True)[:limit]
+        return [(post_id, None if post_id in self.authorless else self.rows[post_id].author_id) for post_id in found]
 
     async def keep_counts(self, counted: PostCounted) -> None:
         post = self.rows[counted.post_id]

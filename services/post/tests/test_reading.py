@@ -50,6 +50,19 @@ async def test_pages_are_filled_past_posts_that_are_gone() -> None:
     assert [post.post_id for post in shown.items] == [ids[8], ids[3], ids[2]]
 
 
+async def test_hidden_posts_of_a_tag_are_not_read() -> None:
+    world = World()
+    ids = await world.posts(5)
+    world.store.authorless.add(ids[0])  # written before hashtag lists named authors
+    world.authors.hidden.add((OTHER, AUTHOR))
+    await world.writer.create(OTHER, FIRST - 1, draft(3))
+    world.store.read.clear()
+    shown = await world.reader.by_hashtag(OTHER, "caption", None, 2)
+    assert [post.post_id for post in shown.items] == [FIRST - 1]
+    assert sorted(world.store.read) == [FIRST - 1, ids[0]]
+    assert [post.post_id for post in (await world.reader.by_hashtag(AUTHOR, "caption", None, 2)).items] == ids[:2:-1]
+
+
 async def test_a_post_on_its_way_is_its_authors_alone() -> None:
     world = World()
     await world.writer.create(AUTHOR, FIRST, draft(2))

@@ -99,8 +99,8 @@ async def test_lists_go_from_bucket_to_bucket(store: CassandraPostStore, author:
     assert await store.by_author(author, 0, newest, 10) == ids
     assert await store.by_author(author, ids[3], ids[0], 10) == ids[1:3]
     assert await store.by_author(author, 0, ids[1], 2) == ids[2:4]
-    assert await store.by_hashtag(tag, newest, 10) == ids
-    assert await store.by_hashtag(tag, ids[2], 1) == [ids[3]]
+    assert await store.by_hashtag(tag, newest, 10) == [(post_id, author) for post_id in ids]
+    assert await store.by_hashtag(tag, ids[2], 1) == [(ids[3], author)]
 
 
 async def test_a_post_that_is_made_again_stays_as_it_is(store: CassandraPostStore, author: int) -> None:
@@ -140,7 +140,7 @@ async def test_of_edits_that_race_the_higher_version_stays_and_is_listed(
     stored = await store.get(made.post_id)
     assert stored is not None
     assert (stored.status, stored.caption, stored.version) == (Status.PUBLISHED, second.caption, 3)
-    assert await store.by_hashtag(old, at(2026, 11), 10) == [made.post_id]
+    assert await store.by_hashtag(old, at(2026, 11), 10) == [(made.post_id, author)]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -159,7 +159,7 @@ async def test_edits_of_the_text_and_of_the_place_may_cross(
     assert stored is not None
     assert (stored.caption, stored.location, stored.version) == (text.caption, place.location, 3)
     listed = [await store.by_hashtag(tag, at(2026, 11), 10) for tag in (old, new)]
-    assert listed == [[], [post.post_id]]
+    assert listed == [[], [(post.post_id, author)]]
 
 
 @pytest.mark.parametrize("publish_first", [True, False])
