@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import os
 import secrets
 import time
 from collections import Counter
@@ -20,6 +21,7 @@ from chaos.attacks import Attack, Party, Target, ask_harmlessly, attack_as, told
 from chaos.load import PASSWORD, PATIENCE_S, SIGN_IN_S, Person, gather_people
 from devstack.stack import Stack
 from libs.common.console import columns, say
+from libs.common.runtime.priority import lower_priority
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api, ApiFailure, Json
 
@@ -182,7 +184,7 @@ class Hostile:
         self._requests = requests
         self._seconds = AHEAD_S + requests / RATE
         # A process of its own, the same for harmless requests and attacks, so that what it does costs others' no time.
-        self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_give_way)
 
     async def warm_up(self) -> None:
         """What is done once, by them and by us, is done before anything is measured."""
@@ -212,6 +214,12 @@ class Hostile:
     async def _signed_in(self, party: Party) -> Party:
         async with Api(self._base_url, party.address) as api:
             return replace(party, accounts=[await _signed_in_again(api, account) for account in party.accounts])
+
+
+def _give_way() -> None:
+    """A real attacker's client does not run on the machine that it attacks: here it takes the CPU that is left over."""
+    os.setsid()
+    lower_priority()
 
 
 async def _signed_in_again(api: Api, account: Account) -> Account:

@@ -5,6 +5,7 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import UnorderedRunner
 from libs.common.kafka.producer import EventProducer
 from libs.common.runtime.app import Runtime, create_app, run
+from libs.common.runtime.priority import lower_priority
 from libs.common.stores.objects import FolderObjectStore
 from workers.media.clients import ChildDecoder
 from workers.media.consumers import GROUP, MediaConsumers
@@ -30,4 +31,5 @@ def build(settings: MediaWorkerSettings) -> FastAPI:
 
 
 if __name__ == "__main__":
+    lower_priority()  # decoding takes all the CPU there is, and people wait for requests, not for variants
     run(NAME, MediaWorkerSettings, build)
