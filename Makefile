@@ -67,7 +67,7 @@ fmt: ## format and fix
 bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
 	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
 
-chaos: ## faults under load on the running system, and what became of it; ONLY="redis" for some
+chaos: ## faults under load on the running system, and what became of it; ONLY="redis,hostile" for some
 	@$(PYTHON) -m chaos matrix "$(ONLY)"
 
 soak: ## a mixed load for MINUTES=30: memory, lag and errors

@@ -39,22 +39,26 @@ def main() -> int:
 
 
 def _matrix(stack: Stack, settings: CommonSettings, only: str, requests: int) -> int:
-    attacks = [attack for attack in ATTACKS if only in f"hostile: {attack.name}"]
+    attacks = [attack for attack in ATTACKS if _named(f"hostile: {attack.name}", only)]
     rows = asyncio.run(_rows(stack, settings.public_url, only, others=bool(attacks)))
     found = asyncio.run(hostile(stack, settings.public_url, attacks, requests)) if attacks else []
     print("\n\n".join(shown for shown in (rows and table(rows), found and hostile_table(found)) if shown))
     return int(not all(row.is_clean for row in rows) or any(row.faults() for row in found))
 
 
+def _named(name: str, only: str) -> bool:
+    return any(part in name for part in only.split(","))
+
+
 async def _rows(stack: Stack, base_url: str, only: str, *, others: bool) -> list[Verdict]:
-    """Those faults whose names have `only` in them; for those of the network everything is led there, and back.
+    """Those faults that `only` names; for those of the network everything is led there, and back.
 
     Raises DevstackError when there is none, unless `others` are wanted.
     """
     rows = []
     async with detour(stack.provider()) as (ways, endpoints):
-        local, of_network = faults(stack), [fault for fault in network_faults(ways) if only in fault.name]
-        wanted = [fault for fault in local if only in fault.name]
+        local, of_network = faults(stack), [fault for fault in network_faults(ways) if _named(fault.name, only)]
+        wanted = [fault for fault in local if _named(fault.name, only)]
         if not wanted and not of_network and not others:
             known = [fault.name for fault in (*network_faults(ways), *local)]
             known += [f"hostile: {attack.name}" for attack in ATTACKS]
@@ -78,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     rows = commands.add_parser("matrix", help="every fault and every attack, or those named so")
-    rows.add_argument("only", nargs="?", default="")
+    rows.add_argument("only", nargs="?", default="", help="parts of names: redis,hostile")
     rows.add_argument("--requests", type=int, default=REQUESTS, help="of others, in each half of a hostile row")
     commands.add_parser("soak", help="a mixed load").add_argument("minutes", type=float)
     return parser
