@@ -13,7 +13,7 @@ from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
 from libs.common.runtime.params import PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
-from services.post.domain import Status, StoredPost
+from services.post.domain import Status, StoredPost, normal_tag
 from services.post.ports import MediaLibrary
 from services.post.reading import PostReader
 from services.post.schemas import (
@@ -154,7 +154,7 @@ async def list_hashtag_posts(
     request: Request, tag: str, reader_id: ReaderId, api: Api, limit: Limit = DEFAULT_LIMIT, cursor: CursorParam = None
 ) -> PostPage:
     """Posts with a hashtag, newest first."""
-    listing = f"hashtag-posts:{tag}"
+    listing = f"hashtag-posts:{normal_tag(tag)}"
     before = request.app.state.cursors.after(listing, cursor)
     return _page(request, listing, await api.reader.by_hashtag(reader_id, tag, before, limit))
 

@@ -14,12 +14,19 @@ from libs.common.ids import id_time
 
 MAX_HASHTAGS = 30
 MAX_MENTIONS = 20
-MAX_TAG_CHARS = 100
+MAX_TAG_CHARS = 100  # code points
 RAW_TAG_CHARS = 4 * MAX_TAG_CHARS + 1  # before NFKC, which makes one of at most four, but eighteen of one; and the #
 FIRST_YEAR = 2024  # ids begin here
 CREATED_VERSION = 1
-_TAG = re.compile(r"(?<![\w&#])#(\w+)")
-_MENTION = re.compile(r"(?<![\w@])@([A-Za-z0-9_]{3,30})(?!\w)")
+NOBODY = 0  # nobody has this id
+_JOINERS = "\u200c\u200d"  # zero-width: part of words in Persian and in many scripts of India
+_MENTION = re.compile(r"@([A-Za-z0-9_]{3,30})")
+_ADDRESS = re.compile(
+    r"(?i)(?:https?://|(?<!\w)www\.)\S+"
+    r"|(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+"
+    r"|(?<![\w.-])[\w-]++(?:\.[\w-]++)++/\S*"
+)
+"""URLs, e-mail addresses, and `host.name/path`. Linear in the length of the text."""
 
 
 class Status(StrEnum):
@@ -77,6 +84,8 @@ class StoredPost:
     version: int
     created_at: datetime
     edited_at: datetime | None
+    explicit_hashtags: tuple[str, ...] = ()
+    """Those that the author named beside the caption."""
     counts: Counts = field(default_factory=Counts)
 
     def visible_to(self, reader_id: int | None) -> bool:
@@ -100,19 +109,64 @@ def normal_tag(text: str) -> str | None:
     """The tag as it is stored (NFKC, lower case, without #), or None when it is no tag."""
     if len(text) > RAW_TAG_CHARS:
         return None
-    tag = unicodedata.normalize("NFKC", text).lower().removeprefix("#")
-    return tag if re.fullmatch(r"\w+", tag) and len(tag) <= MAX_TAG_CHARS else None
+    tag = _normal(text).removeprefix("#")
+    return tag if tag and _word_end(tag, 0) == len(tag) and _is_tag(tag) else None
 
 
 def hashtags_of(caption: str, explicit: Iterable[str] = ()) -> tuple[str, ...]:
-    """The tags of a post, explicit ones first, each once, at most 30."""
-    found = (normal_tag(text) for text in (*explicit, *_TAG.findall(caption)))
-    return tuple(dict.fromkeys(tag for tag in found if tag))[:MAX_HASHTAGS]
+    """The tags of a post, explicit ones first, each once.
+
+    A tag in a caption is `#` and a word by UAX #31 (hashtag identifiers), in any script, with a letter in it. Words of
+    more than 100 characters, and what is part of a URL or an e-mail address, are no tags.
+    """
+    return tuple(dict.fromkeys((*explicit, *_tags(_searchable(caption)))))
+
+
+def _tags(text: str) -> Iterator[str]:
+    at, end = text.find("#"), 0
+    while at >= 0:
+        if at == 0 or (text[at - 1] not in "&#" and (at == end or not _in_word(text[at - 1]))):
+            end = _word_end(text, at + 1)
+            if _is_tag(text[at + 1 : end]):
+                yield text[at + 1 : end]
+        at = text.find("#", at + 1)
 
 
 def mentions_of(caption: str) -> tuple[str, ...]:
-    """The usernames that a caption names, each once, at most 20."""
-    return tuple(dict.fromkeys(name.lower() for name in _MENTION.findall(caption)))[:MAX_MENTIONS]
+    """The usernames that a caption names, in lower case, each once."""
+    text = f" {_searchable(caption)} "
+    found = (match for match in _MENTION.finditer(text) if not _in_word(text[match.end()]))
+    return tuple(
+        dict.fromkeys(m[1] for m in found if not (_in_word(text[m.start() - 1]) or text[m.start() - 1] == "@"))
+    )
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
+
+
+def _searchable(caption: str) -> str:
+    """The caption without addresses, normalised."""
+    return _normal(_ADDRESS.sub(" ", caption))
+
+
+def _in_word(char: str) -> bool:
+    """Whether it is XID_Continue: a letter, mark, digit or connector."""
+    return f"a{char}".isidentifier()
+
+
+def _word_end(text: str, at: int) -> int:
+    """Where the word that begins at `at` ends. Joiners belong to it between two characters of a word."""
+    start = at
+    while at < len(text) and (
+        _in_word(text[at]) or (text[at] in _JOINERS and start < at < len(text) - 1 and _in_word(text[at + 1]))
+    ):
+        at += 1
+    return at
+
+
+def _is_tag(word: str) -> bool:
+    return len(word) <= MAX_TAG_CHARS and any(unicodedata.category(char)[0] == "L" for char in word)
 
 
 def year_of(post_id: int) -> int:

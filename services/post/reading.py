@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence, Set
+from contextlib import suppress
 
 from libs.common.contracts.public import Author, Engagement, Post, PostRecord
 from libs.common.ids import MAX_ID, first_id_at, now_ms
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.pagination import Page, Placed, visible_page
 from libs.feedlists import LastShown, Still
-from services.post.domain import Status, StoredPost, Trait, normal_tag
+from services.post.domain import NOBODY, Status, StoredPost, Trait, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
 CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
@@ -37,14 +38,18 @@ class PostReader:
 
     async def stored(self, reader_id: int | None, post_id: int) -> StoredPost:
         """The post, if the reader may see it. Raises NotFoundError."""
-        post = await self._at_hand(reader_id, post_id)
-        if not await self._shown(reader_id, [post]):
+        shown = await self._shown(reader_id, await self._published(reader_id, post_id))
+        if not shown:
             raise NotFoundError
-        return post
+        return shown[0]
 
     async def one(self, reader_id: int | None, post_id: int) -> Post:
         """One post. Raises NotFoundError."""
-        return await self.present(reader_id, await self._at_hand(reader_id, post_id))
+        posts = await self._published(reader_id, post_id)
+        if not posts:
+            await self._ask_in_vain(reader_id, post_id)
+            raise NotFoundError
+        return await self.present(reader_id, posts[0])
 
     async def present(self, reader_id: int | None, post: StoredPost) -> Post:
         """A post that is at hand. Raises NotFoundError: its author is hidden from the reader."""
@@ -53,15 +58,23 @@ class PostReader:
             raise NotFoundError
         return posts[0]
 
-    async def _at_hand(self, reader_id: int | None, post_id: int) -> StoredPost:
+    async def _ask_in_vain(self, reader_id: int | None, post_id: int) -> None:
+        """What is asked for a post that is hidden: the time of a 404 must not tell it from one that is not there."""
+
+        async def ask_for_marks() -> None:
+            with suppress(UnavailableError):
+                await self._marks.of(reader_id, [post_id])
+
+        await asyncio.gather(self._authors.of(reader_id, [NOBODY]), ask_for_marks())
+
+    async def _published(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
+        """The post, unless it is deleted, or not published and another's."""
         post = await self._store.get(post_id)
-        if post is None or not post.visible_to(reader_id):
-            raise NotFoundError
-        return post
+        return [post] if post and post.visible_to(reader_id) else []
 
     async def _shown(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[StoredPost]:
-        """Those whose author is not hidden from the reader."""
-        seen = await self._seen(reader_id, {post.author_id for post in posts})
+        """Those whose author is not hidden from the reader. Without posts as much is asked as for a hidden one."""
+        seen = await self._seen(reader_id, {post.author_id for post in posts} or {NOBODY})
         return [post for post in posts if post.author_id in seen]
 
     async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int]:

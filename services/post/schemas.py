@@ -23,7 +23,7 @@ def _distinct(ids: list[int]) -> list[int]:
 def _tag(text: str) -> str:
     tag = normal_tag(text)
     if tag is None:
-        raise ValueError("letters, digits and _ only, at most 100")
+        raise ValueError("a hashtag has letters, marks, digits and _, at least one letter, and at most 100 characters")
     return tag
 
 

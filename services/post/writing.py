@@ -11,6 +11,8 @@ from libs.common.kafka.producer import Record, encode
 from libs.common.runtime.errors import NotFoundError, invalid_field
 from services.post.domain import (
     CREATED_VERSION,
+    MAX_HASHTAGS,
+    MAX_MENTIONS,
     Draft,
     MediaState,
     MediaStatus,
@@ -48,16 +50,17 @@ class PostWriter:
         """A post from uploaded media; published when these are ready.
 
         Raises:
-            InvalidError: an upload is not the author's, or failed.
+            InvalidError: an upload is not the author's, or failed; too many hashtags or mentions.
         """
+        hashtags, mentions = _named(draft.caption, draft.hashtags)
         states = await self._states(draft.media_ids)
         _check_media(author_id, draft.media_ids, states)
         post = StoredPost(
             post_id=post_id,
             author_id=author_id,
             caption=draft.caption,
-            hashtags=hashtags_of(draft.caption, draft.hashtags),
-            mentions=mentions_of(draft.caption),
+            hashtags=hashtags,
+            mentions=mentions,
             location=draft.location,
             media_ids=draft.media_ids,
             media=(),
@@ -66,6 +69,7 @@ class PostWriter:
             version=CREATED_VERSION,
             created_at=id_time(post_id),
             edited_at=None,
+            explicit_hashtags=tuple(draft.hashtags),
         )
         await self._store.create(post)
         return await self.settle(post_id) or post
@@ -105,19 +109,26 @@ class PostWriter:
         return known + (await self._media.states(list(rest)) if rest else [])
 
     async def edit(self, author_id: int, post_id: int, change: Change) -> StoredPost:
-        """Change one's own post.
+        """Change one's own post. A change to what it already is changes nothing.
 
         Raises:
             NotFoundError, NotYourPostError.
+            InvalidError: too many hashtags or mentions.
         """
         before = await self._own(author_id, post_id)
         caption = before.caption if change.caption is None else change.caption
+        location = before.location if change.keep_location else change.location
+        if (caption, location) == (before.caption, before.location):
+            return before
+        hashtags, mentions = before.hashtags, before.mentions
+        if caption != before.caption:
+            hashtags, mentions = _named(caption, before.explicit_hashtags)
         after = replace(
             before,
             caption=caption,
-            hashtags=hashtags_of(caption, (t for t in before.hashtags if t not in hashtags_of(before.caption))),
-            mentions=mentions_of(caption),
-            location=before.location if change.keep_location else change.location,
+            hashtags=hashtags,
+            mentions=mentions,
+            location=location,
             version=_next_version(before),
             edited_at=utc_now(),
         )
@@ -146,6 +157,16 @@ class PostWriter:
         if post.author_id != author_id:
             raise NotYourPostError
         return post
+
+
+def _named(caption: str, explicit: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Hashtags and mentions."""
+    hashtags, mentions = hashtags_of(caption, explicit), mentions_of(caption)
+    if len(hashtags) > MAX_HASHTAGS:
+        raise invalid_field("caption", f"A post has at most {MAX_HASHTAGS} hashtags", "too_many_hashtags")
+    if len(mentions) > MAX_MENTIONS:
+        raise invalid_field("caption", f"A caption has at most {MAX_MENTIONS} mentions", "too_many_mentions")
+    return hashtags, mentions
 
 
 def _record(payload: PostEvent, version: int) -> Record:

@@ -24,6 +24,7 @@ from services.post.domain import (
     Status,
     StoredPost,
     Trait,
+    hashtags_of,
     month_of,
     months_down,
     year_of,
@@ -41,8 +42,9 @@ _STATEMENTS = {
     ),
     "create": (
         "INSERT INTO posts_by_id"
-        " (post_id, author_id, caption, hashtags, mentions, location, media_ids, version, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        " (post_id, author_id, caption, hashtags, mentions, location, explicit_hashtags, media_ids,"
+        " version, created_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
     ),
     "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
     "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
@@ -98,6 +100,13 @@ def _utc(value: datetime | None) -> datetime | None:
     return value and value.replace(tzinfo=UTC)
 
 
+def _explicit(row: Row) -> tuple[str, ...]:
+    if row.explicit_hashtags is not None:
+        return tuple(row.explicit_hashtags)
+    in_caption = hashtags_of(row.caption or "")  # of a post from before the column: the best that can be told
+    return tuple(tag for tag in row.hashtags or () if tag not in in_caption)
+
+
 def _post(row: Row) -> StoredPost:
     return StoredPost(
         post_id=row.post_id,
@@ -113,6 +122,7 @@ def _post(row: Row) -> StoredPost:
         version=row.version,
         created_at=row.created_at.replace(tzinfo=UTC),
         edited_at=_utc(row.edited_at),
+        explicit_hashtags=_explicit(row),
         counts=Counts(
             like_count=row.like_count or 0,
             comment_count=row.comment_count or 0,
@@ -164,7 +174,7 @@ class CassandraPostStore:
         return [row for rows in await asyncio.gather(*reads) for row in rows]
 
     async def create(self, post: StoredPost) -> None:
-        text = (post.caption, list(post.hashtags), list(post.mentions), _location(post.location))
+        text = (*_text(post), _location(post.location), list(post.explicit_hashtags))
         row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at, post.version)
         waits = [(self._statements["wait"], (media_id, post.post_id, post.version)) for media_id in post.media_ids]
         await self._cassandra.batch([(self._statements["create"], row), *waits])

@@ -142,10 +142,12 @@ class InMemoryAuthors:
     def __init__(self) -> None:
         self.down = False
         self.hidden: set[tuple[int | None, int]] = set()
+        self.asked = 0
 
     async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         if self.down:
             raise UnavailableError
+        self.asked += 1
         known = (u for u in user_ids if u in (AUTHOR, OTHER) and (reader_id, u) not in self.hidden)
         return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in known}
 
@@ -153,10 +155,12 @@ class InMemoryAuthors:
 class InMemoryMarks:
     def __init__(self) -> None:
         self.down = False
+        self.asked = 0
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
         if self.down:
             raise UnavailableError
+        self.asked += 1
         return {p: Engagement(like_count=9, is_liked=reader_id is not None) for p in post_ids}
 
 

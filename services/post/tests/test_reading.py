@@ -74,6 +74,24 @@ async def test_a_post_on_its_way_is_its_authors_alone() -> None:
     assert await world.reader.records([FIRST]) == []
 
 
+@pytest.mark.parametrize("asks", ["one", "stored", "records"])
+async def test_as_much_is_asked_for_a_hidden_post_as_for_none(asks: str) -> None:
+    """Else the time of the answer would tell them apart."""
+    world, asked = World(), list[tuple[int, int]]()
+    (hidden,) = await world.posts(1)
+    world.authors.hidden.add((OTHER, AUTHOR))
+    for post_id in (hidden, FIRST + 9):
+        world.authors.asked = world.marks.asked = 0
+        if asks == "records":
+            assert await world.reader.records([post_id], OTHER) == []
+        else:
+            with pytest.raises(NotFoundError):
+                await getattr(world.reader, asks)(OTHER, post_id)
+        asked.append((world.authors.asked, world.marks.asked))
+    assert asked[0] == asked[1]
+    assert asked[0][0] == 1
+
+
 async def test_hydration_keeps_the_order_and_leaves_out_what_is_not_there() -> None:
     world = World()
     ids = await world.posts(3)

@@ -5,6 +5,7 @@ import orjson
 import pytest
 from starlette.datastructures import UploadFile
 
+from libs.common.contracts.public import Location
 from libs.common.ids import first_id_at, now_ms
 from libs.common.kafka.producer import Record
 from libs.common.runtime.auth import Principal
@@ -12,7 +13,7 @@ from libs.common.runtime.errors import InvalidError, NotFoundError
 from libs.common.stores.idempotency import Idempotency
 from libs.common.testing import settings_for
 from services.post.api import PostApi
-from services.post.domain import Status, StoredPost
+from services.post.domain import Draft, Status, StoredPost
 from services.post.errors import NotYourPostError
 from services.post.reading import PostReader
 from services.post.settings import PostSettings
@@ -89,6 +90,45 @@ async def test_media_that_cannot_be_used_are_refused(media: tuple[object, ...]) 
     with pytest.raises(InvalidError):
         await world.writer.create(AUTHOR, POST, draft(1))
     assert world.store.rows == {}
+
+
+@pytest.mark.parametrize(
+    ("caption", "explicit"),
+    [
+        (" ".join(f"#t{i}" for i in range(31)), ()),
+        ("#a #b", tuple(f"t{i}" for i in range(29))),
+        (" ".join(f"@user{i}" for i in range(21)), ()),
+    ],
+)
+async def test_too_many_hashtags_or_mentions_are_refused(caption: str, explicit: tuple[str, ...]) -> None:
+    world = World(ready(1))
+    with pytest.raises(InvalidError, match="at most"):
+        await world.writer.create(AUTHOR, POST, Draft(caption, (1,), explicit, None))
+    assert world.store.rows == {}
+    await world.writer.create(AUTHOR, POST, Draft("", (1,), explicit, None))
+    with pytest.raises(InvalidError, match="at most"):
+        await world.writer.edit(AUTHOR, POST, Change(caption, None, keep_location=True))
+
+
+async def test_a_change_to_what_it_is_changes_nothing() -> None:
+    world = World(ready(1))
+    post = await world.writer.create(AUTHOR, POST, Draft("#b then #a", (1,), ("c", "a"), Location(name="here")))
+    assert post.hashtags == ("c", "a", "b")
+    told = len(world.outbox.records)
+    for change in (
+        Change(None, None, keep_location=True),
+        Change("#b then #a", None, keep_location=True),
+        Change(None, Location(name="here"), keep_location=False),
+    ):
+        assert await world.writer.edit(AUTHOR, POST, change) == post
+    assert len(world.outbox.records) == told
+
+
+async def test_an_edit_keeps_the_hashtags_beside_the_caption() -> None:
+    world = World(ready(1))
+    await world.writer.create(AUTHOR, POST, Draft("#b then #a", (1,), ("c", "a"), None))
+    post = await world.writer.edit(AUTHOR, POST, Change("#d", None, keep_location=True))
+    assert (post.hashtags, post.edited_at is not None) == (("c", "a", "d"), True)
 
 
 async def test_deletion_wins_over_a_late_publish() -> None:
