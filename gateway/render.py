@@ -94,7 +94,8 @@ _HANDLING = {
             set $args "";
             set $authorization "";
             set $cookie "";
-            set $api_key "";""",
+            set $api_key "";
+            set $origin "";""",
 }
 
 

@@ -424,6 +424,19 @@ def test_what_nginx_can_not_read_is_a_problem(gateway: Gateway) -> None:
     assert_problem(gateway.get("/v1/" + "x" * 20_000), 414, "uri_too_long")
 
 
+@pytest.mark.parametrize("method", ["FOOBAR", "TRACE", "PROPFIND"])
+def test_unknown_methods_reach_no_service(gateway: Gateway, method: str) -> None:
+    assert_problem(gateway.client.request(method, f"/v1/users/{method}"), 405, "method_not_allowed")
+    assert gateway.upstreams["user"].hits[f"/v1/users/{method}"] == 0
+
+
+def test_what_the_edge_keeps_does_not_depend_on_an_origin(gateway: Gateway) -> None:
+    for path, passed_on in (("/v1/users/origin", True), ("/v1/m/aa/1/77/small.webp", False)):
+        gateway.get(path, Origin="https://app.example.org")
+        origins = gateway.upstreams["user" if passed_on else "media"].origins
+        assert origins[path] == ("https://app.example.org" if passed_on else None)
+
+
 def test_the_version_is_not_told(gateway: Gateway) -> None:
     assert gateway.get("/").headers["server"] == "nginx"
 
@@ -435,3 +448,12 @@ def test_the_log_is_json_and_holds_no_query(gateway: Gateway) -> None:
     line = next(line for line in lines if line["request_id"] == "logged-one")
     assert (line["status"], line["path"], line["agent"]) == (200, "/v1/users", '"odd\\agent')
     assert "secret" not in (gateway.folder / "stdout").read_text()
+
+
+def test_a_refused_upload_leaves_no_signature_in_any_log(gateway: Gateway) -> None:
+    address = "/v1/media/uploads/1?expires=2&signature=not-for-logs"
+    refused = gateway.client.put(address, content=b"", headers={"Content-Length": str(12 * MIB)})
+    assert_problem(refused, 413, "too_large")
+    assert_problem(gateway.get("/v1/feed?signature=not-for-logs"), 503, "unavailable")
+    for name in ("stdout", "stderr"):
+        assert "not-for-logs" not in (gateway.folder / name).read_text()

@@ -19,6 +19,8 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.name = name
         self.hits: Counter[str] = Counter()
+        self.origins: dict[str, str | None] = {}
+        """The `Origin` of the last request, by path."""
         self.held, self.go = threading.Semaphore(0), threading.Event()
         """How many requests for `…/held` have come, and when to answer them."""
         self.broken = False
@@ -46,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         path = self.path.partition("?")[0]
         self.server.hits[path] += 1
+        self.server.origins[path] = self.headers.get("Origin")
         if path.endswith("/hang-up"):
             self.close_connection = True
         elif path.endswith("/held"):

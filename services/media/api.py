@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
 from libs.common.runtime.middleware import charge_place
-from libs.common.runtime.params import PathId
+from libs.common.runtime.params import Digits, PathId
 from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
 from services.media.domain import Upload
 from services.media.http import Library, body_of, declared_type
@@ -50,7 +50,7 @@ async def _signed_upload(
     request: Request,
     upload_id: PathId,
     library: Library,
-    expires: Annotated[int, Query(ge=0, lt=1 << 40)],
+    expires: Annotated[int, Digits, Query(ge=0, lt=1 << 40)],
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
     upload = await library.authorize_put(upload_id, expires, signature, declared_type(request))

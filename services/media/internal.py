@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request
 
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import CallingService
+from libs.common.runtime.params import Digits
 from services.media.domain import Upload
 from services.media.http import Library, body_of, declared_type
 from services.media.schemas import BatchAnswer, BatchRequest, OwnedMedia, StoreAnswer, status_of
@@ -21,7 +22,7 @@ async def find_media(body: BatchRequest, _: CallingService, library: Library) ->
 
 @router.post("/store", response_model=StoreAnswer)
 async def store_media(
-    request: Request, _: CallingService, library: Library, owner_id: Annotated[int, Query(ge=0, le=MAX_ID)]
+    request: Request, _: CallingService, library: Library, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
 ) -> StoreAnswer:
     """Take bytes that another service received: put and complete in one."""
     upload = Upload(request.app.state.mint(), owner_id, declared_type(request), 0, "post")

@@ -17,18 +17,20 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from redis.asyncio import Redis
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.common.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
 from libs.common.runtime.dependencies import SERVICE_READ, Policy
-from libs.common.runtime.errors import Problem, install_error_handlers
+from libs.common.runtime.errors import PROBLEM_TYPE, Problem, install_error_handlers, problem_response
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
 from libs.common.runtime.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.runtime.logging import configure_logging, get_logger
-from libs.common.runtime.middleware import Admission, Bodies, BodySizes, RequestContext
+from libs.common.runtime.middleware import Admission, Bodies, BodySizes, HeadAsGet, RequestContext
 from libs.common.runtime.pagination import Cursors
 from libs.common.runtime.settings import Settings
 from libs.common.runtime.tracing import configure_tracing
@@ -41,6 +43,22 @@ READY_DEADLINE_S = 2.0
 LEAVE_S = 5.0  # beyond the drain: for background tasks to leave their groups, more than a consumer takes, and to flush
 FLUSH_S = 1.0  # for what was committed last; the relay of another process takes the rest
 PUBLISHERS = ("outbox-direct", "outbox-relay")
+CORS: dict[str, Any] = {
+    "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
+    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Range", "X-Request-Id"],
+    "expose_headers": [
+        "ETag",
+        "RateLimit-Limit",
+        "RateLimit-Remaining",
+        "RateLimit-Reset",
+        "Retry-After",
+        "X-Cache-Status",
+        "X-Feed-Quality",
+        "X-Request-Id",
+    ],
+    "allow_credentials": True,  # of the listed origins alone
+    "max_age": 7_200,  # seconds; Chromium keeps a preflight's answer no longer
+}
 KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
 log = get_logger(__name__)
 
@@ -247,6 +265,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # it would go where the Host header says, without TLS
         generate_unique_id_function=lambda route: route.name,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext has them, with our names
     )
@@ -261,8 +280,21 @@ def create_app(
     if shortcut is not None:
         app.add_middleware(shortcut)
     app.add_middleware(Admission, settings=settings, sizes=sizes)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS)
     app.add_middleware(RequestContext)
+    app.add_middleware(HeadAsGet)
     return app
+
+
+class _HttpProtocol(HttpToolsProtocol):
+    """Refuses what is not HTTP in the form of all other problems."""
+
+    def send_400_response(self, msg: str) -> None:
+        body = bytes(problem_response(400, "bad_request", "Bad request", msg).body)
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
+        self.transport.close()
 
 
 class _Server(uvicorn.Server):
@@ -315,7 +347,7 @@ def run(
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=_HttpProtocol,
         log_config=None,
         log_level=logging.WARNING,
         access_log=False,

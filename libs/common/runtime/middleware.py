@@ -36,6 +36,7 @@ GRACE_S = 10.0  # without a byte, as the gateway waits
 # Parts of what a process works on at once. A rate of 10,000 a minute is 17 at once if each takes 100 ms.
 ACCOUNT_PART, ADDRESS_PART = 16, 8
 UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS = 4, 16  # bodies of megabytes: more at once make none of them faster
+PUBLIC = "/v1/"
 SIGNING_IN, REGISTERING = "/v1/auth/", "/v1/auth/register"
 UNOBSERVED = ("/health/", "/metrics")
 INTERNAL = ("/internal/", "/.well-known/")  # what deployables ask of one another
@@ -56,8 +57,27 @@ def _headers(scope: Scope) -> dict[str, str]:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+class HeadAsGet:
+    """Answers HEAD wherever GET is answered: the same headers, no body (RFC 9110 §9.3.2)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            if message["type"] == "http.response.body":
+                message = {**message, "body": b""}
+            await send(message)
+
+        await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
 class RequestContext:
-    """Takes or makes the request id, continues the trace, measures."""
+    """Takes or makes the request id, continues the trace, measures. No cache keeps an answer that does not allow it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -77,6 +97,10 @@ class RequestContext:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", rid.encode())]
+                if scope["path"].startswith(PUBLIC) and not any(
+                    name == b"cache-control" for name, _ in message["headers"]
+                ):
+                    message["headers"].append((b"cache-control", b"no-store"))
             await send(message)
 
         with _tracer.start_as_current_span(f"{scope['method']} {scope['path']}", propagate.extract(headers)):

@@ -11,6 +11,7 @@ import orjson
 from fastapi import Query
 
 from libs.common.runtime.errors import BadRequestError
+from libs.common.runtime.params import Digits
 
 DEFAULT_LIMIT = 20
 PEOPLE_LIMIT = 50  # followers, likes, comments
@@ -20,7 +21,7 @@ FILL_UP = 100  # rows looked at together when a first look found too many that a
 MAX_SCANNED = 300  # rows that one page may look at: some 0.1 s
 _MAX_CURSOR_CHARS = 8_000  # a ranked feed keeps the ids that it showed
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+Limit = Annotated[int, Digits, Query(ge=1, le=MAX_LIMIT)]
 CursorParam = Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARS)]
 
 

@@ -1,6 +1,7 @@
-"""Path parameters."""
+"""Path and query parameters."""
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, WithJsonSchema
 
@@ -17,3 +18,13 @@ def _known(text: str) -> int:
 
 PathId = Annotated[int, BeforeValidator(_known), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,19}$"})]
 """An id in a path. What is no id can't be found: 404, as for one that there is not."""
+
+
+def _digits(value: Any) -> Any:
+    if isinstance(value, str) and not re.fullmatch("[0-9]{1,19}", value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+Digits = BeforeValidator(_digits)
+"""For whole numbers in a query. Pydantic alone also takes ` 5`, `1_0` and `20.0`."""

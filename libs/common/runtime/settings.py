@@ -1,9 +1,20 @@
 """What every deployable is told from outside, by `FEEDMILL_…` variables."""
 
+import re
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
+
+
+def _origins(text: str) -> str:
+    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
+    if wrong := [origin for origin in origins if not _ORIGIN.fullmatch(origin)]:
+        raise ValueError(f"expected origins such as https://app.example.org, separated by commas: {wrong[0]}")
+    return ",".join(origins)
 
 
 class Settings(BaseSettings):
@@ -44,6 +55,10 @@ class Settings(BaseSettings):
     requests_a_minute: int = Field(default=1_000, ge=0, description="of a user: some 16 a second; 0: no limit")
     address_requests_a_minute: int = Field(
         default=10_000, ge=0, description="from an address, signed in or not: many people may share one; 0: no limit"
+    )
+    cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
+        default="",
+        description="of web clients that other hosts serve, such as https://app.example.org; comma-separated",
     )
     patience: float = Field(
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"

@@ -10,6 +10,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
+from pydantic import ValidationError
 from starlette.types import Message, Scope
 
 from libs.common.kafka.outbox import Outbox
@@ -197,6 +198,50 @@ async def test_internal_routes_want_a_service_token(client: httpx2.AsyncClient) 
 async def test_a_bug_is_a_500_that_says_nothing(client: httpx2.AsyncClient) -> None:
     answer = await client.get("/v1/things/bug")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
+async def test_head_is_answered_like_get_without_a_body(client: httpx2.AsyncClient) -> None:
+    got, head = [await client.request(method, "/v1/things/none") for method in ("GET", "HEAD")]
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    assert (await client.head("/v1/boxes")).status_code == 405
+
+
+async def test_a_slash_too_many_leads_nowhere(client: httpx2.AsyncClient) -> None:
+    for method in ("GET", "POST"):
+        answer = await client.request(method, "/v1/boxes/", headers={"Host": "evil.example"})
+        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+        assert "location" not in answer.headers
+
+
+async def test_no_cache_keeps_what_does_not_allow_it(client: httpx2.AsyncClient) -> None:
+    assert (await client.get("/v1/things/none")).headers["cache-control"] == "no-store"
+
+
+APP = "https://app.example.org"
+PREFLIGHT = {"Origin": APP, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+
+
+async def test_no_other_origin_may_use_the_api_unless_it_is_named(client: httpx2.AsyncClient) -> None:
+    assert (await client.options("/v1/boxes", headers=PREFLIGHT)).status_code == 405
+    assert "access-control-allow-origin" not in (await client.get("/v1/boxes", headers={"Origin": APP})).headers
+    async with serving(cors_origins=APP) as (_, named):
+        preflight = await named.options("/v1/boxes", headers=PREFLIGHT)
+        assert preflight.status_code == 200
+        assert preflight.headers["access-control-allow-origin"] == APP
+        assert "PATCH" in preflight.headers["access-control-allow-methods"]
+        answer = await named.get("/v1/things/none", headers={"Origin": APP})
+        assert answer.headers["access-control-allow-origin"] == APP
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "Retry-After" in answer.headers["access-control-expose-headers"]
+        other = {**PREFLIGHT, "Origin": "https://evil.example"}
+        assert "access-control-allow-origin" not in (await named.options("/v1/boxes", headers=other)).headers
+
+
+@pytest.mark.parametrize("origins", ["*", "app.example.org", "https://app.example.org/", "https://a.org,null"])
+def test_origins_are_named_exactly(origins: str) -> None:
+    with pytest.raises(ValidationError, match="expected origins"):
+        settings_for(Settings, {}, cors_origins=origins)
 
 
 async def test_health_and_metrics(client: httpx2.AsyncClient) -> None:

@@ -1,9 +1,11 @@
 import random
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
 
 from libs.common.runtime.pagination import (
     FILL_UP,
@@ -14,8 +16,17 @@ from libs.common.runtime.pagination import (
     Placed,
     visible_page,
 )
+from libs.common.runtime.params import Digits
 
 CURSORS = Cursors("secret")
+
+
+@pytest.mark.parametrize("text", [" 5", "1_0", "20.0", "٥", "+5", "5e0", "9" * 20])
+def test_a_number_in_a_query_is_digits(text: str) -> None:
+    number = TypeAdapter(Annotated[int, Digits])
+    assert number.validate_python("20") == 20
+    with pytest.raises(ValidationError, match="whole number"):
+        number.validate_python(text)
 
 
 @given(st.text(max_size=20), st.lists(st.integers(0, 2**63 - 1) | st.text(max_size=10), max_size=4))
