@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author, Engagement, Post
-from libs.common.runtime.text import Text
+from libs.common.runtime.text import VisibleText
 from libs.common.runtime.validation import RequestBody
 
 COMMENT_CHARS = 2_200
@@ -45,7 +45,7 @@ class SavedPage(BaseModel):
 class CreateComment(RequestBody):
     """A comment, or a reply to one."""
 
-    text: Annotated[Text, Field(min_length=1, max_length=COMMENT_CHARS)]
+    text: Annotated[VisibleText, Field(min_length=1, max_length=COMMENT_CHARS)]
     parent_id: Id | None = None
 
 

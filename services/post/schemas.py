@@ -6,7 +6,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Location, Post
-from libs.common.runtime.text import Text
+from libs.common.runtime.text import Name, Text
 from libs.common.runtime.validation import RequestBody
 from services.post.domain import MAX_HASHTAGS, Status, normal_tag
 
@@ -31,7 +31,7 @@ class PostLocation(RequestBody, Location):
     """Where it was taken."""
 
     id: Annotated[Text, Field(max_length=64)] | None = None
-    name: Annotated[Text, Field(min_length=1, max_length=200)]
+    name: Annotated[Name, Field(min_length=1, max_length=200)]
 
 
 class CreatePost(RequestBody):

@@ -20,6 +20,7 @@ from services.user.clients import HttpMediaLibrary
 from services.user.consumers import POSTS_GROUP, CountPosts
 from services.user.keys import KeyFolder
 from services.user.passwords import Argon2Hasher, hashing_gate
+from services.user.refresh_tokens import RefreshTokens
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.barriers import Barriers
@@ -67,7 +68,14 @@ def build(settings: UserSettings) -> FastAPI:
         app.state.profiles = profiles
         shutouts = Shutouts(runtime.redis, settings)
         app.state.accounts = Accounts(
-            PostgresAccountStore(postgres), sessions, hasher, keys, shutouts, outbox, minter.mint
+            PostgresAccountStore(postgres),
+            sessions,
+            hasher,
+            keys,
+            RefreshTokens(settings.internal_secret.get_secret_value()),
+            shutouts,
+            outbox,
+            minter.mint,
         )
         app.state.audiences = audiences
         app.state.graph = Graph(graph, lists, profiles, audiences, outbox)

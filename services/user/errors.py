@@ -35,6 +35,10 @@ class AccountBannedError(ForbiddenError):
     code, title = "account_banned", "The account is banned"
 
 
+class ForeignOriginError(ForbiddenError):
+    code, title = "foreign_origin", "This web page may not use the session cookie"
+
+
 class WrongPasswordError(InvalidError):
     code, title = "wrong_password", "The current password is another"
 

@@ -70,7 +70,8 @@ class SessionStore(Protocol):
         """
 
     async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
-        """Judge the presented token; keep the next one, or end the session of a reused one. A banned user's is dead."""
+        """Judge the presented token; keep its successor as the session's only one that was not presented, or end the
+        session of a reused one. A banned user's is dead."""
 
     async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
         """Neither ended nor expired, and the account not banned."""
@@ -83,6 +84,16 @@ class SessionStore(Protocol):
 
     async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
         """Newest first."""
+
+
+class RefreshTokens(Protocol):
+    """Makes refresh tokens."""
+
+    def first(self) -> str:
+        """Of a new session."""
+
+    def after(self, token: str) -> str:
+        """The successor: always the same. Without the server's secret nobody can tell it."""
 
 
 class ProfileStore(Protocol):

@@ -8,32 +8,43 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
 from libs.common.runtime.auth import ACCESS_TOKEN_S
-from libs.common.runtime.text import Text
+from libs.common.runtime.text import Name, Text
 from libs.common.runtime.validation import RequestBody
-from services.user.domain.accounts import Contact, Registration, Session
+from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 
 MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
 
 
-Username = Annotated[Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower)]
-Email = Annotated[
-    Text, Field(max_length=_LOGIN_CHARS, pattern=r"^[^@\s]+@[^@\s]+\.[^@\s]+$"), AfterValidator(str.lower)
+# As browsers check it (HTML, "valid email address"), with two labels or more.
+_LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
+
+
+def _not_reserved(username: str) -> str:
+    if username in RESERVED_USERNAMES:
+        raise ValueError("this username is reserved")
+    return username
+
+
+NewUsername = Annotated[
+    Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower), AfterValidator(_not_reserved)
 ]
+Email = Annotated[Text, Field(max_length=_LOGIN_CHARS, pattern=_EMAIL), AfterValidator(str.lower)]
 Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
 NewPassword = Annotated[Text, Field(min_length=8, max_length=128)]
 GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
-DisplayName = Annotated[Text, Field(min_length=1, max_length=64)]
+DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
 Bio = Annotated[Text, Field(max_length=500)]
-RefreshToken = Annotated[Text, Field(min_length=1, max_length=128)]
+RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
 
 
 class RegisterRequest(RequestBody):
     """A new account; `email` or `phone` is needed."""
 
-    username: Username
+    username: NewUsername
     password: NewPassword
     email: Email | None = None
     phone: Phone | None = None
@@ -43,6 +54,9 @@ class RegisterRequest(RequestBody):
     def _is_reachable(self) -> "RegisterRequest":
         if self.email is None and self.phone is None:
             raise ValueError("give an email address or a phone number")
+        names = {self.username, self.email, self.email and self.email.partition("@")[0], self.phone}
+        if self.password.strip().lower() in names:
+            raise ValueError("the password must not be the username, the email address or the phone number")
         return self
 
     def registration(self) -> Registration:
@@ -164,7 +178,9 @@ class Tokens(BaseModel):
     """A pair of tokens; `expires_in` is the access token's life in seconds."""
 
     access_token: str
-    refresh_token: str
+    refresh_token: str | None = Field(
+        default=None, description="absent after a refresh by cookie: the cookie alone holds the new one"
+    )
     expires_in: int = ACCESS_TOKEN_S
 
 

@@ -1,5 +1,6 @@
 """Who may do what, and how those are told who may not."""
 
+import asyncio
 import secrets
 
 import httpx2
@@ -52,7 +53,17 @@ async def test_refreshing_gives_a_new_pair(api: Api, someone: Someone) -> None:
     assert len({account.refresh_token, first["refresh_token"], second["refresh_token"]}) == 3
     fresh = Account(account.user_id, account.username, second["access_token"], second["refresh_token"])
     assert (await api.call("GET", "/auth/me", fresh))["user"]["user_id"] == account.user_id
-    assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": "none of ours"}), 401)
+    for token in ("none of ours", account.access_token):
+        assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": token}), 401)
+
+
+async def test_a_token_refreshed_by_many_at_once_has_one_successor(api: Api, someone: Someone) -> None:
+    body = {"refresh_token": (await someone()).refresh_token}
+    pairs = await asyncio.gather(*(api.call("POST", "/auth/refresh", json=body) for _ in range(20)))
+    (following,) = {pair["refresh_token"] for pair in pairs}
+    await api.call("POST", "/auth/refresh", json={"refresh_token": following})
+    assert_problem(await api.send("POST", "/auth/refresh", json=body), 401, "refresh_token_reused")
+    assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": following}), 401)
 
 
 @pytest.mark.parametrize("root", ["/v1", "/api/v1"])
@@ -62,7 +73,11 @@ async def test_a_browser_refreshes_by_its_cookie(base_url: str, someone: Someone
         await browser.post("/auth/login", json={"login": account.username, "password": PASSWORD})
         (cookie,) = browser.cookies.jar
         assert (cookie.path, cookie.has_nonstandard_attr("HttpOnly")) == (f"{root}/auth", True)
-        assert (await browser.post("/auth/refresh")).json().keys() >= {"access_token", "refresh_token"}
+        assert (await browser.post("/auth/refresh")).json().keys() == {"access_token", "expires_in"}
+        foreign = {"Origin": "https://evil.example"}
+        for path in ("/auth/refresh", "/auth/logout"):
+            assert_problem(await browser.post(path, headers=foreign), 403, "foreign_origin")
+        assert (await browser.post("/auth/refresh", headers={"Origin": base_url})).status_code == 200
         assert (await browser.post("/auth/logout")).status_code == 204
         assert (await browser.post("/auth/refresh")).status_code == 401
 

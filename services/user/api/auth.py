@@ -9,7 +9,15 @@ from libs.common.runtime.auth import CurrentUser, Principal, bearer, optional_pr
 from libs.common.runtime.errors import UnauthorizedError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from libs.common.runtime.params import PathId
-from services.user.api.state import AccountsDep, CursorsDep, Keys, LoginLimitDep, ProfilesDep, PublicUrl
+from services.user.api.state import (
+    AccountsDep,
+    CursorsDep,
+    Keys,
+    LoginLimitDep,
+    ProfilesDep,
+    PublicUrl,
+    require_own_origin,
+)
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE
 from services.user.schemas import (
     Jwks,
@@ -98,22 +106,27 @@ async def login(
     return await _welcome(signed_in, profiles, response, public_url)
 
 
-@router.post("/v1/auth/refresh", response_model=Tokens)
+@router.post("/v1/auth/refresh", response_model=Tokens, response_model_exclude_none=True)
 async def refresh(
+    request: Request,
     response: Response,
     accounts: AccountsDep,
     public_url: PublicUrl,
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> Tokens:
-    """A new pair for a refresh token, from the body or the cookie."""
-    signed_in = await accounts.refresh((body and body.refresh_token) or cookie)
+    """A new pair for a refresh token, from the body or the cookie. By cookie, scripts never see the new one."""
+    given = body and body.refresh_token
+    if not given:
+        await require_own_origin(request)
+    signed_in = await accounts.refresh(given or cookie)
     _set_cookie(response, signed_in.refresh_token, public_url)
-    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token)
+    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if given else None)
 
 
 @router.post("/v1/auth/logout", status_code=204, response_model=None)
 async def logout(
+    request: Request,
     response: Response,
     accounts: AccountsDep,
     public_url: PublicUrl,
@@ -125,6 +138,8 @@ async def logout(
     token = (body and body.refresh_token) or cookie
     if token is None and principal is None:
         raise UnauthorizedError
+    if token is cookie and principal is None:
+        await require_own_origin(request)
     await accounts.log_out(token, principal.user_id if principal else None, principal.session_id if principal else None)
     response.delete_cookie(
         COOKIE, path=COOKIE_PATH, secure=public_url.startswith("https://"), httponly=True, samesite="strict"

@@ -2,12 +2,14 @@
 
 import hashlib
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
 from libs.common.runtime.limits import MINUTE_S, RequestLimits, client_address
 from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Limit
+from services.user.errors import ForeignOriginError
 from services.user.keys import KeyFolder
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
@@ -56,6 +58,15 @@ async def _cursors(request: Request) -> Cursors:
 async def _public_url(request: Request) -> str:
     settings: UserSettings = request.app.state.settings
     return settings.public_url
+
+
+async def require_own_origin(request: Request) -> None:
+    """For what the cookie alone allows: browsers say which page asks. Raises ForeignOriginError."""
+    settings: UserSettings = request.app.state.settings
+    origin = request.headers.get("origin")
+    own = (urlsplit(settings.public_url).netloc, request.headers.get("host"))
+    if origin and urlsplit(origin).netloc not in own and origin not in settings.cors_origins.split(","):
+        raise ForeignOriginError
 
 
 class LoginLimit:

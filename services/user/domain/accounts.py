@@ -1,12 +1,23 @@
 """Accounts, sessions and refresh tokens."""
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Literal
 
 REFRESH_TOKEN_LIFE = timedelta(days=30)
-REUSE_GRACE = timedelta(seconds=10)  # two tabs, or a lost answer, may present the same token so far apart
+
+_RESERVED = """
+abuse admin administrator feedmill help hostmaster info mod moderator official postmaster root security staff support
+sysadmin system webmaster
+about account accounts api app auth blog docs explore feed followers following hashtags health home live login logout
+mail media messages metrics mutes none notifications null posts privacy profile register reports saved search settings
+signin signup static stories tags terms undefined user users web www
+"""
+"""Who could be taken for the operator (most are in RFC 2142); paths of the API and of web clients; names of nobody."""
+RESERVED_USERNAMES = frozenset(_RESERVED.split())
+"""Usernames that nobody can register. Accounts that have one already keep it."""
 
 LoginKind = Literal["username", "email", "phone"]
 
@@ -20,10 +31,17 @@ class Login:
 
     @classmethod
     def parse(cls, text: str) -> "Login":
-        """`@` makes it an email address, a leading `+` a phone number."""
+        """`@` makes it an email address, a leading `+` a phone number. Spaces around it are a slip of the keyboard."""
+        text = text.strip()
         if "@" in text:
             return cls("email", text.lower())
         return cls("phone", text) if text.startswith("+") else cls("username", text.lower())
+
+
+def normal_password(password: str) -> str:
+    """The same for what different keyboards send: NFC, and U+0020 for every space (RFC 8265 §4.2, OpaqueString)."""
+    spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in password)
+    return unicodedata.normalize("NFC", spaced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +105,27 @@ class RefreshState:
     expires_at: datetime
     used_at: datetime | None
     session_lives: bool
+    successor_waits: bool = False
+    """Its successor was given out, and not presented yet."""
 
 
 class Verdict(Enum):
     """What becomes of a presented refresh token."""
 
     ROTATE = auto()
+    REPEAT = auto()
     REUSED = auto()
     DEAD = auto()
 
 
 def judge(token: RefreshState, now: datetime) -> Verdict:
-    """A token is good once, and for a grace after its first use."""
+    """A token is good once. Until its successor is presented, it gives the same successor again: two tabs may present
+    it, or an answer may be lost."""
     if not token.session_lives or token.expires_at <= now:
         return Verdict.DEAD
-    if token.used_at is None or now - token.used_at <= REUSE_GRACE:
+    if token.used_at is None:
         return Verdict.ROTATE
-    return Verdict.REUSED
+    return Verdict.REPEAT if token.successor_waits else Verdict.REUSED
 
 
 @dataclass(frozen=True, slots=True)

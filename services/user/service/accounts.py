@@ -1,14 +1,22 @@
 """Signing up, in and out."""
 
 import hashlib
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
 from libs.common.runtime.errors import NotFoundError
-from services.user.domain.accounts import Contact, Login, NewAccount, Registration, Session, Verdict
+from services.user.domain.accounts import (
+    Contact,
+    Credentials,
+    Login,
+    NewAccount,
+    Registration,
+    Session,
+    Verdict,
+    normal_password,
+)
 from services.user.domain.people import Page
 from services.user.errors import (
     AccountBannedError,
@@ -18,10 +26,17 @@ from services.user.errors import (
     UsernameTakenError,
     WrongPasswordError,
 )
-from services.user.ports import AccountStore, EventPublisher, PasswordHasher, SessionStore, Shutouts, TokenSigner
+from services.user.ports import (
+    AccountStore,
+    EventPublisher,
+    PasswordHasher,
+    RefreshTokens,
+    SessionStore,
+    Shutouts,
+    TokenSigner,
+)
 from services.user.service.events import Clock, micros, user_record
 
-_TOKEN_BYTES = 32
 _USER_AGENT_CHARS = 200
 
 
@@ -47,6 +62,7 @@ class Accounts:
         sessions: SessionStore,
         hasher: PasswordHasher,
         signer: TokenSigner,
+        refresh_tokens: RefreshTokens,
         shutouts: Shutouts,
         events: EventPublisher,
         mint: Callable[[], int],
@@ -56,6 +72,7 @@ class Accounts:
         self._sessions = sessions
         self._hasher = hasher
         self._signer = signer
+        self._refresh_tokens = refresh_tokens
         self._shutouts = shutouts
         self._events = events
         self._mint = mint
@@ -70,12 +87,16 @@ class Accounts:
         # Before the costly hash. Only the username, which is public; the store looks at all three.
         if await self._accounts.credentials(Login("username", form.username)):
             raise UsernameTakenError
-        password_hash, now, user_id = await self._hasher.hash(form.password), self._clock(), self._mint()
+        password_hash, now, user_id = (
+            await self._hasher.hash(normal_password(form.password)),
+            self._clock(),
+            self._mint(),
+        )
         name = form.display_name or form.username
         account = NewAccount(
             user_id, form.username, name, form.email, form.phone, password_hash, micros(now), created_at=now
         )
-        session, token = self._new_session(user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
+        session, token = self._new_session(user_id, user_agent), self._refresh_tokens.first()
         record = user_record(UserCreated, user_id, account.version)
         await self._accounts.open(account, session, _hash(token), record)
         await self._events.committed([record])
@@ -89,16 +110,16 @@ class Accounts:
             AccountBannedError: the password is right.
         """
         found = await self._accounts.credentials(Login.parse(login))
-        if not await self._hasher.verify(found.password_hash if found else None, password) or found is None:
+        if not await self._verified(found, password) or found is None:
             raise InvalidCredentialsError
         if found.banned:
             raise AccountBannedError
-        session, token = self._new_session(found.user_id, user_agent), secrets.token_urlsafe(_TOKEN_BYTES)
+        session, token = self._new_session(found.user_id, user_agent), self._refresh_tokens.first()
         await self._sessions.start(session, _hash(token), found.password_hash)
         return self._signed_in(found.user_id, session.session_id, found.role, token)
 
     async def refresh(self, token: str | None) -> SignedIn:
-        """A new pair.
+        """A new pair; the same refresh token again for the same token, until that one is presented.
 
         Raises:
             InvalidRefreshTokenError: unknown, expired, of an ended session or a banned account.
@@ -106,7 +127,7 @@ class Accounts:
         """
         if not token:
             raise InvalidRefreshTokenError
-        following = secrets.token_urlsafe(_TOKEN_BYTES)
+        following = self._refresh_tokens.after(token)
         rotation = await self._sessions.rotate(_hash(token), _hash(following), self._clock())
         if rotation.verdict is Verdict.REUSED:
             await self._shutouts.end([rotation.session_id])
@@ -151,11 +172,19 @@ class Accounts:
             WrongPasswordError: `current` is not the password, or not any more.
         """
         found = await self._accounts.credentials_of(user_id)
-        if not await self._hasher.verify(found.password_hash if found else None, current) or found is None:
+        if not await self._verified(found, current) or found is None:
             raise WrongPasswordError
-        new_hash, now = await self._hasher.hash(new), self._clock()
+        new_hash, now = await self._hasher.hash(normal_password(new)), self._clock()
         ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)
         await self._shutouts.end(ended)
+
+    async def _verified(self, found: Credentials | None, password: str) -> bool:
+        """Whether it is the password. As many hashes for an account that is not there."""
+        kept, normal = found.password_hash if found else None, normal_password(password)
+        if await self._hasher.verify(kept, normal):
+            return True
+        # Set before passwords were normalised.
+        return normal != password and await self._hasher.verify(kept, password)
 
     async def ban(self, user_id: int) -> None:
         """Hide an account and all it made, and shut it out; idempotent. Raises NotFoundError."""

@@ -1,6 +1,9 @@
 """Blocking and muting."""
 
+from contextlib import suppress
+
 from libs.common.contracts.base import utc_now
+from libs.common.runtime.errors import NotFoundError
 from services.user.domain.people import Edge, Page, Profile
 from services.user.errors import CannotBlockSelfError
 from services.user.ports import EventPublisher, GraphStore, PeopleLists
@@ -12,7 +15,8 @@ from services.user.service.profiles import Profiles
 class Barriers:
     """Use cases of blocks and mutes. Doing one twice changes nothing.
 
-    All raise NotFoundError for an account that is not there, or looks so, and CannotBlockSelfError for one's own.
+    They are one's own affair: whether the other has blocked one, is banned, or was ever there, shows in no answer.
+    All raise CannotBlockSelfError for one's own account.
     """
 
     def __init__(
@@ -33,24 +37,25 @@ class Barriers:
 
     async def block(self, blocker_id: int, blocked_id: int) -> None:
         """Hide two people from one another, and end what they follow and request of one another."""
-        edge = await self._edge(blocker_id, blocked_id)
+        edge = _edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.block(edge, self._clock(), edge_record))
         for user_id in (edge.from_id, edge.to_id):
-            await self._audiences.settle_mode(user_id)
+            with suppress(NotFoundError):
+                await self._audiences.settle_mode(user_id)
 
     async def unblock(self, blocker_id: int, blocked_id: int) -> None:
         """They may see one another again; follows do not come back."""
-        edge = await self._edge(blocker_id, blocked_id)
+        edge = _edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.unblock(edge, self._clock(), edge_record))
 
     async def mute(self, muter_id: int, muted_id: int) -> None:
         """Keep someone's posts out of one's own feed; nobody else notices."""
-        edge = await self._edge(muter_id, muted_id)
+        edge = _edge(muter_id, muted_id)
         await self._events.committed(await self._store.mute(edge, self._clock(), edge_record))
 
     async def unmute(self, muter_id: int, muted_id: int) -> None:
         """Let them in again."""
-        edge = await self._edge(muter_id, muted_id)
+        edge = _edge(muter_id, muted_id)
         await self._events.committed(await self._store.unmute(edge, self._clock(), edge_record))
 
     async def blocked(self, user_id: int, below: int | None, limit: int) -> Page[Profile, int]:
@@ -61,7 +66,8 @@ class Barriers:
         """Whom one mutes, last muted first."""
         return await self._profiles.page(await self._lists.muted(user_id, below, limit + 1), user_id, limit)
 
-    async def _edge(self, from_id: int, to_id: int) -> Edge:
-        if from_id == to_id:
-            raise CannotBlockSelfError
-        return Edge(from_id, (await self._profiles.get(to_id, from_id)).user_id)
+
+def _edge(from_id: int, to_id: int) -> Edge:
+    if from_id == to_id:
+        raise CannotBlockSelfError
+    return Edge(from_id, to_id)

@@ -48,6 +48,14 @@ SELECT 1 FROM sessions JOIN users USING (user_id) WHERE session_id = $2 AND user
     AND revoked_at IS NULL AND expires_at > $3 AND banned_at IS NULL
 """
 
+_PRESENTED = """
+SELECT token.expires_at, token.used_at,
+    successor.token_hash IS NOT NULL AND successor.used_at IS NULL AS successor_waits
+FROM refresh_tokens token
+LEFT JOIN refresh_tokens successor ON successor.token_hash = $2 AND successor.session_id = token.session_id
+WHERE token.token_hash = $1
+"""
+
 
 @asynccontextmanager
 async def _unique() -> AsyncIterator[None]:
@@ -172,26 +180,24 @@ class PostgresSessionStore:
             )
             if row is None:
                 return Rotation(Verdict.DEAD)
-            token = await connection.fetchrow(
-                "SELECT expires_at, used_at FROM refresh_tokens WHERE token_hash = $1", token_hash
-            )
+            token = await connection.fetchrow(_PRESENTED, token_hash, next_hash)
             if token is None:
                 return Rotation(Verdict.DEAD)
-            verdict = judge(RefreshState(token["expires_at"], token["used_at"], row["lives"]), now)
+            state = RefreshState(token["expires_at"], token["used_at"], row["lives"], token["successor_waits"])
+            verdict = judge(state, now)
             if verdict is Verdict.ROTATE:
-                await self._replace(connection, row["session_id"], token_hash, next_hash, now)
+                await self._replace(connection, row["session_id"], next_hash, now)
             elif verdict is Verdict.REUSED:
                 sql = "UPDATE sessions SET revoked_at = $2 WHERE session_id = $1"
                 await connection.execute(sql, row["session_id"], now)
             return Rotation(verdict, row["user_id"], row["session_id"], row["role"])
 
     @staticmethod
-    async def _replace(
-        connection: Connection, session_id: int, token_hash: bytes, next_hash: bytes, now: datetime
-    ) -> None:
+    async def _replace(connection: Connection, session_id: int, next_hash: bytes, now: datetime) -> None:
         expires_at = now + REFRESH_TOKEN_LIFE
-        sql = "UPDATE refresh_tokens SET used_at = COALESCE(used_at, $2) WHERE token_hash = $1"
-        await connection.execute(sql, token_hash, now)
+        # All that were not presented, not only this one: older versions may have given out several.
+        sql = "UPDATE refresh_tokens SET used_at = $2 WHERE session_id = $1 AND used_at IS NULL"
+        await connection.execute(sql, session_id, now)
         sql = "DELETE FROM refresh_tokens WHERE session_id = $1 AND expires_at <= $2"
         await connection.execute(sql, session_id, now)
         await _insert_token(connection, session_id, next_hash, expires_at)

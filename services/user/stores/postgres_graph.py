@@ -49,9 +49,16 @@ _ASK = (
     "INSERT INTO follow_requests (requester, target, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
 )
 _WITHDRAW = "DELETE FROM follow_requests WHERE requester = $1 AND target = $2 RETURNING 1"
-_BLOCK = "INSERT INTO blocks (blocker, blocked, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
+# Of any account that there is: whom one blocks or mutes may be banned, or have blocked first.
+_BLOCK = """
+INSERT INTO blocks (blocker, blocked, created_at) SELECT $1, user_id, $3 FROM users WHERE user_id = $2
+ON CONFLICT DO NOTHING RETURNING 1
+"""
 _UNBLOCK = "DELETE FROM blocks WHERE blocker = $1 AND blocked = $2 RETURNING 1"
-_MUTE = "INSERT INTO mutes (muter, muted, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
+_MUTE = """
+INSERT INTO mutes (muter, muted, created_at) SELECT $1, user_id, $3 FROM users WHERE user_id = $2
+ON CONFLICT DO NOTHING RETURNING 1
+"""
 _UNMUTE = "DELETE FROM mutes WHERE muter = $1 AND muted = $2 RETURNING 1"
 _HOLD_IF_PUBLIC = "SELECT 1 FROM users WHERE user_id = $1 AND NOT is_private FOR NO KEY UPDATE"
 _WITHDRAW_OLDEST = """
@@ -157,9 +164,9 @@ class PostgresGraphStore:
         """See the port."""
 
         async def change(connection: Connection) -> list[Change]:
-            if (await _standing(connection, edge))["blocking"]:
-                return []
             blocked = await _changed(connection, _BLOCK, BlockCreated, edge, now)
+            if not blocked:
+                return []
             return blocked + await _parted(connection, edge) + await _parted(connection, edge.reversed)
 
         return await self._between(edge, now, record, change)

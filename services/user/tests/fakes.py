@@ -215,9 +215,12 @@ class InMemorySessionStore:
             return Rotation(Verdict.DEAD)
         session_id, state = self._world.tokens[token_hash]
         user_id = self._world.sessions[session_id].user_id
-        verdict = judge(replace(state, session_lives=await self.lives(user_id, session_id, now)), now)
+        _, successor = self._world.tokens.get(next_hash, (0, None))
+        lives = await self.lives(user_id, session_id, now)
+        waits = successor is not None and successor.used_at is None
+        verdict = judge(replace(state, session_lives=lives, successor_waits=waits), now)
         if verdict is Verdict.ROTATE:
-            self._world.tokens[token_hash] = (session_id, replace(state, used_at=state.used_at or now))
+            self._world.tokens[token_hash] = (session_id, replace(state, used_at=now))
             fresh = RefreshState(now + REFRESH_TOKEN_LIFE, None, session_lives=True)
             self._world.tokens[next_hash] = (session_id, fresh)
         elif verdict is Verdict.REUSED:
@@ -328,8 +331,6 @@ class InMemoryGraphStore:
         return self._take(self._world.requests, FollowRequestDeleted, edge, record)
 
     async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        if not self._world.seen(edge.to_id, edge.from_id):
-            raise NotFoundError
         blocked = self._put(self._world.blocks, BlockCreated, edge, record)
         return blocked + self._part(edge, record) + self._part(edge.reversed, record) if blocked else []
 
@@ -358,7 +359,7 @@ class InMemoryGraphStore:
         return [*withdrawn, self._told(FollowDeleted, edge, record)]
 
     def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
-        if edge in tie:
+        if edge in tie or edge.to_id not in self._world.profiles:
             return []
         tie.append(edge)
         return [self._told(kind, edge, record)]

@@ -1,11 +1,12 @@
 """Signing up, in and out, over fakes."""
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from libs.common.runtime.errors import NotFoundError
-from services.user.domain.accounts import REFRESH_TOKEN_LIFE, REUSE_GRACE, Registration
+from services.user.domain.accounts import REFRESH_TOKEN_LIFE, Registration
 from services.user.errors import (
     AccountBannedError,
     EmailTakenError,
@@ -15,6 +16,7 @@ from services.user.errors import (
     UsernameTakenError,
     WrongPasswordError,
 )
+from services.user.refresh_tokens import RefreshTokens
 from services.user.service.accounts import Accounts, SignedIn
 from services.user.tests.fakes import (
     CollectedEvents,
@@ -48,6 +50,7 @@ class House:
             self.store,
             self.hasher,
             PlainSigner(),
+            RefreshTokens("a secret"),
             self.shutouts,
             self.events,
             lambda: next(ids),
@@ -101,7 +104,7 @@ async def test_a_taken_username_costs_no_hash_and_an_email_address_does() -> Non
         assert house.hasher.hashed == hashed
 
 
-@pytest.mark.parametrize("login", ["ada", "ADA", "Ada@Example.org", "+441234567890"])
+@pytest.mark.parametrize("login", ["ada", " ada ", "ada@example.org ", "ADA", "Ada@Example.org", "+441234567890"])
 async def test_login_by_any_name(login: str) -> None:
     house = House()
     signed_in = await house.ada()
@@ -117,6 +120,30 @@ async def test_wrong_login_and_wrong_password_look_the_same_and_both_verify(logi
     assert len(house.hasher.verified) == 1
 
 
+@pytest.mark.parametrize(
+    ("set_as", "given"),
+    [("p\u00e4ssw\u00f6rd one", "pa\u0308sswo\u0308rd\u00a0one"), ("a\u2003long one", "a long one")],
+)
+async def test_a_password_is_the_same_on_every_keyboard(set_as: str, given: str) -> None:
+    house = House()
+    await house.accounts.register(replace(ADA, password=set_as), "")
+    assert await house.accounts.log_in("ada", given, "")
+    assert await house.accounts.log_in("ada", set_as, "")
+
+
+@pytest.mark.parametrize("login", ["ada", "nobody"])
+async def test_a_password_from_before_is_tried_as_it_is_for_known_and_unknown_alike(login: str) -> None:
+    house, raw = House(), "pa\u0308ssword"
+    user_id = (await house.ada()).user_id
+    house.world.accounts[user_id] = replace(house.world.accounts[user_id], password_hash=raw[::-1])
+    if login == "ada":
+        assert await house.accounts.log_in(login, raw, "")
+    else:
+        with pytest.raises(InvalidCredentialsError):
+            await house.accounts.log_in(login, raw, "")
+    assert len(house.hasher.verified) == 2
+
+
 async def test_rotation_gives_a_new_token_each_time() -> None:
     house = House()
     first = await house.ada()
@@ -126,33 +153,42 @@ async def test_rotation_gives_a_new_token_each_time() -> None:
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
 
 
-async def test_within_the_grace_a_second_use_gets_a_pair_also() -> None:
-    house = House()
-    first = await house.ada()
-    await house.accounts.refresh(first.refresh_token)
-    house.clock.step(seconds=REUSE_GRACE.total_seconds())
-    again = await house.accounts.refresh(first.refresh_token)
-    assert await house.accounts.refresh(again.refresh_token)
-
-
-async def test_reuse_after_the_grace_ends_the_family() -> None:
+async def test_a_token_gives_the_same_successor_until_that_is_presented() -> None:
     house = House()
     first = await house.ada()
     second = await house.accounts.refresh(first.refresh_token)
-    house.clock.step(seconds=REUSE_GRACE.total_seconds() + 1)
+    house.clock.step(days=1)
+    again = [await house.accounts.refresh(first.refresh_token) for _ in range(20)]
+    assert {pair.refresh_token for pair in again} == {second.refresh_token}
+    assert len(house.world.tokens) == 2
+    assert await house.accounts.refresh(second.refresh_token)
+
+
+@pytest.mark.parametrize("older", [0, 1])
+async def test_any_older_token_ends_the_family(older: int) -> None:
+    """Also the one before, once its successor was presented: of two who hold it, one is a thief."""
+    house = House()
+    pairs = [await house.ada()]
+    for _ in range(3):
+        pairs.append(await house.accounts.refresh(pairs[-1].refresh_token))
     with pytest.raises(RefreshTokenReusedError):
-        await house.accounts.refresh(first.refresh_token)
-    assert house.shutouts.sessions == {session_of(first)}
+        await house.accounts.refresh(pairs[older].refresh_token)
+    assert house.shutouts.sessions == {session_of(pairs[0])}
     with pytest.raises(InvalidRefreshTokenError):
-        await house.accounts.refresh(second.refresh_token)
+        await house.accounts.refresh(pairs[-1].refresh_token)
+
+
+async def test_successors_differ_by_token_and_by_secret() -> None:
+    one, other = RefreshTokens("one"), RefreshTokens("other")
+    token = one.first()
+    assert len({token, one.after(token), one.after(one.after(token)), other.after(token), one.first()}) == 5
 
 
 async def test_reuse_leaves_other_sessions_alone() -> None:
     house = House()
     first = await house.ada()
     other = await house.accounts.log_in("ada", ADA.password, "other")
-    await house.accounts.refresh(first.refresh_token)
-    house.clock.step(minutes=1)
+    await house.accounts.refresh((await house.accounts.refresh(first.refresh_token)).refresh_token)
     with pytest.raises(RefreshTokenReusedError):
         await house.accounts.refresh(first.refresh_token)
     assert await house.accounts.refresh(other.refresh_token)

@@ -104,8 +104,6 @@ async def test_to_the_blocked_the_blocker_is_not_there() -> None:
         house.graph.follow,
         house.graph.unfollow,
         house.graph.remove_follower,
-        house.barriers.block,
-        house.barriers.mute,
         lambda reader, star: house.profiles.get(star, reader),
         lambda reader, star: house.graph.followers(star, reader, None, 10),
         lambda reader, star: house.graph.following(star, reader, None, 10),
@@ -136,13 +134,39 @@ async def test_the_blocker_sees_whom_to_unblock() -> None:
     assert house.events.types() == ["block.created", "block.deleted", "follow.created"]
 
 
-async def test_nobody_blocks_or_mutes_themselves_or_nobody() -> None:
+async def test_whoever_was_blocked_first_can_block_too() -> None:
+    """Else the one who is pursued could not shut the door, and the pursuer would decide when it opens."""
+    house = House()
+    await house.barriers.block(FAN, STAR)
+    await house.barriers.block(STAR, FAN)
+    await house.barriers.unblock(FAN, STAR)
+    with pytest.raises(NotFoundError):
+        await house.graph.follow(FAN, STAR)
+    with pytest.raises(NotFoundError):
+        await house.profiles.get(STAR, FAN)
+
+
+async def test_blocks_and_mutes_of_a_banned_account_are_set_and_lifted() -> None:
+    house = House()
+    house.world.banned = {STAR}
+    for set_, lift, tie in (
+        (house.barriers.block, house.barriers.unblock, house.world.blocks),
+        (house.barriers.mute, house.barriers.unmute, house.world.mutes),
+    ):
+        await set_(FAN, STAR)
+        assert tie == [Edge(FAN, STAR)]
+        await lift(FAN, STAR)
+        assert tie == []
+
+
+async def test_one_cannot_block_or_mute_oneself_and_nobody_leaves_no_trace() -> None:
     house = House()
     for act in (house.barriers.block, house.barriers.unblock, house.barriers.mute, house.barriers.unmute):
         with pytest.raises(CannotBlockSelfError):
             await act(STAR, STAR)
-        with pytest.raises(NotFoundError):
-            await act(STAR, 999)
+        await act(STAR, 999)
+    assert house.world.blocks == house.world.mutes == []
+    assert house.events.types() == []
 
 
 async def test_a_mute_keeps_someone_out_of_the_feed_and_of_nothing_else() -> None:

@@ -96,8 +96,6 @@ async def test_who_is_not_there_can_not_be_followed(postgres: Postgres) -> None:
     await block(graph, star, fan)
     with pytest.raises(NotFoundError):
         await follow(graph, fan, star)
-    with pytest.raises(NotFoundError):
-        await block(graph, fan, star)
     with pytest.raises(BlockedByYouError):
         await follow(graph, star, fan)
 
@@ -120,13 +118,27 @@ async def test_a_block_and_all_it_ends_are_one(postgres: Postgres) -> None:
     assert await graph.unblock(Edge(ann, bob), NOW, edge_record) == []
 
 
+async def test_a_block_or_mute_of_nobody_leaves_no_row(postgres: Postgres) -> None:
+    graph, (ann, bob) = PostgresGraphStore(postgres), await people(postgres, 2)
+    assert await block(graph, ann, 1) == []
+    assert await graph.mute(Edge(ann, 1), NOW, edge_record) == []
+    assert await postgres.fetch("SELECT blocked FROM blocks WHERE blocker = $1", ann) == []
+    await set_banned(postgres, bob, banned=True)
+    assert types(await block(graph, ann, bob)) == ["block.created"]
+    assert types(await graph.mute(Edge(ann, bob), NOW, edge_record)) == ["mute.created"]
+
+
 async def test_both_follow_and_both_block_at_once(postgres: Postgres) -> None:
     graph = PostgresGraphStore(postgres)
     for _ in range(ROUNDS):
         ann, bob = await people(postgres, 2)
         await asyncio.gather(follow(graph, ann, bob), follow(graph, bob, ann))
         errors = await outcomes(*(block(graph, *pair) for pair in ((ann, bob), (bob, ann), (ann, bob), (bob, ann))))
-        assert errors == [NotFoundError, NotFoundError], "one pair has one blocker"
+        assert errors == []
+        lists = PostgresPeopleLists(postgres)
+        assert await postgres.fetch("SELECT FROM blocks WHERE blocker = $1 AND blocked = $2", ann, bob)
+        assert await postgres.fetch("SELECT FROM blocks WHERE blocker = $1 AND blocked = $2", bob, ann)
+        assert await lists.followers(ann, None, None, 10) == []
         assert [await counts(postgres, one) for one in (ann, bob)] == [(0, 0, 0), (0, 0, 0)]
 
 

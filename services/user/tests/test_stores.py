@@ -111,25 +111,29 @@ async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgre
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
 
 
-async def test_rotation_reuse_and_end(postgres: Postgres) -> None:
+async def test_rotation_repeats_until_the_successor_is_presented(postgres: Postgres) -> None:
     store, user_id = PostgresSessionStore(postgres), await person(postgres)
-    first = await store.rotate(_hash(user_id), b"second%d" % user_id, NOW)
-    assert (first.verdict, first.user_id, first.session_id) == (Verdict.ROTATE, user_id, user_id)
-    again = await store.rotate(_hash(user_id), b"sibling%d" % user_id, NOW + timedelta(seconds=10))
-    assert again.verdict is Verdict.ROTATE
-    reused = await store.rotate(_hash(user_id), b"third%d" % user_id, NOW + timedelta(seconds=11))
-    assert reused.verdict is Verdict.REUSED
-    dead = await store.rotate(b"second%d" % user_id, b"fourth%d" % user_id, NOW + timedelta(seconds=12))
-    assert dead.verdict is Verdict.DEAD
+    first, second, third = _hash(user_id), b"second%d" % user_id, b"third%d" % user_id
+    rotated = await store.rotate(first, second, NOW)
+    assert (rotated.verdict, rotated.user_id, rotated.session_id) == (Verdict.ROTATE, user_id, user_id)
+    again = await asyncio.gather(*(store.rotate(first, second, NOW + timedelta(days=1)) for _ in range(20)))
+    assert {rotation.verdict for rotation in again} == {Verdict.REPEAT}
+    assert len(await postgres.fetch("SELECT FROM refresh_tokens WHERE session_id = $1", user_id)) == 2
+    assert (await store.rotate(second, third, NOW)).verdict is Verdict.ROTATE
+    assert (await store.rotate(first, second, NOW)).verdict is Verdict.REUSED
+    assert (await store.rotate(third, b"fourth%d" % user_id, NOW)).verdict is Verdict.DEAD
     assert not await store.lives(user_id, user_id, NOW)
     assert not await store.end(user_id, user_id, NOW)
     assert await store.living(user_id, None, 10, NOW) == []
 
 
-async def test_a_token_presented_twice_at_once_gives_two_pairs(postgres: Postgres) -> None:
+async def test_of_several_tokens_that_an_older_version_gave_out_one_goes_on(postgres: Postgres) -> None:
     store, user_id = PostgresSessionStore(postgres), await person(postgres)
-    both = await asyncio.gather(*(store.rotate(_hash(user_id), b"%d%d" % (n, user_id), NOW) for n in range(2)))
-    assert [rotation.verdict for rotation in both] == [Verdict.ROTATE, Verdict.ROTATE]
+    heir = b"heir%d" % user_id
+    sql = "INSERT INTO refresh_tokens (token_hash, session_id, expires_at) VALUES ($1, $2, $3)"
+    await postgres.fetch(sql, heir, user_id, NOW + timedelta(days=1))
+    assert (await store.rotate(_hash(user_id), b"next%d" % user_id, NOW)).verdict is Verdict.ROTATE
+    assert (await store.rotate(heir, b"of heir%d" % user_id, NOW)).verdict is Verdict.REUSED
 
 
 async def test_the_session_of_a_token_ends_once(postgres: Postgres) -> None:
