@@ -139,7 +139,7 @@ class Others:
         cycle, index = divmod(turn, len(self._members))
         member, other = self._members[index], self._members[(index + 1 + cycle % FOLLOWEES) % len(self._members)]
         method, path, body = _CYCLE[(cycle + index * _STRIDE) % len(_CYCLE)]
-        ids = {"user_id": other.person.account.user_id, "post_id": other.post_id, "media_id": other.person.media_id}
+        ids = {"user_id": other.person.account.user_id, "post_id": other.post_id, "media_id": member.person.media_id}
         json = body(member.person) if body else None
         started = time.perf_counter()
         try:

@@ -45,7 +45,7 @@ ROUTES = (
     Route("/v1/saved", "interaction"),
     Route("/v1/media/uploads", "media", "upload"),
     Route("/v1/media", "media"),
-    Route("/v1/m", "media", "cached"),
+    Route("/v1/m/{prefix}/{user_id}/{media_id}/{secret}/{name}", "media", "cached"),
     Route("/v1/feed", "feed"),
 )
 

@@ -307,7 +307,7 @@ def test_a_request_that_may_have_acted_is_not_sent_again(gateway: Gateway, metho
 
 
 def test_media_is_kept_at_the_edge_whoever_asks(gateway: Gateway) -> None:
-    path, hits = "/v1/m/a/1/2/small.webp", gateway.upstreams["media"].hits
+    path, hits = "/v1/m/a/1/2/s/small.webp", gateway.upstreams["media"].hits
     first = gateway.get(path, authorization="Bearer one")
     assert (first.headers["x-edge-cache"], first.content) == ("MISS", PICTURE)
     again = gateway.get(f"/api{path}?x=2", cookie="a=b")
@@ -320,18 +320,18 @@ def test_media_is_kept_at_the_edge_whoever_asks(gateway: Gateway) -> None:
 
 
 def test_media_asked_for_in_part_first_is_whole_later(gateway: Gateway) -> None:
-    path = "/v1/m/a/1/3/small.webp"
+    path = "/v1/m/a/1/3/s/small.webp"
     assert gateway.get(path, range="bytes=0-1").content == PICTURE[:2]
     assert gateway.get(path).content == PICTURE
 
 
 def test_private_media_is_not_kept(gateway: Gateway) -> None:
     for _ in range(2):
-        assert gateway.get("/v1/m/a/1/2/private").headers["x-edge-cache"] == "MISS"
+        assert gateway.get("/v1/m/a/1/2/s/private").headers["x-edge-cache"] == "MISS"
 
 
 def test_media_stays_when_the_service_fails(gateway: Gateway) -> None:
-    path, media = "/v1/m/a/1/brief/small.webp", gateway.upstreams["media"]
+    path, media = "/v1/m/a/1/2/brief/small.webp", gateway.upstreams["media"]
     gateway.get(path)
     time.sleep(2.1)  # past its max-age of one second, whatever the rounding
     media.broken = True
@@ -431,7 +431,7 @@ def test_unknown_methods_reach_no_service(gateway: Gateway, method: str) -> None
 
 
 def test_what_the_edge_keeps_does_not_depend_on_an_origin(gateway: Gateway) -> None:
-    for path, passed_on in (("/v1/users/origin", True), ("/v1/m/aa/1/77/small.webp", False)):
+    for path, passed_on in (("/v1/users/origin", True), ("/v1/m/aa/1/77/s/small.webp", False)):
         gateway.get(path, Origin="https://app.example.org")
         origins = gateway.upstreams["user" if passed_on else "media"].origins
         assert origins[path] == ("https://app.example.org" if passed_on else None)

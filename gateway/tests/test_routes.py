@@ -31,7 +31,7 @@ from gateway.routes import ROUTES, find
         ("/v1/saved", "interaction"),
         ("/v1/media/upload-url", "media"),
         ("/v1/media/uploads/1", "media"),
-        ("/v1/m/a/1/2/small.webp", "media"),
+        ("/v1/m/a/1/2/s/small.webp", "media"),
         ("/v1/feed", "feed"),
         ("/v1/feed/updates", "feed"),
     ],

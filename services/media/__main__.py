@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra import migrate as migrate_cassandra
@@ -34,11 +35,13 @@ def build(settings: MediaSettings) -> FastAPI:
         minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
         records = await CassandraOutbox.open(cassandra)
         outbox = Outbox(records, producer)
+        paths = SecretPaths(settings.internal_secret.get_secret_value())
         library = MediaLibrary(
-            await CassandraMediaStore.open(cassandra, records),
+            await CassandraMediaStore.open(cassandra, records, paths),
             FolderMediaObjects(settings.object_store_dir),
             outbox,
             UploadSigner(settings.internal_secret.get_secret_value()),
+            paths,
             settings.public_url,
             settings.upload_url_s,
         )
@@ -52,6 +55,7 @@ def build(settings: MediaSettings) -> FastAPI:
         runtime.ready_checks["verdicts"] = verdicts.settled
         runtime.relay(outbox)
         runtime.start(STATUS_GROUP, verdicts.run())
+        runtime.start("sweep", library.sweep_forever())
 
     return create_app(NAME, settings, compose, (api.router, internal.router), LARGE_BODIES, limits={})
 

@@ -73,22 +73,22 @@ async def complete_upload(upload_id: PathId, user: CurrentUser, library: Library
 
 @router.get("/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True)
 async def read_media(request: Request, media_id: PathId, user: CurrentUser, library: Library) -> MediaAnswer:
-    """Where a piece of media stands; only its owner sees one that is not ready."""
+    """Where one's own upload stands, and its URLs once it is ready."""
     media = await library.show(user.user_id, media_id)
     return MediaAnswer.of(media, request.app.state.public_url)
 
 
 @router.get(
-    "/v1/m/{prefix}/{user_id}/{media_id}/{name}",
+    "/v1/m/{prefix}/{user_id}/{media_id}/{secret}/{name}",
     response_model=None,
     response_class=FileResponse,
     responses={200: _FILE, 206: {**_FILE, "description": "A range of the bytes"}, 304: {"description": "Not changed"}},
 )
 async def read_variant(
-    request: Request, prefix: str, user_id: str, media_id: str, name: str, library: Library
+    request: Request, prefix: str, user_id: str, media_id: str, secret: str, name: str, library: Library
 ) -> Response:
     """The bytes of one variant; they never change."""
-    file = await library.variant(prefix, user_id, media_id, name)
+    file = await library.variant(prefix, user_id, media_id, secret, name)
     # Not from the file's time: making a variant again must not change the tag that caches hold.
     headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{media_id}-{name}"', "X-Content-Type-Options": "nosniff"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):

@@ -2,18 +2,20 @@
 
 import hashlib
 import hmac
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
 from libs.common.contracts.media import VARIANTS, MediaDocument
 from libs.common.ids import id_time_ms, parse_id
+from libs.common.media_paths import SECRET_BYTES
 
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 UPLOAD_TTL_S = 86_400  # an upload that is not completed by then is forgotten
-SNIFF_BYTES = 16  # the longest signature known here ends at byte 12
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp")
+UPLOADS = "uploads"  # where uploaded files lie in the object store
 _NAMES = {f"{name}.webp": "image/webp" for name in VARIANTS if name != "original"} | {"original.jpg": "image/jpeg"}
-_PREFIX_CHARS = 2
+_PREFIX = re.compile("[0-9a-f]{2}")
+_SECRET = re.compile(f"[0-9a-f]{{{2 * SECRET_BYTES}}}")
 
 
 class Status(IntEnum):
@@ -33,6 +35,8 @@ class Upload:
     content_type: str
     file_size: int
     purpose: str
+    secret: str | None = None
+    """Of the variants' paths; None for one that was announced before there were secrets."""
 
     @property
     def source_key(self) -> str:
@@ -50,10 +54,6 @@ class StoredMedia:
     reason: str | None = None
     document: MediaDocument | None = None
 
-    def visible_to(self, user_id: int) -> bool:
-        """What is not ready is its owner's affair alone."""
-        return self.status is Status.READY or self.owner_id == user_id
-
     @property
     def written_at_us(self) -> int:
         """The write timestamp of this state: it grows with the status and with nothing else.
@@ -65,26 +65,15 @@ class StoredMedia:
 
 def source_key(media_id: int) -> str:
     """Where an upload's bytes lie in the object store."""
-    return f"uploads/{media_id}"
+    return f"{UPLOADS}/{media_id}"
 
 
-def sniff(head: bytes) -> str | None:
-    """The content type that the first bytes show, or None for what can't be shown."""
-    if head.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if head.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    return None
-
-
-def variant_key(prefix: str, user_id: str, media_id: str, name: str) -> tuple[str, str] | None:
-    """Object key and content type of a public path; None for a path that no variant can have."""
-    is_prefix = len(prefix) == _PREFIX_CHARS and all(char in "0123456789abcdef" for char in prefix)
-    if not is_prefix or name not in _NAMES or parse_id(user_id) is None or parse_id(media_id) is None:
+def variant_type(prefix: str, user_id: str, media_id: str, secret: str, name: str) -> str | None:
+    """The content type of a public path; None for a path that no variant can have."""
+    is_hex = _PREFIX.fullmatch(prefix) and _SECRET.fullmatch(secret)
+    if not is_hex or parse_id(user_id) is None or parse_id(media_id) is None:
         return None
-    return f"{prefix}/{user_id}/{media_id}/{name}", _NAMES[name]
+    return _NAMES.get(name)
 
 
 class UploadSigner:

@@ -20,7 +20,11 @@ class SizeMismatchError(InvalidError):
 
 
 class TypeMismatchError(UnsupportedMediaError):
-    code, title = "media_type_mismatch", "The file is not what it was declared to be"
+    code, title = "media_type_mismatch", "The Content-Type is not the declared one"
+
+
+class NotAnImageError(InvalidError):
+    code, title = "media_type_not_accepted", "The file is not an image of an accepted type"
 
 
 class BrokenBodyError(InvalidError):

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
+from libs.common.image_types import canonical_type
 from services.media.errors import BrokenBodyError
 from services.media.service import MediaLibrary
 
@@ -19,8 +20,8 @@ Library = Annotated[MediaLibrary, Depends(_library)]
 
 
 def declared_type(request: Request) -> str:
-    """The Content-Type without its parameters; empty when there is none."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """The Content-Type by its registered name; empty when there is none."""
+    return canonical_type(request.headers.get("content-type", ""))
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:

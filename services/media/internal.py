@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 
 from libs.common.ids import MAX_ID
+from libs.common.media_paths import new_secret
 from libs.common.runtime.auth import CallingService
 from libs.common.runtime.params import Digits
 from services.media.domain import Upload
@@ -25,6 +26,6 @@ async def store_media(
     request: Request, _: CallingService, library: Library, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
 ) -> StoreAnswer:
     """Take bytes that another service received: put and complete in one."""
-    upload = Upload(request.app.state.mint(), owner_id, declared_type(request), 0, "post")
+    upload = Upload(request.app.state.mint(), owner_id, declared_type(request), 0, "post", new_secret())
     media = await library.store(upload, body_of(request))
     return StoreAnswer(media_id=media.media_id, status=status_of(media))

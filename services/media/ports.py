@@ -34,6 +34,9 @@ class MediaObjects(ObjectStore, Protocol):
     async def file(self, key: str) -> Path | None:
         """The object as a local file, or None."""
 
+    async def sweep(self, folder: str, before_s: float, limit: int) -> int:
+        """Delete up to `limit` objects of a folder that were last written before this moment (Unix time); how many."""
+
 
 class EventPublisher(Protocol):
     """Publishes what the store has committed."""

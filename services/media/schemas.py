@@ -2,13 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.media import FAILURE_REASONS, Dimensions, MediaDocument
 from libs.common.contracts.public import Media
+from libs.common.image_types import ACCEPTED, canonical_type
+from libs.common.media_paths import new_secret
 from libs.common.runtime.validation import RequestBody
-from services.media.domain import IMAGE_TYPES, StoredMedia, Upload
+from services.media.domain import StoredMedia, Upload
 from services.media.service import Ticket
 
 StatusName = Literal["processing", "ready", "failed"]
@@ -19,13 +21,13 @@ class UploadRequest(RequestBody):
 
     model_config = ConfigDict(strict=True)
 
-    content_type: str = Field(max_length=100, examples=list(IMAGE_TYPES))
+    content_type: Annotated[str, Field(max_length=100, examples=list(ACCEPTED)), AfterValidator(canonical_type)]
     file_size: int = Field(ge=1, description="bytes; an image has at most 10 MB")
     purpose: Literal["post", "avatar"] = "post"
 
     def upload(self, upload_id: int, owner_id: int) -> Upload:
         """As the service takes it."""
-        return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose)
+        return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
 
 
 class UploadTicket(BaseModel):

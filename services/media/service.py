@@ -1,5 +1,7 @@
 """Use cases: announce, receive, complete, look at, and settle media."""
 
+import asyncio
+import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
@@ -9,20 +11,24 @@ from pathlib import Path
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import MediaUploaded
+from libs.common.image_types import ACCEPTED, HEAD_BYTES, accepted_type, refusal_of
 from libs.common.kafka.producer import encode
-from libs.common.runtime.errors import NotFoundError, TooLargeError, UnsupportedMediaError
+from libs.common.media_paths import SecretPaths
+from libs.common.runtime.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.common.runtime.logging import get_logger
 from services.media.domain import (
-    IMAGE_TYPES,
     MAX_IMAGE_BYTES,
-    SNIFF_BYTES,
+    UPLOAD_TTL_S,
+    UPLOADS,
     Status,
     StoredMedia,
     Upload,
     UploadSigner,
-    sniff,
-    variant_key,
+    source_key,
+    variant_type,
 )
 from services.media.errors import (
+    NotAnImageError,
     SizeMismatchError,
     TypeMismatchError,
     UploadCompletedError,
@@ -32,6 +38,10 @@ from services.media.errors import (
 from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
 PRODUCER = "services.media"
+SWEEP_AFTER_S = 2 * UPLOAD_TTL_S  # an upload that is completed on its last day has another to be processed
+SWEEP_EVERY_S = 3_600.0
+SWEPT_AT_ONCE = 1_000
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +70,7 @@ class MediaLibrary:
         objects: MediaObjects,
         events: EventPublisher,
         signer: UploadSigner,
+        paths: SecretPaths,
         public_url: str,
         upload_url_s: int,
         clock: Callable[[], float] = time.time,
@@ -68,13 +79,15 @@ class MediaLibrary:
         self._objects = objects
         self._events = events
         self._signer = signer
+        self._paths = paths
         self._uploads_url = f"{public_url}/v1/media/uploads"
         self._upload_url_s = upload_url_s
         self._clock = clock
 
     async def announce(self, upload: Upload) -> Ticket:
         """Allow these bytes to be put. Announcing the same again changes nothing but the expiry."""
-        _require_image_type(upload.content_type)
+        if upload.content_type not in ACCEPTED:
+            raise UnsupportedMediaError(f"Accepted are {', '.join(ACCEPTED)}")
         if upload.file_size > MAX_IMAGE_BYTES:
             raise TooLargeError(f"an image has at most {MAX_IMAGE_BYTES} bytes")
         await self._store.announce(upload)
@@ -113,62 +126,83 @@ class MediaLibrary:
 
     async def store(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredMedia:
         """Announce, put and complete in one; for services that received the bytes themselves."""
-        _require_image_type(upload.content_type)
         if not await self._objects.put(upload.source_key, _at_most(body, MAX_IMAGE_BYTES)):
             await self._objects.delete(upload.source_key)
             raise SizeMismatchError("the file is empty")
         try:
             return await self._take_over(upload)
-        except TypeMismatchError:
+        except NotAnImageError:
             await self._objects.delete(upload.source_key)
             raise
 
     async def show(self, user_id: int, media_id: int) -> StoredMedia:
-        """One piece of media, as far as the reader may see it."""
+        """One's own; others get its URLs from posts and profiles. Raises NotFoundError."""
         found = await self._store.find([media_id])
-        if not found or not found[0].visible_to(user_id):
+        if not found:
             raise NotFoundError
-        return found[0]
+        return _owned(found[0], user_id)
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         """Those that exist."""
         return await self._store.find(media_ids)
 
     async def settle(self, media: StoredMedia) -> None:
-        """Keep the worker's verdict; an earlier or repeated one changes nothing."""
+        """Keep the worker's verdict; an earlier or repeated one changes nothing. The uploaded file has served then."""
         await self._store.save(media)
+        try:
+            await self._objects.delete(source_key(media.media_id))
+        except (OSError, UnavailableError) as error:
+            log.warning("source_not_deleted", media_id=media.media_id, error=repr(error))  # the sweep takes it later
 
-    async def variant(self, prefix: str, user_id: str, media_id: str, name: str) -> VariantFile:
-        """A file that the worker made."""
-        known = variant_key(prefix, user_id, media_id, name)
-        path = await self._objects.file(known[0]) if known else None
-        if known is None or path is None:
+    async def sweep(self) -> int:
+        """Delete uploaded files that nobody completed, or that a crash left; how many."""
+        return await self._objects.sweep(UPLOADS, self._clock() - SWEEP_AFTER_S, SWEPT_AT_ONCE)
+
+    async def sweep_forever(self) -> None:
+        """From time to time, in one replica or in several."""
+        while True:
+            try:
+                while swept := await self.sweep():
+                    log.info("uploads_swept", count=swept)
+            except (OSError, UnavailableError) as error:
+                log.warning("sweep_failed", error=repr(error))
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def variant(self, prefix: str, user_id: str, media_id: str, secret: str, name: str) -> VariantFile:
+        """A file that the worker made. Raises NotFoundError."""
+        content_type = variant_type(prefix, user_id, media_id, secret, name)
+        if content_type is None:
             raise NotFoundError
-        return VariantFile(path, known[1])
+        folder = f"{prefix}/{user_id}/{media_id}"
+        path = await self._objects.file(f"{folder}/{secret}/{name}")
+        if path is None and hmac.compare_digest(secret, self._paths.secret_of(int(media_id))):
+            path = await self._objects.file(f"{folder}/{name}")  # made before files lay under their secret
+        if path is None:
+            raise NotFoundError
+        return VariantFile(path, content_type)
 
     async def _require_open(self, upload_id: int) -> None:
         if await self._store.find([upload_id]):
             raise UploadCompletedError
 
     async def _take_over(self, upload: Upload) -> StoredMedia:
-        if sniff(await self._objects.head(upload.source_key, SNIFF_BYTES)) != upload.content_type:
-            raise TypeMismatchError(f"the bytes are not {upload.content_type}")
+        """The bytes decide what it is, not what it was declared to be."""
+        head = await self._objects.head(upload.source_key, HEAD_BYTES)
+        content_type = accepted_type(head)
+        if content_type is None:
+            raise NotAnImageError(refusal_of(head))
         media = StoredMedia(upload.upload_id, upload.owner_id, Status.PROCESSING)
         payload = MediaUploaded(
             media_id=media.media_id,
             owner_id=media.owner_id,
             source_key=upload.source_key,
-            content_type=upload.content_type,
+            content_type=content_type,
+            secret=upload.secret,
         )
         record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=media.status), PRODUCER)
         await self._store.save(media, [record])
         await self._events.committed([record])
         return media
-
-
-def _require_image_type(content_type: str) -> None:
-    if content_type not in IMAGE_TYPES:
-        raise UnsupportedMediaError(f"only {', '.join(IMAGE_TYPES)}")
 
 
 def _owned(media: StoredMedia, owner_id: int) -> StoredMedia:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.dependencies import SERVICE_FILE
 from libs.common.runtime.limits import HOUR_S
@@ -36,7 +37,8 @@ def build(settings: PostSettings) -> FastAPI:
         outbox_store = await CassandraOutbox.open(cassandra)
         acts = Acts(runtime.redis, settings)
         outbox = Outbox(outbox_store, producer, acts.try_mark)
-        store = await CassandraPostStore.open(cassandra, outbox_store)
+        paths = SecretPaths(settings.internal_secret.get_secret_value())
+        store = await CassandraPostStore.open(cassandra, outbox_store, paths)
         media = MediaServiceLibrary(runtime.client("media"), runtime.client("media", SERVICE_FILE))
         authors = KeptAuthors(UserServiceAuthors(runtime.client("user")), acts.none_parted)
         marks = InteractionServiceMarks(runtime.client("interaction"))

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
@@ -56,8 +57,9 @@ def build(settings: UserSettings) -> FastAPI:
         outbox = Outbox(PostgresOutbox(postgres), producer, mark)
         minter = await runtime.minter(PostgresNodeLeases(postgres))
         sessions, keys = KeptSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
+        paths = SecretPaths(settings.internal_secret.get_secret_value())
         media = HttpMediaLibrary(runtime.client("media"))
-        profiles = Profiles(KeptProfileStore(postgres, acts), media, outbox)
+        profiles = Profiles(KeptProfileStore(postgres, paths, acts), media, outbox)
         audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
         graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
         hasher = await Argon2Hasher.create(hashing_gate(settings))

@@ -106,8 +106,9 @@ async def test_media_is_kept_at_the_edge(api: Api, someone: Someone) -> None:
         assert answer.headers["x-content-type-options"] == "nosniff"
     fresh = await api.http.get(url, headers={"If-None-Match": first.headers["etag"]})
     assert (fresh.status_code, fresh.content) == (304, b"")
-    missing = f"{url.rpartition('/')[0]}/huge.webp"
-    assert_problem(await api.http.get(missing), 404)
+    folder, secret, name = url.rsplit("/", 2)
+    for missing in (f"{folder}/{secret}/huge.webp", f"{folder}/{'0' * 32}/{name}", f"{folder}/{name}"):
+        assert_problem(await api.http.get(missing), 404)
 
 
 async def test_ranges_of_media(api: Api, someone: Someone) -> None:

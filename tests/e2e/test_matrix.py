@@ -86,7 +86,7 @@ MATRIX = {
     "list_hashtag_posts": Row(200, 200),
     "create_upload_url": Row(200, body={"content_type": "image/jpeg", "file_size": 100}),
     "complete_upload": Row(404),
-    "read_media": Row(200),  # anybody's once it is ready, as its bytes are
+    "read_media": Row(404),
     "like": Row(404),
     "unlike": Row(404),
     "save": Row(404),
@@ -151,6 +151,7 @@ async def house(api: Api) -> House:
         "feed_session_id": (await api.call("GET", "/feed", owner))["feed_session_id"],
         "tag": secret,
         "prefix": "p",
+        "secret": "0" * 32,
         "name": "small.webp",
     }
     return House(owner, secret, ids)

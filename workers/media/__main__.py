@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from libs.common.kafka.consumer import UnorderedRunner
 from libs.common.kafka.producer import EventProducer
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.runtime.priority import lower_priority
 from libs.common.stores.objects import FolderObjectStore
@@ -21,7 +22,8 @@ def build(settings: MediaWorkerSettings) -> FastAPI:
     async def compose(_: FastAPI, runtime: Runtime) -> None:
         producer = await runtime.stack.enter_async_context(EventProducer(settings, NAME))
         objects = FolderObjectStore(settings.object_store_dir)
-        processing = Processing(objects, ChildDecoder(), producer, settings.decoders)
+        paths = SecretPaths(settings.internal_secret.get_secret_value())
+        processing = Processing(objects, ChildDecoder(), producer, paths, settings.decoders)
         consumers = MediaConsumers(processing)
         uploads = UnorderedRunner(settings, GROUP, ["media"], consumers.on_media, producer, consumers.on_dead_letter)
         runtime.ready_checks["uploads"] = uploads.assigned

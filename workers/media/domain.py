@@ -40,18 +40,18 @@ class DecodingFailedError(Exception):
         self.stderr = stderr
 
 
-def variant_paths(owner_id: int, media_id: int) -> dict[str, str]:
+def variant_paths(owner_id: int, media_id: int, secret: str) -> dict[str, str]:
     """Where the variants lie; the prefix spreads people over 256 folders."""
     prefix = hashlib.sha256(str(owner_id).encode()).hexdigest()[:2]
-    return {name: f"{prefix}/{owner_id}/{media_id}/{file}" for name, file in FILES.items()}
+    return {name: f"{prefix}/{owner_id}/{media_id}/{secret}/{file}" for name, file in FILES.items()}
 
 
-def document(owner_id: int, media_id: int, decoded: Decoded) -> MediaDocument:
+def document(owner_id: int, media_id: int, secret: str, decoded: Decoded) -> MediaDocument:
     """The document that others keep."""
     return MediaDocument(
         media_id=media_id,
         owner_id=owner_id,
-        paths=variant_paths(owner_id, media_id),
+        paths=variant_paths(owner_id, media_id, secret),
         dimensions=Dimensions(width=decoded.width, height=decoded.height),
         placeholder=decoded.placeholder,
         dominant_color=decoded.dominant_color,

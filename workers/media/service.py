@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
 from libs.common.stores.objects import ObjectStore
@@ -48,12 +49,14 @@ class Processing:
         objects: ObjectStore,
         decoder: Decoder,
         events: EventPublisher,
+        paths: SecretPaths,
         at_once: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._objects = objects
         self._decoder = decoder
         self._events = events
+        self._paths = paths
         self._turns = Turns(at_once)
         self._sleep = sleep
         self._in_hand: dict[int, set[int]] = {}  # media by owner
@@ -93,7 +96,9 @@ class Processing:
     async def _succeed(self, upload: MediaUploaded, decoded: Decoded) -> None:
         OUTCOMES.labels("processed").inc()
         media_id, owner_id = upload.media_id, upload.owner_id
-        made = MediaProcessed(media_id=media_id, owner_id=owner_id, document=document(owner_id, media_id, decoded))
+        made = MediaProcessed(
+            media_id=media_id, owner_id=owner_id, document=document(owner_id, media_id, self._secret(upload), decoded)
+        )
         await self._events.publish(Event(payload=made, entity=str(media_id), entity_version=PROCESSED_VERSION))
 
     async def _persistently(self, upload: MediaUploaded) -> Decoded | Refused | None:
@@ -126,9 +131,12 @@ class Processing:
             await asyncio.to_thread(source.write_bytes, await self._objects.get(upload.source_key))
             verdict = await self._decoder.decode(source, folder)
             if isinstance(verdict, Decoded):
-                for variant, path in variant_paths(upload.owner_id, upload.media_id).items():
+                for variant, path in variant_paths(upload.owner_id, upload.media_id, self._secret(upload)).items():
                     await self._objects.put(path, _chunks(folder / FILES[variant]))
             return verdict
+
+    def _secret(self, upload: MediaUploaded) -> str:
+        return upload.secret or self._paths.secret_of(upload.media_id)
 
 
 def _why(error: OSError | DecodingFailedError) -> dict[str, object]:

@@ -213,6 +213,8 @@ class MediaUploaded(MediaEvent):
 
     source_key: str
     content_type: str
+    secret: str | None = None
+    """Part of the variants' paths; none in events from before there was one."""
 
 
 class MediaProcessed(MediaEvent):

@@ -29,7 +29,10 @@ class Dimensions(BaseModel):
 
 
 class MediaDocument(BaseModel):
-    """A processed upload. `paths`: variant → `{prefix}/{user_id}/{media_id}/{file}` below the gateway's media root."""
+    """A processed upload.
+
+    `paths`: variant → `{prefix}/{user_id}/{media_id}/{secret}/{file}` below the gateway's media root.
+    """
 
     model_config = ConfigDict(frozen=True)
 

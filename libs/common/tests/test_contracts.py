@@ -19,7 +19,8 @@ def test_golden_examples_decode_and_say_the_same_again(path: Path) -> None:
     received = decode(path.read_bytes())
     assert received is not None
     assert decode(received.envelope.encode()) == received
-    assert received.payload.model_dump(mode="json") == received.envelope.data
+    # Fields that a type gained since the example was written have a default.
+    assert received.envelope.data.items() <= received.payload.model_dump(mode="json").items()
 
 
 @pytest.mark.parametrize("raw", [None, b"", b"{", b"[]", b'{"type":"post.created"}'])

@@ -7,6 +7,7 @@ from cassandra.query import PreparedStatement
 
 from libs.common.contracts.media import MediaDocument
 from libs.common.kafka.producer import Record
+from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from services.media.domain import UPLOAD_TTL_S, Status, StoredMedia, Upload, source_key
@@ -15,17 +16,18 @@ from services.media.domain import UPLOAD_TTL_S, Status, StoredMedia, Upload, sou
 class CassandraMediaStore:
     """Implements `MediaStore`. Write timestamps order the states, so that no write reads first and none locks."""
 
-    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox) -> None:
+    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> None:
         self._cassandra = cassandra
         self._outbox = outbox
+        self._paths = paths
 
     @classmethod
-    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox) -> Self:
+    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> Self:
         """Prepare the statements."""
-        store = cls(cassandra, outbox)
+        store = cls(cassandra, outbox, paths)
         store._announce = await cassandra.prepare(
-            "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, purpose)"
-            " VALUES (?, ?, ?, ?, ?) USING TTL ?"
+            "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, purpose, secret)"
+            " VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
         )
         store._upload = await cassandra.prepare("SELECT * FROM uploads WHERE upload_id = ?")
         store._save = await cassandra.prepare(
@@ -47,13 +49,18 @@ class CassandraMediaStore:
             upload.content_type,
             upload.file_size,
             upload.purpose,
+            upload.secret,
             UPLOAD_TTL_S,
         )
         await self._cassandra.execute(self._announce, values)
 
     async def upload(self, upload_id: int) -> Upload | None:
         row = await self._cassandra.one(self._upload, (upload_id,))
-        return Upload(row.upload_id, row.owner_id, row.content_type, row.file_size, row.purpose) if row else None
+        return (
+            Upload(row.upload_id, row.owner_id, row.content_type, row.file_size, row.purpose, row.secret)
+            if row
+            else None
+        )
 
     async def save(self, media: StoredMedia, records: Sequence[Record] = ()) -> None:
         document = media.document.model_dump_json() if media.document else None
@@ -64,9 +71,8 @@ class CassandraMediaStore:
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         rows = await self._cassandra.execute(self._find, (list(media_ids),)) if media_ids else []
-        return [_media(row) for row in rows]
+        return [self._media(row) for row in rows]
 
-
-def _media(row: Row) -> StoredMedia:
-    document = MediaDocument.model_validate_json(row.document) if row.document else None
-    return StoredMedia(row.media_id, row.owner_id, Status(row.status), row.reason, document)
+    def _media(self, row: Row) -> StoredMedia:
+        document = self._paths.document(MediaDocument.model_validate_json(row.document)) if row.document else None
+        return StoredMedia(row.media_id, row.owner_id, Status(row.status), row.reason, document)

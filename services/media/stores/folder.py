@@ -1,7 +1,9 @@
 """The object store in a folder, as the media service uses it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 from libs.common.runtime.errors import UnavailableError
@@ -23,6 +25,22 @@ class FolderMediaObjects(FolderObjectStore):
     async def file(self, key: str) -> Path | None:
         path = self.path(key)
         return path if await asyncio.to_thread(path.is_file) else None
+
+    async def sweep(self, folder: str, before_s: float, limit: int) -> int:
+        return await asyncio.to_thread(_sweep, self.path(folder), before_s, limit)
+
+
+def _sweep(folder: Path, before_s: float, limit: int) -> int:
+    swept = 0
+    with suppress(FileNotFoundError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):  # another replica sweeps, too
+                if entry.is_file() and entry.stat().st_mtime < before_s:
+                    Path(entry).unlink()
+                    swept += 1
+            if swept == limit:
+                break
+    return swept
 
 
 def _head(path: Path, size: int) -> bytes:

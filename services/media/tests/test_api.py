@@ -21,7 +21,8 @@ from services.media.service import MediaLibrary
 from services.media.settings import MediaSettings
 from services.media.stores.folder import FolderMediaObjects
 from services.media.tests.fakes import Committed, InMemoryMediaStore
-from services.media.tests.test_service import OWNER, PNG, READY, STRANGER
+from services.media.tests.test_service import OWNER, PATHS, PNG, READY, STRANGER
+from services.media.tests.test_service import SECRET as PATH_SECRET
 
 MEDIA_ID = READY.media_id
 BASE = "http://test"
@@ -61,7 +62,7 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
     async def compose(app: FastAPI, _: Runtime) -> None:
         objects, signer = FolderMediaObjects(tmp_path), UploadSigner("a secret")
-        app.state.library = MediaLibrary(InMemoryMediaStore(), objects, Committed(), signer, BASE, 60)
+        app.state.library = MediaLibrary(InMemoryMediaStore(), objects, Committed(), signer, PATHS, BASE, 60)
         app.state.idempotency, app.state.token_verifier = InMemoryKeys(), Verifier()
         app.state.mint, app.state.public_url = lambda: MEDIA_ID, BASE
 
@@ -117,9 +118,10 @@ async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
         assert (answer.status_code, answer.json()) == (200, {"media_id": str(MEDIA_ID), "status": "processing"})
     state = f"/v1/media/{MEDIA_ID}"
     assert (await client.get(state, headers=AS_OWNER)).json() == {"media_id": str(MEDIA_ID), "status": "processing"}
-    assert (await client.get(state, headers=AS_STRANGER)).status_code == 404
     await client.app.state.library.settle(READY)  # type: ignore[attr-defined]
-    assert (await client.get(state, headers=AS_STRANGER)).json()["urls"] == {"small": f"{BASE}/v1/m/0f/5/1/small.webp"}
+    small = f"{BASE}/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
+    assert (await client.get(state, headers=AS_OWNER)).json()["urls"] == {"small": small}
+    assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others are told of it by posts
 
 
 async def test_an_announcement_with_a_key_is_made_once(client: httpx2.AsyncClient) -> None:
@@ -151,6 +153,14 @@ async def test_announcements_that_are_refused(
     assert (answer.status_code, answer.json()["code"]) == (status, code)
 
 
+@pytest.mark.parametrize("name", ["IMAGE/PNG", "image/png; charset=binary", "image/x-png"])
+async def test_a_type_has_many_names(client: httpx2.AsyncClient, name: str) -> None:
+    answer = await client.post("/v1/media/upload-url", json=WANTED | {"content_type": name}, headers=AS_OWNER)
+    assert answer.json()["headers"] == {"Content-Type": "image/png"}
+    put = await client.put(answer.json()["upload_url"], content=PNG, headers={"Content-Type": name})
+    assert put.status_code == 204
+
+
 async def test_puts_that_are_refused(client: httpx2.AsyncClient) -> None:
     url = await announced(client)
     for wrong, body, status in ((url[:-2] + "zz", PNG, 403), (url, PNG + b".", 413), (url, PNG[1:], 422)):
@@ -166,20 +176,30 @@ async def test_ids_that_are_none(client: httpx2.AsyncClient, path: str) -> None:
 
 
 async def test_serving(client: httpx2.AsyncClient, tmp_path: Path) -> None:
-    folder = tmp_path / "0f" / "5" / "1"
+    folder = tmp_path / "0f" / "5" / "1" / PATH_SECRET
     folder.mkdir(parents=True)
     (folder / "small.webp").write_bytes(b"0123456789")
-    answer = await client.get("/v1/m/0f/5/1/small.webp")
+    answer = await client.get(f"/v1/m/0f/5/1/{PATH_SECRET}/small.webp")
     assert (answer.status_code, answer.content) == (200, b"0123456789")
     assert answer.headers["content-type"] == "image/webp"
     assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
-    part = await client.get("/v1/m/0f/5/1/small.webp", headers={"Range": "bytes=2-4"})
+    part = await client.get(f"/v1/m/0f/5/1/{PATH_SECRET}/small.webp", headers={"Range": "bytes=2-4"})
     assert (part.status_code, part.content) == (206, b"234")
     tag = {"If-None-Match": answer.headers["etag"]}
-    assert (await client.get("/v1/m/0f/5/1/small.webp", headers=tag)).status_code == 304
-    missing = await client.get("/v1/m/0f/5/1/large.webp")
+    assert (await client.get(f"/v1/m/0f/5/1/{PATH_SECRET}/small.webp", headers=tag)).status_code == 304
+    missing = await client.get(f"/v1/m/0f/5/1/{PATH_SECRET}/large.webp")
     assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
-    assert (await client.get("/v1/m/uploads/5/1/small.webp")).status_code == 404
+    assert (await client.get(f"/v1/m/uploads/5/1/{PATH_SECRET}/small.webp")).status_code == 404
+
+
+async def test_without_the_secret_there_is_nothing(client: httpx2.AsyncClient, tmp_path: Path) -> None:
+    """Also of media from before there were secrets: theirs is derived, and the file may lie where it lay."""
+    folder = tmp_path / "0f" / "5" / "1"
+    folder.mkdir(parents=True)
+    (folder / "small.webp").write_bytes(b"0123456789")
+    assert (await client.get(f"/v1/m/0f/5/1/{PATHS.secret_of(1)}/small.webp")).content == b"0123456789"
+    for path in ("small.webp", f"{PATH_SECRET}/small.webp", f"{PATHS.secret_of(2)}/small.webp", "-/small.webp"):
+        assert (await client.get(f"/v1/m/0f/5/1/{path}")).status_code == 404
 
 
 async def test_internal_routes(client: httpx2.AsyncClient) -> None:
@@ -194,4 +214,4 @@ async def test_internal_routes(client: httpx2.AsyncClient) -> None:
     wanted = {"media_id": MEDIA_ID, "owner_id": 5, "status": "processing", "reason": None, "document": None}
     assert found.json() == {"media": [wanted]}
     html = await client.post("/internal/media/store?owner_id=5", content=b"<html>", headers=service)
-    assert (html.status_code, html.json()["code"]) == (415, "media_type_mismatch")
+    assert (html.status_code, html.json()["code"]) == (422, "media_type_not_accepted")

@@ -10,9 +10,11 @@ import pytest
 from libs.common.contracts.codec import decode
 from libs.common.contracts.events import MediaUploaded
 from libs.common.contracts.media import Dimensions, MediaDocument
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
 from services.media.domain import MAX_IMAGE_BYTES, Status, StoredMedia, Upload, UploadSigner
 from services.media.errors import (
+    NotAnImageError,
     SizeMismatchError,
     TypeMismatchError,
     UploadCompletedError,
@@ -25,11 +27,13 @@ from services.media.tests.fakes import Committed, InMemoryMediaStore, stream
 
 OWNER, STRANGER = 5, 6
 PNG = b"\x89PNG\r\n\x1a\n" + b"." * 92
-UPLOAD = Upload(1 << 40, OWNER, "image/png", len(PNG), "post")
+SECRET = "0123456789abcdef" * 2
+PATHS = SecretPaths("a secret")
+UPLOAD = Upload(1 << 40, OWNER, "image/png", len(PNG), "post", SECRET)
 DOCUMENT = MediaDocument(
     media_id=UPLOAD.upload_id,
     owner_id=OWNER,
-    paths={"small": "0f/5/1/small.webp"},
+    paths={"small": f"0f/5/1/{SECRET}/small.webp"},
     dimensions=Dimensions(width=3, height=2),
     placeholder="L",
     dominant_color="#000000",
@@ -47,7 +51,7 @@ class Room:
         self.store = InMemoryMediaStore()
         self.events = Committed()
         objects, signer = FolderMediaObjects(root), UploadSigner("a secret")
-        self.library = MediaLibrary(self.store, objects, self.events, signer, "http://x", 60, lambda: self.now)
+        self.library = MediaLibrary(self.store, objects, self.events, signer, PATHS, "http://x", 60, lambda: self.now)
 
     async def put(self, upload: Upload = UPLOAD, body: bytes = PNG) -> None:
         ticket = await self.library.announce(upload)
@@ -77,7 +81,7 @@ async def test_an_upload_becomes_media_with_its_event(room: Room) -> None:
     received = decode(room.store.records[0].value)
     assert received is not None
     assert received.payload == MediaUploaded(
-        media_id=UPLOAD.upload_id, owner_id=OWNER, source_key=UPLOAD.source_key, content_type="image/png"
+        media_id=UPLOAD.upload_id, owner_id=OWNER, source_key=UPLOAD.source_key, content_type="image/png", secret=SECRET
     )
 
 
@@ -103,11 +107,22 @@ async def test_completing_before_the_put(room: Room) -> None:
         await room.library.complete(OWNER, UPLOAD.upload_id)
 
 
-async def test_completing_what_is_not_as_declared(room: Room) -> None:
-    await room.put(body=b"<html>" + b"." * (len(PNG) - 6))
-    with pytest.raises(TypeMismatchError):
+async def test_completing_what_is_no_image(room: Room) -> None:
+    await room.put(body=b"GIF89a" + b"." * (len(PNG) - 6))
+    with pytest.raises(NotAnImageError, match=r"The file is GIF. Accepted are JPEG, PNG, WebP."):
         await room.library.complete(OWNER, UPLOAD.upload_id)
     assert not room.store.media
+
+
+async def test_the_bytes_decide_and_not_the_declared_type(room: Room) -> None:
+    """A PNG is often named .jpg."""
+    upload = dataclasses.replace(UPLOAD, content_type="image/jpeg")
+    await room.put(upload)
+    await room.library.complete(OWNER, upload.upload_id)
+    told = decode(room.events.records[0].value)
+    assert told is not None
+    assert isinstance(told.payload, MediaUploaded)
+    assert told.payload.content_type == "image/png"
 
 
 @pytest.mark.parametrize(
@@ -168,7 +183,7 @@ async def test_storing_in_one(room: Room) -> None:
 @pytest.mark.parametrize(
     ("chunks", "error"),
     [
-        ((b"<html>",), TypeMismatchError),
+        ((b"<html>",), NotAnImageError),
         ((), SizeMismatchError),
         ((PNG, b"\0" * MAX_IMAGE_BYTES), TooLargeError),
     ],
@@ -190,10 +205,10 @@ async def test_ready_is_final(room: Room, order: tuple[StoredMedia, ...]) -> Non
     assert await room.library.find([UPLOAD.upload_id]) == [READY]
 
 
-async def test_only_the_owner_sees_what_is_not_ready(room: Room) -> None:
+async def test_only_the_owner_sees_an_upload(room: Room) -> None:
     await room.library.store(UPLOAD, stream(PNG))
     assert (await room.library.show(OWNER, UPLOAD.upload_id)).status is Status.PROCESSING
+    await room.library.settle(READY)
+    assert await room.library.show(OWNER, UPLOAD.upload_id) == READY
     with pytest.raises(NotFoundError):
         await room.library.show(STRANGER, UPLOAD.upload_id)
-    await room.library.settle(READY)
-    assert await room.library.show(STRANGER, UPLOAD.upload_id) == READY

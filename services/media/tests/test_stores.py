@@ -19,7 +19,7 @@ from services.media.ports import MediaStore
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
 from services.media.tests.fakes import InMemoryMediaStore
-from services.media.tests.test_service import DOCUMENT
+from services.media.tests.test_service import DOCUMENT, PATHS, SECRET
 
 _ids = itertools.count(first_id_at(time.time_ns() // 1_000_000))
 
@@ -30,14 +30,14 @@ async def outbox_and_store(store_env: dict[str, str]) -> AsyncIterator[tuple[Cas
     await migrate(settings)
     async with Cassandra(settings, settings.keyspace(NAME)) as cassandra:
         outbox = await CassandraOutbox.open(cassandra)
-        yield outbox, await CassandraMediaStore.open(cassandra, outbox)
+        yield outbox, await CassandraMediaStore.open(cassandra, outbox, PATHS)
 
 
 class MediaStoreConformance:
     """What every `MediaStore` does."""
 
     async def test_uploads_come_back(self, store: MediaStore) -> None:
-        upload = Upload(next(_ids), 5, "image/png", 100, "avatar")
+        upload = Upload(next(_ids), 5, "image/png", 100, "avatar", SECRET)
         assert await store.upload(upload.upload_id) is None
         await store.announce(upload)
         assert await store.upload(upload.upload_id) == upload

@@ -16,6 +16,7 @@ from libs.common.contracts.events import PostCounted
 from libs.common.contracts.media import MediaDocument
 from libs.common.contracts.public import Counts, Location
 from libs.common.kafka.producer import Record
+from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from services.post.domain import (
@@ -107,7 +108,7 @@ def _explicit(row: Row) -> tuple[str, ...]:
     return tuple(tag for tag in row.hashtags or () if tag not in in_caption)
 
 
-def _post(row: Row) -> StoredPost:
+def _post(row: Row, paths: SecretPaths) -> StoredPost:
     return StoredPost(
         post_id=row.post_id,
         author_id=row.author_id,
@@ -116,7 +117,7 @@ def _post(row: Row) -> StoredPost:
         mentions=tuple(row.mentions or ()),
         location=Location.model_validate_json(row.location) if row.location else None,
         media_ids=tuple(row.media_ids or ()),
-        media=tuple(MediaDocument.model_validate(item) for item in orjson.loads(row.media or "[]")),
+        media=tuple(paths.document(MediaDocument.model_validate(item)) for item in orjson.loads(row.media or "[]")),
         status=_status(row),
         reason=row.failed_reason,
         version=row.version,
@@ -132,8 +133,8 @@ def _post(row: Row) -> StoredPost:
     )
 
 
-def _outcome(row: Row) -> MediaState:
-    document = MediaDocument.model_validate_json(row.document) if row.document else None
+def _outcome(row: Row, paths: SecretPaths) -> MediaState:
+    document = paths.document(MediaDocument.model_validate_json(row.document)) if row.document else None
     if document:  # whatever was told before or after
         return MediaState(row.media_id, row.owner_id, MediaStatus.READY, None, document)
     return MediaState(row.media_id, row.owner_id, MediaStatus.FAILED, row.failed_reason, None)
@@ -142,23 +143,30 @@ def _outcome(row: Row) -> MediaState:
 class CassandraPostStore:
     """Implements `services.post.ports.PostStore`."""
 
-    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, statements: dict[str, PreparedStatement]) -> None:
+    def __init__(
+        self,
+        cassandra: Cassandra,
+        outbox: CassandraOutbox,
+        paths: SecretPaths,
+        statements: dict[str, PreparedStatement],
+    ) -> None:
         self._cassandra = cassandra
         self._outbox = outbox
+        self._paths = paths
         self._statements = statements
 
     @classmethod
-    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox) -> Self:
+    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> Self:
         """Prepare the statements."""
         prepared = await asyncio.gather(*(cassandra.prepare(cql) for cql in _STATEMENTS.values()))
-        return cls(cassandra, outbox, dict(zip(_STATEMENTS, prepared, strict=True)))
+        return cls(cassandra, outbox, paths, dict(zip(_STATEMENTS, prepared, strict=True)))
 
     async def get(self, post_id: int) -> StoredPost | None:
         row = await self._cassandra.one(self._statements["get"], (post_id,))
-        return _post(row) if row and row.author_id is not None else None
+        return _post(row, self._paths) if row and row.author_id is not None else None
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
-        return [_post(row) for row in await self._rows("get_many", post_ids) if row.author_id is not None]
+        return [_post(row, self._paths) for row in await self._rows("get_many", post_ids) if row.author_id is not None]
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
         return [
@@ -214,7 +222,7 @@ class CassandraPostStore:
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         rows = await asyncio.gather(*(self._cassandra.one(self._statements["outcome"], (m,)) for m in media_ids))
-        return [_outcome(row) for row in rows if row]
+        return [_outcome(row, self._paths) for row in rows if row]
 
     async def waiting_for(self, media_id: int) -> list[int]:
         rows = await self._cassandra.execute(self._statements["waiting"], (media_id,))

@@ -16,6 +16,7 @@ from libs.common.contracts.events import PostCounted, PostDeleted
 from libs.common.contracts.public import Location
 from libs.common.ids import MAX_ID, first_id_at, id_time
 from libs.common.kafka.producer import encode
+from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from libs.common.testing import settings_for
@@ -42,7 +43,7 @@ async def outbox(cassandra: Cassandra) -> CassandraOutbox:
 
 @pytest.fixture
 async def store(cassandra: Cassandra, outbox: CassandraOutbox) -> CassandraPostStore:
-    return await CassandraPostStore.open(cassandra, outbox)
+    return await CassandraPostStore.open(cassandra, outbox, SecretPaths("a secret"))
 
 
 def at(year: int, month: int = 6) -> int:

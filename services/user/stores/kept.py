@@ -5,6 +5,7 @@ from datetime import datetime
 
 from cachetools import TTLCache
 
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.postgres import Postgres
 from libs.feedlists import Acts, LastShown
@@ -19,8 +20,8 @@ SESSION_S = 60  # an ended one may live on for so long anywhere (API.md)
 class KeptProfileStore(PostgresProfileStore):
     """Shows each reader the profiles last shown to them, while neither side has done anything since."""
 
-    def __init__(self, postgres: Postgres, acts: Acts) -> None:
-        super().__init__(postgres)
+    def __init__(self, postgres: Postgres, paths: SecretPaths, acts: Acts) -> None:
+        super().__init__(postgres, paths)
         self._shown = LastShown[Profile](acts.none_acted)
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.kafka.producer import Record
+from libs.common.media_paths import SecretPaths
 from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.people import Authored, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
@@ -52,7 +53,7 @@ ON CONFLICT (user_id, slot) DO UPDATE SET posts = user_counts.posts + excluded.p
 """
 
 
-def _profile(row: Any, reader_id: int | None) -> Profile:
+def _profile(row: Any, reader_id: int | None, paths: SecretPaths) -> Profile:
     relationship = None
     if reader_id is not None and reader_id != row["user_id"]:
         ties = ("is_followed", "follows", "is_requested", "is_blocked", "is_muted")
@@ -62,7 +63,7 @@ def _profile(row: Any, reader_id: int | None) -> Profile:
         username=row["username"],
         display_name=row["display_name"],
         bio=row["bio"],
-        avatar_path=row["avatar_path"],
+        avatar_path=row["avatar_path"] and paths.path(row["avatar_path"]),
         is_verified=row["is_verified"],
         follower_count=row["followers"],
         following_count=row["following"],
@@ -76,12 +77,13 @@ def _profile(row: Any, reader_id: int | None) -> Profile:
 class PostgresProfileStore:
     """Implements `ports.ProfileStore`."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, paths: SecretPaths) -> None:
         self._postgres = postgres
+        self._paths = paths
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        """See the port."""
-        return [_profile(row, reader_id) for row in await self._postgres.fetch(_PROFILES, list(user_ids), reader_id)]
+        rows = await self._postgres.fetch(_PROFILES, list(user_ids), reader_id)
+        return [_profile(row, reader_id, self._paths) for row in rows]
 
     async def id_of(self, username: str) -> int | None:
         """See the port."""

@@ -20,7 +20,7 @@ from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresProfileStore
-from services.user.tests.test_stores import NOW, RUN, _hash, counts, follow, people, person, unfollow
+from services.user.tests.test_stores import NOW, PATHS, RUN, _hash, counts, follow, people, person, unfollow
 
 pytestmark = pytest.mark.stores
 ROUNDS = 8
@@ -32,7 +32,9 @@ def types(records: list[Record]) -> list[str]:
 
 async def set_private(postgres: Postgres, user_id: int, *, private: bool) -> None:
     change = ProfileChange(is_private=private)
-    await PostgresProfileStore(postgres).update(user_id, change, 5, lambda v: user_record(UserUpdated, user_id, v))
+    await PostgresProfileStore(postgres, PATHS).update(
+        user_id, change, 5, lambda v: user_record(UserUpdated, user_id, v)
+    )
 
 
 async def set_banned(postgres: Postgres, user_id: int, *, banned: bool) -> list[Record]:
@@ -51,7 +53,7 @@ async def admit(graph: PostgresGraphStore, target: int, limit: int = 3) -> None:
 
 
 async def seen_from(postgres: Postgres, reader: int, other: int) -> Relationship | None:
-    found = await PostgresProfileStore(postgres).profiles([other], reader)
+    found = await PostgresProfileStore(postgres, PATHS).profiles([other], reader)
     return found[0].relationship if found else None
 
 
@@ -232,7 +234,7 @@ async def test_lists_and_search_leave_out_who_may_not_be_seen(postgres: Postgres
     graph, lists, store = (
         PostgresGraphStore(postgres),
         PostgresPeopleLists(postgres),
-        PostgresProfileStore(postgres),
+        PostgresProfileStore(postgres, PATHS),
     )
     prefix = f"seen{RUN}"
     star, reader = await person(postgres), await person(postgres)

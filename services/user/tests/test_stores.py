@@ -12,6 +12,7 @@ import pytest
 from libs.common.contracts.events import GraphEvent, UserCreated, UserUpdated
 from libs.common.ids import MAX_ID
 from libs.common.kafka.producer import Record
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from libs.common.testing.eventually import eventually
@@ -45,6 +46,7 @@ from services.user.stores.postgres_profiles import PostgresAuthoredStore, Postgr
 from services.user.stores.postgres_tallies import PostgresTallyStore
 
 pytestmark = pytest.mark.stores
+PATHS = SecretPaths("a secret")
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 _ids = itertools.count(time.time_ns() // 1000)  # also in a database that outlives the run
 RUN = f"{next(_ids):x}"
@@ -79,7 +81,7 @@ async def unfollow(graph: GraphStore, follower: int, followee: int) -> list[Reco
 
 
 async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
-    [profile] = await PostgresProfileStore(postgres).profiles([user_id], None)
+    [profile] = await PostgresProfileStore(postgres, PATHS).profiles([user_id], None)
     return profile.follower_count, profile.following_count, profile.post_count
 
 
@@ -271,14 +273,18 @@ async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres
 
 
 async def test_profiles_are_seen_from_the_reader(postgres: Postgres) -> None:
-    graph, store, (fan, star) = PostgresGraphStore(postgres), PostgresProfileStore(postgres), await people(postgres, 2)
+    graph, store, (fan, star) = (
+        PostgresGraphStore(postgres),
+        PostgresProfileStore(postgres, PATHS),
+        await people(postgres, 2),
+    )
     await follow(graph, fan, star)
     seen = {profile.user_id: profile.relationship for profile in await store.profiles([fan, star, 1], fan)}
     assert seen == {fan: None, star: Relationship(following=True, followed_by=False)}
 
 
 async def test_search_is_by_prefix_and_an_underscore_is_no_wildcard(postgres: Postgres) -> None:
-    store = PostgresProfileStore(postgres)
+    store = PostgresProfileStore(postgres, PATHS)
     prefix = f"{RUN}_"
     wanted = [await person(postgres, prefix + name) for name in ("a", "b", "z9")]
     await person(postgres, f"{RUN}xa")
@@ -287,7 +293,7 @@ async def test_search_is_by_prefix_and_an_underscore_is_no_wildcard(postgres: Po
 
 
 async def test_a_profile_changes_with_its_event(postgres: Postgres) -> None:
-    store, user_id = PostgresProfileStore(postgres), await person(postgres)
+    store, user_id = PostgresProfileStore(postgres, PATHS), await person(postgres)
 
     async def change(change: ProfileChange) -> int:
         [record] = await store.update(user_id, change, 5, lambda version: user_record(UserUpdated, user_id, version))

@@ -13,6 +13,7 @@ from libs.common.contracts.base import Event, Payload
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.common.contracts.media import FAILURE_REASONS
 from libs.common.kafka.consumer import Delivery
+from libs.common.media_paths import SecretPaths
 from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.objects import FolderObjectStore
 from libs.common.testing.eventually import eventually
@@ -22,7 +23,8 @@ from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, v
 from workers.media.service import WAITING_PER_OWNER, Processing
 
 DECODED = Decoded(800, 600, "LEHV6nWB2yk8", "#336699")
-UPLOAD = MediaUploaded(media_id=7, owner_id=42, source_key="uploads/7", content_type="image/png")
+SECRET, PATHS = "0123456789abcdef" * 2, SecretPaths("a secret")
+UPLOAD = MediaUploaded(media_id=7, owner_id=42, source_key="uploads/7", content_type="image/png", secret=SECRET)
 
 
 class ScriptedDecoder:
@@ -111,7 +113,7 @@ class Room:
         self.decoder = ScriptedDecoder(verdict)
         self.published = Published(away_for)
         objects = FlakyObjects(root, failures)
-        self.processing = Processing(objects, self.decoder, self.published, 2, self._sleep)
+        self.processing = Processing(objects, self.decoder, self.published, PATHS, 2, self._sleep)
         (root / "uploads").mkdir()
         (root / UPLOAD.source_key).write_bytes(b" bytes")
 
@@ -125,7 +127,7 @@ class Room:
 async def test_variants_are_stored_and_told_of(tmp_path: Path) -> None:
     room = Room(tmp_path)
     await room.processing.process(UPLOAD)
-    paths = variant_paths(42, 7)
+    paths = variant_paths(42, 7, SECRET)
     assert room.files() == {"uploads/7": b" bytes"} | {path: f"{name} bytes".encode() for name, path in paths.items()}
     (event,) = room.published.events
     assert isinstance(event.payload, MediaProcessed)
@@ -134,9 +136,9 @@ async def test_variants_are_stored_and_told_of(tmp_path: Path) -> None:
 
 
 def test_paths_spread_by_owner() -> None:
-    paths = variant_paths(42, 7)
-    assert paths["thumbnail"] == "73/42/7/thumbnail.webp"
-    assert paths["original"] == "73/42/7/original.jpg"
+    paths = variant_paths(42, 7, SECRET)
+    assert paths["thumbnail"] == f"73/42/7/{SECRET}/thumbnail.webp"
+    assert paths["original"] == f"73/42/7/{SECRET}/original.jpg"
 
 
 async def test_processing_twice_gives_the_same_files_and_event(tmp_path: Path) -> None:
@@ -269,7 +271,7 @@ class Queue:
         self._root = root
         self.decoder = HeldDecoder()
         self.published = Published()
-        self.processing = Processing(FolderObjectStore(root), self.decoder, self.published, decoders)
+        self.processing = Processing(FolderObjectStore(root), self.decoder, self.published, PATHS, decoders)
         self.consumers = MediaConsumers(self.processing)
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -346,7 +348,7 @@ async def test_a_picture_that_is_tried_again_holds_no_decoder_meanwhile(tmp_path
             async with turns.turn(1), turns.turn(2):
                 during.append("both free")
 
-    room.processing = Processing(FolderObjectStore(tmp_path), room.decoder, room.published, 2, sleep)
+    room.processing = Processing(FolderObjectStore(tmp_path), room.decoder, room.published, PATHS, 2, sleep)
     turns = room.processing._turns
     await room.processing.process(UPLOAD)
     assert len(during) == 3

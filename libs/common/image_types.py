@@ -1,0 +1,60 @@
+"""Types of images, by their first bytes and by what clients call them."""
+
+HEAD_BYTES = 16  # the longest signature here ends at byte 12
+ACCEPTED = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP"}
+_OTHER_NAMES = {
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/apng": "image/png",
+    "image/x-png": "image/png",
+}
+_SIGNATURES = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"8BPS", "Photoshop"),
+    (b"\0\0\x01\0", "ICO"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (b"\xff\x0a", "JPEG XL"),
+    (b"%PDF", "PDF"),
+    (b"PK\x03\x04", "ZIP"),
+    (b"<svg", "SVG"),
+    (b"<?xml", "XML"),
+    (b"<!DOCTYPE", "HTML"),
+    (b"<html", "HTML"),
+)
+_BRANDS = {  # of ISO media files, in bytes 8 to 12
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIC"),
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    b"qt  ": "QuickTime",
+}
+
+
+def canonical_type(declared: str) -> str:
+    """The media type in lower case, without parameters, by its registered name."""
+    name = declared.partition(";")[0].strip().lower()
+    return _OTHER_NAMES.get(name, name)
+
+
+def format_of(head: bytes) -> str | None:
+    """The format that a file's first bytes show, such as `JPEG`; None for an unknown one."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "MP4")
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    return next((name for signature, name in _SIGNATURES if head.startswith(signature)), None)
+
+
+def accepted_type(head: bytes) -> str | None:
+    """The media type of an image that is accepted; None for all else."""
+    found = format_of(head)
+    return next((media_type for media_type, name in ACCEPTED.items() if name == found), None)
+
+
+def refusal_of(head: bytes) -> str:
+    """A sentence for whoever sent a file of another type."""
+    return f"The file is {format_of(head) or 'of an unknown type'}. Accepted are {', '.join(ACCEPTED.values())}."

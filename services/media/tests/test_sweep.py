@@ -1,0 +1,41 @@
+"""Uploaded files go when they have served, or were never completed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from services.media.domain import Status, StoredMedia
+from services.media.service import SWEEP_AFTER_S
+from services.media.tests.test_service import FAILED, READY, UPLOAD, Room
+
+
+@pytest.mark.parametrize("verdict", [READY, FAILED])
+async def test_the_uploaded_file_goes_with_the_verdict(tmp_path: Path, verdict: StoredMedia) -> None:
+    room = Room(tmp_path)
+    await room.put()
+    await room.library.complete(UPLOAD.owner_id, UPLOAD.upload_id)
+    assert (tmp_path / UPLOAD.source_key).exists()
+    for _ in range(2):
+        await room.library.settle(verdict)
+        assert not (tmp_path / UPLOAD.source_key).exists()
+    assert (await room.store.find([UPLOAD.upload_id]))[0].status is verdict.status
+
+
+async def test_a_verdict_is_kept_while_the_object_store_is_away(tmp_path: Path) -> None:
+    room = Room(tmp_path / "objects")
+    await room.library.settle(READY)
+    assert (await room.store.find([UPLOAD.upload_id]))[0].status is Status.READY
+
+
+async def test_old_uploads_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    room.now = 10.0 * SWEEP_AFTER_S
+    assert await room.library.sweep() == 0  # nobody has uploaded anything yet
+    kept, old, variant = (tmp_path / name for name in ("uploads/1", "uploads/2", "0f/5/1/small.webp"))
+    for path, age_s in ((kept, SWEEP_AFTER_S - 1), (old, SWEEP_AFTER_S + 1), (variant, 2 * SWEEP_AFTER_S)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+        os.utime(path, (room.now - age_s,) * 2)
+    assert await room.library.sweep() == 1
+    assert (kept.exists(), old.exists(), variant.exists()) == (True, False, True)
