@@ -54,10 +54,15 @@ class Marks:
         self._mint = mint
 
     async def set(self, user_id: int, kind: MarkKind, post_id: int, *, active: bool) -> int:
-        """Put the mark there or take it away; the count with it. Raises NotFoundError."""
-        author_id = await author_seen(self._posts, user_id, post_id)
+        """Put the mark there or take it away; the count with it.
+
+        Raises:
+            NotFoundError: no such post, or a hidden one. One's own mark can be taken away from a hidden one, too.
+        """
         mark = await self._store.get(user_id, kind, post_id)
-        if active != (mark is not None and mark.active):
+        is_marked = mark is not None and mark.active
+        author_id = await author_seen(self._posts, None if is_marked and not active else user_id, post_id)
+        if active != is_marked:
             await self._change(user_id, kind, post_id, author_id, mark)
         counted = await self._ledger.counted(post_id, kind, user_id)
         return counted.shown(is_member=active)
@@ -217,8 +222,8 @@ class Comments:
         await self._outbox.committed(events)
 
 
-async def author_seen(posts: Posts, reader_id: int, post_id: int) -> int:
-    """The author of a post that the reader may see. Raises NotFoundError."""
+async def author_seen(posts: Posts, reader_id: int | None, post_id: int) -> int:
+    """The author of a post that the reader may see; without a reader, of any that is there. Raises NotFoundError."""
     author_id = await posts.author_of(reader_id, post_id)
     if author_id is None:
         raise NotFoundError

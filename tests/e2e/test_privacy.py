@@ -112,9 +112,11 @@ async def test_a_block_hides_two_from_one_another(api: Api, someone: Someone) ->
     posts = {one.user_id: (await publish(api, one))[0] for one in (ann, bob)}
     await follow(api, ann, bob)
     await follow(api, bob, ann)
-    await api.call("POST", f"/posts/{posts[ann.user_id]}/save", bob)
+    for mark in ("save", "like"):
+        await api.call("POST", f"/posts/{posts[ann.user_id]}/{mark}", bob)
     await feed_shows(api, bob, list(posts.values()))
     await act(api, "POST", f"/users/{bob.user_id}/block", ann)
+    assert (await api.call("DELETE", f"/posts/{posts[ann.user_id]}/like", bob))["liked"] is False
 
     for reader, author in ((ann, bob), (bob, ann)):
         post = f"/posts/{posts[author.user_id]}"

@@ -47,6 +47,21 @@ async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() ->
     assert await world.marks.set(BOB, LIKE, POST, active=False) == 1
 
 
+@pytest.mark.parametrize("kind", list(MarkKind))
+async def test_ones_own_mark_can_be_taken_away_from_a_hidden_post(kind: MarkKind) -> None:
+    """Its author may have blocked one since, or be private now."""
+    world = World()
+    await world.marks.set(ANN, kind, POST, active=True)
+    world.posts.hidden = {(ANN, POST), (BOB, POST)}
+    with pytest.raises(NotFoundError):
+        await world.marks.set(ANN, kind, POST, active=True)
+    await world.marks.set(ANN, kind, POST, active=False)
+    assert not world.mark_store.rows[ANN, kind, POST].active
+    for who in (ANN, BOB):  # who has no mark learns nothing of the post
+        with pytest.raises(NotFoundError):
+            await world.marks.set(who, kind, POST, active=False)
+
+
 @pytest.mark.parametrize("replied_before", [False, True])
 async def test_no_reply_outlives_its_comment(monkeypatch: pytest.MonkeyPatch, replied_before: bool) -> None:
     """Whichever of the two that race is faster."""
