@@ -52,6 +52,7 @@ class MediaServiceLibrary:
             for item in answer["media"]
         ]
 
-    async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
-        answer = await self._files.send_bytes("/internal/media/store", body, content_type, {"owner_id": owner_id})
+    async def store(self, owner_id: int, body: bytes) -> int:
+        place = {"owner_id": owner_id}
+        answer = await self._files.send_bytes("/internal/media/store", body, "application/octet-stream", place)
         return int(answer["media_id"])

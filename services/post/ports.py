@@ -61,7 +61,7 @@ class MediaLibrary(Protocol):
     async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
         """Unknown ids are left out."""
 
-    async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
+    async def store(self, owner_id: int, body: bytes) -> int:
         """Upload a picture; its media id. Raises the media service's own ApiError for one that it refuses."""
 
 

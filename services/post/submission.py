@@ -2,15 +2,19 @@
 
 import asyncio
 import hashlib
+import json
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 
-from libs.common.runtime.errors import TooLargeError
+from libs.common.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
+from libs.common.runtime.errors import BadRequestError, TooLargeError, invalid_field
 from libs.common.runtime.validation import request_invalid
 from services.post.domain import Draft
 from services.post.errors import ContentTypeError
@@ -18,6 +22,7 @@ from services.post.ports import MediaLibrary
 from services.post.schemas import MEDIA_A_POST, CreateMultipart, CreatePost
 
 IMAGE_BYTES = 10 * 1024 * 1024
+MAX_FILES = 100  # parsed at most; so many that the refusal can say how many are too many
 BODY_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
 
 
@@ -33,8 +38,8 @@ class Submission:
         """The draft with its pictures handed to the media service, one after the other: one is in memory at a time."""
         if not self.images:
             return self.draft
-        ids = [await media.store(author_id, image.content_type or "", await image.read()) for image in self.images]
-        return Draft(self.draft.caption, tuple(ids), self.draft.hashtags, self.draft.location)
+        ids = [await media.store(author_id, await image.read()) for image in self.images]
+        return replace(self.draft, media_ids=tuple(ids))
 
 
 @asynccontextmanager
@@ -44,37 +49,51 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
     Raises:
         RequestValidationError, TooLargeError, ContentTypeError.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
+    kind = canonical_type(request.headers.get("content-type", ""))
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         yield _from_json(await request.body())
     elif kind == "multipart/form-data":
-        async with request.form(max_files=MEDIA_A_POST + 1, max_fields=4) as form:
+        async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
             yield await _from_form(form)
     else:
         raise ContentTypeError
 
 
 def _from_json(body: bytes) -> Submission:
+    """Reads JSON as the other routes do: also UTF-16, and with a byte order mark."""
     try:
-        wanted = CreatePost.model_validate_json(body)
+        wanted = CreatePost.model_validate(json.loads(body))
+    except json.JSONDecodeError as error:
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        raise RequestValidationError([fault]) from error
     except ValidationError as error:
         raise request_invalid(error) from error
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError("The body is not valid JSON") from error
     draft = Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
     return Submission(body, draft, ())
 
 
 async def _from_form(form: FormData) -> Submission:
-    images = [item for item in form.getlist("image") if isinstance(item, UploadFile)]
-    rest = {name: value for name, value in form.items() if name != "image"}
+    """All that was sent is used, or the form is refused."""
+    images = form.getlist("image")
+    rest = [(name, value) for name, value in form.multi_items() if name != "image"]
+    if twice := [name for name, times in Counter(name for name, _ in rest).items() if times > 1]:
+        raise invalid_field(twice[0], "The field is given more than once")
     try:
-        wanted = CreateMultipart.model_validate({**rest, "image": [image.filename or "" for image in images]})
+        wanted = CreateMultipart.model_validate({**dict(rest), "image": ["" for _ in images]})
     except ValidationError as error:
         raise request_invalid(error) from error
-    digest = hashlib.sha256(wanted.caption.encode())
-    for image in images:
-        if (image.size or 0) > IMAGE_BYTES:
-            raise TooLargeError(f"a picture may have {IMAGE_BYTES} bytes")
+    digest, files = hashlib.sha256(wanted.caption.encode()), list[UploadFile]()
+    for index, image in enumerate(images):
+        if not isinstance(image, UploadFile):  # the parser takes it for text
+            raise invalid_field(f"image.{index}", "The picture has no filename. Send it as a file, with a filename.")
         content = await image.read()
+        if len(content) > IMAGE_BYTES:
+            raise TooLargeError(f"image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes")
+        if accepted_type(content[:HEAD_BYTES]) is None:
+            raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), "media_type_not_accepted")
         digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # some 10 ms, beside the event loop
         await image.seek(0)
-    return Submission(digest.digest(), Draft(wanted.caption, (), (), None), images)
+        files.append(image)
+    return Submission(digest.digest(), Draft(wanted.caption, (), (), None), files)

@@ -77,11 +77,47 @@ async def test_twenty_errors_are_listed_and_the_rest_is_counted(
 
 async def test_text_named_as_a_picture(api: Api, someone: Someone) -> None:
     who = await someone()
-    files = {"image": ("photo.jpg", JUNK, "image/jpeg")}
-    assert_problem(await api.send("POST", "/posts", who, files=files, data={"caption": ""}), 415)
-    files = {"image": ("photo.txt", JUNK, "text/plain")}
-    assert_problem(await api.send("POST", "/posts", who, files=files, data={"caption": ""}), 415)
+    for file in (("photo.jpg", JUNK, "image/jpeg"), ("photo.txt", JUNK, "text/plain")):
+        answer = await api.send("POST", "/posts", who, files={"image": file}, data={"caption": ""})
+        assert fields(assert_problem(answer, 422, "media_type_not_accepted")) == {"image.0"}
     assert_problem(await api.send("POST", "/posts", who, content=JUNK, headers={"Content-Type": "text/plain"}), 415)
+
+
+async def test_a_form_is_taken_whole_or_refused(api: Api, someone: Someone) -> None:
+    """Of several pictures none is dropped, and those before a refused one are not kept."""
+    who, photo = await someone(), snapshot()
+    part = b'--b\r\nContent-Disposition: form-data; name="image"%s\r\nContent-Type: image/jpeg\r\n\r\n%s\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    for second in (b"", b"; filename*=UTF-8''caf%C3%A9.jpg"):
+        body = part % (b'; filename="1.jpg"', photo) + part % (second, photo) + b"--b--\r\n"
+        answer = await api.send("POST", "/posts", who, content=body, headers=headers)
+        assert fields(assert_problem(answer, 422)) == {"image.1"}
+    good = ("image", ("1.jpg", photo, "image/jpeg"))
+    answer = await api.send("POST", "/posts", who, files=[good, ("image", ("2.gif", b"GIF89a...", "image/gif"))])
+    assert fields(assert_problem(answer, 422, "media_type_not_accepted")) == {"image.1"}
+    answer = await api.send("POST", "/posts", who, files=[good] * 12)
+    assert fields(assert_problem(answer, 422)) == {"image"}
+    answer = await api.send("POST", "/posts", who, files=[good, ("picture", good[1])])
+    assert fields(assert_problem(answer, 422)) == {"picture"}
+
+
+@pytest.mark.parametrize("kind", ["application/octet-stream", "image/jpg", "IMAGE/JPEG", "image/png"])
+async def test_the_bytes_of_a_picture_decide(api: Api, someone: Someone, kind: str) -> None:
+    files = {"image": ("photo", snapshot(), kind)}
+    assert (await api.send("POST", "/posts", await someone(), files=files)).status_code == 202
+
+
+async def test_json_is_read_alike_by_all_routes(api: Api, someone: Someone) -> None:
+    who = await someone()
+    (post_id,) = await publish(api, who)
+    media_id = (await api.call("GET", f"/posts/{post_id}", who))["media"][0]["media_id"]
+    for path, body in (("/posts", {"media_ids": [media_id]}), (f"/posts/{post_id}/comments", {"text": "x"})):
+        plain = json.dumps(body)
+        for content in (plain.encode("utf-8-sig"), plain.encode("utf-16"), plain.encode()):
+            assert (await api.send("POST", path, who, content=content, headers=JSON)).status_code == 201
+        other = {"Content-Type": "application/vnd.api+json"}
+        assert (await api.send("POST", path, who, content=plain.encode(), headers=other)).status_code == 201
+        assert_problem(await api.send("POST", path, who, content=b"{", headers=JSON), 400, "malformed_json")
 
 
 async def complete_after_put(api: Api, who: Account, content: bytes) -> tuple[int, str]:
@@ -95,7 +131,7 @@ async def complete_after_put(api: Api, who: Account, content: bytes) -> tuple[in
 
 async def test_junk_put_to_an_upload_url(api: Api, someone: Someone) -> None:
     who = await someone()
-    assert (await complete_after_put(api, who, JUNK))[0] == 415
+    assert (await complete_after_put(api, who, JUNK))[0] == 422
     status, url = await complete_after_put(api, who, snapshot())
     assert status == 200
     other = await api.http.put(url, content=snapshot(), headers={"Content-Type": "image/jpeg"})

@@ -132,7 +132,7 @@ class InMemoryMedia:
     async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
         return [self.known[m] for m in media_ids if m in self.known]
 
-    async def store(self, owner_id: int, content_type: str, body: bytes) -> int:
+    async def store(self, owner_id: int, body: bytes) -> int:
         media_id = len(self.known) + 1
         self.known[media_id] = MediaState(media_id, owner_id, MediaStatus.PROCESSING, None, None)
         return media_id
