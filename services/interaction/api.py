@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import CurrentUser
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
-from libs.common.runtime.params import PathId
-from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from libs.common.runtime.params import IdempotencyKey, PathId
+from libs.common.stores.idempotency import Answer, Idempotency
 from services.interaction.auditing import Auditor
 from services.interaction.domain import MarkKind
 from services.interaction.schemas import (

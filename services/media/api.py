@@ -7,8 +7,8 @@ from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
 from libs.common.runtime.middleware import charge_place
-from libs.common.runtime.params import Digits, PathId
-from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from libs.common.runtime.params import Digits, IdempotencyKey, PathId
+from libs.common.stores.idempotency import Answer, Idempotency
 from services.media.domain import Upload
 from services.media.http import Library, body_of, declared_type
 from services.media.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of

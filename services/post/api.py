@@ -11,8 +11,8 @@ from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
-from libs.common.runtime.params import PathId
-from libs.common.stores.idempotency import Answer, Idempotency, IdempotencyKey
+from libs.common.runtime.params import IdempotencyKey, PathId
+from libs.common.stores.idempotency import Answer, Idempotency
 from services.post.domain import Status, StoredPost, normal_tag
 from services.post.ports import MediaLibrary
 from services.post.reading import PostReader

@@ -6,7 +6,16 @@ from typing import Protocol
 
 from libs.common.contracts.events import GraphEvent
 from libs.common.kafka.producer import Record
-from services.user.domain.accounts import Contact, Credentials, Login, NewAccount, Rotation, Session
+from services.user.domain.accounts import (
+    Attempt,
+    Contact,
+    Credentials,
+    Login,
+    NewAccount,
+    Registered,
+    Rotation,
+    Session,
+)
 from services.user.domain.people import (
     Audience,
     Authored,
@@ -30,12 +39,22 @@ EdgeRecord = Callable[[type[GraphEvent], Edge, int], Record]
 class AccountStore(Protocol):
     """Accounts and their credentials."""
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
-        """Account, first session and event, all or nothing.
+    async def open(
+        self,
+        account: NewAccount,
+        session: Session,
+        token_hash: bytes,
+        record: Record,
+        attempt: Attempt | None = None,
+    ) -> None:
+        """Account, first session, event and attempt, all or nothing.
 
         Raises:
             UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
         """
+
+    async def registered(self, key: str, username: str) -> Registered | None:
+        """What an attempt with this key came to, if it opened the account."""
 
     async def credentials(self, login: Login) -> Credentials | None:
         """Of the account with this login."""

@@ -57,6 +57,18 @@ async def test_refreshing_gives_a_new_pair(api: Api, someone: Someone) -> None:
         assert_problem(await api.send("POST", "/auth/refresh", json={"refresh_token": token}), 401)
 
 
+async def test_a_lost_answer_to_registering_is_asked_for_again(api: Api) -> None:
+    name = f"u_{secrets.token_hex(8)}"
+    form = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
+    headers = {"Idempotency-Key": secrets.token_hex(8)}
+    answers = await asyncio.gather(*(api.send("POST", "/auth/register", json=form, headers=headers) for _ in range(5)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["user"]["user_id"] for answer in answers}) == 1
+    other = await api.send("POST", "/auth/register", json={**form, "password": "another one"}, headers=headers)
+    assert_problem(other, 422, "idempotency_key_reused")
+    assert_problem(await api.send("POST", "/auth/register", json=form), 409, "username_taken")
+
+
 async def test_a_token_refreshed_by_many_at_once_has_one_successor(api: Api, someone: Someone) -> None:
     body = {"refresh_token": (await someone()).refresh_token}
     pairs = await asyncio.gather(*(api.call("POST", "/auth/refresh", json=body) for _ in range(20)))

@@ -97,6 +97,12 @@ class InvalidError(ApiError):
     status, code, title = 422, "invalid", "The request can't be used as it is"
 
 
+class KeyReusedError(InvalidError):
+    """An `Idempotency-Key` came with another request before."""
+
+    code, title = "idempotency_key_reused", "The key was used for another request"
+
+
 class RateLimitedError(ApiError):
     """Raised with the seconds after which to come back."""
 

@@ -1,8 +1,9 @@
-"""Path and query parameters."""
+"""Parameters in paths, queries and headers."""
 
 import re
 from typing import Annotated, Any
 
+from fastapi import Header
 from pydantic import BeforeValidator, WithJsonSchema
 
 from libs.common.ids import parse_id
@@ -28,3 +29,5 @@ def _digits(value: Any) -> Any:
 
 Digits = BeforeValidator(_digits)
 """For whole numbers in a query. Pydantic alone also takes ` 5`, `1_0` and `20.0`."""
+
+IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]

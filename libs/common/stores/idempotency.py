@@ -3,24 +3,15 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Self
 
 from cassandra.query import PreparedStatement
-from fastapi import Header
 
 from libs.common.ids import now_ms
-from libs.common.runtime.errors import ConflictError, InvalidError
+from libs.common.runtime.errors import ConflictError, KeyReusedError
 from libs.common.stores.cassandra import Cassandra
 
 STALE_MS = 30_000  # a try that has not answered by then is taken to be dead; one of slow uploads may still run
-
-IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]
-
-
-class KeyReusedError(InvalidError):
-    """The key came with another request before."""
-
-    code, title = "idempotency_key_reused", "The key was used for another request"
 
 
 class StillRunningError(ConflictError):

@@ -19,13 +19,13 @@ from libs.common.contracts.events import PostDeleted
 from libs.common.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
 from libs.common.kafka.outbox import PAGE, Outbox, OutboxStore
 from libs.common.kafka.producer import EventProducer, Record, encode
-from libs.common.runtime.errors import ConflictError
+from libs.common.runtime.errors import ConflictError, KeyReusedError
 from libs.common.runtime.settings import Settings
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores import postgres as postgres_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import LATE_US, CassandraNodeLeases, CassandraOutbox
-from libs.common.stores.idempotency import Answer, Idempotency, KeyReusedError, StillRunningError
+from libs.common.stores.idempotency import Answer, Idempotency, StillRunningError
 from libs.common.stores.migrations import MigrationError
 from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.tests.leases import FewNodes

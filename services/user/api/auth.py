@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from libs.common.runtime.auth import CurrentUser, Principal, bearer, optional_principal
 from libs.common.runtime.errors import UnauthorizedError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from libs.common.runtime.params import PathId
+from libs.common.runtime.params import IdempotencyKey, PathId
 from services.user.api.state import (
     AccountsDep,
     CursorsDep,
@@ -85,9 +85,11 @@ async def register(
     profiles: ProfilesDep,
     public_url: PublicUrl,
     user_agent: UserAgent = "",
+    key: IdempotencyKey = None,
 ) -> SignedInView:
-    """Open an account and sign in."""
-    return await _welcome(await accounts.register(body.registration(), user_agent), profiles, response, public_url)
+    """Open an account and sign in. Sent again with the same key and password, it signs in to the same account."""
+    signed_in = await accounts.register(body.registration(), user_agent, key)
+    return await _welcome(signed_in, profiles, response, public_url)
 
 
 @router.post("/v1/auth/login", response_model=SignedInView)

@@ -1,5 +1,6 @@
 """Accounts, sessions and refresh tokens."""
 
+import hashlib
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from enum import Enum, auto
 from typing import Literal
 
 REFRESH_TOKEN_LIFE = timedelta(days=30)
+ATTEMPT_LIFE = timedelta(days=1)
 
 _RESERVED = """
 abuse admin administrator feedmill help hostmaster info mod moderator official postmaster root security staff support
@@ -53,6 +55,27 @@ class Registration:
     email: str | None
     phone: str | None
     display_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A registration that may be sent again: its Idempotency-Key, and a hash of the form without the password."""
+
+    key: str
+    form_hash: bytes
+
+    @classmethod
+    def of(cls, key: str, form: Registration) -> "Attempt":
+        fields = (form.username, form.email, form.phone, form.display_name)
+        return cls(key, hashlib.sha256(repr(fields).encode()).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """What an earlier attempt came to."""
+
+    user_id: int
+    form_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
-from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.errors import ConflictError, KeyReusedError, NotFoundError
 from services.user.domain.accounts import (
+    Attempt,
     Contact,
     Credentials,
     Login,
     NewAccount,
+    Registered,
     Registration,
     Session,
     Verdict,
@@ -78,12 +80,16 @@ class Accounts:
         self._mint = mint
         self._clock = clock
 
-    async def register(self, form: Registration, user_agent: str) -> SignedIn:
-        """Open an account and sign in.
+    async def register(self, form: Registration, user_agent: str, key: str | None = None) -> SignedIn:
+        """Open an account and sign in. With the key and the password of an earlier attempt: sign in to its account.
 
         Raises:
             UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
+            KeyReusedError: the key came with another form or password.
         """
+        attempt = Attempt.of(key, form) if key is not None else None
+        if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
+            return await self._register_again(earlier, attempt, form.password, user_agent)
         # Before the costly hash. Only the username, which is public; the store looks at all three.
         if await self._accounts.credentials(Login("username", form.username)):
             raise UsernameTakenError
@@ -98,9 +104,21 @@ class Accounts:
         )
         session, token = self._new_session(user_id, user_agent), self._refresh_tokens.first()
         record = user_record(UserCreated, user_id, account.version)
-        await self._accounts.open(account, session, _hash(token), record)
+        try:
+            await self._accounts.open(account, session, _hash(token), record, attempt)
+        except ConflictError:
+            # The same attempt may have been under way twice.
+            if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
+                return await self._register_again(earlier, attempt, form.password, user_agent)
+            raise
         await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
+
+    async def _register_again(self, earlier: Registered, attempt: Attempt, password: str, user_agent: str) -> SignedIn:
+        found = await self._accounts.credentials_of(earlier.user_id)
+        if earlier.form_hash != attempt.form_hash or not await self._verified(found, password) or found is None:
+            raise KeyReusedError
+        return await self._sign_in(found, user_agent)
 
     async def log_in(self, login: str, password: str, user_agent: str) -> SignedIn:
         """Start a session.
@@ -112,6 +130,9 @@ class Accounts:
         found = await self._accounts.credentials(Login.parse(login))
         if not await self._verified(found, password) or found is None:
             raise InvalidCredentialsError
+        return await self._sign_in(found, user_agent)
+
+    async def _sign_in(self, found: Credentials, user_agent: str) -> SignedIn:
         if found.banned:
             raise AccountBannedError
         session, token = self._new_session(found.user_id, user_agent), self._refresh_tokens.first()

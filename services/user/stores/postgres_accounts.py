@@ -10,12 +10,15 @@ from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import ConflictError
 from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.accounts import (
+    ATTEMPT_LIFE,
     REFRESH_TOKEN_LIFE,
+    Attempt,
     Contact,
     Credentials,
     Login,
     NewAccount,
     RefreshState,
+    Registered,
     Rotation,
     Session,
     Verdict,
@@ -90,8 +93,14 @@ class PostgresAccountStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
-        """See the port."""
+    async def open(
+        self,
+        account: NewAccount,
+        session: Session,
+        token_hash: bytes,
+        record: Record,
+        attempt: Attempt | None = None,
+    ) -> None:
         async with _unique(), self._postgres.transaction() as connection:
             await connection.execute(
                 "INSERT INTO users (user_id, username, display_name, email, phone, password_hash, version, created_at)"
@@ -106,7 +115,17 @@ class PostgresAccountStore:
                 account.created_at,
             )
             await _insert_session(connection, session, token_hash)
+            if attempt is not None:
+                sql = "DELETE FROM registrations WHERE created_at < $1"
+                await connection.execute(sql, account.created_at - ATTEMPT_LIFE)
+                place = (attempt.key, account.username, account.user_id, attempt.form_hash, account.created_at)
+                await connection.execute("INSERT INTO registrations VALUES ($1, $2, $3, $4, $5)", *place)
             await PostgresOutbox.insert(connection, [record])
+
+    async def registered(self, key: str, username: str) -> Registered | None:
+        sql = "SELECT user_id, form_hash FROM registrations WHERE key = $1 AND username = $2"
+        row = await self._postgres.fetchrow(sql, key, username)
+        return Registered(**row) if row else None
 
     async def credentials(self, login: Login) -> Credentials | None:
         """See the port."""

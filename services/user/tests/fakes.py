@@ -20,11 +20,13 @@ from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
+    Attempt,
     Contact,
     Credentials,
     Login,
     NewAccount,
     RefreshState,
+    Registered,
     Rotation,
     Session,
     Verdict,
@@ -114,6 +116,7 @@ class World:
     """What the in-memory stores share."""
 
     accounts: dict[int, NewAccount] = field(default_factory=dict)
+    registrations: dict[tuple[str, str], Registered] = field(default_factory=dict)
     sessions: dict[int, Session] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     tokens: dict[bytes, tuple[int, RefreshState]] = field(default_factory=dict)
@@ -146,8 +149,17 @@ class InMemoryAccountStore:
     def __init__(self, world: World, sessions: "InMemorySessionStore") -> None:
         self._world = world
         self._sessions = sessions
+        self.meanwhile: Meanwhile = _nothing
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+    async def open(
+        self,
+        account: NewAccount,
+        session: Session,
+        token_hash: bytes,
+        record: Record,
+        attempt: Attempt | None = None,
+    ) -> None:
+        await self.meanwhile()
         for other in self._world.accounts.values():
             if other.username == account.username:
                 raise UsernameTakenError
@@ -159,6 +171,11 @@ class InMemoryAccountStore:
         person = self._world.person(account.user_id)
         self._world.profiles[person] = replace(self._world.profiles[person], username=account.username)
         await self._sessions.start(session, token_hash, account.password_hash)
+        if attempt is not None:
+            self._world.registrations[attempt.key, account.username] = Registered(account.user_id, attempt.form_hash)
+
+    async def registered(self, key: str, username: str) -> Registered | None:
+        return self._world.registrations.get((key, username))
 
     async def credentials(self, login: Login) -> Credentials | None:
         for account in self._world.accounts.values():

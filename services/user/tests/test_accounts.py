@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from libs.common.runtime.errors import NotFoundError
+from libs.common.runtime.errors import KeyReusedError, NotFoundError
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE, Registration
 from services.user.errors import (
     AccountBannedError,
@@ -27,6 +27,7 @@ from services.user.tests.fakes import (
     ReversingHasher,
     SteppingClock,
     World,
+    _nothing,
 )
 
 ADA = Registration("ada", "correct horse", "ada@example.org", "+441234567890", None)
@@ -45,8 +46,9 @@ class House:
         self.shutouts = CollectedShutouts()
         self.store = InMemorySessionStore(self.world)
         ids = count(1)
+        self.account_store = InMemoryAccountStore(self.world, self.store)
         self.accounts = Accounts(
-            InMemoryAccountStore(self.world, self.store),
+            self.account_store,
             self.store,
             self.hasher,
             PlainSigner(),
@@ -91,6 +93,33 @@ async def test_names_are_taken_once(form: Registration, error: type[Exception]) 
     await house.ada()
     with pytest.raises(error):
         await house.accounts.register(form, "")
+    assert house.events.types() == ["user.created"]
+
+
+async def test_a_registration_whose_answer_was_lost_is_sent_again() -> None:
+    house = House()
+    first, again = [await house.accounts.register(ADA, "test", "a key") for _ in range(2)]
+    assert again.user_id == first.user_id
+    assert again.refresh_token != first.refresh_token
+    assert house.events.types() == ["user.created"]
+    for form in (replace(ADA, password="another password"), replace(ADA, email="other@example.org")):
+        with pytest.raises(KeyReusedError):
+            await house.accounts.register(form, "test", "a key")
+    for key in (None, "another key"):
+        with pytest.raises(UsernameTakenError):
+            await house.accounts.register(ADA, "test", key)
+
+
+async def test_a_registration_that_is_sent_twice_at_once_opens_one_account() -> None:
+    house = House()
+
+    async def sent_meanwhile() -> None:
+        house.account_store.meanwhile = _nothing
+        await house.accounts.register(ADA, "test", "a key")
+
+    house.account_store.meanwhile = sent_meanwhile
+    signed_in = await house.accounts.register(ADA, "test", "a key")
+    assert list(house.world.accounts) == [signed_in.user_id]
     assert house.events.types() == ["user.created"]
 
 

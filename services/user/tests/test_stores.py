@@ -17,7 +17,7 @@ from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from libs.common.testing.eventually import eventually
 from services.user.__main__ import MIGRATIONS
-from services.user.domain.accounts import Login, NewAccount, Session, Verdict
+from services.user.domain.accounts import ATTEMPT_LIFE, Attempt, Login, NewAccount, Registered, Session, Verdict
 from services.user.domain.people import (
     BROUGHT_AFTER,
     Audience,
@@ -111,6 +111,22 @@ async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgre
         with pytest.raises(error):
             await store.open(account, session, _hash(other), record)
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
+
+
+async def test_an_attempt_to_register_is_found_for_a_day(postgres: Postgres) -> None:
+    store, (user_id, other) = PostgresAccountStore(postgres), (next(_ids), next(_ids))
+    key = f"key{user_id}"
+
+    async def open_account(one: int, now: datetime, attempt: Attempt | None) -> None:
+        account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, created_at=now)
+        session = Session(one, one, "", now, now)
+        await store.open(account, session, _hash(one), user_record(UserCreated, one, one), attempt)
+
+    await open_account(user_id, NOW, Attempt(key, b"form"))
+    assert await store.registered(key, f"r{user_id:x}") == Registered(user_id, b"form")
+    assert await store.registered(key, "another") is None
+    await open_account(other, NOW + ATTEMPT_LIFE + timedelta(seconds=1), Attempt(key, b"form"))
+    assert await store.registered(key, f"r{user_id:x}") is None
 
 
 async def test_rotation_repeats_until_the_successor_is_presented(postgres: Postgres) -> None:
