@@ -67,7 +67,10 @@ class Walks:
     async def chronological(self, reader: Reader, at: Down | None, limit: int) -> Slice:
         """Newest first, to the first post of all."""
         candidates = await self._source.gather(reader.user_id, reader.followees)
-        at = at or Down(new_session(self._source.top()), MAX_ID)
+        if at is None:
+            at = Down(new_session(self._source.top()), MAX_ID)
+            if not candidates.gaps & INCOMPLETE:
+                await self._keep_session(reader, at.session_id, _known(candidates))
         found, away = await self._visible(reader, [p for p in candidates.post_ids if p < at.bound], limit + 1)
         items, gaps = [item for _, item in found], candidates.gaps | away
         if len(items) <= limit and not gaps & INCOMPLETE:
@@ -112,6 +115,12 @@ class Walks:
             log.warning("session_unreadable", error=repr(error))
             return None
 
+    async def _keep_session(self, reader: Reader, session_id: str, session: Session) -> None:
+        try:
+            await self._cache.keep_session(reader.user_id, session_id, session)
+        except RedisError as error:
+            log.warning("session_not_kept", error=repr(error))
+
     async def _pin(self, reader: Reader, at: Pinned | None) -> tuple[Pinned, Session, frozenset[Gap]]:
         """A new order. After a lost session: of what was there then and was not shown, behind what was shown."""
         candidates = await self._source.gather(reader.user_id, reader.followees)
@@ -121,10 +130,7 @@ class Walks:
         session, away = await self._ranked(reader, candidates, top, shown)
         at = Pinned(new_session(top), len(shown), session.floor, shown)
         if not candidates.gaps & INCOMPLETE and not away:  # else the next page pins what is there by then
-            try:
-                await self._cache.keep_session(reader.user_id, at.session_id, session)
-            except RedisError as error:
-                log.warning("session_not_kept", error=repr(error))
+            await self._keep_session(reader, at.session_id, session)
         return at, session, candidates.gaps | away
 
     async def order(self, reader: Reader) -> Session:
@@ -198,6 +204,13 @@ class Walks:
             await self._lists.remove(user_id, gone)
         except RedisError as error:
             log.warning("list_not_cleaned", error=repr(error))
+
+
+def _known(candidates: Candidates) -> Session:
+    """What a chronological session began with. Ids are older than the moment at which their post can be seen, so only
+    this tells which posts have come since."""
+    known = candidates.post_ids[:PINNED_MAX]
+    return Session(candidates.floor if len(known) == len(candidates.post_ids) else known[-1], known)
 
 
 def _ids(items: Iterable[Item]) -> frozenset[int]:

@@ -193,6 +193,16 @@ async def test_new_posts_of_others_are_counted_with_and_without_the_session(worl
         await world.reader.updates(READER, "no session")
 
 
+@pytest.mark.parametrize("order", list(Order))
+async def test_a_post_that_can_be_seen_late_is_new_whatever_its_id(world: World, order: Order) -> None:
+    """Its pictures were being processed when the session began."""
+    seen = [await world.post(PUSHED, minutes_ago=minutes) for minutes in (3, 1)]
+    page = orjson.loads((await world.reader.page(READER, order, 2, None)).body)
+    assert {int(post["post_id"]) for post in page["posts"]} == set(seen)
+    late = await world.post(PUSHED, minutes_ago=2)
+    assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, late)
+
+
 async def test_posts_that_backpressure_kept_back_are_pulled_and_then_healed(world: World) -> None:
     pushed = [await world.post(PUSHED, minutes_ago=9)]
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
