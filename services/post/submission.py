@@ -68,7 +68,7 @@ def _from_json(body: bytes) -> Submission:
         raise RequestValidationError([fault]) from error
     except ValidationError as error:
         raise request_invalid(error) from error
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # no text, a number of thousands of digits, too deep
         raise BadRequestError("The body is not valid JSON") from error
     draft = Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
     return Submission(body, draft, ())
