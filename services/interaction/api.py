@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.devices import device_headers
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
 from libs.common.runtime.params import IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
@@ -23,7 +24,7 @@ from services.interaction.schemas import (
 )
 from services.interaction.service import Comments, Marks
 
-router = APIRouter(tags=["interactions"])
+router = APIRouter(tags=["interactions"], dependencies=[Depends(device_headers)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
+from libs.common.runtime.devices import device_headers
 from libs.common.runtime.middleware import charge_place
 from libs.common.runtime.params import Digits, IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
@@ -21,7 +22,7 @@ _UPLOAD_BODY = {
     }
 }
 _FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The bytes"}
-router = APIRouter(tags=["media"])
+router = APIRouter(tags=["media"], dependencies=[Depends(device_headers)])
 
 
 async def _keys(request: Request) -> Idempotency:

@@ -68,6 +68,7 @@ class MediaAnswer(MediaState):
     dimensions: Dimensions | None = None
     placeholder: str | None = None
     dominant_color: str | None = None
+    preferred: str | None = None
 
     @classmethod
     def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
+from libs.common.runtime.devices import device_headers
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
 from libs.common.runtime.params import IdempotencyKey, PathId
@@ -29,7 +30,7 @@ from services.post.settings import PostSettings
 from services.post.submission import Submission, submission_of
 from services.post.writing import Change, PostWriter
 
-router = APIRouter(tags=["posts"])
+router = APIRouter(tags=["posts"], dependencies=[Depends(device_headers)])
 
 
 class PostApi:

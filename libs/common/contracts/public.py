@@ -1,6 +1,7 @@
 """The public shapes that more than one service answers with, and how they are put together."""
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,6 +32,8 @@ class Media(BaseModel):
     dimensions: Dimensions
     placeholder: str
     dominant_color: str
+    preferred: Literal["small", "medium"] = "medium"
+    """The name of the url to load first, by `X-Network-Quality`."""
 
     @classmethod
     def of(cls, document: MediaDocument, public_url: str) -> "Media":

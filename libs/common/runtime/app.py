@@ -25,6 +25,7 @@ from libs.common.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
 from libs.common.runtime.dependencies import SERVICE_READ, Policy
+from libs.common.runtime.devices import Devices
 from libs.common.runtime.errors import PROBLEM_TYPE, Problem, install_error_handlers, problem_response
 from libs.common.runtime.http import ServiceClient
 from libs.common.runtime.jwks import RemoteKeys
@@ -45,7 +46,16 @@ FLUSH_S = 1.0  # for what was committed last; the relay of another process takes
 PUBLISHERS = ("outbox-direct", "outbox-relay")
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Range", "X-Request-Id"],
+    "allow_headers": [
+        "Authorization",
+        "Content-Type",
+        "Idempotency-Key",
+        "If-None-Match",
+        "Range",
+        "X-Request-Id",
+        "X-Device-Type",
+        "X-Network-Quality",
+    ],
     "expose_headers": [
         "ETag",
         "RateLimit-Limit",
@@ -279,6 +289,7 @@ def create_app(
         app.add_middleware(RateLimited)
     if shortcut is not None:
         app.add_middleware(shortcut)
+    app.add_middleware(Devices)
     app.add_middleware(Admission, settings=settings, sizes=sizes)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS)

@@ -12,6 +12,7 @@ SHED = Counter(
     "feedmill_http_refused_total",
     "Requests refused before any work: too many, too late, no way for events.",
 )
+DEVICES = Counter("feedmill_requests_by_device_total", "Public requests by X-Device-Type.", ["device"])
 HANDLER_RETRIES = Counter("feedmill_handler_retries_total", "Batches that a store or service is waited for.", ["group"])
 EVENTS_HANDLED = Counter(
     "feedmill_events_handled_total", "Events a consumer is done with.", ["group", "topic", "outcome"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import httpx2
 import jwt
@@ -63,6 +63,11 @@ async def get_thing(name: str) -> Thing:
     if name == "bug":
         raise ZeroDivisionError
     raise NotFoundError
+
+
+@router.get("/v1/pictures")
+async def get_pictures() -> dict[str, Any]:
+    return {"caption": '"preferred":"medium"', "media": [{"preferred": "medium"}] * 2}
 
 
 @router.get("/v1/slow")
@@ -216,6 +221,28 @@ async def test_a_slash_too_many_leads_nowhere(client: httpx2.AsyncClient) -> Non
 
 async def test_no_cache_keeps_what_does_not_allow_it(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/v1/things/none")).headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(
+    ("quality", "preferred"),
+    [("2g", "small"), ("3G", "small"), ("lte", "medium"), ("wifi", "medium"), ("5g", "medium"), (None, "medium")],
+)
+async def test_slow_networks_prefer_small_pictures(
+    client: httpx2.AsyncClient, quality: str | None, preferred: str
+) -> None:
+    headers = {"X-Network-Quality": quality} if quality else {}
+    answer = await client.get("/v1/pictures", headers=headers)
+    assert answer.json() == {"caption": '"preferred":"medium"', "media": [{"preferred": preferred}] * 2}
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert (await client.get("/v1/things/none", headers=headers)).status_code == 404
+
+
+async def test_devices_are_counted_by_few_names(client: httpx2.AsyncClient) -> None:
+    for device in ("phone", "Tablet", "a fridge", ""):
+        await client.get("/v1/pictures", headers={"X-Device-Type": device})
+    counted = (await client.get("/metrics")).text
+    assert 'feedmill_requests_by_device_total{device="tablet"}' in counted
+    assert "fridge" not in counted
 
 
 APP = "https://app.example.org"
