@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 import secrets
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ import httpx2
 import orjson
 from PIL import Image
 
+from libs.common.runtime.limits import HOUR_S, MINUTE_S
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 from workers.media.structure import MAX_SCANNED_SAMPLES, segments
@@ -72,7 +74,7 @@ class Attack:
         at_once: so many at the same moment, and then a pause.
         accounts: how many the attacker has.
         shows: an answer without which the attack did not meet what it was made for.
-        most: how often, at most, an answer may come: limits that must have held.
+        most: answers that a limit must have bounded, each with the limit: so many in so many seconds.
         prepare: see `Prepare`.
         photos: whether other people's uploads are timed, too.
     """
@@ -83,9 +85,15 @@ class Attack:
     per_s: float = 16.0  # what one account may do for ever: 1,000 a minute
     at_once: int = 1
     accounts: int = 1
-    most: Mapping[str, int] = field(default_factory=dict)
+    most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     prepare: Prepare | None = None
     photos: bool = False
+
+
+def allowed(limit: tuple[int, int], seconds: float) -> int:
+    """How many requests pass a limit in a time: all of its number at once, and more at its rate."""
+    count, period_s = limit
+    return math.ceil(count * (1 + seconds / period_s))
 
 
 def told(response: httpx2.Response) -> str:
@@ -312,12 +320,12 @@ ATTACKS = (
         REFUSED,
         per_s=52,
         at_once=260,
-        most={"409 username_taken": 20 + 10},
+        most={"409 username_taken": (20, MINUTE_S)},
     ),
-    Attack("wrong passwords", _wrong_password, REFUSED, most={"401 invalid_credentials": 5 + 3}),
-    Attack("posts as `bearer`", _lower_case_bearer, REFUSED, most={"201": 10 + 1}, prepare=_photo),
+    Attack("wrong passwords", _wrong_password, REFUSED, most={"401 invalid_credentials": (5, MINUTE_S)}),
+    Attack("posts as `bearer`", _lower_case_bearer, REFUSED, most={"201": (10, HOUR_S)}, prepare=_photo),
     Attack("20 accounts of one address, feeds", _account_by_account, "200", per_s=50, at_once=20, accounts=20),
-    Attack("feed/explain", _explain, REFUSED, most={"200": 60 + 30}),
+    Attack("feed/explain", _explain, REFUSED, most={"200": (60, MINUTE_S)}),
     Attack("tags of hidden posts, and of none", _hidden_page, "200", prepare=_hidden_posts),
     Attack("past every limit, 50 at once", _profile, REFUSED, per_s=100, at_once=50),
     Attack("uploads of one owner", _many_uploads, "200", per_s=UPLOADS_PER_S, prepare=_small_photo, photos=True),

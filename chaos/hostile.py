@@ -17,7 +17,7 @@ from typing import cast
 import httpx2
 
 from bench.figures import Latency
-from chaos.attacks import Attack, Party, Target, ask_harmlessly, attack_as, told
+from chaos.attacks import Attack, Party, Target, allowed, ask_harmlessly, attack_as, told
 from chaos.load import PASSWORD, PATIENCE_S, SIGN_IN_S, Person, gather_people
 from devstack.stack import Stack
 from libs.common.console import columns, say
@@ -66,12 +66,13 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Others beside harmless requests, and beside the attack, whose answers are counted."""
+    """Others beside harmless requests, and beside the attack, whose answers are counted; how long it lasted."""
 
     attack: Attack
     baseline: Measured
     others: Measured
     answers: Mapping[str, int]
+    seconds: float
 
     def faults(self) -> list[str]:
         """What is not as it must be."""
@@ -89,7 +90,9 @@ class Row:
         if self.attack.shows not in self.answers:
             found.append(f"the attacker never met {self.attack.shows}")
         over = {
-            answer: times for answer, most in self.attack.most.items() if (times := self.answers.get(answer, 0)) > most
+            answer: times
+            for answer, limit in self.attack.most.items()
+            if (times := self.answers.get(answer, 0)) > allowed(limit, self.seconds)
         }
         found += [f"the attacker got {times} x {answer}" for answer, times in over.items()]
         return found
@@ -199,7 +202,7 @@ class Hostile:
         party = await self._signed_in(Party(self._base_url, address, accounts, self._target, given))
         others, answers = await self._beside(partial(attack_as, party, attack.name), photos=attack.photos)
         await asyncio.sleep(CALM_S)
-        return Row(attack, baseline, others, answers)
+        return Row(attack, baseline, others, answers, self._seconds)
 
     async def _beside(self, act: Callable[[float], Counter[str]], *, photos: bool) -> tuple[Measured, Counter[str]]:
         acting = asyncio.get_running_loop().run_in_executor(self._process, act, self._seconds)

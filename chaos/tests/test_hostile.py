@@ -14,10 +14,12 @@ async def told_ok(_: Api, __: Party, ___: int) -> str:
     return "200"
 
 
-ATTACK = Attack("planted", told_ok, REFUSED, most={"201": 11})
+ATTACK = Attack("planted", told_ok, REFUSED, most={"201": (10, 3_600)})
 PHOTOS = replace(ATTACK, photos=True)
 USUAL = Measured(Latency(10.0, 40.0, LEAST_REQUESTS), photos=(0.3, 0.5))
-CLEAN = Row(ATTACK, USUAL, Measured(Latency(12.0, 120.0, LEAST_REQUESTS), photos=(0.4, 1.5)), {REFUSED: 3, "201": 11})
+CLEAN = Row(
+    ATTACK, USUAL, Measured(Latency(12.0, 120.0, LEAST_REQUESTS), photos=(0.4, 1.5)), {REFUSED: 3, "201": 11}, 60.0
+)
 NOBODY = Party("http://127.0.0.1:9", "127.0.2.1", [], Target("", "", ""))
 
 
