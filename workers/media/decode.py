@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from workers.media.sandbox import allow_cpu, confine
-from workers.media.structure import NotShowableError, check
+from workers.media.structure import NotShowableError, check, picture_only
 
 
 def main(source: Path, folder: Path) -> dict[str, object]:
@@ -23,7 +23,7 @@ def main(source: Path, folder: Path) -> dict[str, object]:
     from workers.media.images import make_variants  # after the check: most of the time to start goes into this
 
     try:
-        return {"picture": asdict(make_variants(data, folder))}
+        return {"picture": asdict(make_variants(picture_only(data), folder))}
     except NotShowableError as error:
         return _refusal(error)
     except MemoryError:

@@ -103,7 +103,7 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
         # Lets a JPEG skip detail that no variant shows: less memory and time for a large one.
         image.draft(None, (ORIGINAL_PX, ORIGINAL_PX))
         image.load()
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+        turn = _turn(image)
         pixels = _flattened(_within(_resizable(image), ORIGINAL_PX), image.info.get("icc_profile"))
         upright = pixels if turn is None else pixels.transpose(turn)
         return Image.frombytes("RGB", upright.size, upright.tobytes()), turn
@@ -111,6 +111,16 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
         raise
     except Exception as error:  # decoders raise what they like on damaged files, and no file is touched here
         raise NotShowableError("corrupt", repr(error)) from error
+
+
+def _turn(image: Image.Image) -> Image.Transpose | None:
+    """How to turn it upright. Camera data that can't be read say nothing about that, and nothing about the pixels."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:
+        return None
 
 
 def _resizable(image: Image.Image) -> Image.Image:

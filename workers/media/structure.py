@@ -4,6 +4,7 @@ Plain Python over bytes, in time linear in their number. What is cut short or ma
 """
 
 import re
+import zlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -50,6 +51,60 @@ def check(data: bytes) -> int:
     if pixels > MAX_PIXELS:
         raise NotShowableError("too_many_pixels", f"{pixels} pixels")
     return pixels
+
+
+MAX_PROFILE_BYTES = 1 << 20  # Pillow opens no PNG whose profile is larger
+_TIFF = (b"II*\0", b"MM\0*")
+_PNG_KEPT = frozenset(b"IHDR PLTE tRNS IDAT IEND gAMA cHRM sRGB cICP acTL fcTL fdAT".split())
+_APP0, _APP1, _APP2, _APP14, _APP15, _COM = (bytes([code]) for code in (0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE))
+_EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of VP8X
+
+
+def picture_only(data: bytes) -> bytes:
+    """The file with what makes the picture alone: pixels, colours, and how it is to be turned.
+
+    Decoders refuse files for texts, profiles and camera data that they can't read, which no variant has anyway.
+    """
+    if data.startswith(b"\xff\xd8"):
+        return b"".join(data[part.start : part.end] for part in segments(data) if _makes_jpeg(data, part))
+    if data.startswith(b"\x89PNG"):
+        kept = (part for part in chunks(data) if _makes_png(part.kind, data[part.body : part.end - 4]))
+        return data[:8] + b"".join(data[part.start : part.end] for part in kept)
+    parts = [part for part in riff_chunks(data) if _makes_webp(data, part)]
+    body = b"".join(data[part.start : part.end] for part in parts)
+    if parts and parts[0].kind == b"VP8X":
+        has_exif = any(part.kind == b"EXIF" for part in parts)
+        flags = body[8] & ~_XMP_FLAG & (0xFF if has_exif else ~_EXIF_FLAG)
+        body = body[:8] + bytes([flags]) + body[9:]
+    return b"RIFF" + (len(body) + 4).to_bytes(4, "little") + b"WEBP" + body
+
+
+def _makes_jpeg(data: bytes, part: Part) -> bool:
+    content = data[part.body + 2 : part.end]
+    if part.kind == _APP1:
+        return content.startswith(b"Exif\0\0") and content[6:10] in _TIFF
+    if part.kind == _APP2:
+        return content.startswith(b"ICC_PROFILE\0")
+    return part.kind in (_APP0, _APP14) or not (_APP0 < part.kind <= _APP15 or part.kind == _COM)
+
+
+def _makes_png(kind: bytes, content: bytes) -> bool:
+    if kind == b"eXIf":
+        return content[:4] in _TIFF
+    if kind == b"iCCP":
+        inflate = zlib.decompressobj()
+        try:
+            inflate.decompress(content.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+        except zlib.error:
+            return False
+        return inflate.eof
+    return kind in _PNG_KEPT
+
+
+def _makes_webp(data: bytes, part: Part) -> bool:
+    if part.kind == b"EXIF":
+        return data[part.body : part.end].removeprefix(b"Exif\0\0")[:4] in _TIFF
+    return part.kind != b"XMP "
 
 
 _SOF = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}

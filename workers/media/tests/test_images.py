@@ -1,6 +1,7 @@
 """Hostile and ordinary files, and what becomes of them."""
 
 import io
+import zlib
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ from PIL import Image, ImageCms, ImageDraw
 
 from workers.media.domain import FILES
 from workers.media.images import FIT_PX, Picture, dominant_color, make_variants
-from workers.media.structure import NotShowableError, check
-from workers.media.tests.hostile import png
+from workers.media.structure import NotShowableError, check, picture_only
+from workers.media.tests.hostile import png, png_chunk
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)
 
@@ -29,7 +30,7 @@ def saved(image: Image.Image, format_: str, path: Path, **options: object) -> Pa
 def made(source: Path, folder: Path) -> Picture:
     data = source.read_bytes()
     check(data)
-    return make_variants(data, folder)
+    return make_variants(picture_only(data), folder)
 
 
 def refusal(source: Path, folder: Path) -> str:
@@ -180,3 +181,55 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         (folder / "source").write_bytes(buffer.getvalue())
         made(folder / "source", folder)
     assert all((first / file).read_bytes() == (second / file).read_bytes() for file in FILES.values())
+
+
+def with_chunk(kind: bytes, content: bytes, *, behind: bool = False) -> bytes:
+    """An ordinary PNG with one more chunk, before its pixels or behind them."""
+    buffer = io.BytesIO()
+    drawn((90, 60)).save(buffer, "PNG")
+    at = buffer.getvalue().index(b"IEND" if behind else b"IDAT") - 4
+    return buffer.getvalue()[:at] + png_chunk(kind, content) + buffer.getvalue()[at:]
+
+
+LONG = zlib.compress(b"x" * 1_500_000)
+UNREADABLE = b"no camera wrote this" * 3
+BESIDE_THE_PICTURE = {
+    "a long text": with_chunk(b"iTXt", b"history\0\1\0\0\0" + LONG),
+    "a long text behind the pixels": with_chunk(b"zTXt", b"history\0\0" + LONG, behind=True),
+    "a long profile": with_chunk(b"iCCP", b"profile\0\0" + LONG),
+    "a broken profile": with_chunk(b"iCCP", b"profile\0\0not compressed"),
+    "no camera data": with_chunk(b"eXIf", UNREADABLE),
+    "broken camera data": with_chunk(b"eXIf", b"II*\0" + UNREADABLE),
+    "camera data that are not hexadecimal": with_chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 99\nzz not hex"),
+}
+
+
+@pytest.mark.parametrize("data", BESIDE_THE_PICTURE.values(), ids=BESIDE_THE_PICTURE.keys())
+def test_a_png_is_not_refused_for_what_is_no_part_of_the_picture(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "source").write_bytes(data)
+    assert made(tmp_path / "source", tmp_path).width == 90
+    assert near(opened(tmp_path, "small").getpixel((80, 50)), RED)
+
+
+@pytest.mark.parametrize(
+    "exif", [UNREADABLE, b"Exif\0\0" + UNREADABLE, b"II*\0" + UNREADABLE, b"MM\0*\0\0\0\x08\xff\xff"]
+)
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP"])
+def test_camera_data_that_can_not_be_read_do_not_matter(format_: str, exif: bytes, tmp_path: Path) -> None:
+    source = saved(drawn((90, 60)), format_, tmp_path / "source", exif=exif, dpi=(72, 72), xmp=UNREADABLE)
+    assert made(source, tmp_path).width == 90
+    assert near(opened(tmp_path, "original").getpixel((5, 5)), GREEN)
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "PNG", "WEBP"])
+def test_what_makes_the_picture_stays(format_: str, tmp_path: Path) -> None:
+    """The profile, and how it is to be turned."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = saved(drawn((90, 60)), format_, tmp_path / "source", exif=exif, icc_profile=profile)
+    with Image.open(io.BytesIO(picture_only(source.read_bytes()))) as image:
+        image.load()
+        assert image.info["icc_profile"] == profile
+    picture = made(source, tmp_path)
+    assert (picture.width, picture.height) == (60, 90)

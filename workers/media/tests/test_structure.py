@@ -17,6 +17,7 @@ from workers.media.structure import (
     Part,
     check,
     chunks,
+    picture_only,
     riff_chunks,
     segments,
 )
@@ -57,7 +58,15 @@ def saved(format_: str, mode: str, **options: object) -> bytes:
     ],
 )
 def test_what_encoders_write_passes_and_is_measured(format_: str, mode: str, options: dict[str, object]) -> None:
-    assert check(saved(format_, mode, **options)) == 80 * 50
+    data = saved(format_, mode, **options)
+    assert check(data) == 80 * 50
+    with Image.open(io.BytesIO(data)) as whole, Image.open(io.BytesIO(picture_only(data))) as bare:
+        assert bare.convert("RGBA").tobytes() == whole.convert("RGBA").tobytes()
+
+
+@given(st.sampled_from(list(SIGNATURES.values())), st.binary(max_size=200))
+def test_a_file_that_makes_no_sense_is_left_to_the_decoder(signature: bytes, rest: bytes) -> None:
+    assert picture_only(signature + rest)[:2] == signature[:2]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
