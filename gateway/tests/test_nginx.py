@@ -452,7 +452,7 @@ def test_the_log_is_json_and_holds_no_query(gateway: Gateway) -> None:
 
 def test_a_refused_upload_leaves_no_signature_in_any_log(gateway: Gateway) -> None:
     address = "/v1/media/uploads/1?expires=2&signature=not-for-logs"
-    refused = gateway.client.put(address, content=b"", headers={"Content-Length": str(12 * MIB)})
+    refused = gateway.client.put(address, content=bytes(12 * MIB))
     assert_problem(refused, 413, "too_large")
     assert_problem(gateway.get("/v1/feed?signature=not-for-logs"), 503, "unavailable")
     for name in ("stdout", "stderr"):

@@ -17,7 +17,7 @@ def document(media_id: int) -> MediaDocument:
     return MediaDocument(
         media_id=media_id,
         owner_id=AUTHOR,
-        paths={"thumbnail": f"aa/{AUTHOR}/{media_id}/thumbnail.webp"},
+        paths={"thumbnail": f"aa/{AUTHOR}/{media_id}/{'0' * 32}/thumbnail.webp"},
         dimensions=Dimensions(width=3, height=4),
         placeholder="L",
         dominant_color="#000000",
