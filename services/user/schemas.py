@@ -28,12 +28,20 @@ def _not_reserved(username: str) -> str:
     return username
 
 
+def _not_blank(password: str) -> str:
+    if not password.strip():
+        raise ValueError("must not be blank")
+    return password
+
+
 NewUsername = Annotated[
     Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower), AfterValidator(_not_reserved)
 ]
 Email = Annotated[Text, Field(max_length=_LOGIN_CHARS, pattern=_EMAIL), AfterValidator(str.lower)]
 Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
-NewPassword = Annotated[Text, Field(min_length=8, max_length=128)]
+NewPassword = Annotated[
+    Text, Field(min_length=8, max_length=128, description="8 to 128 code points"), AfterValidator(_not_blank)
+]
 GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
 DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]

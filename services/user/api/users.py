@@ -15,7 +15,7 @@ router = APIRouter(tags=["people"])
 
 @router.get("/v1/users", response_model=UserList)
 async def search_users(
-    q: Annotated[str, Query(min_length=1, max_length=30, description="how the username begins")],
+    q: Annotated[str, Query(min_length=1, max_length=31, description="how the username begins, with or without @")],
     reader: ReaderId,
     profiles: ProfilesDep,
     paging: PagingDep,

@@ -88,8 +88,15 @@ class Accounts:
             KeyReusedError: the key came with another form or password.
         """
         attempt = Attempt.of(key, form) if key is not None else None
-        if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
-            return await self._register_again(earlier, attempt, form.password, user_agent)
+        try:
+            return await self._open(form, user_agent, attempt)
+        except ConflictError:
+            # Looked up only now: an attempt under way at the same time is seen as well.
+            if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
+                return await self._register_again(earlier, attempt, form.password, user_agent)
+            raise
+
+    async def _open(self, form: Registration, user_agent: str, attempt: Attempt | None) -> SignedIn:
         # Before the costly hash. Only the username, which is public; the store looks at all three.
         if await self._accounts.credentials(Login("username", form.username)):
             raise UsernameTakenError
@@ -104,13 +111,7 @@ class Accounts:
         )
         session, token = self._new_session(user_id, user_agent), self._refresh_tokens.first()
         record = user_record(UserCreated, user_id, account.version)
-        try:
-            await self._accounts.open(account, session, _hash(token), record, attempt)
-        except ConflictError:
-            # The same attempt may have been under way twice.
-            if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
-                return await self._register_again(earlier, attempt, form.password, user_agent)
-            raise
+        await self._accounts.open(account, session, _hash(token), record, attempt)
         await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
 

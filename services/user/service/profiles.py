@@ -63,8 +63,8 @@ class Profiles:
         return [p for p in found if (p.is_open_to(reader_id) if posts else not p.is_blocked)]
 
     async def search(self, prefix: str, reader_id: int | None, after: str | None, limit: int) -> Page[Profile, str]:
-        """People whose username begins so, by username."""
-        name = prefix.lower()
+        """People whose username begins so, by username; an @ before it is not part of the name."""
+        name = prefix.lower().removeprefix("@")
         if not _USERNAME_PART.fullmatch(name):
             return Page([], None)
         ids = await self._store.search(name, reader_id, after or "", limit + 1)

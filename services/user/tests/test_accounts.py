@@ -6,7 +6,7 @@ from itertools import count
 import pytest
 
 from libs.common.runtime.errors import KeyReusedError, NotFoundError
-from services.user.domain.accounts import REFRESH_TOKEN_LIFE, Registration
+from services.user.domain.accounts import REFRESH_TOKEN_LIFE, Credentials, Login, Registration
 from services.user.errors import (
     AccountBannedError,
     EmailTakenError,
@@ -121,6 +121,21 @@ async def test_a_registration_that_is_sent_twice_at_once_opens_one_account() -> 
     signed_in = await house.accounts.register(ADA, "test", "a key")
     assert list(house.world.accounts) == [signed_in.user_id]
     assert house.events.types() == ["user.created"]
+
+
+async def test_a_registration_that_is_committed_while_its_repeat_looks_is_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    house = House()
+
+    async def sent_meanwhile(login: Login) -> Credentials | None:
+        monkeypatch.undo()
+        await house.accounts.register(ADA, "test", "a key")
+        return await house.account_store.credentials(login)
+
+    monkeypatch.setattr(house.account_store, "credentials", sent_meanwhile)
+    signed_in = await house.accounts.register(ADA, "test", "a key")
+    assert list(house.world.accounts) == [signed_in.user_id]
 
 
 async def test_a_taken_username_costs_no_hash_and_an_email_address_does() -> None:

@@ -169,6 +169,8 @@ async def test_one_address_leaves_hashing_to_others() -> None:
         {"username": "ab"},
         {"username": "with space"},
         {"password": "short"},
+        {"password": " " * 8},
+        {"password": "\u00a0" * 8},
         {"password": "nul\0inside"},
         {"password": "lone\ud800surrogate"},
         {"email": None},

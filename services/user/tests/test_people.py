@@ -173,4 +173,6 @@ async def test_search_goes_by_prefix_and_pages() -> None:
     rest = await house.profiles.search("user1", None, first.last, 10)
     assert [p.username for p in first.items + rest.items] == ["user1", "user10", "user11", "user12"]
     assert rest.last is None
-    assert (await house.profiles.search("us%r", None, None, 2)).items == []
+    assert (await house.profiles.search("@user1", None, None, 2)).items == first.items
+    for nobody in ("us%r", "@", "@@user1"):
+        assert (await house.profiles.search(nobody, None, None, 2)).items == []
