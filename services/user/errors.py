@@ -43,6 +43,10 @@ class WrongPasswordError(InvalidError):
     code, title = "wrong_password", "The current password is another"
 
 
+class PasswordIsNameError(InvalidError):
+    code, title = "password_is_name", "The password must not be the username, the email address or the phone number"
+
+
 class CannotFollowSelfError(InvalidError):
     code, title = "cannot_follow_self", "One can't follow oneself"
 

@@ -12,6 +12,7 @@ from libs.common.runtime.text import Name, Text
 from libs.common.runtime.validation import RequestBody
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
+from services.user.errors import PasswordIsNameError
 
 MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
@@ -62,9 +63,8 @@ class RegisterRequest(RequestBody):
     def _is_reachable(self) -> "RegisterRequest":
         if self.email is None and self.phone is None:
             raise ValueError("give an email address or a phone number")
-        names = {self.username, self.email, self.email and self.email.partition("@")[0], self.phone}
-        if self.password.strip().lower() in names:
-            raise ValueError("the password must not be the username, the email address or the phone number")
+        if Contact(self.username, self.email, self.phone).is_named(self.password):
+            raise ValueError(PasswordIsNameError.title)
         return self
 
     def registration(self) -> Registration:

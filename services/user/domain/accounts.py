@@ -104,10 +104,16 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """The private fields of an account."""
+    """By what an account is reached. All but the username is private."""
 
+    username: str
     email: str | None
     phone: str | None
+
+    def is_named(self, password: str) -> bool:
+        """Whether a password is one of its names: the first that anyone would guess."""
+        names = (self.username, self.email, self.email and self.email.partition("@")[0], self.phone)
+        return password.strip().lower() in names
 
 
 @dataclass(frozen=True, slots=True)

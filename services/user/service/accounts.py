@@ -24,6 +24,7 @@ from services.user.errors import (
     AccountBannedError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
+    PasswordIsNameError,
     RefreshTokenReusedError,
     UsernameTakenError,
     WrongPasswordError,
@@ -192,10 +193,13 @@ class Accounts:
 
         Raises:
             WrongPasswordError: `current` is not the password, or not any more.
+            PasswordIsNameError: `new` is what anyone would guess.
         """
         found = await self._accounts.credentials_of(user_id)
         if not await self._verified(found, current) or found is None:
             raise WrongPasswordError
+        if (await self.contact(user_id)).is_named(new):
+            raise PasswordIsNameError
         new_hash, now = await self._hasher.hash(normal_password(new)), self._clock()
         ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)
         await self._shutouts.end(ended)

@@ -139,7 +139,7 @@ class PostgresAccountStore:
 
     async def contact(self, user_id: int) -> Contact | None:
         """See the port."""
-        row = await self._postgres.fetchrow("SELECT email, phone FROM users WHERE user_id = $1", user_id)
+        row = await self._postgres.fetchrow("SELECT username, email, phone FROM users WHERE user_id = $1", user_id)
         return Contact(**row) if row else None
 
     async def set_password(

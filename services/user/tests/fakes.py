@@ -190,7 +190,7 @@ class InMemoryAccountStore:
 
     async def contact(self, user_id: int) -> Contact | None:
         account = self._world.accounts.get(user_id)
-        return Contact(account.email, account.phone) if account else None
+        return Contact(account.username, account.email, account.phone) if account else None
 
     async def set_password(
         self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime

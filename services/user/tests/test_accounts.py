@@ -12,6 +12,7 @@ from services.user.errors import (
     EmailTakenError,
     InvalidCredentialsError,
     InvalidRefreshTokenError,
+    PasswordIsNameError,
     RefreshTokenReusedError,
     UsernameTakenError,
     WrongPasswordError,
@@ -301,6 +302,15 @@ async def test_a_new_password_ends_other_sessions() -> None:
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(there.refresh_token)
     assert await house.accounts.log_in("ada", "new password", "")
+
+
+@pytest.mark.parametrize("name", ["ADA", " ada@example.org ", "+441234567890"])
+async def test_a_new_password_is_none_of_ones_names(name: str) -> None:
+    house = House()
+    here = await house.ada()
+    with pytest.raises(PasswordIsNameError):
+        await house.accounts.change_password(here.user_id, session_of(here), ADA.password, name)
+    assert await house.accounts.log_in("ada", ADA.password, "")
 
 
 async def test_a_login_that_was_verified_before_the_password_changed_starts_no_session() -> None:
