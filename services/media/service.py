@@ -38,7 +38,7 @@ from services.media.errors import (
 from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
 PRODUCER = "services.media"
-SWEEP_AFTER_S = 2 * UPLOAD_TTL_S  # an upload that is completed on its last day has another to be processed
+SWEEP_AFTER_S = 8 * UPLOAD_TTL_S  # `media.uploaded` is kept for 7 days: none goes that may still be processed
 SWEEP_EVERY_S = 3_600.0
 SWEPT_AT_ONCE = 1_000
 log = get_logger(__name__)
