@@ -20,6 +20,7 @@ FIRST_YEAR = 2024  # ids begin here
 CREATED_VERSION = 1
 NOBODY = 0  # nobody has this id
 _JOINERS = "\u200c\u200d"  # zero-width: part of words in Persian and in many scripts of India
+_ADDED = f"{_JOINERS}\u30fb\uff65"  # XID_Continue since Unicode 15.1, which Python has from 3.13 on
 _MENTION = re.compile(r"@([A-Za-z0-9_]{3,30})")
 _ADDRESS = re.compile(
     r"(?i)(?:https?://|(?<!\w)www\.)\S+"
@@ -151,8 +152,8 @@ def _searchable(caption: str) -> str:
 
 
 def _in_word(char: str) -> bool:
-    """Whether it is XID_Continue: a letter, mark, digit or connector."""
-    return f"a{char}".isidentifier()
+    """Whether it is XID_Continue in every Unicode version: a letter, mark, digit or connector."""
+    return char not in _ADDED and f"a{char}".isidentifier()
 
 
 def _word_end(text: str, at: int) -> int:
