@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import device_headers
+from libs.common.runtime.devices import DEVICE_HEADERS
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from libs.common.runtime.params import PathId
 from services.feed.domain.feed import Order
@@ -14,7 +14,7 @@ from services.feed.ports import Position
 from services.feed.schemas import FeedExplanation, FeedPage, FeedPosition, FeedUpdates, SessionId
 from services.feed.service import FeedReader
 
-router = APIRouter(tags=["feed"], dependencies=[Depends(device_headers)])
+router = APIRouter(tags=["feed"])
 
 
 async def _reader(request: Request) -> FeedReader:
@@ -31,7 +31,7 @@ ReaderDep = Annotated[FeedReader, Depends(_reader)]
 ExplainerDep = Annotated[Explainer, Depends(_explainer)]
 
 
-@router.get("/v1/feed", response_model=FeedPage)
+@router.get("/v1/feed", response_model=FeedPage, dependencies=DEVICE_HEADERS)
 async def read_feed(
     user: CurrentUser,
     reader: ReaderDep,

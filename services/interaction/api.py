@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.ids import MAX_ID
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import device_headers
+from libs.common.runtime.devices import DEVICE_HEADERS
 from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
 from libs.common.runtime.params import IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
@@ -24,7 +24,7 @@ from services.interaction.schemas import (
 )
 from services.interaction.service import Comments, Marks
 
-router = APIRouter(tags=["interactions"], dependencies=[Depends(device_headers)])
+router = APIRouter(tags=["interactions"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ async def list_likes(
     return UserPage(users=likers.items, next_cursor=following, has_more=following is not None)
 
 
-@router.get("/v1/saved")
+@router.get("/v1/saved", dependencies=DEVICE_HEADERS)
 async def list_saved(
     user: CurrentUser, api: Api, limit: Limit = DEFAULT_LIMIT, cursor: CursorParam = None
 ) -> SavedPage:

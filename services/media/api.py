@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
 from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import device_headers
+from libs.common.runtime.devices import DEVICE_HEADERS
 from libs.common.runtime.middleware import charge_place
 from libs.common.runtime.params import Digits, IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
@@ -22,7 +22,7 @@ _UPLOAD_BODY = {
     }
 }
 _FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The bytes"}
-router = APIRouter(tags=["media"], dependencies=[Depends(device_headers)])
+router = APIRouter(tags=["media"])
 
 
 async def _keys(request: Request) -> Idempotency:
@@ -72,7 +72,9 @@ async def complete_upload(upload_id: PathId, user: CurrentUser, library: Library
     return MediaState(media_id=media.media_id, status=status_of(media))
 
 
-@router.get("/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True)
+@router.get(
+    "/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True, dependencies=DEVICE_HEADERS
+)
 async def read_media(request: Request, media_id: PathId, user: CurrentUser, library: Library) -> MediaAnswer:
     """Where one's own upload stands, and its URLs once it is ready."""
     media = await library.show(user.user_id, media_id)

@@ -9,7 +9,7 @@ from libs.common.media_paths import new_secret
 from libs.common.runtime.auth import CallingService
 from libs.common.runtime.params import Digits
 from services.media.domain import Upload
-from services.media.http import Library, body_of, declared_type
+from services.media.http import Library, body_of
 from services.media.schemas import BatchAnswer, BatchRequest, OwnedMedia, StoreAnswer, status_of
 
 router = APIRouter(prefix="/internal/media", include_in_schema=False)
@@ -26,6 +26,6 @@ async def store_media(
     request: Request, _: CallingService, library: Library, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
 ) -> StoreAnswer:
     """Take bytes that another service received: put and complete in one."""
-    upload = Upload(request.app.state.mint(), owner_id, declared_type(request), 0, "post", new_secret())
+    upload = Upload(request.app.state.mint(), owner_id, "", 0, "post", new_secret())
     media = await library.store(upload, body_of(request))
     return StoreAnswer(media_id=media.media_id, status=status_of(media))

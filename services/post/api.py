@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.contracts.base import utc_now
 from libs.common.contracts.public import Post
 from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
-from libs.common.runtime.devices import device_headers
+from libs.common.runtime.devices import DEVICE_HEADERS
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
 from libs.common.runtime.params import IdempotencyKey, PathId
@@ -30,7 +30,7 @@ from services.post.settings import PostSettings
 from services.post.submission import Submission, submission_of
 from services.post.writing import Change, PostWriter
 
-router = APIRouter(tags=["posts"], dependencies=[Depends(device_headers)])
+router = APIRouter(tags=["posts"])
 
 
 class PostApi:
@@ -94,6 +94,7 @@ _BODIES: dict[str, Any] = {
     response_model=Created,
     responses={202: {"model": Accepted, "description": "It is made, and can't be shown yet"}},
     openapi_extra=_BODIES,
+    dependencies=DEVICE_HEADERS,
 )
 async def create_post(request: Request, user: CurrentUser, api: Api, key: IdempotencyKey = None) -> Response:
     """A new post, from uploaded media (JSON) or from pictures in one request (multipart)."""
@@ -113,13 +114,13 @@ async def get_post_status(post_id: PathId, reader_id: ReaderId, api: Api) -> Pos
     return PostStatus(post_id=post.post_id, status=post.status, reason=post.reason)
 
 
-@router.get("/v1/posts/{post_id}")
+@router.get("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def get_post(post_id: PathId, reader_id: ReaderId, api: Api) -> Post:
     """One post."""
     return await api.reader.one(reader_id, post_id)
 
 
-@router.patch("/v1/posts/{post_id}")
+@router.patch("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: Api) -> Post:
     """Change caption or location of one's own post."""
     await api.reader.stored(user.user_id, post_id)
@@ -135,7 +136,7 @@ async def delete_post(post_id: PathId, user: CurrentUser, api: Api) -> None:
     await api.writer.delete(user.user_id, post_id)
 
 
-@router.get("/v1/users/{user_id}/posts")
+@router.get("/v1/users/{user_id}/posts", dependencies=DEVICE_HEADERS)
 async def list_user_posts(
     request: Request,
     user_id: PathId,
@@ -150,7 +151,7 @@ async def list_user_posts(
     return _page(request, listing, await api.reader.by_author(reader_id, user_id, before, limit))
 
 
-@router.get("/v1/hashtags/{tag}/posts")
+@router.get("/v1/hashtags/{tag}/posts", dependencies=DEVICE_HEADERS)
 async def list_hashtag_posts(
     request: Request, tag: str, reader_id: ReaderId, api: Api, limit: Limit = DEFAULT_LIMIT, cursor: CursorParam = None
 ) -> PostPage:

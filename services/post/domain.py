@@ -136,10 +136,12 @@ def _tags(text: str) -> Iterator[str]:
 def mentions_of(caption: str) -> tuple[str, ...]:
     """The usernames that a caption names, in lower case, each once."""
     text = f" {_searchable(caption)} "
-    found = (match for match in _MENTION.finditer(text) if not _in_word(text[match.end()]))
-    return tuple(
-        dict.fromkeys(m[1] for m in found if not (_in_word(text[m.start() - 1]) or text[m.start() - 1] == "@"))
-    )
+
+    def stands_alone(match: re.Match[str]) -> bool:
+        before, after = text[match.start() - 1], text[match.end()]
+        return before != "@" and not _in_word(before) and not _in_word(after)
+
+    return tuple(dict.fromkeys(match[1] for match in _MENTION.finditer(text) if stands_alone(match)))
 
 
 def _normal(text: str) -> str:

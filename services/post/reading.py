@@ -38,16 +38,16 @@ class PostReader:
 
     async def stored(self, reader_id: int | None, post_id: int) -> StoredPost:
         """The post, if the reader may see it. Raises NotFoundError."""
-        shown = await self._shown(reader_id, await self._published(reader_id, post_id))
+        shown = await self._shown(reader_id, await self._find(reader_id, post_id))
         if not shown:
             raise NotFoundError
         return shown[0]
 
     async def one(self, reader_id: int | None, post_id: int) -> Post:
         """One post. Raises NotFoundError."""
-        posts = await self._published(reader_id, post_id)
+        posts = await self._find(reader_id, post_id)
         if not posts:
-            await self._ask_in_vain(reader_id, post_id)
+            await self._ask_as_for_hidden(reader_id, post_id)
             raise NotFoundError
         return await self.present(reader_id, posts[0])
 
@@ -58,7 +58,7 @@ class PostReader:
             raise NotFoundError
         return posts[0]
 
-    async def _ask_in_vain(self, reader_id: int | None, post_id: int) -> None:
+    async def _ask_as_for_hidden(self, reader_id: int | None, post_id: int) -> None:
         """What is asked for a post that is hidden: the time of a 404 must not tell it from one that is not there."""
 
         async def ask_for_marks() -> None:
@@ -67,7 +67,7 @@ class PostReader:
 
         await asyncio.gather(self._authors.of(reader_id, [NOBODY]), ask_for_marks())
 
-    async def _published(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
+    async def _find(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
         """The post, unless it is deleted, or not published and another's."""
         post = await self._store.get(post_id)
         return [post] if post and post.visible_to(reader_id) else []
@@ -77,10 +77,10 @@ class PostReader:
         seen = await self._seen(reader_id, {post.author_id for post in posts} or {NOBODY})
         return [post for post in posts if post.author_id in seen]
 
-    async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int]:
-        """Those who are not hidden from the reader; nobody is hidden from oneself, or asked for that."""
-        others = [author_id for author_id in author_ids if author_id != reader_id]
-        return {*(author_ids - set(others)), *(await self._authors.of(reader_id, others) if others else ())}
+    async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int | None]:
+        """Those who are not hidden from the reader, and the reader, who is not asked for."""
+        others = author_ids - {reader_id}
+        return {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""

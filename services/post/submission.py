@@ -23,6 +23,7 @@ from services.post.schemas import MEDIA_A_POST, CreateMultipart, CreatePost
 
 IMAGE_BYTES = 10 * 1024 * 1024
 MAX_FILES = 100  # parsed at most; so many that the refusal can say how many are too many
+MAX_FIELDS = MEDIA_A_POST + 4  # each of up to 1 MB in memory; a picture without a filename is one
 BODY_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
 
 
@@ -53,7 +54,7 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         yield _from_json(await request.body())
     elif kind == "multipart/form-data":
-        async with request.form(max_files=MAX_FILES, max_fields=MAX_FILES) as form:
+        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
             yield await _from_form(form)
     else:
         raise ContentTypeError
@@ -88,9 +89,9 @@ async def _from_form(form: FormData) -> Submission:
     for index, image in enumerate(images):
         if not isinstance(image, UploadFile):  # the parser takes it for text
             raise invalid_field(f"image.{index}", "The picture has no filename. Send it as a file, with a filename.")
-        content = await image.read()
-        if len(content) > IMAGE_BYTES:
+        if (image.size or 0) > IMAGE_BYTES:
             raise TooLargeError(f"image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes")
+        content = await image.read()
         if accepted_type(content[:HEAD_BYTES]) is None:
             raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), "media_type_not_accepted")
         digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # some 10 ms, beside the event loop

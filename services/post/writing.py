@@ -52,7 +52,7 @@ class PostWriter:
         Raises:
             InvalidError: an upload is not the author's, or failed; too many hashtags or mentions.
         """
-        hashtags, mentions = _named(draft.caption, draft.hashtags)
+        hashtags, mentions = _tags_and_mentions(draft.caption, draft.hashtags)
         states = await self._states(draft.media_ids)
         _check_media(author_id, draft.media_ids, states)
         post = StoredPost(
@@ -122,7 +122,7 @@ class PostWriter:
             return before
         hashtags, mentions = before.hashtags, before.mentions
         if caption != before.caption:
-            hashtags, mentions = _named(caption, before.explicit_hashtags)
+            hashtags, mentions = _tags_and_mentions(caption, before.explicit_hashtags)
         after = replace(
             before,
             caption=caption,
@@ -159,8 +159,8 @@ class PostWriter:
         return post
 
 
-def _named(caption: str, explicit: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Hashtags and mentions."""
+def _tags_and_mentions(caption: str, explicit: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Raises InvalidError for too many."""
     hashtags, mentions = hashtags_of(caption, explicit), mentions_of(caption)
     if len(hashtags) > MAX_HASHTAGS:
         raise invalid_field("caption", f"A post has at most {MAX_HASHTAGS} hashtags", "too_many_hashtags")

@@ -7,7 +7,6 @@ from typing import Protocol
 from libs.common.contracts.events import GraphEvent
 from libs.common.kafka.producer import Record
 from services.user.domain.accounts import (
-    Attempt,
     Contact,
     Credentials,
     Login,
@@ -39,15 +38,8 @@ EdgeRecord = Callable[[type[GraphEvent], Edge, int], Record]
 class AccountStore(Protocol):
     """Accounts and their credentials."""
 
-    async def open(
-        self,
-        account: NewAccount,
-        session: Session,
-        token_hash: bytes,
-        record: Record,
-        attempt: Attempt | None = None,
-    ) -> None:
-        """Account, first session, event and attempt, all or nothing.
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+        """Account, first session, event and its attempt, all or nothing.
 
         Raises:
             UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.

@@ -63,7 +63,7 @@ class RegisterRequest(RequestBody):
     def _is_reachable(self) -> "RegisterRequest":
         if self.email is None and self.phone is None:
             raise ValueError("give an email address or a phone number")
-        if Contact(self.username, self.email, self.phone).is_named(self.password):
+        if Contact(self.username, self.email, self.phone).has_name(self.password):
             raise ValueError(PasswordIsNameError.title)
         return self
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from libs.common.image_types import format_of
+
 MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory
 MAX_PARTS = 20_000  # ten megabytes of PNG in chunks of 512 bytes; encoders use 8 KB and more
 MAX_SCANS = 100  # of a JPEG, each has tables to set up; encoders write about 10, libjpeg 18 for CMYK
@@ -40,14 +42,15 @@ def check(data: bytes) -> int:
     Raises:
         NotShowableError: not_an_image, too_many_pixels, too_complex, or corrupt.
     """
-    if data.startswith(b"\xff\xd8\xff"):
-        pixels = _jpeg(data)
-    elif data.startswith(b"\x89PNG\r\n\x1a\n"):
-        pixels = _png(data)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        pixels = _webp(data)
-    else:
-        raise NotShowableError("not_an_image", "no signature of JPEG, PNG or WebP")
+    match format_of(data):
+        case "JPEG":
+            pixels = _jpeg(data)
+        case "PNG":
+            pixels = _png(data)
+        case "WebP":
+            pixels = _webp(data)
+        case _:
+            raise NotShowableError("not_an_image", "no signature of JPEG, PNG or WebP")
     if pixels > MAX_PIXELS:
         raise NotShowableError("too_many_pixels", f"{pixels} pixels")
     return pixels
@@ -65,9 +68,10 @@ def picture_only(data: bytes) -> bytes:
 
     Decoders refuse files for texts, profiles and camera data that they can't read, which no variant has anyway.
     """
-    if data.startswith(b"\xff\xd8"):
+    found = format_of(data)
+    if found == "JPEG":
         return b"".join(data[part.start : part.end] for part in segments(data) if _makes_jpeg(data, part))
-    if data.startswith(b"\x89PNG"):
+    if found == "PNG":
         kept = (part for part in chunks(data) if _makes_png(part.kind, data[part.body : part.end - 4]))
         return data[:8] + b"".join(data[part.start : part.end] for part in kept)
     parts = [part for part in riff_chunks(data) if _makes_webp(data, part)]

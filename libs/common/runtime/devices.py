@@ -3,10 +3,11 @@
 from collections.abc import MutableMapping
 from typing import Annotated, Any
 
-from fastapi import Header
+from fastapi import Depends, Header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.runtime.metrics import DEVICES
+from libs.common.runtime.middleware import PUBLIC, header
 
 DEVICE_TYPES = frozenset({b"phone", b"tablet", b"desktop"})
 _SLOW = frozenset({b"2g", b"3g"})
@@ -14,13 +15,17 @@ _SLOW = frozenset({b"2g", b"3g"})
 _USUAL, _SMALL = b'"preferred":"medium"', b'"preferred":"small"'
 
 
-async def device_headers(
+async def _device_headers(
     x_network_quality: Annotated[
         str | None, Header(description="2g, 3g, lte or wifi: chooses `media[].preferred`, for 2g and 3g the small one")
     ] = None,
     x_device_type: Annotated[str | None, Header(description="phone, tablet or desktop; counted")] = None,
 ) -> None:
     """Documents the headers; `Devices` reads them."""
+
+
+DEVICE_HEADERS = [Depends(_device_headers)]
+"""Dependencies of routes that answer with media."""
 
 
 class Devices:
@@ -33,13 +38,12 @@ class Devices:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http" or not scope["path"].startswith(PUBLIC):
             await self._app(scope, receive, send)
             return
-        headers = dict(scope["headers"])
-        device = headers.get(b"x-device-type", b"").lower()
+        device = header(scope, b"x-device-type").lower()
         DEVICES.labels(device.decode() if device in DEVICE_TYPES else "unknown").inc()
-        is_slow = headers.get(b"x-network-quality", b"").lower() in _SLOW
+        is_slow = header(scope, b"x-network-quality").lower() in _SLOW
         await self._app(scope, receive, _SmallPreferred(send) if is_slow else send)
 
 

@@ -5,9 +5,16 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-# Of categories that show, but drawn as nothing: fillers of Hangul and Braille, and what only changes its neighbour.
-_UNSEEN = {*"\u034f\u115f\u1160\u2800\u3164\uffa0", *map(chr, range(0x180B, 0x1810)), *map(chr, range(0xFE00, 0xFE10))}
-_TURNING = {*map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}  # change the direction of what follows
+# Drawn as nothing, though not of a blank's category: fillers of Hangul and Braille, variation selectors.
+_INVISIBLE = {
+    *"\u034f\u115f\u1160\u2800\u3164\uffa0",
+    *map(chr, range(0x180B, 0x1810)),
+    *map(chr, range(0xFE00, 0xFE10)),
+}
+_BIDI_CONTROLS = {
+    *map(chr, range(0x202A, 0x202F)),
+    *map(chr, range(0x2066, 0x206A)),
+}  # change the direction of what follows
 
 
 def _storable(text: str) -> str:
@@ -26,13 +33,13 @@ Text = Annotated[str, AfterValidator(_storable)]
 
 def _visible(text: str) -> str:
     text = text.strip()
-    if all(unicodedata.category(char)[0] in "ZC" or char in _UNSEEN for char in text):
+    if all(unicodedata.category(char)[0] in "ZC" or char in _INVISIBLE for char in text):
         raise ValueError("must not be blank")
     return text
 
 
 def _one_line(text: str) -> str:
-    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") or char in _TURNING for char in text):
+    if any(unicodedata.category(char) in ("Cc", "Zl", "Zp") or char in _BIDI_CONTROLS for char in text):
         raise ValueError("must not contain line breaks or control characters")
     return text
 

@@ -120,7 +120,7 @@ async def refresh(
     """A new pair for a refresh token, from the body or the cookie. By cookie, scripts never see the new one."""
     given = body and body.refresh_token
     if not given:
-        await require_own_origin(request)
+        require_own_origin(request)
     signed_in = await accounts.refresh(given or cookie)
     _set_cookie(response, signed_in.refresh_token, public_url)
     return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if given else None)
@@ -137,11 +137,12 @@ async def logout(
     cookie: RefreshCookie = None,
 ) -> None:
     """End the sessions of the refresh token and of the access token, whichever came."""
-    token = (body and body.refresh_token) or cookie
+    given = body and body.refresh_token
+    token = given or cookie
     if token is None and principal is None:
         raise UnauthorizedError
-    if token is cookie and principal is None:
-        await require_own_origin(request)
+    if not given and principal is None:
+        require_own_origin(request)
     await accounts.log_out(token, principal.user_id if principal else None, principal.session_id if principal else None)
     response.delete_cookie(
         COOKIE, path=COOKIE_PATH, secure=public_url.startswith("https://"), httponly=True, samesite="strict"

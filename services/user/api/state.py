@@ -60,7 +60,7 @@ async def _public_url(request: Request) -> str:
     return settings.public_url
 
 
-async def require_own_origin(request: Request) -> None:
+def require_own_origin(request: Request) -> None:
     """For what the cookie alone allows: browsers say which page asks. Raises ForeignOriginError."""
     settings: UserSettings = request.app.state.settings
     origin = request.headers.get("origin")

@@ -90,6 +90,7 @@ class NewAccount:
     password_hash: str
     version: int
     created_at: datetime
+    attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +111,7 @@ class Contact:
     email: str | None
     phone: str | None
 
-    def is_named(self, password: str) -> bool:
+    def has_name(self, password: str) -> bool:
         """Whether a password is one of its names: the first that anyone would guess."""
         names = (self.username, self.email, self.email and self.email.partition("@")[0], self.phone)
         return password.strip().lower() in names

@@ -101,18 +101,15 @@ class Accounts:
         # Before the costly hash. Only the username, which is public; the store looks at all three.
         if await self._accounts.credentials(Login("username", form.username)):
             raise UsernameTakenError
-        password_hash, now, user_id = (
-            await self._hasher.hash(normal_password(form.password)),
-            self._clock(),
-            self._mint(),
-        )
+        password_hash = await self._hasher.hash(normal_password(form.password))
+        now, user_id = self._clock(), self._mint()
         name = form.display_name or form.username
         account = NewAccount(
-            user_id, form.username, name, form.email, form.phone, password_hash, micros(now), created_at=now
+            user_id, form.username, name, form.email, form.phone, password_hash, micros(now), now, attempt
         )
         session, token = self._new_session(user_id, user_agent), self._refresh_tokens.first()
         record = user_record(UserCreated, user_id, account.version)
-        await self._accounts.open(account, session, _hash(token), record, attempt)
+        await self._accounts.open(account, session, _hash(token), record)
         await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
 
@@ -198,7 +195,7 @@ class Accounts:
         found = await self._accounts.credentials_of(user_id)
         if not await self._verified(found, current) or found is None:
             raise WrongPasswordError
-        if (await self.contact(user_id)).is_named(new):
+        if (await self.contact(user_id)).has_name(new):
             raise PasswordIsNameError
         new_hash, now = await self._hasher.hash(normal_password(new)), self._clock()
         ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)

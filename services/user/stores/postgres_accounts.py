@@ -12,7 +12,6 @@ from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.accounts import (
     ATTEMPT_LIFE,
     REFRESH_TOKEN_LIFE,
-    Attempt,
     Contact,
     Credentials,
     Login,
@@ -93,14 +92,7 @@ class PostgresAccountStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def open(
-        self,
-        account: NewAccount,
-        session: Session,
-        token_hash: bytes,
-        record: Record,
-        attempt: Attempt | None = None,
-    ) -> None:
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
         async with _unique(), self._postgres.transaction() as connection:
             await connection.execute(
                 "INSERT INTO users (user_id, username, display_name, email, phone, password_hash, version, created_at)"
@@ -115,7 +107,7 @@ class PostgresAccountStore:
                 account.created_at,
             )
             await _insert_session(connection, session, token_hash)
-            if attempt is not None:
+            if attempt := account.attempt:
                 sql = "DELETE FROM registrations WHERE created_at < $1"
                 await connection.execute(sql, account.created_at - ATTEMPT_LIFE)
                 place = (attempt.key, account.username, account.user_id, attempt.form_hash, account.created_at)

@@ -20,7 +20,6 @@ from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
-    Attempt,
     Contact,
     Credentials,
     Login,
@@ -151,14 +150,7 @@ class InMemoryAccountStore:
         self._sessions = sessions
         self.meanwhile: Meanwhile = _nothing
 
-    async def open(
-        self,
-        account: NewAccount,
-        session: Session,
-        token_hash: bytes,
-        record: Record,
-        attempt: Attempt | None = None,
-    ) -> None:
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
         await self.meanwhile()
         for other in self._world.accounts.values():
             if other.username == account.username:
@@ -171,7 +163,7 @@ class InMemoryAccountStore:
         person = self._world.person(account.user_id)
         self._world.profiles[person] = replace(self._world.profiles[person], username=account.username)
         await self._sessions.start(session, token_hash, account.password_hash)
-        if attempt is not None:
+        if attempt := account.attempt:
             self._world.registrations[attempt.key, account.username] = Registered(account.user_id, attempt.form_hash)
 
     async def registered(self, key: str, username: str) -> Registered | None:

@@ -119,9 +119,9 @@ async def test_an_attempt_to_register_is_found_for_a_day(postgres: Postgres) -> 
     key = f"key{user_id}"
 
     async def open_account(one: int, now: datetime, attempt: Attempt | None) -> None:
-        account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, created_at=now)
+        account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, now, attempt)
         session = Session(one, one, "", now, now)
-        await store.open(account, session, _hash(one), user_record(UserCreated, one, one), attempt)
+        await store.open(account, session, _hash(one), user_record(UserCreated, one, one))
 
     await open_account(user_id, NOW, Attempt(key, b"form"))
     assert await store.registered(key, f"r{user_id:x}") == Registered(user_id, b"form")
