@@ -143,7 +143,9 @@ async def test_while_redis_is_slow_a_share_passes_and_while_it_is_away_everythin
     async with FaultProxy(address_of(url)) as proxy:
         slow = SecretStr(url.replace(address_of(url), proxy.address))
         async with client(redis_url=slow, requests_a_minute=20, patience=1.0) as http:
-            await http.get("/v1/things/x", headers=user(1))
+            await http.get(
+                "/v1/things/x", headers=user(3)
+            )  # opens the connection; another's, so that it takes nothing of the share
             await proxy.impose(Fault.BLACK_HOLE)
             answers = [await http.get("/v1/things/x", headers=user(1)) for _ in range(3)]
             assert [answer.status_code for answer in answers] == [200, 200, 429]
