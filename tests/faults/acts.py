@@ -13,7 +13,7 @@ from libs.common.testing.eventually import eventually
 from ops.client import Account, Api, ApiFailure, Json
 from tests.e2e.world import feed, ready_media, stranger, walk
 
-ACKNOWLEDGED_S = 60.0  # an Idempotency-Key whose first try died is free again after 30 s
+ACKNOWLEDGED_S = 240.0  # an Idempotency-Key whose try died is free again after 30 s, and several tries may die
 TRY_S = 10.0  # a request that the gateway holds on to longer is sent again
 PAGE = 50
 
@@ -102,11 +102,11 @@ class Person:
         async def tried() -> list[Json]:
             try:
                 return [await self._api.call(method, path, self.account, timeout=TRY_S, **request)]
-            except httpx2.TransportError:
-                return []
+            except httpx2.TransportError as error:
+                raise AssertionError(f"{method} {path}: {error!r}") from error
             except ApiFailure as failure:
                 if failure.response.status_code >= 500 or failure.code == "idempotency_in_progress":
-                    return []
+                    raise AssertionError(f"{method} {path}: {failure}") from failure
                 raise
 
         (answer,) = await eventually(tried, ACKNOWLEDGED_S)
