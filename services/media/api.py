@@ -37,7 +37,7 @@ Keys = Annotated[Idempotency, Depends(_keys)]
 async def create_upload_url(
     body: UploadRequest, user: CurrentUser, library: Library, keys: Keys, key: IdempotencyKey = None
 ) -> Response:
-    """Ask where to put an image."""
+    """Ask where to put an image. Of an animation the first frame is shown."""
 
     async def create(upload_id: int) -> Answer:
         ticket = await library.announce(body.upload(upload_id, user.user_id))

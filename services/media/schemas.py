@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.media import FAILURE_REASONS, Dimensions, MediaDocument
+from libs.common.contracts.media import Dimensions, MayFail, MediaDocument
 from libs.common.contracts.public import Media
 from libs.common.image_types import ACCEPTED, canonical_type
 from libs.common.media_paths import new_secret
@@ -57,12 +57,9 @@ class MediaState(BaseModel):
     status: StatusName
 
 
-class MediaAnswer(MediaState):
+class MediaAnswer(MediaState, MayFail):
     """The state and, when ready, the media as posts show it."""
 
-    reason: str | None = Field(
-        default=None, description="; ".join(f"`{code}`: {meaning}" for code, meaning in FAILURE_REASONS.items())
-    )
     type: str | None = None
     urls: dict[str, str] | None = None
     dimensions: Dimensions | None = None

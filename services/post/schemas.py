@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, Field
 
 from libs.common.contracts.base import Id, Timestamp
+from libs.common.contracts.media import MayFail
 from libs.common.contracts.public import Location, Post
 from libs.common.runtime.text import Name, Text
 from libs.common.runtime.validation import RequestBody
@@ -77,12 +78,11 @@ class Accepted(BaseModel):
     status_url: str
 
 
-class PostStatus(BaseModel):
+class PostStatus(MayFail):
     """Where a post stands."""
 
     post_id: Id
     status: Status
-    reason: str | None = None
 
 
 class PostPage(BaseModel):

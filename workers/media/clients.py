@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import orjson
 
+from libs.common.contracts.failures import FailureReason
 from workers.media.domain import Decoded, DecodingFailedError, Refused
 from workers.media.sandbox import MAX_CPU_S
 
@@ -52,7 +53,7 @@ class ChildDecoder:
             finally:
                 await _reap(child)
             if code == -signal.SIGXCPU:
-                return Refused("too_complex", "out of CPU time")
+                return Refused(FailureReason.TOO_COMPLEX, "out of CPU time")
             answer.seek(0)
             verdict = _verdict(answer.read(ANSWER_BYTES)) if code == 0 else None
             if verdict is None:
@@ -72,7 +73,7 @@ def _verdict(answer: bytes) -> Decoded | Refused | None:
         said = orjson.loads(answer)
         if "picture" in said:
             return Decoded(**said["picture"])
-        return Refused(str(said["reason"]), str(said["detail"]))
+        return Refused(FailureReason(said["reason"]), str(said["detail"]))
     except (orjson.JSONDecodeError, TypeError, KeyError):
         return None
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.common.contracts.failures import FailureReason
 from libs.common.kafka.consumer import Delivery
 from workers.media.domain import Refused
 from workers.media.service import Processing
@@ -33,4 +34,6 @@ class MediaConsumers:
     async def on_dead_letter(self, delivery: Delivery) -> None:
         """The person need not wait for an upload that could not be handled."""
         if isinstance(delivery.payload, MediaUploaded):
-            await self._processing.fail(delivery.payload, Refused("processing_failed", "moved to the dead letters"))
+            await self._processing.fail(
+                delivery.payload, Refused(FailureReason.PROCESSING_FAILED, "moved to the dead letters")
+            )

@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from libs.common.contracts.failures import FailureReason
 from workers.media.sandbox import allow_cpu, confine
 from workers.media.structure import NotShowableError, check, picture_only
 
@@ -28,7 +29,7 @@ def main(source: Path, folder: Path) -> dict[str, object]:
         return _refusal(error)
     except MemoryError:
         # The limit is one of address space: how busy the machine is does not matter, so another try would end here too.
-        return _refusal(NotShowableError("too_complex", "out of memory"))
+        return _refusal(NotShowableError(FailureReason.TOO_COMPLEX, "out of memory"))
 
 
 def _refusal(error: NotShowableError) -> dict[str, object]:

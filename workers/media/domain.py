@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass, field
 
+from libs.common.contracts.failures import FailureReason
 from libs.common.contracts.media import VARIANTS, Dimensions, MediaDocument
 
 FILES = {name: "original.jpg" if name == "original" else f"{name}.webp" for name in VARIANTS}
@@ -21,9 +22,9 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The upload fails; `reason` is one of `FAILURE_REASONS`, `detail` is for the log."""
+    """The upload fails; `detail` is for the log."""
 
-    reason: str
+    reason: FailureReason
     detail: str = field(default="", compare=False)
 
 

@@ -13,12 +13,12 @@ from PIL import (
     JpegImagePlugin,
     MpoImagePlugin,
     PngImagePlugin,
-    UnidentifiedImageError,
     WebPImagePlugin,
     _imagingcms,
     _webp,
 )
 
+from libs.common.contracts.failures import FailureReason
 from workers.media import blurhash
 from workers.media.structure import MAX_PIXELS, NotShowableError
 
@@ -30,6 +30,7 @@ FIT_PX = {"small": 320, "medium": 640, "large": 1080}
 ORIGINAL_PX = 2048
 WEBP_QUALITY = 80
 JPEG_QUALITY = 85
+FULL_COLOUR_PX = 320  # coarser colour would smear pixel art, and saves little in so small a picture
 _SAMPLE_PX = 32  # enough for the few frequencies of a placeholder and for a dominant colour
 _COLOR_BITS = 4  # colours that agree in so many leading bits count as one
 _ORIENTATION = 0x0112  # the EXIF tag
@@ -60,7 +61,7 @@ def make_variants(data: bytes, folder: Path) -> Picture:
     """Write every variant of the file `data`, which `structure.check` has passed, into `folder`.
 
     Raises:
-        NotShowableError: no JPEG, PNG or WebP, too large, or damaged.
+        NotShowableError: too large, or damaged.
         OSError: `folder` takes no files.
         MemoryError: the picture needs more than there may be.
     """
@@ -69,7 +70,8 @@ def make_variants(data: bytes, folder: Path) -> Picture:
         base, turn = _decoded(image)
     if turn in _SIDEWAYS:
         width, height = height, width
-    base.save(folder / "original.jpg", "JPEG", quality=JPEG_QUALITY, optimize=True)
+    subsampling = "4:4:4" if max(base.size) <= FULL_COLOUR_PX else "4:2:0"
+    base.save(folder / "original.jpg", "JPEG", quality=JPEG_QUALITY, optimize=True, subsampling=subsampling)
     for name, side in FIT_PX.items():
         _within(base, side).save(folder / f"{name}.webp", "WEBP", quality=WEBP_QUALITY)
     square = ImageOps.fit(base, (THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
@@ -86,14 +88,12 @@ def _opened(data: bytes) -> Image.Image:
     except (MemoryError, ImportError):
         raise
     except Image.DecompressionBombError as error:
-        raise NotShowableError("too_many_pixels", str(error)) from error
-    except UnidentifiedImageError as error:
-        raise NotShowableError("not_an_image", "Pillow does not know it") from error
-    except Exception as error:
-        raise NotShowableError("corrupt", repr(error)) from error
+        raise NotShowableError(FailureReason.TOO_MANY_PIXELS, str(error)) from error
+    except Exception as error:  # the type is right, so what it can't make sense of is damaged
+        raise NotShowableError(FailureReason.CORRUPT, repr(error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
-        raise NotShowableError("too_many_pixels", f"{image.width} x {image.height}")
+        raise NotShowableError(FailureReason.TOO_MANY_PIXELS, f"{image.width} x {image.height}")
     return image
 
 
@@ -102,6 +102,8 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
     try:
         # Lets a JPEG skip detail that no variant shows: less memory and time for a large one.
         image.draft(None, (ORIGINAL_PX, ORIGINAL_PX))
+        if image.info.get("default_image"):
+            image.seek(1)  # the first frame of an APNG; before it comes what only viewers without animations show
         image.load()
         turn = _turn(image)
         pixels = _flattened(_within(_resizable(image), ORIGINAL_PX), image.info.get("icc_profile"))
@@ -110,7 +112,7 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
     except (MemoryError, ImportError):
         raise
     except Exception as error:  # decoders raise what they like on damaged files, and no file is touched here
-        raise NotShowableError("corrupt", repr(error)) from error
+        raise NotShowableError(FailureReason.CORRUPT, repr(error)) from error
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
@@ -127,8 +129,8 @@ def _resizable(image: Image.Image) -> Image.Image:
     """In a mode whose values can be averaged."""
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 257).convert("L")
-    if image.mode in ("P", "PA", "LA") or "transparency" in image.info:
-        return image.convert("RGBA")
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return image.convert("LA" if image.mode in ("1", "L") else "RGBA")
     return image.convert("L") if image.mode == "1" else image
 
 
@@ -142,10 +144,10 @@ def _within(image: Image.Image, side: int) -> Image.Image:
 
 
 def _flattened(image: Image.Image, profile: bytes | None) -> Image.Image:
-    if image.mode != "RGBA":
+    if image.mode not in ("LA", "RGBA"):
         return _to_srgb(image, profile)
     page = Image.new("RGB", image.size, _WHITE)
-    page.paste(_to_srgb(image.convert("RGB"), profile), mask=image.getchannel("A"))
+    page.paste(_to_srgb(image.convert(image.mode[:-1]), profile), mask=image.getchannel("A"))
     return page
 
 

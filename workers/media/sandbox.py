@@ -10,7 +10,7 @@ FILE_BYTES = 32 << 20  # no variant comes near it
 OPEN_FILES = 32
 SLOWEST_CPU_S = 1.1
 """Of all files of the test corpus that become pictures: a phone's JPEG of 12.5 megapixels, with the start of Python and
-with all variants, on one core of the machine that also runs the tests. `tests/test_corpus.py` prints it."""
+with all variants, on one core of the machine that also runs the tests. `pytest -m corpus -rP` prints it."""
 SLOWEST_PIXELS = 12_533_760  # of that file
 
 

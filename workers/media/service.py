@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.common.contracts.failures import FailureReason
 from libs.common.media_paths import SecretPaths
 from libs.common.runtime.errors import UnavailableError
 from libs.common.runtime.logging import get_logger
@@ -66,7 +67,7 @@ class Processing:
         """Make the variants and publish the verdict, when it is the owner's turn."""
         mine = self._in_hand.setdefault(upload.owner_id, set())
         if len(mine) >= WAITING_PER_OWNER:
-            await self.fail(upload, Refused("too_many_waiting"))
+            await self.fail(upload, Refused(FailureReason.TOO_MANY_WAITING))
             return
         mine.add(upload.media_id)
         try:
@@ -112,7 +113,7 @@ class Processing:
                 log.warning("attempt_failed", media_id=upload.media_id, retry_after_s=delay, **_why(error))
                 if delay is not None:
                     await self._sleep(delay)
-        return Refused("processing_failed")
+        return Refused(FailureReason.PROCESSING_FAILED)
 
     async def _timed(self, upload: MediaUploaded) -> Decoded | Refused:
         started = time.perf_counter()

@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from libs.common.contracts.failures import FailureReason
 from libs.common.image_types import format_of
+from workers.media.png_color import png_profile
 
 MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory
 MAX_PARTS = 20_000  # ten megabytes of PNG in chunks of 512 bytes; encoders use 8 KB and more
@@ -19,9 +21,9 @@ DEFLATE_RATIO = 1032  # deflate can't expand more
 
 
 class NotShowableError(Exception):
-    """The file can't become a picture, however often one tries; `reason` is a code that clients may show."""
+    """The file can't become a picture, however often one tries; `reason` is told to the person."""
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: FailureReason, detail: str = "") -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -50,15 +52,18 @@ def check(data: bytes) -> int:
         case "WebP":
             pixels = _webp(data)
         case _:
-            raise NotShowableError("not_an_image", "no signature of JPEG, PNG or WebP")
+            raise NotShowableError(FailureReason.NOT_AN_IMAGE, "no signature of JPEG, PNG or WebP")
     if pixels > MAX_PIXELS:
-        raise NotShowableError("too_many_pixels", f"{pixels} pixels")
+        raise NotShowableError(FailureReason.TOO_MANY_PIXELS, f"{pixels} pixels")
     return pixels
 
 
 MAX_PROFILE_BYTES = 1 << 20  # Pillow opens no PNG whose profile is larger
 _TIFF = (b"II*\0", b"MM\0*")
-_PNG_KEPT = frozenset(b"IHDR PLTE tRNS IDAT IEND gAMA cHRM sRGB cICP acTL fcTL fdAT".split())
+_PNG_KEPT = frozenset(b"IHDR PLTE tRNS IDAT IEND".split())
+_PNG_FRAMES = frozenset(b"acTL fcTL fdAT".split())
+_PNG_COLOURS = frozenset(b"cICP iCCP sRGB gAMA cHRM".split())
+_GREYS = (b"\0", b"\4")  # colour types of IHDR
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = (bytes([code]) for code in (0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE))
 _EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of VP8X
 
@@ -72,8 +77,7 @@ def picture_only(data: bytes) -> bytes:
     if found == "JPEG":
         return b"".join(data[part.start : part.end] for part in segments(data) if _makes_jpeg(data, part))
     if found == "PNG":
-        kept = (part for part in chunks(data) if _makes_png(part.kind, data[part.body : part.end - 4]))
-        return data[:8] + b"".join(data[part.start : part.end] for part in kept)
+        return data[:8] + b"".join(_png_parts(data))
     parts = [part for part in riff_chunks(data) if _makes_webp(data, part)]
     body = b"".join(data[part.start : part.end] for part in parts)
     if parts and parts[0].kind == b"VP8X":
@@ -92,17 +96,32 @@ def _makes_jpeg(data: bytes, part: Part) -> bool:
     return part.kind in (_APP0, _APP14) or not (_APP0 < part.kind <= _APP15 or part.kind == _COM)
 
 
-def _makes_png(kind: bytes, content: bytes) -> bool:
-    if kind == b"eXIf":
-        return content[:4] in _TIFF
-    if kind == b"iCCP":
-        inflate = zlib.decompressobj()
-        try:
-            inflate.decompress(content.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
-        except zlib.error:
-            return False
-        return inflate.eof
-    return kind in _PNG_KEPT
+def _png_parts(data: bytes) -> Iterator[bytes]:
+    """Frames stay only where the picture is the first of them, and not the one for viewers that know no animations."""
+    parts = [(part, data[part.body : part.end - 4]) for part in chunks(data)]
+    kinds = [part.kind for part, _ in parts]
+    pixels_at = kinds.index(b"IDAT") if b"IDAT" in kinds else 0
+    is_hidden = b"acTL" in kinds[:pixels_at] and b"fcTL" in kinds[pixels_at:] and b"fcTL" not in kinds[:pixels_at]
+    kept = _PNG_KEPT | (_PNG_FRAMES if is_hidden else frozenset())
+    head = next((content for part, content in parts if part.kind == b"IHDR"), b"")
+    said = {part.kind: content for part, content in reversed(parts) if part.kind in _PNG_COLOURS}
+    profile = png_profile(said, _inflated(said.get(b"iCCP", b"")), is_grey=head[9:10] in _GREYS)
+    for part, content in parts:
+        if part.kind in kept or (part.kind == b"eXIf" and content[:4] in _TIFF):
+            yield data[part.start : part.end]
+        if part.kind == b"IHDR" and profile:
+            chunk = b"iCCP" + b"profile\0\0" + zlib.compress(profile)
+            yield (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+
+
+def _inflated(chunk: bytes) -> bytes | None:
+    """The profile of an iCCP chunk; None if it can't be read."""
+    inflate = zlib.decompressobj()
+    try:
+        profile = inflate.decompress(chunk.partition(b"\0")[2][1:], MAX_PROFILE_BYTES)
+    except zlib.error:
+        return None
+    return profile if inflate.eof else None
 
 
 def _makes_webp(data: bytes, part: Part) -> bool:
@@ -112,6 +131,9 @@ def _makes_webp(data: bytes, part: Part) -> bool:
 
 
 _SOF = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
+_RARE_SOF = {bytes([code]) for code in (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)}
+"""Hierarchical, and lossless with arithmetic coding: no decoder here knows them."""
+_COMPONENTS = (b"", b"\1", b"\3", b"\4")
 _SOS, _EOI = b"\xda", b"\xd9"
 _BARE = {bytes([code]) for code in (*range(0x01, 0xC0), *range(0xD0, 0xDA))}
 """Without a length. The reserved ones below C0 have one by the standard, but libjpeg looks for the next marker behind
@@ -142,14 +164,17 @@ def _jpeg(data: bytes) -> int:
     shares: dict[int, float] = {}
     for part in _counted(segments(data)):
         if part.kind in _SOF:
-            pixels, shares = _frame(data[part.body : part.end])
+            header = data[part.body : part.end]
+            if part.kind in _RARE_SOF or header[2:3] not in (b"", b"\x08") or header[7:8] not in _COMPONENTS:
+                raise NotShowableError(FailureReason.UNSUPPORTED_ENCODING, f"JPEG {part.kind.hex()} {header[:8].hex()}")
+            pixels, shares = _frame(header)
         elif part.kind == _SOS:
             scans += 1
             count = data[part.body + 2] if part.body + 2 < len(data) else 0
             components = data[part.body + 3 : part.body + 3 + 2 * count : 2]
             samples += pixels * sum(shares.get(component, 1.0) for component in components)
             if pixels <= MAX_PIXELS and (scans > MAX_SCANS or samples > MAX_SCANNED_SAMPLES):
-                raise NotShowableError("too_complex", f"{scans} scans or more of {pixels} pixels")
+                raise NotShowableError(FailureReason.TOO_COMPLEX, f"{scans} scans or more of {pixels} pixels")
     return pixels
 
 
@@ -188,7 +213,7 @@ def _png(data: bytes) -> int:
     pixels = width * height
     # Reserves no memory for a header that promises what can't be there.
     if pixels <= MAX_PIXELS and packed * DEFLATE_RATIO < height * row_bits // 8:
-        raise NotShowableError("corrupt", f"{packed} bytes can't hold {width} x {height} pixels")
+        raise NotShowableError(FailureReason.CORRUPT, f"{packed} bytes can't hold {width} x {height} pixels")
     return pixels
 
 
@@ -223,4 +248,4 @@ def _webp(data: bytes) -> int:
 def _counted(parts: Iterator[Part]) -> Iterator[Part]:
     yield from islice(parts, MAX_PARTS)
     if next(parts, None) is not None:
-        raise NotShowableError("too_complex", f"more than {MAX_PARTS} parts")
+        raise NotShowableError(FailureReason.TOO_COMPLEX, f"more than {MAX_PARTS} parts")

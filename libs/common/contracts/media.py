@@ -2,21 +2,24 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from libs.common.contracts.base import Id
+from libs.common.contracts.failures import FailureReason
 
 VARIANTS = ("thumbnail", "small", "medium", "large", "original")
 
-FAILURE_REASONS = {
-    "not_an_image": "the file is no JPEG, PNG or WebP",
-    "too_many_pixels": "the picture has more than 50 megapixels",
-    "too_complex": "the picture takes too much time or memory to decode",
-    "corrupt": "the file is damaged or cut short",
-    "too_many_waiting": "too many pictures of this account wait to be processed: upload it again later",
-    "processing_failed": "processing failed through no fault of the picture: upload it again",
-}
-"""Why an upload failed, by the code in `media.failed`, and what it means."""
+
+class MayFail(BaseModel):
+    """Part of the answers that tell where an upload, or what needs it, stands."""
+
+    reason: FailureReason | None = Field(
+        default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
+    )
+
+    @computed_field(description="The reason as a sentence")
+    def detail(self) -> str | None:
+        return self.reason and self.reason.sentence
 
 
 class Dimensions(BaseModel):

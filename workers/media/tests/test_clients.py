@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from libs.common.contracts.failures import FailureReason
 from workers.media.clients import STDERR_BYTES, ChildDecoder
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused
 from workers.media.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s
@@ -45,7 +46,7 @@ async def test_the_reason_of_a_refusal_is_told(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"<html>")
     refused = await ChildDecoder().decode(source, tmp_path)
-    assert refused == Refused("not_an_image")
+    assert refused == Refused(FailureReason.NOT_AN_IMAGE)
     assert isinstance(refused, Refused)
     assert "signature" in refused.detail
 
@@ -57,7 +58,7 @@ async def test_many_scans_are_refused_before_any_decoder_is_loaded(tmp_path: Pat
         "import sys, json, pathlib; sys.modules['PIL'] = None; from workers.media import decode; "
         "print(json.dumps(decode.main(*map(pathlib.Path, sys.argv[1:]))))"
     )
-    assert await scripted(without_pillow).decode(source, tmp_path) == Refused("too_complex")
+    assert await scripted(without_pillow).decode(source, tmp_path) == Refused(FailureReason.TOO_COMPLEX)
 
 
 async def test_a_child_that_hangs_is_killed_and_reaped_and_the_picture_not_blamed(tmp_path: Path) -> None:
@@ -70,7 +71,7 @@ async def test_a_child_that_hangs_is_killed_and_reaped_and_the_picture_not_blame
 
 async def test_a_picture_that_takes_all_its_cpu_time_is_too_complex(tmp_path: Path) -> None:
     busy = scripted(CONFINED + "[0 for _ in iter(int, 1)]", wall_s=60)
-    assert await busy.decode(tmp_path / "source", tmp_path) == Refused("too_complex")
+    assert await busy.decode(tmp_path / "source", tmp_path) == Refused(FailureReason.TOO_COMPLEX)
 
 
 async def test_larger_pictures_may_take_more_cpu_time(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ async def test_a_picture_that_takes_all_its_memory_is_too_complex(tmp_path: Path
         "images.make_variants = lambda *_: bytearray(1 << 31); "
         "print(json.dumps(decode.main(*map(pathlib.Path, sys.argv[1:]))))"
     )
-    assert await scripted(greedy).decode(tmp_path / "source", tmp_path) == Refused("too_complex")
+    assert await scripted(greedy).decode(tmp_path / "source", tmp_path) == Refused(FailureReason.TOO_COMPLEX)
 
 
 async def test_a_cancelled_turn_leaves_no_child(tmp_path: Path) -> None:
@@ -165,5 +166,8 @@ async def test_a_broken_installation_is_no_verdict(tmp_path: Path) -> None:
 
 async def test_a_child_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FEEDMILL_INTERNAL_SECRET", "a secret")
-    code = "import os, json; print(json.dumps({'reason': str('FEEDMILL_INTERNAL_SECRET' in os.environ), 'detail': ''}))"
-    assert await scripted(code).decode(tmp_path / "source", tmp_path) == Refused("False")
+    code = "import os, json; print(json.dumps({'reason': 'corrupt', 'detail': ' '.join(os.environ)}))"
+    verdict = await scripted(code).decode(tmp_path / "source", tmp_path)
+    assert isinstance(verdict, Refused)
+    assert "PYTHONPATH" in verdict.detail
+    assert "FEEDMILL" not in verdict.detail

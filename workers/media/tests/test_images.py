@@ -1,6 +1,7 @@
 """Hostile and ordinary files, and what becomes of them."""
 
 import io
+import struct
 import zlib
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image, ImageCms, ImageDraw
 
 from workers.media.domain import FILES
 from workers.media.images import FIT_PX, Picture, dominant_color, make_variants
+from workers.media.png_color import png_profile
 from workers.media.structure import NotShowableError, check, picture_only
 from workers.media.tests.hostile import png, png_chunk
 
@@ -129,6 +131,77 @@ def test_an_animation_shows_its_first_frame(tmp_path: Path) -> None:
     small = opened(tmp_path, "small")
     assert getattr(small, "n_frames", 1) == 1
     assert near(small.getpixel((60, 40)), BLUE)
+
+
+def test_an_animation_does_not_show_what_browsers_hide(tmp_path: Path) -> None:
+    """What comes before the first frame of an APNG is for viewers that know no animations."""
+    hidden, *frames = (Image.new("RGB", (120, 80), colour) for colour in (RED, BLUE, GREEN))
+    hidden.save(tmp_path / "source", "PNG", save_all=True, append_images=frames, default_image=True)
+    made(tmp_path / "source", tmp_path)
+    assert near(opened(tmp_path, "small").getpixel((60, 40)), BLUE)
+
+
+def test_broken_frames_do_not_matter_where_the_picture_is_the_first(tmp_path: Path) -> None:
+    frames = [Image.new("RGB", (120, 80), colour) for colour in (BLUE, RED)]
+    frames[0].save(tmp_path / "source", "PNG", save_all=True, append_images=frames[1:])
+    data = (tmp_path / "source").read_bytes()
+    (tmp_path / "source").write_bytes(data.replace(b"fdAT\0\0\0\2", b"fdAT\0\0\0\7"))
+    made(tmp_path / "source", tmp_path)
+    assert near(opened(tmp_path, "small").getpixel((60, 40)), BLUE)
+
+
+SRGB_PLACES = (31_270, 32_900, 64_000, 33_000, 30_000, 60_000, 15_000, 6_000)
+P3_PLACES = (31_270, 32_900, 68_000, 32_000, 26_500, 69_000, 15_000, 6_000)
+LINEAR, SRGB_SAID = (b"gAMA", (100_000).to_bytes(4)), (b"sRGB", b"\0")
+P3_SAID = (b"cHRM", struct.pack(">8I", *P3_PLACES))
+P3_CODED = (b"cICP", bytes([12, 13, 0, 1]))
+P3_PROFILE = png_profile(dict([P3_SAID]), None, is_grey=False)
+assert P3_PROFILE
+GIVEN = (b"iCCP", b"profile\0\0" + zlib.compress(P3_PROFILE))
+ORANGE, ORANGE_OF_P3, ORANGE_OF_LIGHT = (200, 120, 60), (213, 115, 42), (229, 182, 133)
+"""As it is; of Display P3; of linear light. The latter two by CSS Color 4, sections 10.2 and 10.4."""
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ([], ORANGE),
+        ([LINEAR], ORANGE_OF_LIGHT),
+        ([LINEAR, SRGB_SAID], ORANGE),
+        ([(b"cHRM", struct.pack(">8I", *SRGB_PLACES))], ORANGE),
+        ([P3_SAID], ORANGE_OF_P3),
+        ([P3_SAID, SRGB_SAID], ORANGE),
+        ([P3_CODED], ORANGE_OF_P3),
+        ([P3_CODED, LINEAR, SRGB_SAID], ORANGE_OF_P3),
+        ([GIVEN, LINEAR], ORANGE_OF_P3),
+        ([(b"cICP", bytes([9, 16, 0, 1])), SRGB_SAID], ORANGE),  # HDR
+        ([(b"gAMA", b"\0\0\0\0")], ORANGE),
+        ([(b"gAMA", b"\1")], ORANGE),
+        ([(b"cHRM", bytes(32))], ORANGE),
+        ([(b"cHRM", b"\xff" * 32)], ORANGE),
+        ([(b"cHRM", struct.pack(">8I", *[31_270, 32_900] * 4))], ORANGE),
+    ],
+)
+def test_what_a_png_says_of_its_colours_is_followed(
+    said: list[tuple[bytes, bytes]], shown: tuple[int, int, int], tmp_path: Path
+) -> None:
+    for mode in ("RGB", "RGBA", "P"):
+        buffer = io.BytesIO()
+        Image.new("RGB", (60, 40), ORANGE).convert(mode, palette=Image.Palette.ADAPTIVE).save(buffer, "PNG")
+        head, rest = buffer.getvalue()[:33], buffer.getvalue()[33:]
+        (tmp_path / "source").write_bytes(head + b"".join(png_chunk(*one) for one in said) + rest)
+        made(tmp_path / "source", tmp_path)
+        assert near(opened(tmp_path, "original").getpixel((30, 20)), shown, 4)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "I;16"])
+def test_linear_grey_is_made_lighter(mode: str, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    grey = Image.new("I;16", (60, 40), 64 * 257) if mode == "I;16" else Image.new("L", (60, 40), 64).convert(mode)
+    grey.save(buffer, "PNG")
+    (tmp_path / "source").write_bytes(buffer.getvalue()[:33] + png_chunk(*LINEAR) + buffer.getvalue()[33:])
+    made(tmp_path / "source", tmp_path)
+    assert near(opened(tmp_path, "original").getpixel((30, 20)), (137, 137, 137), 2)
 
 
 @pytest.mark.parametrize("size", [(30_000, 30_000), (8_000, 7_000), (12_000, 12_000)])

@@ -188,3 +188,19 @@ def test_no_file_takes_more_than_linear_time(signature: bytes, filler: bytes) ->
 def test_any_bytes_are_judged_or_left_to_the_decoder(signature: bytes, rest: list[bytes]) -> None:
     with suppress(NotShowableError):
         assert check(signature + b"".join(rest)) >= 0
+
+
+@pytest.mark.parametrize(
+    ("at", "value"),
+    [(0, 12), (0, 16), (5, 2), (5, 5)],
+    ids=["12 bits", "16 bits", "two components", "five components"],
+)
+def test_rare_jpegs_are_told_from_damaged_ones(at: int, value: int) -> None:
+    data = bytearray(jpeg("RGB"))
+    data[data.index(b"\xff\xc0") + 4 + at] = value
+    assert refusal(bytes(data)) == "unsupported_encoding"
+
+
+@pytest.mark.parametrize("marker", [0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_hierarchical_and_arithmetic_lossless_jpegs_are_rare(marker: int) -> None:
+    assert refusal(jpeg("RGB").replace(b"\xff\xc0", bytes([0xFF, marker]))) == "unsupported_encoding"
