@@ -88,7 +88,6 @@ _HANDLING = {
             proxy_cache_lock on;
             proxy_cache_lock_timeout 5s;
             proxy_cache_revalidate on;
-            proxy_cache_background_update on;
             proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;
             # What is kept for all must not depend on who asked first, nor on what stands behind the path.
             set $args "";

@@ -23,7 +23,7 @@ class Upstream(ThreadingHTTPServer):
         """The `Origin` of the last request, by path."""
         self.held, self.go = threading.Semaphore(0), threading.Event()
         """How many requests for `…/held` have come, and when to answer them."""
-        self.broken = False
+        self.broken = self.deleted = False
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
     @property
@@ -76,10 +76,16 @@ class Handler(BaseHTTPRequestHandler):
     def _picture(self, path: str) -> None:
         if self.server.broken:
             self._answer(500, b"{}")
+        elif self.server.deleted:
+            self._answer(404, b"{}")
         else:
             life_s = 1 if "/brief/" in path else 60
-            kept = "no-store" if path.endswith("/private") else f"max-age={life_s}"
-            self._answer(200, PICTURE, **{"Content-Type": "image/webp", "Cache-Control": kept})
+            kept = "no-store" if path.endswith("/private") else "public, max-age=31536000, immutable"
+            headers = {"Content-Type": "image/webp", "Cache-Control": kept, "ETag": '"tag"'}
+            if not path.endswith("/private"):
+                headers["X-Accel-Expires"] = str(life_s)
+            is_known = self.headers.get("If-None-Match") == '"tag"'
+            self._answer(304 if is_known else 200, b"" if is_known else PICTURE, **headers)
 
     def _read_body(self) -> int:
         if self.headers.get("Transfer-Encoding") != "chunked":

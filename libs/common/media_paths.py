@@ -10,6 +10,12 @@ SECRET_BYTES = 16
 _OLD_PARTS = 4  # prefix/user/media/file, in documents from before there were secrets
 
 
+def media_folder(owner_id: int, media_id: int) -> str:
+    """Where a medium's variants lie; the prefix spreads people over 256 folders."""
+    prefix = hashlib.sha256(str(owner_id).encode()).hexdigest()[:2]
+    return f"{prefix}/{owner_id}/{media_id}"
+
+
 def new_secret() -> str:
     """128 random bits, in hexadecimal."""
     return secrets.token_hex(SECRET_BYTES)

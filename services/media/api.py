@@ -11,10 +11,11 @@ from libs.common.runtime.middleware import charge_place
 from libs.common.runtime.params import Digits, IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
 from services.media.domain import Upload
-from services.media.http import Library, body_of, declared_type
+from services.media.http import Library, MediaLifetime, body_of, declared_type
 from services.media.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+EDGE_S = 30  # then the gateway asks again, so that a deleted medium is gone there, too
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -81,6 +82,12 @@ async def read_media(request: Request, media_id: PathId, user: CurrentUser, libr
     return MediaAnswer.of(media, request.app.state.public_url)
 
 
+@router.delete("/v1/media/{media_id}", status_code=204)
+async def delete_media(media_id: PathId, user: CurrentUser, lifetime: MediaLifetime) -> None:
+    """Delete one's own upload that no post and no profile shows; 409 `media_in_use` otherwise."""
+    await lifetime.delete(user.user_id, media_id)
+
+
 @router.get(
     "/v1/m/{prefix}/{user_id}/{media_id}/{secret}/{name}",
     response_model=None,
@@ -93,7 +100,12 @@ async def read_variant(
     """The bytes of one variant; they never change."""
     file = await library.variant(prefix, user_id, media_id, secret, name)
     # Not from the file's time: making a variant again must not change the tag that caches hold.
-    headers = {"Cache-Control": IMMUTABLE, "ETag": f'"{media_id}-{name}"', "X-Content-Type-Options": "nosniff"}
+    headers = {
+        "Cache-Control": IMMUTABLE,
+        "X-Accel-Expires": str(EDGE_S),
+        "ETag": f'"{media_id}-{name}"',
+        "X-Content-Type-Options": "nosniff",
+    }
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
     return FileResponse(file.path, media_type=file.content_type, headers=headers)

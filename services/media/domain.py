@@ -4,12 +4,15 @@ import hashlib
 import hmac
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 
 from libs.common.contracts.media import VARIANTS, MediaDocument
 from libs.common.ids import id_time_ms, parse_id
 from libs.common.media_paths import SECRET_BYTES
+from libs.common.runtime.errors import NotFoundError
 
+PRODUCER = "services.media"
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 UPLOAD_TTL_S = 86_400  # an upload that is not completed by then is forgotten
 UPLOADS = "uploads"  # where uploaded files lie in the object store
@@ -53,6 +56,7 @@ class StoredMedia:
     status: Status
     reason: str | None = None
     document: MediaDocument | None = None
+    deleted_at: datetime | None = None
 
     @property
     def written_at_us(self) -> int:
@@ -61,6 +65,13 @@ class StoredMedia:
         So the store keeps the greatest status whatever order, and however often, states are written in.
         """
         return id_time_ms(self.media_id) * 1000 + self.status
+
+
+def owned(media: StoredMedia, owner_id: int) -> StoredMedia:
+    """It, if it is this owner's. Raises NotFoundError."""
+    if media.owner_id != owner_id:
+        raise NotFoundError
+    return media
 
 
 def source_key(media_id: int) -> str:

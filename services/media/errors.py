@@ -1,6 +1,6 @@
 """What a caller of the media service can do wrong."""
 
-from libs.common.runtime.errors import ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
+from libs.common.runtime.errors import ApiError, ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
 
 
 class UploadUrlInvalidError(ForbiddenError):
@@ -9,6 +9,17 @@ class UploadUrlInvalidError(ForbiddenError):
 
 class UploadMissingError(ConflictError):
     code, title = "upload_missing", "Nothing has been put to the upload URL yet"
+
+
+class MediaInUseError(ConflictError):
+    code, title = "media_in_use", "A post or the profile shows it"
+
+
+class TooMuchUnpostedError(ApiError):
+    """An account's uploads that no post shows have a limit; posting or deleting some makes room."""
+
+    status, code, title = 429, "too_much_unposted", "Post or delete some of your uploads first"
+    headers = {"Retry-After": "3600"}
 
 
 class UploadCompletedError(ConflictError):

@@ -8,6 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from libs.common.image_types import canonical_type
 from services.media.errors import BrokenBodyError
+from services.media.lifetime import Lifetime
 from services.media.service import MediaLibrary
 
 
@@ -17,6 +18,14 @@ async def _library(request: Request) -> MediaLibrary:
 
 
 Library = Annotated[MediaLibrary, Depends(_library)]
+
+
+async def _lifetime(request: Request) -> Lifetime:
+    lifetime: Lifetime = request.app.state.lifetime
+    return lifetime
+
+
+MediaLifetime = Annotated[Lifetime, Depends(_lifetime)]
 
 
 def declared_type(request: Request) -> str:

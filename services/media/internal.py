@@ -9,15 +9,19 @@ from libs.common.media_paths import new_secret
 from libs.common.runtime.auth import CallingService
 from libs.common.runtime.params import Digits
 from services.media.domain import Upload
-from services.media.http import Library, body_of
+from services.media.http import Library, MediaLifetime, body_of
+from services.media.lifetime import PROFILE
 from services.media.schemas import BatchAnswer, BatchRequest, OwnedMedia, StoreAnswer, status_of
 
 router = APIRouter(prefix="/internal/media", include_in_schema=False)
 
 
 @router.post("/batch", response_model=BatchAnswer)
-async def find_media(body: BatchRequest, _: CallingService, library: Library) -> BatchAnswer:
+async def find_media(body: BatchRequest, _: CallingService, library: Library, lifetime: MediaLifetime) -> BatchAnswer:
     """State and document of media; unknown ones are left out."""
+    if body.profile_of is not None:
+        own = [media.media_id for media in await library.find(body.media_ids) if media.owner_id == body.profile_of]
+        await lifetime.shown(PROFILE, body.profile_of, own)
     return BatchAnswer(media=[OwnedMedia.of(media) for media in await library.find(body.media_ids)])
 
 

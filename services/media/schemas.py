@@ -80,6 +80,8 @@ class BatchRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     media_ids: Annotated[list[int], Field(max_length=100)]
+    profile_of: int | None = None
+    """Whose profile is going to show them."""
 
 
 class OwnedMedia(BaseModel):

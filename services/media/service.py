@@ -1,6 +1,5 @@
 """Use cases: announce, receive, complete, look at, and settle media."""
 
-import asyncio
 import hmac
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -14,16 +13,16 @@ from libs.common.contracts.events import MediaUploaded
 from libs.common.image_types import ACCEPTED, HEAD_BYTES, accepted_type, refusal_of
 from libs.common.kafka.producer import encode
 from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.common.runtime.errors import ApiError, NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
 from libs.common.runtime.logging import get_logger
 from services.media.domain import (
     MAX_IMAGE_BYTES,
-    UPLOAD_TTL_S,
-    UPLOADS,
+    PRODUCER,
     Status,
     StoredMedia,
     Upload,
     UploadSigner,
+    owned,
     source_key,
     variant_type,
 )
@@ -35,12 +34,9 @@ from services.media.errors import (
     UploadMissingError,
     UploadUrlInvalidError,
 )
+from services.media.lifetime import Lifetime
 from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
-PRODUCER = "services.media"
-SWEEP_AFTER_S = 8 * UPLOAD_TTL_S  # `media.uploaded` is kept for 7 days: none goes that may still be processed
-SWEEP_EVERY_S = 3_600.0
-SWEPT_AT_ONCE = 1_000
 log = get_logger(__name__)
 
 
@@ -71,6 +67,7 @@ class MediaLibrary:
         events: EventPublisher,
         signer: UploadSigner,
         paths: SecretPaths,
+        lifetime: Lifetime,
         public_url: str,
         upload_url_s: int,
         clock: Callable[[], float] = time.time,
@@ -80,6 +77,7 @@ class MediaLibrary:
         self._events = events
         self._signer = signer
         self._paths = paths
+        self._lifetime = lifetime
         self._uploads_url = f"{public_url}/v1/media/uploads"
         self._upload_url_s = upload_url_s
         self._clock = clock
@@ -90,6 +88,7 @@ class MediaLibrary:
             raise UnsupportedMediaError(f"Accepted are {', '.join(ACCEPTED)}")
         if upload.file_size > MAX_IMAGE_BYTES:
             raise TooLargeError(f"an image has at most {MAX_IMAGE_BYTES} bytes")
+        await self._lifetime.announced(upload)
         await self._store.announce(upload)
         expires = int(self._clock()) + self._upload_url_s
         query = f"expires={expires}&signature={self._signer.sign(upload, expires)}"
@@ -113,7 +112,7 @@ class MediaLibrary:
     async def complete(self, owner_id: int, upload_id: int) -> StoredMedia:
         """Take the upload over as media. Doing it again answers the same and changes nothing."""
         if existing := await self._store.find([upload_id]):
-            return _owned(existing[0], owner_id)
+            return _there(owned(existing[0], owner_id))
         upload = await self._store.upload(upload_id)
         if upload is None or upload.owner_id != owner_id:
             raise NotFoundError
@@ -122,16 +121,16 @@ class MediaLibrary:
             raise UploadMissingError
         if size != upload.file_size:
             raise SizeMismatchError
-        return await self._take_over(upload)
+        return await self._take_over(upload, size)
 
     async def store(self, upload: Upload, body: AsyncIterator[bytes]) -> StoredMedia:
         """Announce, put and complete in one; for services that received the bytes themselves."""
-        if not await self._objects.put(upload.source_key, _at_most(body, MAX_IMAGE_BYTES)):
-            await self._objects.delete(upload.source_key)
-            raise SizeMismatchError("the file is empty")
+        size = await self._objects.put(upload.source_key, _at_most(body, MAX_IMAGE_BYTES))
         try:
-            return await self._take_over(upload)
-        except NotAnImageError:
+            if not size:
+                raise SizeMismatchError("the file is empty")
+            return await self._take_over(upload, size)
+        except ApiError:
             await self._objects.delete(upload.source_key)
             raise
 
@@ -140,11 +139,11 @@ class MediaLibrary:
         found = await self._store.find([media_id])
         if not found:
             raise NotFoundError
-        return _owned(found[0], user_id)
+        return _there(owned(found[0], user_id))
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
-        """Those that exist."""
-        return await self._store.find(media_ids)
+        """Those that exist and are not deleted."""
+        return [media for media in await self._store.find(media_ids) if media.deleted_at is None]
 
     async def settle(self, media: StoredMedia) -> None:
         """Keep the worker's verdict; an earlier or repeated one changes nothing. The uploaded file has served then."""
@@ -154,24 +153,10 @@ class MediaLibrary:
         except (OSError, UnavailableError) as error:
             log.warning("source_not_deleted", media_id=media.media_id, error=repr(error))  # the sweep takes it later
 
-    async def sweep(self) -> int:
-        """Delete uploaded files that nobody completed, or that a crash left; how many."""
-        return await self._objects.sweep(UPLOADS, self._clock() - SWEEP_AFTER_S, SWEPT_AT_ONCE)
-
-    async def sweep_forever(self) -> None:
-        """From time to time, in one replica or in several."""
-        while True:
-            try:
-                while swept := await self.sweep():
-                    log.info("uploads_swept", count=swept)
-            except (OSError, UnavailableError) as error:
-                log.warning("sweep_failed", error=repr(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
-
     async def variant(self, prefix: str, user_id: str, media_id: str, secret: str, name: str) -> VariantFile:
         """A file that the worker made. Raises NotFoundError."""
         content_type = variant_type(prefix, user_id, media_id, secret, name)
-        if content_type is None:
+        if content_type is None or not await self.find([int(media_id)]):
             raise NotFoundError
         folder = f"{prefix}/{user_id}/{media_id}"
         path = await self._objects.file(f"{folder}/{secret}/{name}")
@@ -185,7 +170,7 @@ class MediaLibrary:
         if await self._store.find([upload_id]):
             raise UploadCompletedError
 
-    async def _take_over(self, upload: Upload) -> StoredMedia:
+    async def _take_over(self, upload: Upload, size: int) -> StoredMedia:
         """The bytes decide what it is, not what it was declared to be."""
         head = await self._objects.head(upload.source_key, HEAD_BYTES)
         content_type = accepted_type(head)
@@ -200,13 +185,14 @@ class MediaLibrary:
             secret=upload.secret,
         )
         record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=media.status), PRODUCER)
+        await self._lifetime.uploaded(upload, size)
         await self._store.save(media, [record])
         await self._events.committed([record])
         return media
 
 
-def _owned(media: StoredMedia, owner_id: int) -> StoredMedia:
-    if media.owner_id != owner_id:
+def _there(media: StoredMedia) -> StoredMedia:
+    if media.deleted_at:
         raise NotFoundError
     return media
 

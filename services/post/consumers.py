@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaFailed, MediaProcessed, PostCounted
+from libs.common.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, PostCounted
 from libs.common.kafka.consumer import Delivery
 from services.post.domain import MediaState, MediaStatus
 from services.post.ports import PostStore
@@ -24,6 +24,9 @@ class PostConsumers:
                     outcome = MediaState(media_id, owner_id, MediaStatus.READY, None, document)
                 case MediaFailed(media_id=media_id, owner_id=owner_id, reason=reason):
                     outcome = MediaState(media_id, owner_id, MediaStatus.FAILED, reason, None)
+                case MediaDeleted(media_id=media_id):
+                    await self._store.forget_outcome(media_id)
+                    continue
                 case _:
                     continue
             await self._writer.media_done(outcome)

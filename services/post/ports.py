@@ -36,6 +36,9 @@ class PostStore(Protocol):
     async def keep_outcome(self, outcome: MediaState) -> None:
         """Remember what the topic told of an upload; ready is final."""
 
+    async def forget_outcome(self, media_id: int) -> None:
+        """Ask the media service about it again."""
+
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         """What is remembered; the others are left out."""
 

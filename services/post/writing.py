@@ -90,7 +90,9 @@ class PostWriter:
         if documents is None:
             return post
         published = replace(post, media=documents, status=Status.PUBLISHED)
-        payload = PostCreated(post_id=post_id, author_id=post.author_id, created_at=post.created_at)
+        payload = PostCreated(
+            post_id=post_id, author_id=post.author_id, created_at=post.created_at, media_ids=tuple(post.media_ids)
+        )
         events = [_record(payload, CREATED_VERSION)]
         await self._store.publish(published, events)
         await self._outbox.committed(events)
@@ -146,7 +148,8 @@ class PostWriter:
         """
         post = await self._own(author_id, post_id)
         post = replace(post, version=_next_version(post))
-        events = [_record(PostDeleted(post_id=post_id, author_id=author_id), post.version)]
+        payload = PostDeleted(post_id=post_id, author_id=author_id, media_ids=tuple(post.media_ids))
+        events = [_record(payload, post.version)]
         await self._store.delete(post, events)
         await self._outbox.committed(events)
 

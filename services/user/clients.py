@@ -11,9 +11,9 @@ class HttpMediaLibrary:
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def find(self, media_id: int) -> OwnedMedia | None:
+    async def for_profile(self, owner_id: int, media_id: int) -> OwnedMedia | None:
         """See the port."""
-        answer = await self._client.query("/internal/media/batch", {"media_ids": [media_id]})
+        answer = await self._client.query("/internal/media/batch", {"media_ids": [media_id], "profile_of": owner_id})
         if not answer["media"]:
             return None
         media = answer["media"][0]

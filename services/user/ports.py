@@ -233,7 +233,7 @@ class TallyStore(Protocol):
 class MediaLibrary(Protocol):
     """The media service."""
 
-    async def find(self, media_id: int) -> OwnedMedia | None:
+    async def for_profile(self, owner_id: int, media_id: int) -> OwnedMedia | None:
         """None for an unknown upload."""
 
 

@@ -34,7 +34,7 @@ CHECKS: list[Any] = [
 ]
 # They end the session that the others need, or begin one that nobody uses.
 LEFT_OUT = {"logout", "end_session", "change_password"}
-ENDINGS = {"delete_post", "delete_comment"}  # these come last: the others need what they delete
+ENDINGS = {"delete_post", "delete_comment", "delete_media"}  # these come last: the others need what they delete
 
 
 async def known_ids(api: Api, owner: Account, other: Account) -> dict[str, str]:

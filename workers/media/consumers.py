@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.common.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
 from libs.common.contracts.failures import FailureReason
 from libs.common.kafka.consumer import Delivery
 from workers.media.domain import Refused
@@ -26,6 +26,7 @@ class MediaConsumers:
                 case (
                     MediaProcessed(media_id=media_id, owner_id=owner_id)
                     | MediaFailed(media_id=media_id, owner_id=owner_id)
+                    | MediaDeleted(media_id=media_id, owner_id=owner_id)
                 ):
                     self._processing.settled(owner_id, media_id)
                 case _:

@@ -1,10 +1,10 @@
 """What the worker knows of pictures, without any pixels."""
 
-import hashlib
 from dataclasses import dataclass, field
 
 from libs.common.contracts.failures import FailureReason
 from libs.common.contracts.media import VARIANTS, Dimensions, MediaDocument
+from libs.common.media_paths import media_folder
 
 FILES = {name: "original.jpg" if name == "original" else f"{name}.webp" for name in VARIANTS}
 FAILED_VERSION, PROCESSED_VERSION = 2, 3  # after 1, the upload; a success outdoes a failure
@@ -42,9 +42,8 @@ class DecodingFailedError(Exception):
 
 
 def variant_paths(owner_id: int, media_id: int, secret: str) -> dict[str, str]:
-    """Where the variants lie; the prefix spreads people over 256 folders."""
-    prefix = hashlib.sha256(str(owner_id).encode()).hexdigest()[:2]
-    return {name: f"{prefix}/{owner_id}/{media_id}/{secret}/{file}" for name, file in FILES.items()}
+    """Where the variants lie."""
+    return {name: f"{media_folder(owner_id, media_id)}/{secret}/{file}" for name, file in FILES.items()}
 
 
 def document(owner_id: int, media_id: int, secret: str, decoded: Decoded) -> MediaDocument:

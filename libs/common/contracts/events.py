@@ -30,6 +30,8 @@ class PostCreated(PostEvent):
     type: ClassVar[str] = "post.created"
 
     created_at: Timestamp
+    media_ids: tuple[Id, ...] = ()
+    """What it shows; empty in events from before there was this field."""
 
 
 class PostUpdated(PostEvent):
@@ -45,6 +47,9 @@ class PostDeleted(PostEvent):
     """The post is gone for every reader."""
 
     type: ClassVar[str] = "post.deleted"
+
+    media_ids: tuple[Id, ...] = ()
+    """What it showed; empty in events from before there was this field."""
 
     def outdates(self) -> tuple[int, ...]:
         return (self.post_id,)
@@ -217,6 +222,12 @@ class MediaUploaded(MediaEvent):
     """Part of the variants' paths; none in events from before there was one."""
 
 
+class MediaDeleted(MediaEvent):
+    """Nobody may see it any more, nor post it."""
+
+    type: ClassVar[str] = "media.deleted"
+
+
 class MediaProcessed(MediaEvent):
     """All variants are in the object store."""
 
@@ -276,6 +287,24 @@ class CommentDeleted(InteractionEvent):
     type: ClassVar[str] = "comment.deleted"
 
     comment_id: Id
+
+
+class CommentLikeEvent(InteractionEvent):
+    """Someone did something to a comment on the post."""
+
+    comment_id: Id
+    parent_id: Id | None = None
+
+    def touches(self) -> tuple[int, ...]:
+        return ()
+
+
+class CommentLikeCreated(CommentLikeEvent):
+    type: ClassVar[str] = "comment_like.created"
+
+
+class CommentLikeDeleted(CommentLikeEvent):
+    type: ClassVar[str] = "comment_like.deleted"
 
 
 class ViewRecorded(InteractionEvent):

@@ -1,8 +1,8 @@
 """What every deployable knows of a piece of media."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from libs.common.contracts.base import Id
 from libs.common.contracts.failures import FailureReason
@@ -17,9 +17,12 @@ class MayFail(BaseModel):
         default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
     )
 
-    @computed_field(description="The reason as a sentence")
-    def detail(self) -> str | None:
-        return self.reason and self.reason.sentence
+    detail: str | None = Field(default=None, description="the reason as a sentence")
+
+    @model_validator(mode="after")
+    def _explained(self) -> Self:
+        self.detail = self.reason and self.reason.sentence
+        return self
 
 
 class Dimensions(BaseModel):

@@ -66,6 +66,12 @@ class CountKind(StrEnum):
     VIEW = "view"
 
 
+class CommentCountKind(StrEnum):
+    """What is counted of a comment."""
+
+    LIKE = "comment_like"
+
+
 class Counts(BaseModel):
     """How often a post was liked, commented on, saved and seen."""
 

@@ -27,7 +27,7 @@ TOPICS: tuple[Topic, ...] = (
         "author_id",
         (events.PostCreated, events.PostUpdated, events.PostDeleted),
         ("services.post",),
-        ("services.feed", "services.user", "workers.fanout"),
+        ("services.feed", "services.media", "services.user", "workers.fanout"),
     ),
     Topic(
         "graph",
@@ -55,7 +55,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic(
         "media",
         "media_id",
-        (events.MediaUploaded, events.MediaProcessed, events.MediaFailed),
+        (events.MediaUploaded, events.MediaProcessed, events.MediaFailed, events.MediaDeleted),
         ("services.media", "workers.media"),
         ("services.media", "services.post", "workers.media"),
     ),
@@ -69,6 +69,8 @@ TOPICS: tuple[Topic, ...] = (
             events.SaveDeleted,
             events.CommentCreated,
             events.CommentDeleted,
+            events.CommentLikeCreated,
+            events.CommentLikeDeleted,
             events.ViewRecorded,
             events.CountsAudited,
         ),

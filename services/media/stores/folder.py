@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +26,10 @@ class FolderMediaObjects(FolderObjectStore):
     async def file(self, key: str) -> Path | None:
         path = self.path(key)
         return path if await asyncio.to_thread(path.is_file) else None
+
+    async def delete_folder(self, key: str) -> None:
+        with suppress(FileNotFoundError):
+            await asyncio.to_thread(shutil.rmtree, self.path(key))
 
     async def sweep(self, folder: str, before_s: float, limit: int) -> int:
         return await asyncio.to_thread(_sweep, self.path(folder), before_s, limit)

@@ -1,6 +1,9 @@
 """Small real things in the place of Cassandra and Kafka."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime
 
 from libs.common.kafka.producer import Record
 from services.media.domain import StoredMedia, Upload
@@ -13,6 +16,9 @@ class InMemoryMediaStore:
         self.uploads: dict[int, Upload] = {}
         self.media: dict[int, StoredMedia] = {}
         self.records: list[Record] = []
+        self.used: dict[int, dict[int, bool]] = defaultdict(dict)
+        self.not_posted: dict[int, dict[int, int]] = defaultdict(dict)
+        self.looked_at: dict[int, set[int]] = defaultdict(set)
 
     async def announce(self, upload: Upload) -> None:
         self.uploads[upload.upload_id] = upload
@@ -24,10 +30,48 @@ class InMemoryMediaStore:
         self.records += records
         stored = self.media.get(media.media_id)
         if stored is None or media.written_at_us >= stored.written_at_us:
-            self.media[media.media_id] = media
+            self.media[media.media_id] = replace(media, deleted_at=stored.deleted_at if stored else None)
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         return [self.media[media_id] for media_id in set(media_ids) if media_id in self.media]
+
+    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[Record]) -> None:
+        self.records += records
+        self.media[media_id] = replace(self.media[media_id], deleted_at=at)
+
+    async def restore(self, media_id: int) -> None:
+        self.media[media_id] = replace(self.media[media_id], deleted_at=None)
+
+    async def forget(self, media_id: int) -> None:
+        self.media.pop(media_id, None)
+        self.used.pop(media_id, None)
+
+    async def use(self, media_id: int, post_id: int) -> None:
+        self.used[media_id].setdefault(post_id, True)
+
+    async def disuse(self, media_id: int, post_id: int) -> None:
+        self.used[media_id][post_id] = False
+
+    async def uses(self, media_id: int) -> dict[int, bool]:
+        return dict(self.used[media_id])
+
+    async def unposted(self, owner_id: int) -> dict[int, int]:
+        return dict(self.not_posted[owner_id])
+
+    async def count_unposted(self, owner_id: int, media_id: int, size: int, ttl_s: int) -> None:
+        self.not_posted[owner_id][media_id] = size
+
+    async def count_posted(self, owner_id: int, media_id: int) -> None:
+        self.not_posted[owner_id].pop(media_id, None)
+
+    async def add_due(self, hour: int, media_id: int) -> None:
+        self.looked_at[hour].add(media_id)
+
+    async def due(self, hour: int, limit: int) -> list[int]:
+        return list(self.looked_at[hour])[:limit]
+
+    async def drop_due(self, hour: int, media_id: int) -> None:
+        self.looked_at[hour].discard(media_id)
 
 
 class Committed:

@@ -16,12 +16,13 @@ from libs.common.stores.idempotency import Answer, Create
 from libs.common.testing import SECRET, settings_for
 from services.media import api, internal
 from services.media.__main__ import LARGE_BODIES
-from services.media.domain import UploadSigner
+from services.media.domain import Status, StoredMedia, UploadSigner
+from services.media.lifetime import Lifetime
 from services.media.service import MediaLibrary
 from services.media.settings import MediaSettings
 from services.media.stores.folder import FolderMediaObjects
 from services.media.tests.fakes import Committed, InMemoryMediaStore
-from services.media.tests.test_service import OWNER, PATHS, PNG, READY, STRANGER
+from services.media.tests.test_service import OWNER, PATHS, PNG, READY, ROOM_BYTES, STRANGER
 from services.media.tests.test_service import SECRET as PATH_SECRET
 
 MEDIA_ID = READY.media_id
@@ -62,7 +63,9 @@ async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
 
     async def compose(app: FastAPI, _: Runtime) -> None:
         objects, signer = FolderMediaObjects(tmp_path), UploadSigner("a secret")
-        app.state.library = MediaLibrary(InMemoryMediaStore(), objects, Committed(), signer, PATHS, BASE, 60)
+        store = app.state.store = InMemoryMediaStore()
+        lifetime = app.state.lifetime = Lifetime(store, objects, Committed(), ROOM_BYTES)
+        app.state.library = MediaLibrary(store, objects, Committed(), signer, PATHS, lifetime, BASE, 60)
         app.state.idempotency, app.state.token_verifier = InMemoryKeys(), Verifier()
         app.state.mint, app.state.public_url = lambda: MEDIA_ID, BASE
 
@@ -175,7 +178,12 @@ async def test_ids_that_are_none(client: httpx2.AsyncClient, path: str) -> None:
     assert (await client.request(method, path, headers=AS_OWNER)).status_code == 404
 
 
+async def there(client: httpx2.AsyncClient, media_id: int) -> None:
+    await client.app.state.store.save(StoredMedia(media_id, OWNER, Status.READY))  # type: ignore[attr-defined]
+
+
 async def test_serving(client: httpx2.AsyncClient, tmp_path: Path) -> None:
+    await there(client, 1)
     folder = tmp_path / "0f" / "5" / "1" / PATH_SECRET
     folder.mkdir(parents=True)
     (folder / "small.webp").write_bytes(b"0123456789")
@@ -192,8 +200,24 @@ async def test_serving(client: httpx2.AsyncClient, tmp_path: Path) -> None:
     assert (await client.get(f"/v1/m/uploads/5/1/{PATH_SECRET}/small.webp")).status_code == 404
 
 
+async def test_what_its_owner_deleted_is_gone(client: httpx2.AsyncClient, tmp_path: Path) -> None:
+    await there(client, 1)
+    path = f"/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
+    (tmp_path / "0f" / "5" / "1" / PATH_SECRET).mkdir(parents=True)
+    (tmp_path / path.removeprefix("/v1/m/")).write_bytes(b"0123456789")
+    assert (await client.delete("/v1/media/1", headers=AS_STRANGER)).status_code == 404
+    assert (await client.delete("/v1/media/1")).status_code == 401
+    tag = {"If-None-Match": (await client.get(path)).headers["etag"]}
+    assert (await client.delete("/v1/media/1", headers=AS_OWNER)).status_code == 204
+    assert (await client.get(path)).status_code == 404
+    assert (await client.get(path, headers=tag)).status_code == 404
+    assert (await client.get("/v1/media/1", headers=AS_OWNER)).status_code == 404
+    assert (await client.delete("/v1/media/1", headers=AS_OWNER)).status_code == 404
+
+
 async def test_without_the_secret_there_is_nothing(client: httpx2.AsyncClient, tmp_path: Path) -> None:
     """Also of media from before there were secrets: theirs is derived, and the file may lie where it lay."""
+    await there(client, 1)
     folder = tmp_path / "0f" / "5" / "1"
     folder.mkdir(parents=True)
     (folder / "small.webp").write_bytes(b"0123456789")
@@ -213,5 +237,12 @@ async def test_internal_routes(client: httpx2.AsyncClient) -> None:
     )
     wanted = {"media_id": MEDIA_ID, "owner_id": 5, "status": "processing", "reason": None, "document": None}
     assert found.json() == {"media": [wanted]}
+    avatar = orjson.dumps({"media_ids": [MEDIA_ID], "profile_of": OWNER})
+    shown = await client.post(
+        "/internal/media/batch", content=avatar, headers=service | {"Content-Type": "application/json"}
+    )
+    assert shown.json() == {"media": [wanted]}
+    refused = await client.delete(f"/v1/media/{MEDIA_ID}", headers=AS_OWNER)
+    assert (refused.status_code, refused.json()["code"]) == (409, "media_in_use")
     html = await client.post("/internal/media/store?owner_id=5", content=b"<html>", headers=service)
     assert (html.status_code, html.json()["code"]) == (422, "media_type_not_accepted")

@@ -21,11 +21,13 @@ from services.media.errors import (
     UploadMissingError,
     UploadUrlInvalidError,
 )
+from services.media.lifetime import Lifetime
 from services.media.service import MediaLibrary
 from services.media.stores.folder import FolderMediaObjects
 from services.media.tests.fakes import Committed, InMemoryMediaStore, stream
 
 OWNER, STRANGER = 5, 6
+ROOM_BYTES = 20 * 1024 * 1024
 PNG = b"\x89PNG\r\n\x1a\n" + b"." * 92
 SECRET = "0123456789abcdef" * 2
 PATHS = SecretPaths("a secret")
@@ -51,7 +53,10 @@ class Room:
         self.store = InMemoryMediaStore()
         self.events = Committed()
         objects, signer = FolderMediaObjects(root), UploadSigner("a secret")
-        self.library = MediaLibrary(self.store, objects, self.events, signer, PATHS, "http://x", 60, lambda: self.now)
+        self.lifetime = Lifetime(self.store, objects, self.events, ROOM_BYTES, lambda: self.now)
+        self.library = MediaLibrary(
+            self.store, objects, self.events, signer, PATHS, self.lifetime, "http://x", 60, lambda: self.now
+        )
 
     async def put(self, upload: Upload = UPLOAD, body: bytes = PNG) -> None:
         ticket = await self.library.announce(upload)

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -59,6 +60,44 @@ class MediaStoreConformance:
         await store.save(media)
         assert await store.find([media.media_id, 1]) == [media]
         assert await store.find([]) == []
+
+    async def test_a_deleted_one_stays_deleted_whatever_the_worker_says_later(self, store: MediaStore) -> None:
+        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        await store.save(media)
+        at = datetime.fromtimestamp(1_790_000_000, UTC)
+        await store.mark_deleted(media.media_id, at, [])
+        await store.save(StoredMedia(media.media_id, 5, Status.READY, document=DOCUMENT))
+        assert (await store.find([media.media_id]))[0].deleted_at == at
+        await store.restore(media.media_id)
+        assert (await store.find([media.media_id]))[0].deleted_at is None
+        await store.use(media.media_id, 1)
+        await store.forget(media.media_id)
+        assert await store.find([media.media_id]) == []
+        assert await store.uses(media.media_id) == {}
+
+    async def test_a_use_that_ended_has_ended(self, store: MediaStore) -> None:
+        media_id = next(_ids)
+        await store.use(media_id, 1)
+        await store.use(media_id, 2)
+        await store.disuse(media_id, 1)
+        await store.use(media_id, 1)
+        assert await store.uses(media_id) == {1: False, 2: True}
+
+    async def test_unposted_bytes_are_counted_by_upload(self, store: MediaStore) -> None:
+        owner, one, two = next(_ids), next(_ids), next(_ids)
+        for media_id, size in ((one, 10), (two, 20), (one, 11)):
+            await store.count_unposted(owner, media_id, size, 60)
+        assert await store.unposted(owner) == {one: 11, two: 20}
+        await store.count_posted(owner, one)
+        assert await store.unposted(owner) == {two: 20}
+
+    async def test_what_is_due_is_kept_until_it_is_dropped(self, store: MediaStore) -> None:
+        hour, media_id = next(_ids) % 1_000_000, next(_ids)
+        await store.add_due(hour, media_id)
+        assert await store.due(hour, 10) == [media_id]
+        assert await store.due(hour + 1, 10) == []
+        await store.drop_due(hour, media_id)
+        assert await store.due(hour, 10) == []
 
 
 class TestInMemoryMediaStore(MediaStoreConformance):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.media.domain import Status, StoredMedia
-from services.media.service import SWEEP_AFTER_S
+from services.media.lifetime import UNPOSTED_S
 from services.media.tests.test_service import FAILED, READY, UPLOAD, Room
 
 
@@ -30,12 +30,12 @@ async def test_a_verdict_is_kept_while_the_object_store_is_away(tmp_path: Path) 
 
 async def test_old_uploads_are_swept_and_nothing_else(tmp_path: Path) -> None:
     room = Room(tmp_path)
-    room.now = 10.0 * SWEEP_AFTER_S
-    assert await room.library.sweep() == 0  # nobody has uploaded anything yet
+    room.now = 10.0 * UNPOSTED_S
+    assert await room.lifetime.sweep() == 0  # nobody has uploaded anything yet
     kept, old, variant = (tmp_path / name for name in ("uploads/1", "uploads/2", "0f/5/1/small.webp"))
-    for path, age_s in ((kept, SWEEP_AFTER_S - 1), (old, SWEEP_AFTER_S + 1), (variant, 2 * SWEEP_AFTER_S)):
+    for path, age_s in ((kept, UNPOSTED_S - 1), (old, UNPOSTED_S + 1), (variant, 2 * UNPOSTED_S)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"x")
         os.utime(path, (room.now - age_s,) * 2)
-    assert await room.library.sweep() == 1
+    assert await room.lifetime.sweep() == 1
     assert (kept.exists(), old.exists(), variant.exists()) == (True, False, True)

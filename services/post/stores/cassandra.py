@@ -50,6 +50,7 @@ _STATEMENTS = {
     "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
     "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
     "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
+    "forget_outcome": "DELETE FROM media_outcomes WHERE media_id = ?",
     "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
     "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
     "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
@@ -219,6 +220,9 @@ class CassandraPostStore:
         document = outcome.document.model_dump_json() if outcome.document else UNSET_VALUE
         values = (outcome.media_id, outcome.owner_id, document, outcome.reason or UNSET_VALUE)
         await self._cassandra.execute(self._statements["keep_outcome"], values)
+
+    async def forget_outcome(self, media_id: int) -> None:
+        await self._cassandra.execute(self._statements["forget_outcome"], (media_id,))
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         rows = await asyncio.gather(*(self._cassandra.one(self._statements["outcome"], (m,)) for m in media_ids))

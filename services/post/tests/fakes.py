@@ -106,6 +106,9 @@ class InMemoryPosts:
         if outcome.document or outcome.media_id not in self.kept:
             self.kept[outcome.media_id] = outcome
 
+    async def forget_outcome(self, media_id: int) -> None:
+        self.kept.pop(media_id, None)
+
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
         return [self.kept[m] for m in media_ids if m in self.kept]
 

@@ -93,7 +93,7 @@ class Profiles:
         return await self.get(owner_id, owner_id)
 
     async def _avatar(self, owner_id: int, media_id: int) -> Avatar:
-        media = await self._media.find(media_id)
+        media = await self._media.for_profile(owner_id, media_id)
         if media is None or media.owner_id != owner_id:
             raise MediaNotFoundError
         if media.avatar is None:

@@ -488,7 +488,7 @@ class InMemoryMediaLibrary:
     def __init__(self) -> None:
         self.media: dict[int, OwnedMedia] = {}
 
-    async def find(self, media_id: int) -> OwnedMedia | None:
+    async def for_profile(self, owner_id: int, media_id: int) -> OwnedMedia | None:
         return self.media.get(media_id)
 
 

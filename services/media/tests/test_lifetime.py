@@ -1,0 +1,160 @@
+"""Media live as long as a post or the profile shows them."""
+
+from pathlib import Path
+
+import pytest
+
+from libs.common.contracts.base import Event, utc_now
+from libs.common.contracts.codec import decode
+from libs.common.contracts.events import MediaDeleted, PostCreated, PostDeleted
+from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.producer import encode
+from libs.common.media_paths import media_folder
+from libs.common.runtime.errors import NotFoundError
+from services.media.consumers import FollowPosts
+from services.media.domain import Upload
+from services.media.errors import MediaInUseError, TooMuchUnpostedError
+from services.media.lifetime import PROFILE, PURGE_S, UNPOSTED_S
+from services.media.tests.fakes import stream
+from services.media.tests.test_service import OWNER, PNG, READY, ROOM_BYTES, STRANGER, UPLOAD, Room
+
+MEDIA_ID = READY.media_id
+CREATED = PostCreated(post_id=1, author_id=OWNER, created_at=utc_now(), media_ids=(MEDIA_ID,))
+DELETED = PostDeleted(post_id=1, author_id=OWNER, media_ids=(MEDIA_ID,))
+OTHER = CREATED.model_copy(update={"post_id": 2})
+OTHER_DELETED = DELETED.model_copy(update={"post_id": 2})
+
+
+@pytest.fixture
+async def room(tmp_path: Path) -> Room:
+    room = Room(tmp_path)
+    room.now = 1_790_000_000.0
+    await room.put()
+    await room.library.complete(OWNER, UPLOAD.upload_id)
+    await room.library.settle(READY)
+    folder = tmp_path / media_folder(OWNER, MEDIA_ID) / "secret"
+    folder.mkdir(parents=True)
+    (folder / "small.webp").write_bytes(b"pixels")
+    return room
+
+
+async def told(room: Room, *payloads: PostCreated | PostDeleted) -> None:
+    for payload in payloads:
+        read = decode(encode(Event(payload=payload, entity="1", entity_version=1), "services.post").value)
+        assert read
+        await FollowPosts(room.lifetime)([Delivery(read.envelope, read.payload, 0, 0)])
+
+
+async def is_there(room: Room) -> bool:
+    return bool(await room.library.find([MEDIA_ID]))
+
+
+def has_files(room: Room) -> bool:
+    return (room.root / media_folder(OWNER, MEDIA_ID)).exists()
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+async def test_media_go_with_their_post(room: Room, repeats: int) -> None:
+    await told(room, *[CREATED] * repeats)
+    assert await is_there(room)
+    await told(room, *[DELETED] * repeats)
+    assert not await is_there(room)
+    told_of = [event.payload for event in map(decode, (r.value for r in room.events.records)) if event]
+    assert told_of[-1] == MediaDeleted(media_id=MEDIA_ID, owner_id=OWNER)
+
+
+async def test_media_that_another_post_shows_stay(room: Room) -> None:
+    await told(room, CREATED, OTHER, DELETED)
+    assert await is_there(room)
+    await told(room, CREATED, OTHER_DELETED)  # the first comes again, late
+    assert not await is_there(room)
+
+
+async def test_media_posted_again_in_the_moment_of_deletion_stay(room: Room) -> None:
+    await told(room, CREATED, DELETED)
+    await told(room, OTHER)
+    assert await is_there(room)
+
+
+async def test_a_post_made_while_media_are_deleted_keeps_them(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    marked = room.store.mark_deleted
+
+    async def meanwhile(*arguments: object) -> None:
+        await told(room, OTHER)
+        await marked(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(room.store, "mark_deleted", meanwhile)
+    await told(room, CREATED, DELETED)
+    assert await is_there(room)
+
+
+async def test_media_of_posts_from_before_uses_were_known_stay(room: Room) -> None:
+    await told(room, DELETED)
+    assert await is_there(room)
+
+
+async def test_only_what_nobody_shows_can_be_deleted(room: Room) -> None:
+    with pytest.raises(NotFoundError):
+        await room.lifetime.delete(STRANGER, MEDIA_ID)
+    await room.lifetime.shown(PROFILE, OWNER, [MEDIA_ID])
+    await told(room, CREATED, DELETED)
+    with pytest.raises(MediaInUseError):
+        await room.lifetime.delete(OWNER, MEDIA_ID)
+    assert await is_there(room)
+
+
+async def test_bytes_are_purged_after_thirty_days(room: Room) -> None:
+    await told(room, CREATED, DELETED)
+    room.now += PURGE_S - 1
+    await room.lifetime.sweep()
+    assert has_files(room)
+    room.now += 3_600
+    await room.lifetime.sweep()
+    assert not has_files(room)
+    assert await room.store.find([MEDIA_ID]) == []
+    assert await room.lifetime.sweep() == 0
+
+
+async def test_what_was_restored_is_not_purged(room: Room) -> None:
+    await told(room, CREATED, DELETED, OTHER)
+    room.now += PURGE_S + 3_600
+    await room.lifetime.sweep()
+    assert has_files(room)
+    assert await is_there(room)
+
+
+async def test_what_was_never_posted_is_deleted_and_purged(room: Room) -> None:
+    room.now += UNPOSTED_S - 1
+    await room.lifetime.sweep()
+    assert await is_there(room)
+    room.now += 3_600
+    await room.lifetime.sweep()
+    assert not await is_there(room)
+    assert has_files(room)
+    room.now += PURGE_S + 3_600
+    await room.lifetime.sweep()
+    assert not has_files(room)
+
+
+async def test_what_was_posted_is_not_swept(room: Room) -> None:
+    await told(room, CREATED)
+    room.now += UNPOSTED_S + 3_600
+    await room.lifetime.sweep()
+    assert await is_there(room)
+
+
+async def test_bytes_that_are_not_posted_have_a_limit(room: Room) -> None:
+    def upload(number: int, size: int) -> Upload:
+        return Upload(number, OWNER, "image/png", size, "post", UPLOAD.secret)
+
+    half = ROOM_BYTES // 2
+    await room.library.announce(upload(1, half))
+    await room.library.announce(upload(1, half))  # the same again
+    with pytest.raises(TooMuchUnpostedError):
+        await room.library.announce(upload(2, half))
+    await room.library.announce(upload(2, half - len(PNG)))
+    with pytest.raises(TooMuchUnpostedError):
+        await room.library.store(upload(3, 0), stream(PNG))
+    assert not (room.root / "uploads/3").exists()
+    await told(room, CREATED)
+    await room.library.store(upload(3, 0), stream(PNG))
