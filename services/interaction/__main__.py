@@ -41,8 +41,9 @@ def build(settings: InteractionSettings) -> FastAPI:
         cached = CachedLedger(ledger, runtime.redis, settings.redis_prefix("interaction"))
         posts, people = PostServicePosts(runtime.client("post")), UserServicePeople(runtime.client("user"))
         marks_store = await CassandraMarks.open(cassandra, outbox_store)
-        marks = Marks(marks_store, cached, posts, people, outbox, minter.mint)
-        comments = Comments(await CassandraComments.open(cassandra, outbox_store), posts, people, outbox)
+        comment_store = await CassandraComments.open(cassandra, outbox_store)
+        marks = Marks(marks_store, comment_store, cached, posts, people, outbox, minter.mint)
+        comments = Comments(comment_store, marks_store, cached, posts, people, outbox)
         auditor = Auditor(await CassandraAuditStore.open(cassandra, outbox_store), cached, outbox, minter.mint)
         keys = await Idempotency.open(cassandra, minter.mint)
         app.state.interactions = api.InteractionApi(marks, comments, auditor, keys, runtime.cursors)
@@ -51,6 +52,7 @@ def build(settings: InteractionSettings) -> FastAPI:
 
     limits = {
         "POST /v1/posts/{post_id}/like": Limit("likes", settings.likes_an_hour, HOUR_S),
+        "POST /v1/comments/{comment_id}/like": Limit("likes", settings.likes_an_hour, HOUR_S),
         "POST /v1/posts/{post_id}/comments": Limit("comments", settings.comments_an_hour, HOUR_S),
     }
     return create_app("services.interaction", settings, compose, [api.router, internal.router], limits=limits)

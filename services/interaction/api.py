@@ -12,9 +12,10 @@ from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorPa
 from libs.common.runtime.params import IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
 from services.interaction.auditing import Auditor
-from services.interaction.domain import MarkKind
+from services.interaction.domain import FIRST_PLACE, MarkKind, of_top_place, top_place
 from services.interaction.schemas import (
     Comment,
+    CommentOrder,
     CommentPage,
     CreateComment,
     Liked,
@@ -119,11 +120,23 @@ async def list_comments(
     api: Api,
     user: CurrentUser,
     parent_id: PathId | None = None,
+    order: CommentOrder = "oldest",
     limit: Limit = PEOPLE_LIMIT,
     cursor: CursorParam = None,
 ) -> CommentPage:
-    """Comments on a post, or the replies to one, oldest first."""
+    """Comments on a post, or the replies to one: oldest first, or with `order=top` most liked first.
+
+    The cursor of `top` holds the likes that the last comment had when it was shown: likes that come later move no
+    comment of the pages before.
+    """
     listing = f"comments:{post_id}:{parent_id}"
+    if order == "top":
+        listing = f"top:{listing}"
+        shown = api.cursors.decode(listing, cursor)
+        beyond = top_place(*map(int, shown)) if shown else FIRST_PLACE
+        top = await api.comments.top(user.user_id, post_id, parent_id, beyond, limit)
+        following = None if top.last is None else api.cursors.encode(listing, of_top_place(top.last))
+        return CommentPage(comments=top.items, next_cursor=following, has_more=following is not None)
     after = api.cursors.after(listing, cursor)
     comments = await api.comments.list(user.user_id, post_id, parent_id, after or 0, limit)
     following = api.cursors.following(listing, comments.last)
@@ -134,6 +147,18 @@ async def list_comments(
 async def delete_comment(comment_id: PathId, user: CurrentUser, api: Api) -> None:
     """Delete one's own comment, or one on one's own post."""
     await api.comments.delete(user.user_id, comment_id)
+
+
+@router.post("/v1/comments/{comment_id}/like")
+async def like_comment(comment_id: PathId, user: CurrentUser, api: Api) -> Liked:
+    """Like a comment."""
+    return Liked(liked=True, like_count=await api.marks.like_comment(user.user_id, comment_id, active=True))
+
+
+@router.delete("/v1/comments/{comment_id}/like")
+async def unlike_comment(comment_id: PathId, user: CurrentUser, api: Api) -> Liked:
+    """Take a like of a comment back."""
+    return Liked(liked=False, like_count=await api.marks.like_comment(user.user_id, comment_id, active=False))
 
 
 @router.post("/v1/posts/{post_id}/view", status_code=202, response_class=Response)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from libs.common.ids import id_time
+from libs.common.ids import MAX_ID, id_time
 
 NO_PARENT = 0
 CREATED, DELETED = 1, 2  # versions of a comment
@@ -54,24 +54,28 @@ def audited(ledger: Ledgered, recorded: Mapping[int, Membership]) -> CountAudit:
 
 
 class MarkKind(StrEnum):
-    """What a person can do to a post, once."""
+    """What a person can do, once, to a post or a comment."""
 
     LIKE = "like"
     SAVE = "save"
+    COMMENT_LIKE = "comment_like"
 
     @property
     def lists_members(self) -> bool:
-        """Likes are listed by post, saves by person."""
-        return self is MarkKind.LIKE
+        """Likes are listed by what is liked, saves by person."""
+        return self is not MarkKind.SAVE
+
+
+OF_POSTS = (MarkKind.LIKE, MarkKind.SAVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One person's mark on one post; also when it was taken back, for its version."""
+    """One person's mark on one post or comment; also when it was taken back, for its version."""
 
     user_id: int
     kind: MarkKind
-    post_id: int
+    target_id: int
     mark_id: int
     version: int
     active: bool
@@ -80,8 +84,8 @@ class Mark:
     def list_place(self) -> tuple[int, int]:
         """The list that the mark is in, and who or what stands there for it."""
         if self.kind.lists_members:
-            return self.post_id, self.user_id
-        return self.user_id, self.post_id
+            return self.target_id, self.user_id
+        return self.user_id, self.target_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,20 @@ class StoredComment:
     def created_at(self) -> datetime:
         """When it was written."""
         return id_time(self.comment_id)
+
+
+_IDS = MAX_ID + 1
+FIRST_PLACE = MAX_ID * _IDS
+
+
+def top_place(likes: int, comment_id: int) -> int:
+    """Where a comment stands among the most liked: above 0 those with likes, in falling order; then those without."""
+    return likes * _IDS + comment_id if likes else -comment_id
+
+
+def of_top_place(place: int) -> tuple[int, int]:
+    """Likes and comment id of a place."""
+    return divmod(place, _IDS) if place > 0 else (0, -place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from services.interaction.domain import Counted, Ledgered, Mark, MarkKind, Membe
 class MarkStore(Protocol):
     """Likes and saves. Raises UnavailableError."""
 
-    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None: ...
+    async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None: ...
 
     async def put(self, mark: Mark, events: Sequence[Record]) -> None:
         """Write the mark with its events. Of two writes of one mark the one of the higher version stays."""
@@ -19,8 +19,10 @@ class MarkStore(Protocol):
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         """(mark id, member) pairs below `before_id`, newest first; marks taken back are left out."""
 
-    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
-        """Which of the posts bear which of the person's marks."""
+    async def active(
+        self, user_id: int, kinds: Sequence[MarkKind], target_ids: Sequence[int]
+    ) -> set[tuple[MarkKind, int]]:
+        """Which of the posts or comments bear which of the person's marks."""
 
 
 class CommentStore(Protocol):
@@ -36,6 +38,14 @@ class CommentStore(Protocol):
     async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
         """Oldest first, those that are not deleted; fewer than `limit` only at the end."""
 
+    async def list_liked(
+        self, post_id: int, parent_id: int, below: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, StoredComment]]:
+        """(likes, comment) with likes, most liked first, newest first of as many; below a pair of likes and id.
+
+        Deleted ones are left out; fewer than `limit` only at the end.
+        """
+
     async def record(self, events: Sequence[Record]) -> None:
         """Events that have no row beside them."""
 
@@ -43,9 +53,12 @@ class CommentStore(Protocol):
 class Ledger(Protocol):
     """The counts that the counters worker writes. Raises UnavailableError."""
 
-    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted: ...
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted: ...
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]: ...
+
+    async def comment_likes(self, comment_ids: Sequence[int]) -> Mapping[int, int]:
+        """Likes of each comment."""
 
 
 class AuditStore(Protocol):

@@ -1,6 +1,6 @@
 """Requests and answers of the interaction service."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -57,11 +57,16 @@ class Comment(BaseModel):
     parent_id: Id | None
     author: Author
     text: str
+    like_count: int
+    is_liked: bool
     created_at: Timestamp
 
 
+CommentOrder = Literal["oldest", "top"]
+
+
 class CommentPage(BaseModel):
-    """Comments, oldest first."""
+    """Comments, in the order that was asked for."""
 
     comments: list[Comment]
     next_cursor: str | None

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from libs.common.contracts.base import Event
 from libs.common.contracts.events import (
     CommentCreated,
     CommentDeleted,
+    CommentLikeCreated,
+    CommentLikeDeleted,
     InteractionEvent,
     LikeCreated,
     LikeDeleted,
@@ -18,7 +21,17 @@ from libs.common.contracts.public import Author, Post
 from libs.common.kafka.producer import Record, encode
 from libs.common.runtime.errors import NotFoundError
 from libs.common.runtime.pagination import Page, Placed, visible_page
-from services.interaction.domain import CREATED, DELETED, NO_PARENT, Mark, MarkKind, StoredComment
+from services.interaction.domain import (
+    CREATED,
+    DELETED,
+    NO_PARENT,
+    OF_POSTS,
+    Mark,
+    MarkKind,
+    StoredComment,
+    of_top_place,
+    top_place,
+)
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.ports import CommentStore, EventOutbox, Ledger, MarkStore, People, Posts
 from services.interaction.schemas import Comment, PostMarks
@@ -40,6 +53,7 @@ class Marks:
     def __init__(
         self,
         store: MarkStore,
+        comments: CommentStore,
         ledger: Ledger,
         posts: Posts,
         people: People,
@@ -47,6 +61,7 @@ class Marks:
         mint: Callable[[], int],
     ) -> None:
         self._store = store
+        self._comments = comments
         self._ledger = ledger
         self._posts = posts
         self._people = people
@@ -63,17 +78,46 @@ class Marks:
         is_marked = mark is not None and mark.active
         author_id = await author_seen(self._posts, None if is_marked and not active else user_id, post_id)
         if active != is_marked:
-            await self._change(user_id, kind, post_id, author_id, mark)
+            payload = _MARK_EVENTS[kind, active](post_id=post_id, author_id=author_id, actor_id=user_id)
+            await self._change(kind, post_id, mark, payload)
         counted = await self._ledger.counted(post_id, kind, user_id)
         return counted.shown(is_member=active)
 
-    async def _change(self, user_id: int, kind: MarkKind, post_id: int, author_id: int, before: Mark | None) -> None:
+    async def like_comment(self, user_id: int, comment_id: int, *, active: bool) -> int:
+        """Like a comment or take the like back; its likes with it.
+
+        Raises:
+            NotFoundError: no such comment, or the reader may not see it or its post. One's own like can be taken back.
+        """
+        comment = await self._comments.get(comment_id)
+        mark = await self._store.get(user_id, MarkKind.COMMENT_LIKE, comment_id)
+        is_marked = mark is not None and mark.active
+        reader_id = None if is_marked and not active else user_id
+        # asked for an absent comment, too: it must not be told from a hidden one by the time it takes
+        post_author = await self._posts.author_of(reader_id, comment.post_id if comment else comment_id)
+        people = await self._people.of(user_id, [comment.author_id if comment else user_id])
+        if comment is None or comment.deleted or post_author is None:
+            raise NotFoundError
+        if reader_id is not None and comment.author_id not in people:
+            raise NotFoundError
+        if active != is_marked:
+            payload = (CommentLikeCreated if active else CommentLikeDeleted)(
+                post_id=comment.post_id,
+                author_id=post_author,
+                actor_id=user_id,
+                comment_id=comment_id,
+                parent_id=comment.parent_id or None,
+            )
+            await self._change(MarkKind.COMMENT_LIKE, comment_id, mark, payload)
+        counted = await self._ledger.counted(comment_id, MarkKind.COMMENT_LIKE, user_id)
+        return counted.shown(is_member=active)
+
+    async def _change(self, kind: MarkKind, target_id: int, before: Mark | None, payload: InteractionEvent) -> None:
         version = max(self._mint(), before.version + 1 if before else 0)
         active = before is None or not before.active
         mark_id = version if active or before is None else before.mark_id
-        payload = _MARK_EVENTS[kind, active](post_id=post_id, author_id=author_id, actor_id=user_id)
-        events = [_record(payload, f"{post_id}:{user_id}", version)]
-        await self._store.put(Mark(user_id, kind, post_id, mark_id, version, active), events)
+        events = [_record(payload, f"{target_id}:{payload.actor_id}", version)]
+        await self._store.put(Mark(payload.actor_id, kind, target_id, mark_id, version, active), events)
         await self._outbox.committed(events)
 
     async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Page[Author]:
@@ -105,7 +149,7 @@ class Marks:
         """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
 
         async def active() -> set[tuple[MarkKind, int]]:
-            return await self._store.active(reader_id, post_ids) if reader_id is not None else set()
+            return await self._store.active(reader_id, OF_POSTS, post_ids) if reader_id is not None else set()
 
         counts, marked = await asyncio.gather(self._ledger.counts(post_ids), active())
         liked, saved = ({p for kind, p in marked if kind is wanted} for wanted in (MarkKind.LIKE, MarkKind.SAVE))
@@ -126,8 +170,18 @@ class Marks:
 class Comments:
     """Use cases of comments and views."""
 
-    def __init__(self, store: CommentStore, posts: Posts, people: People, outbox: EventOutbox) -> None:
+    def __init__(
+        self,
+        store: CommentStore,
+        marks: MarkStore,
+        ledger: Ledger,
+        posts: Posts,
+        people: People,
+        outbox: EventOutbox,
+    ) -> None:
         self._store = store
+        self._marks = marks
+        self._ledger = ledger
         self._posts = posts
         self._people = people
         self._outbox = outbox
@@ -150,7 +204,7 @@ class Comments:
         if parent_id is not None and not await self._is_there(parent_id):  # deleted meanwhile, perhaps before the reply
             await self._delete([comment], post_author)
             raise NotFoundError
-        return _public(comment, people[author_id])
+        return _public(comment, people[author_id], 0, is_liked=False)
 
     async def _parent(self, post_id: int, parent_id: int) -> StoredComment:
         parent = await self._store.get(parent_id)
@@ -167,7 +221,8 @@ class Comments:
             NotFoundError, NotYourCommentError.
         """
         comment = await self._store.get(comment_id)
-        post_author = await self._posts.author_of(None, comment.post_id) if comment else None
+        # asked for an absent comment, too: it must not be told from a hidden one by the time it takes
+        post_author = await self._posts.author_of(None, comment.post_id if comment else comment_id)
         if comment is None or comment.deleted or post_author is None:
             raise NotFoundError
         if user_id not in (comment.author_id, post_author):
@@ -207,11 +262,46 @@ class Comments:
             comments = await self._store.list(post_id, parent_id or NO_PARENT, after, count)
             return [(comment.comment_id, comment) for comment in comments]
 
-        async def show(rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
-            people = await self._people.of(reader_id, list({comment.author_id for _, comment in rows}))
-            return [(place, _public(c, people[c.author_id])) for place, c in rows if c.author_id in people]
+        return await visible_page(read, partial(self._shown, reader_id), after_id, limit)
 
-        return await visible_page(read, show, after_id, limit)
+    async def top(self, reader_id: int, post_id: int, parent_id: int | None, beyond: int, limit: int) -> Page[Comment]:
+        """Most liked first, newest first of as many likes; then those without, oldest first. Raises NotFoundError.
+
+        `beyond` and the place of the last are a `top_place`: of a comment with the likes that it had when it was shown.
+        """
+        await author_seen(self._posts, reader_id, post_id)
+        parent = parent_id or NO_PARENT
+
+        async def read(beyond: int, count: int) -> Sequence[Placed[StoredComment]]:
+            found: list[Placed[StoredComment]] = []
+            if beyond > 0:
+                liked = await self._store.list_liked(post_id, parent, of_top_place(beyond), count)
+                found += [(top_place(likes, comment.comment_id), comment) for likes, comment in liked]
+            after_id = max(0, -beyond)
+            while len(found) < count:
+                rows = await self._store.list(post_id, parent, after_id, count)
+                likes = await self._ledger.comment_likes([row.comment_id for row in rows])
+                found += [(top_place(0, row.comment_id), row) for row in rows if not likes[row.comment_id]]
+                if len(rows) < count:
+                    break
+                after_id = rows[-1].comment_id
+            return found[:count]
+
+        return await visible_page(read, partial(self._shown, reader_id), beyond, limit)
+
+    async def _shown(self, reader_id: int, rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
+        ids = [comment.comment_id for _, comment in rows]
+        people, likes, liked = await asyncio.gather(
+            self._people.of(reader_id, list({comment.author_id for _, comment in rows})),
+            self._ledger.comment_likes(ids),
+            self._marks.active(reader_id, [MarkKind.COMMENT_LIKE], ids),
+        )
+        mine = {comment_id for _, comment_id in liked}
+        return [
+            (place, _public(c, people[c.author_id], likes[c.comment_id], is_liked=c.comment_id in mine))
+            for place, c in rows
+            if c.author_id in people
+        ]
 
     async def viewed(self, user_id: int, post_id: int) -> None:
         """The person saw the post; counted once a person. Raises NotFoundError."""
@@ -230,13 +320,15 @@ async def author_seen(posts: Posts, reader_id: int | None, post_id: int) -> int:
     return author_id
 
 
-def _public(comment: StoredComment, author: Author) -> Comment:
+def _public(comment: StoredComment, author: Author, likes: int, *, is_liked: bool) -> Comment:
     return Comment(
         comment_id=comment.comment_id,
         post_id=comment.post_id,
         parent_id=comment.parent_id or None,
         author=author,
         text=comment.text,
+        like_count=max(likes, int(is_liked)),
+        is_liked=is_liked,
         created_at=comment.created_at,
     )
 

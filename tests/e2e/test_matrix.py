@@ -87,6 +87,7 @@ MATRIX = {
     "create_upload_url": Row(200, body={"content_type": "image/jpeg", "file_size": 100}),
     "complete_upload": Row(404),
     "read_media": Row(404),
+    "delete_media": Row(404),
     "like": Row(404),
     "unlike": Row(404),
     "save": Row(404),
@@ -96,6 +97,8 @@ MATRIX = {
     "create_comment": Row(404, body={"text": "theirs"}),
     "list_comments": Row(404),
     "delete_comment": Row(404),
+    "like_comment": Row(404),
+    "unlike_comment": Row(404),
     "record_view": Row(404),
     "read_feed": Row(200),
     "feed_updates": Row(200, query={"feed_session_id": "{feed_session_id}"}),  # counted in the caller's own feed

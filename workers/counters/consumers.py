@@ -8,6 +8,8 @@ from libs.common.contracts.base import Payload
 from libs.common.contracts.events import (
     CommentCreated,
     CommentDeleted,
+    CommentLikeCreated,
+    CommentLikeEvent,
     CountsAudited,
     InteractionEvent,
     LikeCreated,
@@ -18,7 +20,7 @@ from libs.common.contracts.events import (
 )
 from libs.common.contracts.public import CountKind
 from libs.common.kafka.consumer import Delivery
-from workers.counters.domain import Act
+from workers.counters.domain import Act, CommentPlace
 from workers.counters.service import PostCounters
 
 STEP = 200  # events applied together: a ledger batch stays far below Cassandra's limit of 50 KiB
@@ -40,21 +42,27 @@ class CounterConsumers:
         self._counters = counters
 
     async def on_interactions(self, deliveries: Sequence[Delivery]) -> None:
-        """Apply in steps; posts of one step side by side."""
+        """Apply in steps; posts and comments of one step side by side."""
         for start in range(0, len(deliveries), STEP):
             step = deliveries[start : start + STEP]
             by_post: dict[int, list[tuple[CountKind, Act]]] = defaultdict(list)
             recounted: dict[int, set[CountKind]] = defaultdict(set)
+            by_comment: dict[CommentPlace, list[Act]] = defaultdict(list)
             for delivery in step:
                 payload = delivery.payload
                 if isinstance(payload, CountsAudited):
                     by_post[payload.post_id] += _audited(payload)
                     recounted[payload.post_id].add(payload.kind)
+                elif isinstance(payload, CommentLikeEvent):
+                    place = CommentPlace(payload.post_id, payload.parent_id or 0, payload.comment_id)
+                    is_like = isinstance(payload, CommentLikeCreated)
+                    by_comment[place].append(Act(payload.actor_id, is_like, delivery.envelope.entity_version))
                 elif isinstance(payload, InteractionEvent) and type(payload) in _MEANING:
                     by_post[payload.post_id].append(_act(payload, delivery.envelope.entity_version))
             last = step[-1].offset
             await asyncio.gather(
-                *(self._counters.apply(post_id, acts, last, recounted[post_id]) for post_id, acts in by_post.items())
+                *(self._counters.apply(post_id, acts, last, recounted[post_id]) for post_id, acts in by_post.items()),
+                *(self._counters.apply_likes(place, acts, last) for place, acts in by_comment.items()),
             )
 
 

@@ -32,6 +32,15 @@ class Folded:
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class CommentPlace:
+    """A comment and the list that it is in; `parent_id` 0: on the post itself."""
+
+    post_id: int
+    parent_id: int
+    comment_id: int
+
+
 def fold(members: Mapping[int, Membership], total: int, acts: Iterable[Act]) -> Folded:
     """Apply acts to what the ledger knows of their members.
 

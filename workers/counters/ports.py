@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CountKind
-from workers.counters.domain import Folded, Membership
+from libs.common.contracts.public import CommentCountKind, CountKind
+from workers.counters.domain import CommentPlace, Folded, Membership
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Page:
 class Ledger(Protocol):
     """Memberships and totals. Raises UnavailableError."""
 
-    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> Page:
         """As of one moment, whoever writes meanwhile."""
 
     async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
@@ -28,6 +28,9 @@ class Ledger(Protocol):
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         """All at once, at the write time `at`; what was written later stays."""
+
+    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
+        """The same of a comment's likes, with its place among the comments by likes; `before`: the total until now."""
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]: ...
 

@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 from prometheus_client import Counter
 
 from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CountKind
-from workers.counters.domain import Act, fold, write_time
+from libs.common.contracts.public import CommentCountKind, CountKind
+from workers.counters.domain import Act, CommentPlace, fold, write_time
 from workers.counters.ports import CountsCache, CountsTopic, Ledger
 
 COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])
@@ -47,6 +47,14 @@ class PostCounters:
         )
         await self._topic.publish(counted)
         await self._cache.put(counted)  # Redis is waited for: it may come back with the counts of before
+
+    async def apply_likes(self, place: CommentPlace, acts: Sequence[Act], last_offset: int) -> None:
+        """Likes of a comment, up to the event at `last_offset`."""
+        page = await self._ledger.read(place.comment_id, CommentCountKind.LIKE, {act.member for act in acts})
+        folded = fold(page.members, page.total, acts)
+        if folded.members:
+            await self._ledger.write_likes(place, page.total, folded, write_time(self._epoch, last_offset))
+            COUNTED.labels(CommentCountKind.LIKE).inc(len(folded.members))
 
     async def _apply(self, post_id: int, kind: CountKind, acts: Sequence[Act], at: int, *, recount: bool) -> None:
         read = self._ledger.recount if recount else self._ledger.read

@@ -26,7 +26,8 @@ from services.interaction.domain import (
 )
 
 SAVERS = "saver"  # the list of those who saved a post: nobody is shown it, audits read it
-POSTS_A_READ = 10  # with their four kinds 40 partitions: a request costs the driver more than a partition does
+KEYS_A_READ = 40  # partitions: a request costs the driver more than a partition does
+POSTS_A_READ = KEYS_A_READ // 4  # they have four kinds
 PAGE = 1_000  # members of one count in a read
 T = TypeVar("T")
 READS = 50  # of an audit at once: it must not crowd out readers
@@ -82,16 +83,16 @@ class CassandraMarks(_Statements):
         "active": "SELECT kind, post_id, active FROM marks WHERE user_id = ? AND kind IN ? AND post_id IN ?",
     }
 
-    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None:
-        rows = await self._rows("get", user_id, kind, post_id)
-        return next((Mark(user_id, kind, post_id, r.mark_id, r.version, r.active) for r in rows), None)
+    async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None:
+        rows = await self._rows("get", user_id, kind, target_id)
+        return next((Mark(user_id, kind, target_id, r.mark_id, r.version, r.active) for r in rows), None)
 
     async def put(self, mark: Mark, events: Sequence[Record]) -> None:
-        values = (mark.user_id, mark.kind, mark.post_id, mark.mark_id, mark.version, mark.active, mark.version)
+        values = (mark.user_id, mark.kind, mark.target_id, mark.mark_id, mark.version, mark.active, mark.version)
         owner_id, member_id = mark.list_place
         places = [(owner_id, str(mark.kind), member_id)]
         if not mark.kind.lists_members:
-            places.append((mark.post_id, SAVERS, mark.user_id))
+            places.append((mark.target_id, SAVERS, mark.user_id))
         listed: list[Bound] = [
             (self._prepared["enlist"], (owner, name, mark.mark_id, member))
             if mark.active
@@ -113,12 +114,14 @@ class CassandraMarks(_Statements):
 
     async def _is_current(self, owner_id: int, kind: MarkKind, row: Row) -> bool:
         """Acts of one person that raced may have left a row that stands for nothing."""
-        user_id, post_id = (row.member_id, owner_id) if kind.lists_members else (owner_id, row.member_id)
-        mark = await self.get(user_id, kind, post_id)
+        user_id, target_id = (row.member_id, owner_id) if kind.lists_members else (owner_id, row.member_id)
+        mark = await self.get(user_id, kind, target_id)
         return mark is not None and mark.active and mark.mark_id == row.mark_id
 
-    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
-        rows = await self._rows("active", user_id, list(MarkKind), list(post_ids))
+    async def active(
+        self, user_id: int, kinds: Sequence[MarkKind], target_ids: Sequence[int]
+    ) -> set[tuple[MarkKind, int]]:
+        rows = await self._rows("active", user_id, list(kinds), list(target_ids))
         return {(MarkKind(row.kind), row.post_id) for row in rows if row.active}
 
 
@@ -137,6 +140,10 @@ class CassandraComments(_Statements):
         "delete": "UPDATE comments_by_id SET deleted_at = ?, text = null WHERE comment_id = ?",
         "list": (
             "SELECT comment_id FROM comments_by_post WHERE post_id = ? AND parent_id = ? AND comment_id > ? LIMIT ?"
+        ),
+        "liked": (
+            "SELECT like_count, comment_id FROM comments_by_likes WHERE post_id = ? AND parent_id = ?"
+            " AND (like_count, comment_id) < (?, ?) LIMIT ?"
         ),
     }
 
@@ -172,6 +179,20 @@ class CassandraComments(_Statements):
             if len(rows) < limit:
                 break
             after_id = rows[-1].comment_id
+        return found[:limit]
+
+    async def list_liked(
+        self, post_id: int, parent_id: int, below: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, StoredComment]]:
+        found: list[tuple[int, StoredComment]] = []
+        while len(found) < limit:
+            rows = await self._rows("liked", post_id, parent_id, *below, limit)
+            comments = await asyncio.gather(*(self.get(row.comment_id) for row in rows))
+            pairs = zip(rows, comments, strict=True)
+            found += [(row.like_count, comment) for row, comment in pairs if comment and not comment.deleted]
+            if len(rows) < limit:
+                break
+            below = rows[-1].like_count, rows[-1].comment_id
         return found[:limit]
 
 
@@ -237,13 +258,16 @@ class CassandraLedger(_Statements):
             "SELECT DISTINCT post_id, kind, total FROM ledger"
             " WHERE post_id IN ? AND kind IN ('like', 'comment', 'save', 'view')"
         ),
+        "comment_likes": (
+            "SELECT DISTINCT post_id, kind, total FROM ledger WHERE post_id IN ? AND kind = 'comment_like'"
+        ),
         "total": "SELECT total FROM ledger WHERE post_id = ? AND kind = ? LIMIT 1",
     }
 
-    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
         """The total is read before the member: a member that is not there then was not in the total either."""
-        total = await self._total(post_id, kind)
-        rows = await self._rows("member", post_id, kind, member)
+        total = await self._total(target_id, kind)
+        rows = await self._rows("member", target_id, kind, member)
         if rows and rows[0].present is not None:
             return Counted(rows[0].total or 0, bool(rows[0].present))
         return Counted(total, has_member=False)
@@ -261,6 +285,11 @@ class CassandraLedger(_Statements):
             )
             for p in post_ids
         }
+
+    async def comment_likes(self, comment_ids: Sequence[int]) -> dict[int, int]:
+        pages = [list(comment_ids[at : at + KEYS_A_READ]) for at in range(0, len(comment_ids), KEYS_A_READ)]
+        answers = await asyncio.gather(*(self._rows("comment_likes", page) for page in pages))
+        return dict.fromkeys(comment_ids, 0) | {row.post_id: row.total or 0 for rows in answers for row in rows}
 
     async def _total(self, post_id: int, kind: str) -> int:
         rows = await self._rows("total", post_id, kind)

@@ -23,8 +23,11 @@ class CachedLedger:
         self._redis = redis
         self._prefix = prefix
 
-    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
-        return await self._ledger.counted(post_id, kind, member)
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
+        return await self._ledger.counted(target_id, kind, member)
+
+    async def comment_likes(self, comment_ids: Sequence[int]) -> Mapping[int, int]:
+        return await self._ledger.comment_likes(comment_ids)
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
         cached = await self.cached(post_ids)

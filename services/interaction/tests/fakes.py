@@ -14,13 +14,13 @@ class InMemoryMarks:
     def __init__(self) -> None:
         self.rows: dict[tuple[int, MarkKind, int], Mark] = {}
 
-    async def get(self, user_id: int, kind: MarkKind, post_id: int) -> Mark | None:
-        return self.rows.get((user_id, kind, post_id))
+    async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None:
+        return self.rows.get((user_id, kind, target_id))
 
     async def put(self, mark: Mark, events: Sequence[Record]) -> None:
-        known = self.rows.get((mark.user_id, mark.kind, mark.post_id))
+        known = self.rows.get((mark.user_id, mark.kind, mark.target_id))
         if known is None or known.version < mark.version:
-            self.rows[mark.user_id, mark.kind, mark.post_id] = mark
+            self.rows[mark.user_id, mark.kind, mark.target_id] = mark
 
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         found = [
@@ -30,14 +30,17 @@ class InMemoryMarks:
         ]
         return sorted(found, reverse=True)[:limit]
 
-    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
-        mine = [mark for mark in self.rows.values() if mark.user_id == user_id and mark.active]
-        return {(mark.kind, mark.post_id) for mark in mine if mark.post_id in post_ids}
+    async def active(
+        self, user_id: int, kinds: Sequence[MarkKind], target_ids: Sequence[int]
+    ) -> set[tuple[MarkKind, int]]:
+        mine = [mark for mark in self.rows.values() if mark.user_id == user_id and mark.active and mark.kind in kinds]
+        return {(mark.kind, mark.target_id) for mark in mine if mark.target_id in target_ids}
 
 
 class InMemoryComments:
     def __init__(self) -> None:
         self.rows: dict[int, StoredComment] = {}
+        self.likes: dict[int, int] = {}
 
     async def get(self, comment_id: int) -> StoredComment | None:
         return self.rows.get(comment_id)
@@ -57,6 +60,14 @@ class InMemoryComments:
         ]
         return sorted(found, key=lambda comment: comment.comment_id)[:limit]
 
+    async def list_liked(
+        self, post_id: int, parent_id: int, below: tuple[int, int], limit: int
+    ) -> Sequence[tuple[int, StoredComment]]:
+        places = sorted(((likes, c) for c, likes in self.likes.items() if likes), reverse=True)
+        comments = [(likes, self.rows[c]) for likes, c in places if (likes, c) < below]
+        found = [(n, c) for n, c in comments if (c.post_id, c.parent_id) == (post_id, parent_id) and not c.deleted]
+        return found[:limit]
+
     async def record(self, events: Sequence[Record]) -> None: ...
 
 
@@ -66,12 +77,15 @@ class InMemoryLedger:
     def __init__(self) -> None:
         self.members: dict[tuple[int, MarkKind], set[int]] = {}
 
-    async def counted(self, post_id: int, kind: MarkKind, member: int) -> Counted:
-        members = self.members.get((post_id, kind), set())
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
+        members = self.members.get((target_id, kind), set())
         return Counted(len(members), member in members)
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
         return {p: Counts(like_count=len(self.members.get((p, MarkKind.LIKE), ()))) for p in post_ids}
+
+    async def comment_likes(self, comment_ids: Sequence[int]) -> Mapping[int, int]:
+        return {c: len(self.members.get((c, MarkKind.COMMENT_LIKE), ())) for c in comment_ids}
 
 
 class InMemoryPosts:

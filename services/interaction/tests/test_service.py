@@ -9,7 +9,7 @@ from libs.common.contracts.codec import decode
 from libs.common.ids import MAX_ID
 from libs.common.kafka.producer import Record
 from libs.common.runtime.errors import NotFoundError
-from services.interaction.domain import Counted, MarkKind, StoredComment
+from services.interaction.domain import FIRST_PLACE, OF_POSTS, Counted, MarkKind, StoredComment, of_top_place, top_place
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.service import Comments, Marks
 from services.interaction.tests.fakes import (
@@ -34,8 +34,10 @@ class World:
         self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), Outbox()
         self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
-        self.marks = Marks(self.mark_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids))
-        self.comments = Comments(self.comment_store, self.posts, people, self.outbox)
+        self.marks = Marks(
+            self.mark_store, self.comment_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids)
+        )
+        self.comments = Comments(self.comment_store, self.mark_store, self.ledger, self.posts, people, self.outbox)
 
 
 async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() -> None:
@@ -47,7 +49,7 @@ async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() ->
     assert await world.marks.set(BOB, LIKE, POST, active=False) == 1
 
 
-@pytest.mark.parametrize("kind", list(MarkKind))
+@pytest.mark.parametrize("kind", OF_POSTS)
 async def test_ones_own_mark_can_be_taken_away_from_a_hidden_post(kind: MarkKind) -> None:
     """Its author may have blocked one since, or be private now."""
     world = World()
@@ -60,6 +62,67 @@ async def test_ones_own_mark_can_be_taken_away_from_a_hidden_post(kind: MarkKind
     for who in (ANN, BOB):  # who has no mark learns nothing of the post
         with pytest.raises(NotFoundError):
             await world.marks.set(who, kind, POST, active=False)
+
+
+async def test_a_comment_is_liked_once_and_the_like_taken_back() -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "on the post", None)
+    for _ in range(2):
+        assert await world.marks.like_comment(BOB, 10, active=True) == 1
+    world.ledger.members[10, MarkKind.COMMENT_LIKE] = {BOB}
+    assert await world.marks.like_comment(ANN, 10, active=True) == 2
+    (shown,) = (await world.comments.list(ANN, POST, None, 0, 10)).items
+    assert (shown.like_count, shown.is_liked) == (1, True)
+    for _ in range(2):
+        assert await world.marks.like_comment(BOB, 10, active=False) == 0
+    kinds = [kind for kind in world.outbox.types() if kind.startswith("comment_like")]
+    assert kinds == ["comment_like.created", "comment_like.created", "comment_like.deleted"]
+
+
+async def test_only_comments_that_one_may_see_can_be_liked() -> None:
+    world = World()
+    for comment_id in (10, 11):
+        await world.comments.add(ANN, POST, comment_id, "on the post", None)
+    await world.comments.delete(ANN, 11)
+    for absent in (11, 12):
+        with pytest.raises(NotFoundError):
+            await world.marks.like_comment(BOB, absent, active=True)
+    world.people.parted = {frozenset((ANN, BOB))}
+    with pytest.raises(NotFoundError):
+        await world.marks.like_comment(BOB, 10, active=True)
+    world.people.parted, world.posts.hidden = set(), {(BOB, POST)}
+    for active in (True, False):
+        with pytest.raises(NotFoundError):
+            await world.marks.like_comment(BOB, 10, active=active)
+
+
+async def test_ones_own_like_of_a_comment_can_be_taken_back_whatever_its_author_did() -> None:
+    world = World()
+    await world.comments.add(ANN, POST, 10, "on the post", None)
+    await world.marks.like_comment(BOB, 10, active=True)
+    world.people.parted, world.posts.hidden = {frozenset((ANN, BOB))}, {(BOB, POST)}
+    await world.marks.like_comment(BOB, 10, active=False)
+    assert not world.mark_store.rows[BOB, MarkKind.COMMENT_LIKE, 10].active
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 10])
+async def test_the_most_liked_comments_come_first_and_each_comes_once(limit: int) -> None:
+    world = World()
+    likes = {10: 2, 11: 0, 12: 9, 13: 2, 14: 0, 15: 4, 16: 0}
+    for comment_id, like_count in likes.items():
+        await world.comments.add(BOB if comment_id == 12 else ANN, POST, comment_id, "text", None)
+        world.ledger.members[comment_id, MarkKind.COMMENT_LIKE] = set(range(like_count))
+    world.comment_store.likes = likes
+    world.people.parted = {frozenset((POST_AUTHOR, BOB))}
+    shown, beyond = [], FIRST_PLACE
+    while True:
+        page = await world.comments.top(POST_AUTHOR, POST, None, beyond, limit)
+        shown += [comment.comment_id for comment in page.items]
+        if page.last is None:
+            break
+        world.ledger.members[10, MarkKind.COMMENT_LIKE] = set(range(50))  # likes come while pages are read
+        beyond = top_place(*of_top_place(page.last))
+    assert shown == [15, 13, 10, 11, 14, 16]
 
 
 @pytest.mark.parametrize("replied_before", [False, True])

@@ -13,7 +13,16 @@ from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from services.interaction.domain import NO_PARENT, Counted, Mark, MarkKind, StoredComment
+from services.interaction.domain import (
+    FIRST_PLACE,
+    NO_PARENT,
+    OF_POSTS,
+    Counted,
+    Mark,
+    MarkKind,
+    StoredComment,
+    of_top_place,
+)
 from services.interaction.settings import InteractionSettings
 from services.interaction.stores.cassandra import CassandraComments, CassandraLedger, CassandraMarks
 from services.interaction.stores.redis import CachedLedger
@@ -21,6 +30,8 @@ from services.interaction.stores.redis import CachedLedger
 pytestmark = pytest.mark.stores
 LIKE = MarkKind.LIKE
 LEDGER = "INSERT INTO ledger (post_id, kind, member, present, version, total) VALUES (?, ?, ?, ?, ?, ?)"
+
+LIKED = "INSERT INTO comments_by_likes (post_id, parent_id, like_count, comment_id) VALUES (?, ?, ?, ?)"
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +66,7 @@ async def test_of_two_writes_of_a_mark_the_higher_version_stays(
     await marks.put(later, [])
     await marks.put(Mark(5, LIKE, post_id, 20, 20, active=True), [])
     assert await marks.get(5, LIKE, post_id) == later
-    assert await marks.active(5, [post_id]) == set()
+    assert await marks.active(5, OF_POSTS, [post_id]) == set()
     assert await marks.list(post_id, LIKE, MAX_ID, 10) == []  # the earlier write's row stands for nothing
 
 
@@ -68,7 +79,7 @@ async def test_marks_are_listed_newest_first_page_by_page(
     await marks.put(Mark(6, LIKE, post_id, 60, 61, active=False), [])
     assert await marks.list(post_id, LIKE, MAX_ID, 3) == [(70, 7), (50, 5), (40, 4)]
     assert await marks.list(post_id, LIKE, 40, 10) == [(30, 3), (20, 2), (10, 1)]
-    assert await marks.active(7, [post_id, 5]) == {(LIKE, post_id)}
+    assert await marks.active(7, OF_POSTS, [post_id, 5]) == {(LIKE, post_id)}
 
 
 async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
@@ -84,6 +95,28 @@ async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: 
     assert deleted is not None
     assert (deleted.deleted, deleted.text) == (True, "")
     assert await comments.get(1) is None
+
+
+async def test_liked_comments_are_listed_by_likes_page_by_page(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    comments, ledger = await CassandraComments.open(cassandra, outbox), await CassandraLedger.open(cassandra, outbox)
+    base = post_id & ~0xFF
+    written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(5)]
+    likes = [2, 0, 9, 2, 4]
+    place, total = await cassandra.prepare(LIKED), await cassandra.prepare(LEDGER)
+    for comment, count in zip(written, likes, strict=True):
+        await comments.add(comment, [])
+        if count:
+            await cassandra.execute(place, (post_id, NO_PARENT, count, comment.comment_id))
+            await cassandra.execute(total, (comment.comment_id, MarkKind.COMMENT_LIKE, 1, True, 1, count))
+    await comments.delete([written[4]], [])
+    start = of_top_place(FIRST_PLACE)
+    assert await comments.list_liked(post_id, NO_PARENT, start, 2) == [(9, written[2]), (2, written[3])]
+    assert await comments.list_liked(post_id, NO_PARENT, (2, written[3].comment_id), 2) == [(2, written[0])]
+    assert await comments.list_liked(post_id, 1, start, 2) == []
+    ids = [comment.comment_id for comment in written]
+    assert await ledger.comment_likes(ids) == dict(zip(ids, likes, strict=True))
 
 
 async def test_a_deleted_comment_that_is_added_again_stays_deleted(

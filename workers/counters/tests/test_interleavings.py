@@ -17,10 +17,10 @@ from libs.common.contracts.events import (
     PostCounted,
     SaveCreated,
 )
-from libs.common.contracts.public import CountKind
+from libs.common.contracts.public import CommentCountKind, CountKind
 from libs.common.kafka.consumer import Delivery
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import Folded, Membership
+from workers.counters.domain import CommentPlace, Folded, Membership
 from workers.counters.ports import Page
 from workers.counters.service import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
@@ -126,9 +126,9 @@ class Worker:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
-    async def read(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> Page:
         await self._gate()
-        page = await self._partition.ledger.read(post_id, kind, members)
+        page = await self._partition.ledger.read(target_id, kind, members)
         await self._gate()
         return page
 
@@ -144,6 +144,11 @@ class Worker:
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         await self._gate()
         await self._partition.ledger.write(post_id, kind, folded, at)
+        await self._gate()
+
+    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
+        await self._gate()
+        await self._partition.ledger.write_likes(place, before, folded, at)
         await self._gate()
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:

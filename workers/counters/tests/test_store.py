@@ -8,11 +8,11 @@ import pytest
 
 from devstack.settings import ROOT
 from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CountKind
+from libs.common.contracts.public import CommentCountKind, CountKind
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from workers.counters.domain import Act, Folded, Membership, fold, write_time
+from workers.counters.domain import Act, CommentPlace, Folded, Membership, fold, write_time
 from workers.counters.ports import Page
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
@@ -20,6 +20,7 @@ from workers.counters.stores.redis import RedisCountsCache
 
 pytestmark = pytest.mark.stores
 LIKE = CountKind.LIKE
+LIKED = "SELECT like_count FROM comments_by_likes WHERE post_id = %s AND parent_id = 0"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,27 @@ def post_id() -> int:
 async def apply(ledger: CassandraLedger, post_id: int, acts: list[Act], offset: int) -> None:
     page = await ledger.read(post_id, LIKE, {act.member for act in acts})
     await ledger.write(post_id, LIKE, fold(page.members, page.total, acts), write_time(0, offset))
+
+
+async def like(ledger: CassandraLedger, place: CommentPlace, acts: list[Act], offset: int) -> None:
+    page = await ledger.read(place.comment_id, CommentCountKind.LIKE, {act.member for act in acts})
+    await ledger.write_likes(place, page.total, fold(page.members, page.total, acts), write_time(0, offset))
+
+
+async def test_a_liked_comment_has_one_place_by_its_likes(ledger: CassandraLedger, post_id: int) -> None:
+    place = CommentPlace(post_id, 0, post_id + 1)
+    steps = [
+        [Act(1, True, 1), Act(2, True, 2)],
+        [Act(1, False, 3), Act(3, True, 4)],
+        [Act(3, False, 5)],
+        [Act(2, False, 6)],
+    ]
+    for offset, (acts, expected) in enumerate(zip(steps, ([2], [2], [1], []), strict=True)):
+        for _ in range(2):
+            await like(ledger, place, acts, offset)
+        rows = await ledger._cassandra.execute(LIKED, (post_id,))
+        assert [row.like_count for row in rows] == expected
+        assert (await ledger.read(place.comment_id, CommentCountKind.LIKE, [1])).total == sum(expected)
 
 
 async def test_a_topic_delivered_again_from_the_start_counts_the_same(ledger: CassandraLedger, post_id: int) -> None:
