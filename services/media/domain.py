@@ -10,7 +10,6 @@ from enum import IntEnum
 from libs.common.contracts.media import VARIANTS, MediaDocument
 from libs.common.ids import id_time_ms, parse_id
 from libs.common.media_paths import SECRET_BYTES
-from libs.common.runtime.errors import NotFoundError
 
 PRODUCER = "services.media"
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
@@ -65,13 +64,6 @@ class StoredMedia:
         So the store keeps the greatest status whatever order, and however often, states are written in.
         """
         return id_time_ms(self.media_id) * 1000 + self.status
-
-
-def owned(media: StoredMedia, owner_id: int) -> StoredMedia:
-    """It, if it is this owner's. Raises NotFoundError."""
-    if media.owner_id != owner_id:
-        raise NotFoundError
-    return media
 
 
 def source_key(media_id: int) -> str:

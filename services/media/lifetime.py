@@ -12,7 +12,7 @@ from libs.common.kafka.producer import encode
 from libs.common.media_paths import media_folder
 from libs.common.runtime.errors import NotFoundError, UnavailableError
 from libs.common.runtime.logging import get_logger
-from services.media.domain import PRODUCER, UPLOAD_TTL_S, UPLOADS, StoredMedia, Upload, owned, source_key
+from services.media.domain import PRODUCER, UPLOAD_TTL_S, UPLOADS, StoredMedia, Upload, source_key
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
 from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
@@ -24,6 +24,13 @@ PROFILE = 0  # in the place of a post's id
 SWEEP_EVERY_S = float(HOUR_S)
 SWEPT_AT_ONCE = 1_000
 log = get_logger(__name__)
+
+
+def owned(media: StoredMedia, owner_id: int) -> StoredMedia:
+    """It, if it is this owner's. Raises NotFoundError."""
+    if media.owner_id != owner_id:
+        raise NotFoundError
+    return media
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ from services.media.domain import (
     StoredMedia,
     Upload,
     UploadSigner,
-    owned,
     source_key,
     variant_type,
 )
@@ -34,7 +33,7 @@ from services.media.errors import (
     UploadMissingError,
     UploadUrlInvalidError,
 )
-from services.media.lifetime import Lifetime
+from services.media.lifetime import Lifetime, owned
 from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
 log = get_logger(__name__)

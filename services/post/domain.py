@@ -23,9 +23,9 @@ _JOINERS = "\u200c\u200d"  # zero-width: part of words in Persian and in many sc
 _ADDED = f"{_JOINERS}\u30fb\uff65"  # XID_Continue since Unicode 15.1, which Python has from 3.13 on
 _MENTION = re.compile(r"@([A-Za-z0-9_]{3,30})")
 _ADDRESS = re.compile(
-    r"(?i)(?:https?://|(?<!\w)www\.)\S+"
+    r"(?i)(?:https?://|(?<!\w)www\.)(?:(?![,;!)]{1,3}[#@])\S)+"
     r"|(?<![\w.+-])[\w.+-]++@[\w-]+(?:\.[\w-]+)+"
-    r"|(?<![\w.-])[\w-]++(?:\.[\w-]++)++/\S*"
+    r"|(?<![\w.-])[\w-]++(?:\.[\w-]++)++(?:[/?]|:\d)\S*"
 )
 """URLs, e-mail addresses, and `host.name/path`. Linear in the length of the text."""
 
@@ -128,14 +128,15 @@ def _tags(text: str) -> Iterator[str]:
     while at >= 0:
         if at == 0 or (text[at - 1] not in "&#" and (at == end or not _in_word(text[at - 1]))):
             end = _word_end(text, at + 1)
-            if _is_tag(text[at + 1 : end]):
-                yield text[at + 1 : end]
+            # lower case by itself: of a Greek sigma it depends on what stands around
+            if _is_tag(tag := _normal(text[at + 1 : end])):
+                yield tag
         at = text.find("#", at + 1)
 
 
 def mentions_of(caption: str) -> tuple[str, ...]:
     """The usernames that a caption names, in lower case, each once."""
-    text = f" {_searchable(caption)} "
+    text = f" {_searchable(caption).lower()} "
 
     def stands_alone(match: re.Match[str]) -> bool:
         before, after = text[match.start() - 1], text[match.end()]
@@ -149,8 +150,8 @@ def _normal(text: str) -> str:
 
 
 def _searchable(caption: str) -> str:
-    """The caption without addresses, normalised."""
-    return _normal(_ADDRESS.sub(" ", caption))
+    """The caption without addresses, normalised, in its own case."""
+    return unicodedata.normalize("NFKC", _ADDRESS.sub(" ", caption))
 
 
 def _in_word(char: str) -> bool:

@@ -7,12 +7,14 @@ from pydantic import AfterValidator, BaseModel, Field
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.media import MayFail
 from libs.common.contracts.public import Location, Post
-from libs.common.runtime.text import Name, Text
+from libs.common.runtime.text import Name, Prose, Text
 from libs.common.runtime.validation import RequestBody
 from services.post.domain import MAX_HASHTAGS, Status, normal_tag
 
 CAPTION_CHARS = 2_200
 MEDIA_A_POST = 10
+
+Caption = Annotated[Prose, Field(max_length=CAPTION_CHARS, description="at most 2,200 code points")]
 
 
 def _distinct(ids: list[int]) -> list[int]:
@@ -38,7 +40,7 @@ class PostLocation(RequestBody, Location):
 class CreatePost(RequestBody):
     """A new post from uploaded media."""
 
-    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
+    caption: Caption = ""
     media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_A_POST), AfterValidator(_distinct)]
     hashtags: Annotated[list[Annotated[Text, AfterValidator(_tag)]], Field(max_length=MAX_HASHTAGS)] = []
     location: PostLocation | None = None
@@ -51,13 +53,13 @@ class CreateMultipart(RequestBody):
         list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
         Field(min_length=1, max_length=MEDIA_A_POST),
     ]
-    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] = ""
+    caption: Caption = ""
 
 
 class PatchPost(RequestBody):
     """Changes; what is left out stays. `location: null` takes it away."""
 
-    caption: Annotated[Text, Field(max_length=CAPTION_CHARS)] | None = None
+    caption: Caption | None = None
     location: PostLocation | None = None
 
 

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from libs.common.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
 from libs.common.runtime.errors import BadRequestError, TooLargeError, invalid_field
@@ -22,9 +23,22 @@ from services.post.ports import MediaLibrary
 from services.post.schemas import MEDIA_A_POST, CreateMultipart, CreatePost
 
 IMAGE_BYTES = 10 * 1024 * 1024
+PICTURE = "image"  # a field that may be sent several times
 MAX_FILES = 100  # parsed at most; so many that the refusal can say how many are too many
 MAX_FIELDS = MEDIA_A_POST + 4  # each of up to 1 MB in memory; a picture without a filename is one
 BODY_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
+
+
+class _Utf8Parser(MultiPartParser):
+    """Refuses text that is not UTF-8, which the parser alone takes for Latin-1."""
+
+    def on_part_end(self) -> None:
+        if self._current_part.file is None and self._current_part.field_name != PICTURE:
+            try:
+                bytes(self._current_part.data).decode()
+            except UnicodeDecodeError as error:
+                raise MultiPartException(f"The field {self._current_part.field_name} is not UTF-8") from error
+        super().on_part_end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +62,21 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
     """Parse the body. Spooled files go with the context.
 
     Raises:
-        RequestValidationError, TooLargeError, ContentTypeError.
+        RequestValidationError, TooLargeError, ContentTypeError, BadRequestError.
     """
     kind = canonical_type(request.headers.get("content-type", ""))
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         yield _from_json(await request.body())
     elif kind == "multipart/form-data":
-        async with request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS) as form:
+        parser = _Utf8Parser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise BadRequestError(error.message) from error
+        try:
             yield await _from_form(form)
+        finally:
+            await form.close()
     else:
         raise ContentTypeError
 
@@ -77,8 +98,8 @@ def _from_json(body: bytes) -> Submission:
 
 async def _from_form(form: FormData) -> Submission:
     """All that was sent is used, or the form is refused."""
-    images = form.getlist("image")
-    rest = [(name, value) for name, value in form.multi_items() if name != "image"]
+    images = form.getlist(PICTURE)
+    rest = [(name, value) for name, value in form.multi_items() if name != PICTURE]
     if twice := [name for name, times in Counter(name for name, _ in rest).items() if times > 1]:
         raise invalid_field(twice[0], "The field is given more than once")
     try:

@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from libs.common.contracts.base import Id, Timestamp
 from libs.common.contracts.public import Author
 from libs.common.runtime.auth import ACCESS_TOKEN_S
-from libs.common.runtime.text import Name, Text
+from libs.common.runtime.text import Name, Prose, Text
 from libs.common.runtime.validation import RequestBody
+from services.user.common_passwords import LEAST_CHARS, is_common
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 from services.user.errors import PasswordIsNameError
@@ -29,9 +30,11 @@ def _not_reserved(username: str) -> str:
     return username
 
 
-def _not_blank(password: str) -> str:
+def _hard_to_guess(password: str) -> str:
     if not password.strip():
         raise ValueError("must not be blank")
+    if is_common(password):
+        raise ValueError("this password is one of the commonest: choose another")
     return password
 
 
@@ -41,12 +44,18 @@ NewUsername = Annotated[
 Email = Annotated[Text, Field(max_length=_LOGIN_CHARS, pattern=_EMAIL), AfterValidator(str.lower)]
 Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
 NewPassword = Annotated[
-    Text, Field(min_length=8, max_length=128, description="8 to 128 code points"), AfterValidator(_not_blank)
+    Text,
+    Field(
+        min_length=LEAST_CHARS,
+        max_length=128,
+        description="8 to 128 code points; none of the 3,000 commonest passwords, nor a name of the account",
+    ),
+    AfterValidator(_hard_to_guess),
 ]
 GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
 DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
-Bio = Annotated[Text, Field(max_length=500)]
+Bio = Annotated[Prose, Field(max_length=500, description="at most 500 code points")]
 RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
 
 

@@ -44,8 +44,17 @@ def _one_line(text: str) -> str:
     return text
 
 
-VisibleText = Annotated[Text, AfterValidator(_visible)]
+def _prose(text: str) -> str:
+    if any(unicodedata.category(char) == "Cc" and char not in "\t\n\r" for char in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+Prose = Annotated[Text, AfterValidator(_prose)]
+"""Text of several lines."""
+
+VisibleText = Annotated[Prose, AfterValidator(_visible)]
 """Text of which something can be seen, without the blanks around it."""
 
-Name = Annotated[VisibleText, AfterValidator(_one_line)]
+Name = Annotated[Text, AfterValidator(_visible), AfterValidator(_one_line)]
 """One line of visible text, which leaves the text beside it in its place."""

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.runtime.text import Name, Text, VisibleText
+from libs.common.runtime.text import Name, Prose, Text, VisibleText
 
 BLANK = [" ", "\n\t", "\u3000", "\u200b\u200d", "\u2800", "\u3164 \u115f", "\ufe0f", "\u202e", ""]
 
@@ -19,7 +19,15 @@ def test_what_shows_nothing_is_no_text(kind: Any, text: str) -> None:
 def test_a_name_is_one_line_and_stays_in_its_place(text: str) -> None:
     with pytest.raises(ValidationError, match="line breaks or control characters"):
         TypeAdapter(Name).validate_python(text)
-    assert TypeAdapter(VisibleText).validate_python(text) == text
+
+
+@pytest.mark.parametrize("kind", [Prose, VisibleText])
+def test_prose_has_lines_and_no_other_control_characters(kind: Any) -> None:
+    for text in ("two\nlines\r\n\tand more", "to\u202eright", "a\u2028b"):
+        assert TypeAdapter(kind).validate_python(text) == text
+    for text in ("esc\x1b[1m", "a\x07b", "a\x85b"):
+        with pytest.raises(ValidationError, match="control characters"):
+            TypeAdapter(kind).validate_python(text)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@ delete wins whatever order writes come in. What an author wrote, and its hashtag
 of two writes the one of the higher version stays, and making a post again changes nothing."""
 
 import asyncio
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
@@ -25,7 +27,6 @@ from services.post.domain import (
     Status,
     StoredPost,
     Trait,
-    hashtags_of,
     month_of,
     months_down,
     year_of,
@@ -33,6 +34,7 @@ from services.post.domain import (
 )
 
 MONTHS_A_READ = 12
+_FIRST_RULE = re.compile(r"(?<![\w&#])#(\w+)")  # for hashtags, until there was the column explicit_hashtags
 KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
 _STATEMENTS = {
     "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
@@ -61,7 +63,8 @@ _STATEMENTS = {
     "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
     "edit": (
         "UPDATE posts_by_id USING TIMESTAMP ?"
-        " SET caption = ?, hashtags = ?, mentions = ?, location = ?, version = ?, edited_at = ? WHERE post_id = ?"
+        " SET caption = ?, hashtags = ?, mentions = ?, explicit_hashtags = ?, location = ?, version = ?, edited_at = ?"
+        " WHERE post_id = ?"
     ),
     "delete": "UPDATE posts_by_id USING TIMESTAMP ? SET deleted_at = ?, version = ? WHERE post_id = ?",
     "by_user": (
@@ -105,7 +108,9 @@ def _utc(value: datetime | None) -> datetime | None:
 def _explicit(row: Row) -> tuple[str, ...]:
     if row.explicit_hashtags is not None:
         return tuple(row.explicit_hashtags)
-    in_caption = hashtags_of(row.caption or "")  # of a post from before the column: the best that can be told
+    # Of a post from before the column: what the rule of that time did not find in the caption.
+    words = _FIRST_RULE.findall(row.caption or "")
+    in_caption = {unicodedata.normalize("NFKC", word).lower() for word in words}
     return tuple(tag for tag in row.hashtags or () if tag not in in_caption)
 
 
@@ -199,8 +204,8 @@ class CassandraPostStore:
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
         """Only what differs is written, so that an edit of the text and one of the place may cross."""
-        text, tags = _text(after), []
-        if text == _text(before):
+        text, tags = (*_text(after), list(after.explicit_hashtags)), []
+        if _text(after) == _text(before):
             text = (UNSET_VALUE,) * len(text)
         else:
             # all its tags, on its way or not: who publishes or edits it just now may have read another caption

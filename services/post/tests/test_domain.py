@@ -43,6 +43,9 @@ def test_any_caption_parses(caption: str) -> None:
         ("#" + "x" * 100 + " #" + "y" * 101, ("x" * 100,), ()),
         # nothing in an address
         ("see https://example.org/#about and HTTP://example.org/@name/x", (), ()),
+        ("example.org:8080/#about example.org?q=@somebody example.org:80#about", (), ()),
+        ("https://example.org,#tag https://example.org/x),@somebody", ("tag",), ("somebody",)),
+        ("#\u039f\u0394\u039f\u03a3.\u0391 #\u039f\u0394\u039f\u03a3", ("\u03bf\u03b4\u03bf\u03c2",), ()),
         ("www.example.org/#a example.org/b#c blog.example/@name", (), ()),
         ("first.last+tag@example.co.uk, @real", (), ("real",)),
         ("a/#b 1.5 #c", ("b", "c"), ()),

@@ -195,6 +195,26 @@ async def test_counts_of_what_is_no_post_make_none(store: CassandraPostStore) ->
     assert await store.get_many([post_id, MAX_ID]) == []
 
 
+async def test_tags_that_an_older_rule_found_in_the_caption_are_not_the_authors_own(
+    store: CassandraPostStore, cassandra: Cassandra, author: int
+) -> None:
+    """Rows from before migration 0003: an edit of the caption takes those tags away, and keeps the author's own."""
+    post = replace(some_post(author, at(2026)), caption="https://example.org/#about")
+    await store.create(post)
+    old = await cassandra.prepare(
+        "UPDATE posts_by_id USING TIMESTAMP 2 SET hashtags = ?, explicit_hashtags = null WHERE post_id = ?"
+    )
+    await cassandra.execute(old, (["mine", "about"], post.post_id))
+    before = await store.get(post.post_id)
+    assert before
+    assert before.explicit_hashtags == ("mine",)
+    after = replace(before, caption="plain", hashtags=("mine",), version=before.version + 10)
+    await store.edit(before, after, [])
+    again = await store.get(post.post_id)
+    assert again
+    assert (again.hashtags, again.explicit_hashtags) == (("mine",), ("mine",))
+
+
 async def test_outcomes_of_media_are_remembered(store: CassandraPostStore) -> None:
     await store.keep_outcome(ready(77))
     assert await store.outcomes([77, 78]) == [ready(77)]

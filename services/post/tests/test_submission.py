@@ -78,6 +78,16 @@ async def test_a_form_is_refused_as_a_whole(second: tuple[bytes, bytes, bytes], 
     assert [error.field for error in refused.value.errors] == [field]
 
 
+async def test_a_caption_that_is_not_utf_8_is_refused() -> None:
+    """Read as Latin-1 it would be stored as other text than was sent."""
+    picture = (b"image", b'; filename="1.jpg"', JPEG)
+    with pytest.raises(BadRequestError, match="caption is not UTF-8"):
+        async with submission_of(form(picture, (b"caption", b"", "caf\xe9".encode("latin-1")))):
+            pass
+    async with submission_of(form(picture, (b"caption", b"", "caf\xe9".encode()))) as submission:
+        assert submission.draft.caption == "caf\xe9"
+
+
 @pytest.mark.parametrize(
     "parts", [[(b"picture", b'; filename="1.jpg"', JPEG)], [(b"image", b'; filename="x"', JPEG)] * 12]
 )

@@ -178,6 +178,9 @@ async def test_one_address_leaves_hashing_to_others() -> None:
         {"password": " ada_1@example.org "},
         {"username": "longer_name", "password": "LONGER_NAME"},
         {"email": "nowhere"},
+        {"password": "password"},
+        {"password": "BaseBall"},
+        {"password": "12345678"},
         {"email": "<a@b.c>"},
         {"email": "a@-.-"},
         {"email": "a\u202e@example.org"},
@@ -208,3 +211,9 @@ def test_a_login_has_one_name() -> None:
 def test_an_avatar_is_set_only_when_named() -> None:
     assert not ProfileRequest.model_validate({"bio": "x"}).change().sets_avatar
     assert ProfileRequest.model_validate({"avatar_media_id": None}).change().sets_avatar
+
+
+def test_a_bio_has_lines_and_no_other_control_characters() -> None:
+    assert ProfileRequest.model_validate({"bio": "two\nlines"}).bio == "two\nlines"
+    with pytest.raises(ValidationError):
+        ProfileRequest.model_validate({"bio": "esc\x1b[1m"})
