@@ -45,7 +45,7 @@ class SavedPage(BaseModel):
 class CreateComment(RequestBody):
     """A comment, or a reply to one."""
 
-    text: Annotated[VisibleText, Field(min_length=1, max_length=COMMENT_CHARS)]
+    text: Annotated[VisibleText, Field(min_length=1, max_length=COMMENT_CHARS, description="at most 2,200 code points")]
     parent_id: Id | None = None
 
 

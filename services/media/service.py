@@ -146,7 +146,10 @@ class MediaLibrary:
 
     async def settle(self, media: StoredMedia) -> None:
         """Keep the worker's verdict; an earlier or repeated one changes nothing. The uploaded file has served then."""
-        await self._store.save(media)
+        known = await self._store.find([media.media_id])
+        # An upload that is delivered again fails for want of its file: the first reason is the one.
+        if media.status is not Status.FAILED or all(one.status is Status.PROCESSING for one in known):
+            await self._store.save(media)
         try:
             await self._objects.delete(source_key(media.media_id))
         except (OSError, UnavailableError) as error:

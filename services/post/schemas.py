@@ -42,7 +42,14 @@ class CreatePost(RequestBody):
 
     caption: Caption = ""
     media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_A_POST), AfterValidator(_distinct)]
-    hashtags: Annotated[list[Annotated[Text, AfterValidator(_tag)]], Field(max_length=MAX_HASHTAGS)] = []
+    hashtags: Annotated[
+        list[Annotated[Text, AfterValidator(_tag)]],
+        Field(
+            max_length=MAX_HASHTAGS,
+            description="beside those in the caption, 30 together: letters, marks, digits and _ of any script, with a"
+            " letter, at most 100 code points, stored in lower case (NFKC)",
+        ),
+    ] = []
     location: PostLocation | None = None
 
 

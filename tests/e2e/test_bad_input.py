@@ -221,3 +221,20 @@ async def test_wrong_routes_and_methods(api: Api, someone: Someone) -> None:
     assert_problem(await api.send("PUT", "/feed", who), 405)
     response = await api.send("GET", "/feed", headers={"X-Request-Id": "chosen-by-the-client"})
     assert assert_problem(response, 401)["request_id"] == "chosen-by-the-client"
+
+
+async def test_what_only_the_gateway_takes_for_http_is_refused_as_a_problem(api: Api) -> None:
+    """A method that nginx passes on and the services' parser does not know."""
+    url = httpx2.URL(api.base_url)
+    reader, writer = await asyncio.open_connection(url.host, url.port)
+    try:
+        writer.write(b"FOOBAR /v1/feed HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    finally:
+        writer.close()
+        await writer.wait_closed()
+    assert b" 400 " in head.splitlines()[0]
+    assert b"application/problem+json" in head
+    problem = json.loads(body)
+    assert problem["code"] == "bad_request"
+    assert problem["request_id"]

@@ -73,7 +73,7 @@ class CommentCountKind(StrEnum):
 
 
 class Counts(BaseModel):
-    """How often a post was liked, commented on, saved and seen."""
+    """How often a post was liked, commented on, saved and seen; the same for all, also by whom the reader can't see."""
 
     model_config = ConfigDict(frozen=True)
 

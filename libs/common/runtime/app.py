@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coro
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from types import FrameType
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import uvicorn
 from fastapi import APIRouter, FastAPI, Request, Response
@@ -24,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from libs.common.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.kafka.outbox import Outbox
 from libs.common.runtime.auth import ServiceTokens, TokenVerifier
+from libs.common.runtime.context import request_id, set_request_id
 from libs.common.runtime.dependencies import SERVICE_READ, Policy
 from libs.common.runtime.devices import Devices
 from libs.common.runtime.errors import PROBLEM_TYPE, Problem, install_error_handlers, problem_response
@@ -302,8 +304,10 @@ class _HttpProtocol(HttpToolsProtocol):
     """Refuses what is not HTTP in the form of all other problems."""
 
     def send_400_response(self, msg: str) -> None:
+        set_request_id(uuid4().hex)
         body = bytes(problem_response(400, "bad_request", "Bad request", msg).body)
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\n"
+        head += f"x-request-id: {request_id()}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)
         self.transport.close()
 

@@ -200,7 +200,10 @@ def _on_http_exception(_: Request, error: Exception) -> Response:
         return problem_of(error.error)
     assert isinstance(error, HTTPException)
     code, title = _BY_STATUS.get(error.status_code, ("bad_request", "Bad request"))
-    return problem_response(error.status_code, code, title, str(error.detail), headers=error.headers or {})
+    headers = dict(error.headers or {})
+    if "GET" in (allowed := headers.get("Allow", "").split(", ")):
+        headers["Allow"] = ", ".join(sorted({*allowed, "HEAD"}))
+    return problem_response(error.status_code, code, title, str(error.detail), headers=headers)
 
 
 def _field(location: Sequence[Any]) -> str:

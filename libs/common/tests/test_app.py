@@ -209,7 +209,9 @@ async def test_head_is_answered_like_get_without_a_body(client: httpx2.AsyncClie
     got, head = [await client.request(method, "/v1/things/none") for method in ("GET", "HEAD")]
     assert (head.status_code, head.content) == (got.status_code, b"")
     assert head.headers["content-type"] == got.headers["content-type"]
-    assert (await client.head("/v1/boxes")).status_code == 405
+    refused = await client.head("/v1/boxes")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert (await client.post("/v1/things/none")).headers["allow"] == "GET, HEAD"
 
 
 async def test_a_slash_too_many_leads_nowhere(client: httpx2.AsyncClient) -> None:

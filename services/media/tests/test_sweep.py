@@ -1,6 +1,7 @@
 """Uploaded files go when they have served, or were never completed."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,15 @@ async def test_the_uploaded_file_goes_with_the_verdict(tmp_path: Path, verdict: 
         await room.library.settle(verdict)
         assert not (tmp_path / UPLOAD.source_key).exists()
     assert (await room.store.find([UPLOAD.upload_id]))[0].status is verdict.status
+
+
+async def test_the_first_reason_stays(tmp_path: Path) -> None:
+    room = Room(tmp_path)
+    await room.put()
+    await room.library.complete(UPLOAD.owner_id, UPLOAD.upload_id)
+    await room.library.settle(FAILED)
+    await room.library.settle(replace(FAILED, reason="processing_failed"))
+    assert (await room.library.show(UPLOAD.owner_id, UPLOAD.upload_id)).reason == FAILED.reason
 
 
 async def test_a_verdict_is_kept_while_the_object_store_is_away(tmp_path: Path) -> None:
