@@ -138,9 +138,11 @@ async def test_what_was_never_posted_is_deleted_and_purged(room: Room) -> None:
 
 async def test_what_was_posted_is_not_swept(room: Room) -> None:
     await told(room, CREATED)
+    before = list(room.events.records)
     room.now += UNPOSTED_S + 3_600
     await room.lifetime.sweep()
     assert await is_there(room)
+    assert room.events.records == before  # nobody was told that it was deleted
 
 
 async def test_bytes_that_are_not_posted_have_a_limit(room: Room) -> None:

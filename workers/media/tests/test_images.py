@@ -145,7 +145,7 @@ def test_broken_frames_do_not_matter_where_the_picture_is_the_first(tmp_path: Pa
     frames = [Image.new("RGB", (120, 80), colour) for colour in (BLUE, RED)]
     frames[0].save(tmp_path / "source", "PNG", save_all=True, append_images=frames[1:])
     data = (tmp_path / "source").read_bytes()
-    (tmp_path / "source").write_bytes(data.replace(b"fdAT\0\0\0\2", b"fdAT\0\0\0\7"))
+    (tmp_path / "source").write_bytes(data.replace(b"fcTL\0\0\0\0", b"fcTL\0\0\0\7", 1))
     made(tmp_path / "source", tmp_path)
     assert near(opened(tmp_path, "small").getpixel((60, 40)), BLUE)
 
