@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from libs.common.contracts.failures import FailureReason
 from workers.media.clients import STDERR_BYTES, ChildDecoder
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused
 from workers.media.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s
-from workers.media.tests.hostile import claiming, jpeg, rescanned
+from workers.media.tests.hostile import claiming, jpeg, png, png_chunk, rescanned
 
 CONFINED = "from workers.media.sandbox import confine; confine(); "
 
@@ -171,3 +172,9 @@ async def test_a_child_sees_no_secret(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(verdict, Refused)
     assert "PYTHONPATH" in verdict.detail
     assert "FEEDMILL" not in verdict.detail
+
+
+async def test_what_is_no_part_of_the_picture_never_reaches_the_decoder(tmp_path: Path) -> None:
+    profile = png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(b"x" * 1_500_000))  # Pillow refuses the file for it
+    (tmp_path / "source").write_bytes(png(1, 1, [profile], pixels=bytes(4)))
+    assert isinstance(await ChildDecoder().decode(tmp_path / "source", tmp_path), Decoded)
