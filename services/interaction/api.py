@@ -126,8 +126,8 @@ async def list_comments(
 ) -> CommentPage:
     """Comments on a post, or the replies to one: oldest first, or with `order=top` most liked first.
 
-    The cursor of `top` holds the likes that the last comment had when it was shown: likes that come later move no
-    comment of the pages before.
+    The cursor of `top` holds the likes that the last comment had when it was shown. A comment that gets likes while one
+    pages may come twice or not at all.
     """
     listing = f"comments:{post_id}:{parent_id}"
     if order == "top":

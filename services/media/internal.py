@@ -19,10 +19,11 @@ router = APIRouter(prefix="/internal/media", include_in_schema=False)
 @router.post("/batch", response_model=BatchAnswer)
 async def find_media(body: BatchRequest, _: CallingService, library: Library, lifetime: MediaLifetime) -> BatchAnswer:
     """State and document of media; unknown ones are left out."""
+    found = await library.find(body.media_ids)
     if body.profile_of is not None:
-        own = [media.media_id for media in await library.find(body.media_ids) if media.owner_id == body.profile_of]
+        own = [media.media_id for media in found if media.owner_id == body.profile_of]
         await lifetime.shown(PROFILE, body.profile_of, own)
-    return BatchAnswer(media=[OwnedMedia.of(media) for media in await library.find(body.media_ids)])
+    return BatchAnswer(media=[OwnedMedia.of(media) for media in found])
 
 
 @router.post("/store", response_model=StoreAnswer)

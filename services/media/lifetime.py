@@ -11,6 +11,7 @@ from libs.common.contracts.events import MediaDeleted
 from libs.common.kafka.producer import encode
 from libs.common.media_paths import media_folder
 from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.runtime.limits import HOUR_S
 from libs.common.runtime.logging import get_logger
 from services.media.domain import PRODUCER, UPLOAD_TTL_S, UPLOADS, StoredMedia, Upload, source_key
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
@@ -18,17 +19,15 @@ from services.media.ports import EventPublisher, MediaObjects, MediaStore
 
 UNPOSTED_S = 8 * UPLOAD_TTL_S  # `media.uploaded` is kept for 7 days: none goes that may still be processed
 PURGE_S = 30 * 86_400
-HOUR_S = 3_600
 LOOK_BACK_H = 31 * 24  # so long all replicas may have been down
 PROFILE = 0  # in the place of a post's id
-SWEEP_EVERY_S = float(HOUR_S)
 SWEPT_AT_ONCE = 1_000
 log = get_logger(__name__)
 
 
 def owned(media: StoredMedia, owner_id: int) -> StoredMedia:
-    """It, if it is this owner's. Raises NotFoundError."""
-    if media.owner_id != owner_id:
+    """It, if it is this owner's and not deleted. Raises NotFoundError."""
+    if media.owner_id != owner_id or media.deleted_at:
         raise NotFoundError
     return media
 
@@ -73,7 +72,8 @@ class Lifetime:
             if post_id in uses:
                 await self.store.disuse(media_id, post_id)
                 if not any(is_there for other, is_there in uses.items() if other != post_id):
-                    await self._delete(media_id)
+                    for media in await self.store.find([media_id]):
+                        await self._delete(media)
 
     async def delete(self, owner_id: int, media_id: int) -> None:
         """Delete one's own upload.
@@ -83,18 +83,17 @@ class Lifetime:
             MediaInUseError: a post or the profile shows it.
         """
         found = await self.store.find([media_id])
-        if not found or found[0].deleted_at:
+        if not found:
             raise NotFoundError
-        owned(found[0], owner_id)
+        media = owned(found[0], owner_id)
         if await self._is_used(media_id):
             raise MediaInUseError
-        await self._delete(media_id)
+        await self._delete(media)
 
-    async def _delete(self, media_id: int) -> None:
-        for media in await self.store.find([media_id]):
-            if media.deleted_at is None:
-                await self._mark_deleted(media)
-        await self._keep_used(media_id)  # it may have been posted meanwhile
+    async def _delete(self, media: StoredMedia) -> None:
+        if media.deleted_at is None:
+            await self._mark_deleted(media)
+        await self._keep_used(media.media_id)  # it may have been posted meanwhile
 
     async def _mark_deleted(self, media: StoredMedia) -> None:
         now = datetime.fromtimestamp(self.clock(), UTC)
@@ -128,21 +127,21 @@ class Lifetime:
         for media in await self.store.find([media_id]):
             if media.deleted_at is None:
                 if not await self._is_used(media_id):
-                    await self._delete(media_id)
+                    await self._delete(media)
             elif self.clock() - media.deleted_at.timestamp() >= PURGE_S:
                 await self.objects.delete_folder(media_folder(media.owner_id, media_id))
                 await self.objects.delete(source_key(media_id))
                 await self.store.forget(media_id)
 
     async def sweep_forever(self) -> None:
-        """From time to time, in one replica or in several."""
+        """Once an hour, in one replica or in several."""
         while True:
             try:
                 while swept := await self.sweep():
                     log.info("media_swept", count=swept)
             except (OSError, UnavailableError) as error:
                 log.warning("sweep_failed", error=repr(error))
-            await asyncio.sleep(SWEEP_EVERY_S)
+            await asyncio.sleep(HOUR_S)
 
     def _hour(self, in_s: float = 0.0) -> int:
         return int(self.clock() + in_s) // HOUR_S

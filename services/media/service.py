@@ -111,7 +111,7 @@ class MediaLibrary:
     async def complete(self, owner_id: int, upload_id: int) -> StoredMedia:
         """Take the upload over as media. Doing it again answers the same and changes nothing."""
         if existing := await self._store.find([upload_id]):
-            return _there(owned(existing[0], owner_id))
+            return owned(existing[0], owner_id)
         upload = await self._store.upload(upload_id)
         if upload is None or upload.owner_id != owner_id:
             raise NotFoundError
@@ -138,7 +138,7 @@ class MediaLibrary:
         found = await self._store.find([media_id])
         if not found:
             raise NotFoundError
-        return _there(owned(found[0], user_id))
+        return owned(found[0], user_id)
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         """Those that exist and are not deleted."""
@@ -191,12 +191,6 @@ class MediaLibrary:
         await self._store.save(media, [record])
         await self._events.committed([record])
         return media
-
-
-def _there(media: StoredMedia) -> StoredMedia:
-    if media.deleted_at:
-        raise NotFoundError
-    return media
 
 
 async def _at_most(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[bytes]:

@@ -91,7 +91,7 @@ class PostWriter:
             return post
         published = replace(post, media=documents, status=Status.PUBLISHED)
         payload = PostCreated(
-            post_id=post_id, author_id=post.author_id, created_at=post.created_at, media_ids=tuple(post.media_ids)
+            post_id=post_id, author_id=post.author_id, created_at=post.created_at, media_ids=post.media_ids
         )
         events = [_record(payload, CREATED_VERSION)]
         await self._store.publish(published, events)
@@ -148,7 +148,7 @@ class PostWriter:
         """
         post = await self._own(author_id, post_id)
         post = replace(post, version=_next_version(post))
-        payload = PostDeleted(post_id=post_id, author_id=author_id, media_ids=tuple(post.media_ids))
+        payload = PostDeleted(post_id=post_id, author_id=author_id, media_ids=post.media_ids)
         events = [_record(payload, post.version)]
         await self._store.delete(post, events)
         await self._outbox.committed(events)

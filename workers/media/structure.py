@@ -106,12 +106,17 @@ def _png_parts(data: bytes) -> Iterator[bytes]:
     head = next((content for part, content in parts if part.kind == b"IHDR"), b"")
     said = {part.kind: content for part, content in reversed(parts) if part.kind in _PNG_COLOURS}
     profile = png_profile(said, _inflated(said.get(b"iCCP", b"")), is_grey=head[9:10] in _GREYS)
+    described = b"" if profile is None else _png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile))
     for part, content in parts:
         if part.kind in kept or (part.kind == b"eXIf" and content[:4] in _TIFF):
             yield data[part.start : part.end]
-        if part.kind == b"IHDR" and profile:
-            chunk = b"iCCP" + b"profile\0\0" + zlib.compress(profile)
-            yield (len(chunk) - 4).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4)
+        if part.kind == b"IHDR":
+            yield described
+            described = b""  # once, however many headers there are
+
+
+def _png_chunk(kind: bytes, content: bytes) -> bytes:
+    return len(content).to_bytes(4) + kind + content + zlib.crc32(kind + content).to_bytes(4)
 
 
 def _inflated(chunk: bytes) -> bytes | None:

@@ -16,7 +16,6 @@ class MayFail(BaseModel):
     reason: FailureReason | None = Field(
         default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
     )
-
     detail: str | None = Field(default=None, description="the reason as a sentence")
 
     @model_validator(mode="after")
