@@ -49,7 +49,7 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@$(PYTHON) -m libs.common.contracts check
+	@$(PYTHON) -m libs.contracts check
 
 audit: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
 	@.ci/audit
@@ -58,7 +58,7 @@ check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie fo
 	@tests/platforms/check-install $(SUITE)
 
 contracts: bootstrap ## write schemas and docs/events.md from the code
-	@$(PYTHON) -m libs.common.contracts write
+	@$(PYTHON) -m libs.contracts write
 
 fmt: ## format and fix
 	@.venv/bin/ruff check --fix

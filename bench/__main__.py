@@ -11,8 +11,8 @@ from pydantic import ValidationError
 
 from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
 from bench.figures import Row, table
-from libs.common.console import say
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from ops.client import ApiFailure
 
 NAMES = ("feed", "followees", "crossover", "delivery", "load", "slow", "fanout")

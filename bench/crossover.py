@@ -9,8 +9,8 @@ from bench.followees import FOLLOW, QUIET, quiet_people, reads, second_page
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
-from libs.common.console import say
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from libs.common.stores.postgres import open_postgres
 from ops.client import Api
 

@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from bench.delivery import Author, with_picture
 from devstack.processes import ProcessTable
 from devstack.procfs import PROC
-from libs.common.ids import now_ms
-from libs.common.runtime.settings import Settings
+from libs.common.core.ids import now_ms
+from libs.common.core.settings import Settings
 from libs.common.stores.postgres import Connection, Postgres, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.feedlists import FeedLists

@@ -12,7 +12,7 @@ from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
-from libs.common.console import say
+from libs.common.core.console import say
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.settings import Settings
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.feedlists import CAP, FeedLists
 

@@ -12,16 +12,16 @@ import httpx2
 from aiokafka.admin import AIOKafkaAdminClient
 
 from bench.fanout import BUCKETS, PAGE, clear, fill
-from libs.common.contracts.base import Event, utc_now
-from libs.common.contracts.events import PostCreated
-from libs.common.contracts.topics import TOPICS, dead_letter_topic
-from libs.common.ids import first_id_at, now_ms
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event, utc_now
+from libs.contracts.events import PostCreated
+from libs.contracts.topics import TOPICS, dead_letter_topic
 from libs.feedlists import CAP, FeedLists, Ledger
 
 NAMESPACE = "bench_"  # the worker's own topics and lists; followers come from the running user service

@@ -15,7 +15,7 @@ from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.postgres import open_postgres
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api

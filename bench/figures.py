@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from libs.common.console import columns
+from libs.common.core.console import columns
 
 
 @dataclass(frozen=True, slots=True)

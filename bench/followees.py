@@ -13,7 +13,7 @@ from bench import cpu
 from bench.crowd import BUCKETS
 from bench.figures import Latency, Row
 from bench.http import Connection
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.postgres import Postgres, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.feedlists import FeedLists

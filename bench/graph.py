@@ -13,9 +13,9 @@ from bench.followees import reads, second_page
 from bench.graph_fanout import entries_a_second
 from bench.http import Connection
 from bench.reference_pull import serving
-from libs.common.console import say
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 
 ACTIVE = 50_000  # at most so many of the people have feed lists, as those who were there in the last week

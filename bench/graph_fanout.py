@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from redis.asyncio import Redis
 
 from bench.small_posts import event_of
-from libs.common.contracts.base import utc_now
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import utc_now
 from libs.feedlists import Ledger
 
 GROUPS = {"fanout": "posts", "fanout-chunks": "feed.fanout", "fanout-slow-chunks": "feed.fanout.slow"}

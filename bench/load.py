@@ -6,10 +6,10 @@ from bench.crowd import Crowd, crowd
 from bench.delivery import Author, DeliveryError, delivered
 from bench.figures import Latency, Row, rows_of
 from bench.small_posts import Rates, SmallPosts
-from libs.common.console import say
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from ops.client import Account
 
 FOLLOWERS = 9_999  # the most that are pushed to by default, and one below the slow lane

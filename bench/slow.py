@@ -3,11 +3,11 @@
 from bench.crowd import Crowd, crowd
 from bench.delivery import Author, DeliveryError, delivered
 from bench.figures import Latency, Row, rows_of
-from libs.common.console import say
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.feedlists import Ledger
-from libs.feedlists.ledger import DeliveryState
+from libs.feedlists.delivery import DeliveryState
 
 FOLLOWERS, SMALL_FOLLOWERS = 1_000_000, 100
 EVERY = 10  # one of the million in so many has a feed list

@@ -13,13 +13,13 @@ import orjson
 
 from bench.delivery import Author, DeliveryError
 from bench.http import Connection
-from libs.common.console import say
-from libs.common.contracts.base import Event, utc_now
-from libs.common.contracts.events import PostCreated
-from libs.common.ids import first_id_at, now_ms
+from libs.common.core.console import say
+from libs.common.core.ids import first_id_at, now_ms
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event, utc_now
+from libs.contracts.events import PostCreated
 
 TRIAL_S = 8.0
 REACHED = 0.95  # of a rate: below it the system does not keep up

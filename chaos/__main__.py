@@ -18,7 +18,7 @@ from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
 from devstack.settings import Settings
 from devstack.stack import Stack
-from libs.common.runtime.settings import Settings as CommonSettings
+from libs.common.core.settings import Settings as CommonSettings
 
 
 def main() -> int:

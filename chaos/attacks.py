@@ -16,7 +16,7 @@ import httpx2
 import orjson
 from PIL import Image
 
-from libs.common.runtime.limits import HOUR_S, MINUTE_S
+from libs.common.web.limits import HOUR_S, MINUTE_S
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 from workers.media.structure import MAX_SCANNED_SAMPLES, segments

@@ -20,8 +20,8 @@ from bench.figures import Latency
 from chaos.attacks import Attack, Party, Target, allowed, ask_harmlessly, attack_as, told
 from chaos.load import PASSWORD, PATIENCE_S, SIGN_IN_S, Person, gather_people
 from devstack.stack import Stack
-from libs.common.console import columns, say
-from libs.common.runtime.priority import lower_priority
+from libs.common.core.console import columns, say
+from libs.common.core.priority import lower_priority
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api, ApiFailure, Json
 

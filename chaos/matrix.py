@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from chaos.faults import Fault
 from chaos.load import Load, Person, gather_people, sign_in_again
 from chaos.verdict import Verdict, outside, settle
-from libs.common.console import say
+from libs.common.core.console import say
 from ops.client import Api
 
 STEADY_S = 3.0  # before a fault

@@ -9,9 +9,9 @@ from statistics import median
 from chaos.load import Load, gather_people, sign_in_again
 from devstack.stack import Stack
 from devstack.stores import ALL
-from libs.common.console import say
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
-from libs.common.runtime.settings import Settings
 from ops.client import Api
 from ops.counts import ON_THEIR_WAY
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chaos.load import Person, Promises, Request
-from libs.common.console import columns
+from libs.common.core.console import columns
 from libs.common.testing.eventually import eventually
 from ops.client import Api, ApiFailure
 

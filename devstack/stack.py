@@ -18,7 +18,7 @@ from devstack.providers import StoreProvider, provider
 from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import ALL, Endpoints
-from libs.common.console import say
+from libs.common.core.console import say
 
 READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 180.0
@@ -146,7 +146,7 @@ class Stack:
 
     def _prepare(self, common: dict[str, str]) -> None:
         """Topics and schemas; all are safe to run again."""
-        tasks = [partial(self._task, "topics", common, "libs.common.contracts", "topics")]
+        tasks = [partial(self._task, "topics", common, "libs.contracts", "topics")]
         tasks += [
             partial(self._task, f"{one.name}-migrate", common, one.module, "migrate")
             for one in self.deployables

@@ -8,7 +8,7 @@ from devstack.deployables import GATEWAY_PORT
 from devstack.processes import ProcessTable
 from devstack.stack import Stack
 from devstack.stores import ALL, Endpoints
-from libs.common.console import columns
+from libs.common.core.console import columns
 
 Row = tuple[str, str, str, str, str]
 HEADER: Row = ("NAME", "STATE", "PID", "PORT", "MEMORY")

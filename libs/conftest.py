@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from redis.asyncio import Redis
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists.tests.cluster import redis_cluster

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.settings import Settings
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.settings import Settings
 from ops import dlq, oracle, rebuild, reconcile
 from ops.client import ApiFailure
 from ops.feeds import FeedService

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from fastapi import FastAPI
 from pydantic import Field
 
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.logging import get_logger
-from libs.common.runtime.settings import Settings
+from libs.common.core.logging import get_logger
+from libs.common.core.settings import Settings
+from libs.common.web.app import Runtime, create_app, run
 from ops import dead_letters
 from ops.counts import open_owners
 from ops.oracle import CHECKED, Oracle, open_oracle

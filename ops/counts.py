@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.contracts.public import Counts
-from libs.common.ids import MAX_ID
+from libs.common.core.ids import MAX_ID
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
-from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.http import ServiceClient
-from libs.common.runtime.settings import Settings
+from libs.common.web.auth import ServiceTokens
+from libs.common.web.client import ServiceClient
+from libs.contracts.public import Counts
 from ops.records import EACH, PATIENT, Records
 
 USERS_A_PAGE = 1_000

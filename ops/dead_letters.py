@@ -16,11 +16,11 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 from prometheus_client import Gauge
 
-from libs.common.contracts.topics import TOPICS, dead_letter_topic
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.logging import get_logger
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import EventProducer, Header
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.logging import get_logger
-from libs.common.runtime.settings import Settings
+from libs.contracts.topics import TOPICS, dead_letter_topic
 
 DEADLINE_S = 30.0  # for reading on to the end of all dead-letter topics
 POLL_MS = 500

@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import AsyncIterator, Sequence
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.codec import UndecodableError, decode
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
+from libs.contracts.base import utc_now
+from libs.contracts.codec import UndecodableError, decode
 from ops.dead_letters import DEAD_LETTER_TOPICS, DeadLetters, Letter
 
 LISTED = 50  # of a topic; a person reads no more

@@ -2,10 +2,10 @@
 
 from typing import Any, Self
 
-from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.errors import NotFoundError
-from libs.common.runtime.http import ServiceClient
-from libs.common.runtime.settings import Settings
+from libs.common.core.errors import NotFoundError
+from libs.common.core.settings import Settings
+from libs.common.web.auth import ServiceTokens
+from libs.common.web.client import ServiceClient
 from ops.records import PATIENT
 
 PAGE = 100  # from the second page on: the first is asked as readers do, so that it may be the one kept for them

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 
-from libs.common.console import say
+from libs.common.core.console import say
 from ops.client import Account, Api
 from ops.photos import paint
 

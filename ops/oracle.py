@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from prometheus_client import Counter, Gauge
 
-from libs.common.console import say
-from libs.common.ids import id_time_ms, now_ms
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.ids import id_time_ms, now_ms
+from libs.common.core.settings import Settings
 from ops.feeds import FeedService
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.records import Followees, Records, window_start

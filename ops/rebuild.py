@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from libs.common.console import say
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.feedlists import CAP, FeedLists
 from ops.records import Records

@@ -8,8 +8,8 @@ from typing import Protocol
 
 from prometheus_client import Counter
 
-from libs.common.console import say
-from libs.common.runtime.settings import Settings
+from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from ops.counts import PostCounts, UserCounts, open_owners
 
 SETTLE_S = 30.0  # what a killed service left in its outbox is delivered by then: a relay's lease is 15 s

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.auth import ServiceTokens
-from libs.common.runtime.dependencies import SERVICE_READ
-from libs.common.runtime.http import ServiceClient
-from libs.common.runtime.settings import Settings
+from libs.common.core.dependencies import SERVICE_READ
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
+from libs.common.web.auth import ServiceTokens
+from libs.common.web.client import ServiceClient
 
 WINDOW_MS = 7 * 86_400_000
 PATIENT = replace(SERVICE_READ, timeout_s=10.0, hedge_after_s=None)  # nobody waits for an answer on a screen

@@ -7,7 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
-from libs.common.console import say
+from libs.common.core.console import say
 from ops.client import Account, Api, ApiFailure, Json, when_allowed
 from ops.photos import paint
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world

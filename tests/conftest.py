@@ -15,7 +15,7 @@ from devstack.providers import StoreProvider
 from devstack.settings import ROOT, Settings
 from devstack.stack import Stack, find, is_healthy
 from devstack.stores import Endpoints
-from libs.common.runtime.settings import Settings as CommonSettings
+from libs.common.core.settings import Settings as CommonSettings
 from libs.common.testing import PATIENCE
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test

@@ -19,7 +19,7 @@ from devstack.stores.endpoints import Endpoints
 from devstack.stores.kafka import PROXY_PORT, Kafka
 from devstack.stores.postgres import Postgres
 from devstack.stores.redis import Redis
-from libs.common import console
+from libs.common.core import console
 
 ALL: tuple[StoreName, ...] = ("kafka", "cassandra", "postgres", "redis")
 KINDS: dict[StoreName, Store] = {"kafka": Kafka(), "cassandra": Cassandra(), "postgres": Postgres(), "redis": Redis()}

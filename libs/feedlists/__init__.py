@@ -1,23 +1,17 @@
-"""The feed list: one Redis LIST of post ids a reader, written by fan-out, read by the feed service."""
+"""Feed lists: one Redis LIST of post ids for each reader, written by fan-out and read by the feed service."""
 
-from libs.feedlists.acts import ACT_S, LAST_KNOWN_S, Acts
+from libs.feedlists.backpressure import PublishedLevel
+from libs.feedlists.delivery import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
 from libs.feedlists.gaps import Gap, Gaps
-from libs.feedlists.last_shown import LastShown, Still
-from libs.feedlists.ledger import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
-from libs.feedlists.level import PublishedLevel
 from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
 
 __all__ = [
-    "ACT_S",
     "CAP",
-    "LAST_KNOWN_S",
-    "Acts",
     "DeliveryState",
     "FeedList",
     "FeedLists",
     "Gap",
     "Gaps",
-    "LastShown",
     "Ledger",
     "Mode",
     "Progress",
@@ -25,6 +19,5 @@ __all__ = [
     "Pushed",
     "Range",
     "RemovalLedger",
-    "Still",
     "Withdrawn",
 ]

@@ -6,8 +6,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.stores.functions import Functions
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.stores.redis_functions import Functions
 from libs.feedlists.lists import LIBRARY, FeedLists
 
 WINDOW_S = 7 * 86_400  # older posts are in no feed

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from libs.common.stores.functions import Functions
+from libs.common.stores.redis_functions import Functions
 
 CAP = 500  # entries kept (SPEC: feed window)
 SLACK = 50  # a list is trimmed once in so many pushes, not at every one

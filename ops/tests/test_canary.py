@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
+from libs.common.core.ids import first_id_at, now_ms
 from ops.canary import Canary
 from ops.judge import Fault
 from ops.oracle import GRACE_S, ORDERS, Oracle

@@ -8,15 +8,15 @@ from uuid import uuid4
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import UserCreated
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
 from libs.common.kafka.consumer import ConsumerRunner, Delivery
 from libs.common.kafka.producer import EventProducer, Header
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event
+from libs.contracts.events import UserCreated
 from ops import dlq
 from ops.__main__ import _parser
 from ops.dead_letters import DeadLetters, Letter

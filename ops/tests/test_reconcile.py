@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.contracts.public import Counts
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
+from libs.contracts.public import Counts
 from ops.canary import CountsCanary
 from ops.counts import PostCounts, UserCounts
 from ops.reconcile import Drift, Place, Reconciler

@@ -2,15 +2,16 @@
 
 from fastapi import FastAPI
 
+from libs.common.core.dependencies import REDIS_READ
+from libs.common.core.fairness import FairGate
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.dependencies import REDIS_READ
-from libs.common.runtime.fairness import FairGate
-from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.limits import MINUTE_S
+from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.invalidation import Acts
 from services.feed import api, internal
 from services.feed.candidates import CandidateSource
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph

@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import DEVICE_HEADERS
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from libs.common.runtime.params import PathId
+from libs.common.web.auth import CurrentUser
+from libs.common.web.devices import DEVICE_HEADERS
+from libs.common.web.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.web.params import PathId
 from services.feed.domain.feed import Order
 from services.feed.explaining import Explainer
 from services.feed.ports import Position

@@ -7,9 +7,9 @@ from dataclasses import replace
 from cachetools import TTLCache
 from redis.exceptions import RedisError
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
+from libs.common.core.errors import UnavailableError
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.logging import get_logger
 from libs.feedlists import CAP
 from libs.feedlists import Gap as PushGap
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start

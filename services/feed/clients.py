@@ -7,8 +7,8 @@ from typing import Any
 
 from cachetools import TTLCache
 
-from libs.common.contracts.public import Author, Engagement, PostRecord
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.public import Author, Engagement, PostRecord
 from services.feed.domain.feed import Followees, Relation, Trait
 from services.feed.ports import LATEST
 

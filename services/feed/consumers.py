@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import (
+from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import (
     FollowCreated,
     FollowDeleted,
     GraphEvent,
@@ -10,7 +11,6 @@ from libs.common.contracts.events import (
     MuteDeleted,
     UserEvent,
 )
-from libs.common.kafka.consumer import Delivery
 from libs.feedlists import CAP
 from services.feed.candidates import CandidateSource
 from services.feed.ports import Acts, Cache, Graph, Lists, Posts

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
-from libs.common.ids import now_ms
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.fairness import FairGate
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.fairness import FairGate
+from libs.common.core.ids import now_ms
 from libs.feedlists import DeliveryState
 from services.feed.candidates import CandidateSource
 from services.feed.domain.explanation import Reason, reason_of

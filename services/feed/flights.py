@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Hashable
 from contextvars import copy_context
 from typing import Any, Generic, TypeVar
 
-from libs.common.runtime.context import set_deadline
+from libs.common.core.context import set_deadline
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")

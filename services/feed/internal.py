@@ -4,9 +4,9 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Response
 
-from libs.common.ids import MAX_ID
-from libs.common.runtime.auth import CallingService
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.core.ids import MAX_ID
+from libs.common.web.auth import CallingService
+from libs.common.web.pagination import DEFAULT_LIMIT, CursorParam, Limit
 from services.feed.api import ExplainerDep, ReaderDep
 from services.feed.domain.feed import Order
 from services.feed.schemas import FeedExplanation

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 from cachetools import TTLCache
 from redis.exceptions import RedisError
 
-from libs.common.contracts.public import Author, PostRecord
-from libs.common.runtime.errors import UnavailableError
-from libs.feedlists import LAST_KNOWN_S
+from libs.common.core.errors import UnavailableError
+from libs.contracts.public import Author, PostRecord
+from libs.invalidation import LAST_KNOWN_S
 from services.feed.domain.feed import Followees, Relation, Trait
 from services.feed.ports import Acts, Graph, LastKnownError, Posts
 

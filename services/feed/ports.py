@@ -4,9 +4,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from libs.common.contracts.public import Author, Engagement, PostRecord
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import Charge
+from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryState, FeedList, Gap
 from services.feed.domain.feed import Followees, Pace, Relation, Trait
 

@@ -4,7 +4,7 @@ import asyncio
 
 from redis.exceptions import RedisError
 
-from libs.common.runtime.logging import get_logger
+from libs.common.core.logging import get_logger
 from services.feed.domain.feed import Pace
 from services.feed.ports import LevelBoard
 

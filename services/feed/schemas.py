@@ -5,10 +5,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.public import Post
-from libs.common.ids import id_time
-from libs.common.runtime.validation import RequestBody
+from libs.common.core.ids import id_time
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.public import Post
 from services.feed.domain.explanation import SHOWN, Reason
 from services.feed.domain.feed import Gap, GapReason, Pace, Source
 from services.feed.explaining import Explanation

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from libs.common.contracts.public import Author, Engagement, Post
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.fairness import FairGate, Shares
-from libs.common.runtime.logging import get_logger
-from libs.common.runtime.pagination import Cursors
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.fairness import FairGate, Shares
+from libs.common.core.logging import get_logger
 from libs.common.stores.rate import Charge
+from libs.common.web.pagination import Cursors
+from libs.contracts.public import Author, Engagement, Post
 from services.feed.candidates import SOURCE_DOWN, STALE, CandidateSource
 from services.feed.domain.bookmark import Down, Pinned, bookmark, session_top
 from services.feed.domain.feed import Gap, Order, Pace, Source, source_of

@@ -5,11 +5,11 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from libs.common.runtime.auth import bearer_token
-from libs.common.runtime.errors import ApiError
-from libs.common.runtime.limits import VERDICT, rate_headers
-from libs.common.runtime.pagination import DEFAULT_LIMIT, MAX_LIMIT
+from libs.common.core.errors import ApiError
 from libs.common.stores.rate import Charge
+from libs.common.web.auth import bearer_token
+from libs.common.web.limits import VERDICT, rate_headers
+from libs.common.web.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from services.feed.domain.feed import Order
 from services.feed.service import Served
 

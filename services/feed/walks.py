@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 from redis.exceptions import RedisError
 
-from libs.common.contracts.public import PostRecord
-from libs.common.ids import MAX_ID, id_time_ms
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
+from libs.common.core.errors import UnavailableError
+from libs.common.core.ids import MAX_ID, id_time_ms
+from libs.common.core.logging import get_logger
+from libs.contracts.public import PostRecord
 from services.feed.candidates import SOURCE_DOWN, STALE, CandidateSource
 from services.feed.domain.bookmark import TAIL, Down, Pinned, new_session
 from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Source, source_of

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
 from services.feed.candidates import CandidateSource
 from services.feed.ports import Birth
 

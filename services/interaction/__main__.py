@@ -6,14 +6,14 @@ from fastapi import FastAPI
 
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.limits import HOUR_S
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
 from libs.common.stores.rate import Limit
-from libs.feedlists import Acts
+from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.limits import HOUR_S
+from libs.invalidation import Acts
 from services.interaction import api, internal
 from services.interaction.auditing import Auditor
 from services.interaction.clients import PostServicePosts, UserServicePeople

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common.ids import MAX_ID
-from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import DEVICE_HEADERS
-from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
-from libs.common.runtime.params import IdempotencyKey, PathId
+from libs.common.core.ids import MAX_ID
 from libs.common.stores.idempotency import Answer, Idempotency
+from libs.common.web.auth import CurrentUser
+from libs.common.web.devices import DEVICE_HEADERS
+from libs.common.web.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
+from libs.common.web.params import IdempotencyKey, PathId
 from services.interaction.auditing import Auditor
 from services.interaction.domain import FIRST_PLACE, MarkKind, of_top_place, top_place
 from services.interaction.schemas import (

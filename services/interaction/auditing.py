@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import AuditedMember, CountsAudited
-from libs.common.contracts.public import CountKind, Counts
 from libs.common.kafka.producer import Record, encode
+from libs.contracts.base import Event
+from libs.contracts.events import AuditedMember, CountsAudited
+from libs.contracts.public import CountKind, Counts
 from services.interaction.domain import CountAudit, audited
 from services.interaction.ports import AuditStore, CountsCache, EventOutbox
 from services.interaction.service import PRODUCER

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.public import Author, Post
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.public import Author, Post
 
 
 class PostServicePosts:

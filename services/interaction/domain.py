@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from libs.common.ids import MAX_ID, id_time
+from libs.common.core.ids import MAX_ID, id_time
 
 NO_PARENT = 0
 CREATED, DELETED = 1, 2  # versions of a comment

@@ -1,6 +1,6 @@
 """Errors of the interaction service."""
 
-from libs.common.runtime.errors import ForbiddenError, InvalidError
+from libs.common.core.errors import ForbiddenError, InvalidError
 
 
 class NotYourCommentError(ForbiddenError):

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from libs.common.runtime.auth import CallingService
+from libs.common.web.auth import CallingService
 from services.interaction.api import Api
 from services.interaction.auditing import PostAudit
 from services.interaction.schemas import AuditRequest, MarksRequest, PostMarks

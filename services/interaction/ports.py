@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from libs.common.contracts.public import Author, CountKind, Counts, Post
 from libs.common.kafka.producer import Record
+from libs.contracts.public import Author, CountKind, Counts, Post
 from services.interaction.domain import Counted, Ledgered, Mark, MarkKind, Membership, StoredComment
 
 

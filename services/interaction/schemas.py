@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.public import Author, Engagement, Post
-from libs.common.runtime.text import VisibleText
-from libs.common.runtime.validation import RequestBody
+from libs.common.web.text import VisibleText
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.public import Author, Engagement, Post
 
 COMMENT_CHARS = 2_200
 

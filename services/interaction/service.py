@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import (
+from libs.common.core.errors import NotFoundError
+from libs.common.kafka.producer import Record, encode
+from libs.common.web.pagination import Page, Placed, visible_page
+from libs.contracts.base import Event
+from libs.contracts.events import (
     CommentCreated,
     CommentDeleted,
     CommentLikeCreated,
@@ -17,10 +20,7 @@ from libs.common.contracts.events import (
     SaveDeleted,
     ViewRecorded,
 )
-from libs.common.contracts.public import Author, Post
-from libs.common.kafka.producer import Record, encode
-from libs.common.runtime.errors import NotFoundError
-from libs.common.runtime.pagination import Page, Placed, visible_page
+from libs.contracts.public import Author, Post
 from services.interaction.domain import (
     CREATED,
     DELETED,

@@ -7,12 +7,12 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra import migrate as migrate_cassandra
 from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
 from libs.common.stores.idempotency import Idempotency
+from libs.common.web.app import Runtime, create_app, run
+from libs.media.paths import SecretPaths
 from services.media import api, internal
 from services.media.consumers import STATUS_GROUP, USES_GROUP, FollowPosts, SettleMedia
 from services.media.domain import MAX_IMAGE_BYTES, PRODUCER, UploadSigner

@@ -5,11 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.devices import DEVICE_HEADERS
-from libs.common.runtime.middleware import charge_place
-from libs.common.runtime.params import Digits, IdempotencyKey, PathId
 from libs.common.stores.idempotency import Answer, Idempotency
+from libs.common.web.auth import CurrentUser
+from libs.common.web.devices import DEVICE_HEADERS
+from libs.common.web.middleware import charge_place
+from libs.common.web.params import Digits, IdempotencyKey, PathId
 from services.media.domain import Upload
 from services.media.http import Library, MediaLifetime, body_of, declared_type
 from services.media.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of

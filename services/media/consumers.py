@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaFailed, MediaProcessed, PostCreated, PostDeleted
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import MediaFailed, MediaProcessed, PostCreated, PostDeleted
 from services.media.domain import Status, StoredMedia
 from services.media.lifetime import Lifetime
 from services.media.service import MediaLibrary

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
-from libs.common.contracts.media import VARIANTS, MediaDocument
-from libs.common.ids import id_time_ms, parse_id
-from libs.common.media_paths import SECRET_BYTES
+from libs.common.core.ids import id_time_ms, parse_id
+from libs.contracts.media import VARIANTS, MediaDocument
+from libs.media.paths import SECRET_BYTES
 
 PRODUCER = "services.media"
 MAX_IMAGE_BYTES = 10 * 1024 * 1024

@@ -1,6 +1,6 @@
 """What a caller of the media service can do wrong."""
 
-from libs.common.runtime.errors import ApiError, ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
+from libs.common.core.errors import ApiError, ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
 
 
 class UploadUrlInvalidError(ForbiddenError):

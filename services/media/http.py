@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from starlette.requests import ClientDisconnect
 
-from libs.common.image_types import canonical_type
+from libs.media.image_types import canonical_type
 from services.media.errors import BrokenBodyError
 from services.media.lifetime import Lifetime
 from services.media.service import MediaLibrary

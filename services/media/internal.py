@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
 
-from libs.common.ids import MAX_ID
-from libs.common.media_paths import new_secret
-from libs.common.runtime.auth import CallingService
-from libs.common.runtime.params import Digits
+from libs.common.core.ids import MAX_ID
+from libs.common.web.auth import CallingService
+from libs.common.web.params import Digits
+from libs.media.paths import new_secret
 from services.media.domain import Upload
 from services.media.http import Library, MediaLifetime, body_of
 from services.media.lifetime import PROFILE

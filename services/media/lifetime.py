@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import MediaDeleted
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.logging import get_logger
 from libs.common.kafka.producer import encode
-from libs.common.media_paths import media_folder
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.limits import HOUR_S
-from libs.common.runtime.logging import get_logger
+from libs.common.web.limits import HOUR_S
+from libs.contracts.base import Event
+from libs.contracts.events import MediaDeleted
+from libs.media.paths import media_folder
 from services.media.domain import PRODUCER, UPLOAD_TTL_S, UPLOADS, StoredMedia, Upload, source_key
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
 from services.media.ports import EventPublisher, MediaObjects, MediaStore

@@ -4,12 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.media import Dimensions, MayFail, MediaDocument
-from libs.common.contracts.public import Media
-from libs.common.image_types import ACCEPTED, canonical_type
-from libs.common.media_paths import new_secret
-from libs.common.runtime.validation import RequestBody
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.media import Dimensions, MayFail, MediaDocument
+from libs.contracts.public import Media
+from libs.media.image_types import ACCEPTED, canonical_type
+from libs.media.paths import new_secret
 from services.media.domain import StoredMedia, Upload
 from services.media.service import Ticket
 

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import MediaUploaded
-from libs.common.image_types import ACCEPTED, HEAD_BYTES, accepted_type, refusal_of
+from libs.common.core.errors import ApiError, NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.common.core.logging import get_logger
 from libs.common.kafka.producer import encode
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import ApiError, NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
-from libs.common.runtime.logging import get_logger
+from libs.contracts.base import Event
+from libs.contracts.events import MediaUploaded
+from libs.media.image_types import ACCEPTED, HEAD_BYTES, accepted_type, refusal_of
+from libs.media.paths import SecretPaths
 from services.media.domain import (
     MAX_IMAGE_BYTES,
     PRODUCER,

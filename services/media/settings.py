@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 
 
 class MediaSettings(Settings):

@@ -6,14 +6,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.public import Post
-from libs.common.runtime.auth import CurrentUser, Principal, ReaderId
-from libs.common.runtime.devices import DEVICE_HEADERS
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
-from libs.common.runtime.params import IdempotencyKey, PathId
+from libs.common.core.errors import UnavailableError
 from libs.common.stores.idempotency import Answer, Idempotency
+from libs.common.web.auth import CurrentUser, Principal, ReaderId
+from libs.common.web.devices import DEVICE_HEADERS
+from libs.common.web.pagination import DEFAULT_LIMIT, CursorParam, Limit, Page
+from libs.common.web.params import IdempotencyKey, PathId
+from libs.contracts.base import utc_now
+from libs.contracts.public import Post
 from services.post.domain import Status, StoredPost, normal_tag
 from services.post.ports import MediaLibrary
 from services.post.reading import PostReader

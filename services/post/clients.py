@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.media import MediaDocument
-from libs.common.contracts.public import Author, Engagement
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.media import MediaDocument
+from libs.contracts.public import Author, Engagement
 from services.post.domain import MediaState, MediaStatus
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, PostCounted
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, PostCounted
 from services.post.domain import MediaState, MediaStatus
 from services.post.ports import PostStore
 from services.post.writing import PostWriter

@@ -8,9 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from libs.common.contracts.media import MediaDocument
-from libs.common.contracts.public import Counts, Location
-from libs.common.ids import id_time
+from libs.common.core.ids import id_time
+from libs.contracts.media import MediaDocument
+from libs.contracts.public import Counts, Location
 
 MAX_HASHTAGS = 30
 MAX_MENTIONS = 20

@@ -1,6 +1,6 @@
 """Errors of the post service."""
 
-from libs.common.runtime.errors import ForbiddenError, UnsupportedMediaError
+from libs.common.core.errors import ForbiddenError, UnsupportedMediaError
 
 
 class NotYourPostError(ForbiddenError):

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from libs.common.contracts.public import Post, PostRecord
-from libs.common.runtime.auth import CallingService
+from libs.common.web.auth import CallingService
+from libs.contracts.public import Post, PostRecord
 from services.post.api import Api
 from services.post.schemas import BatchRequest, HydrateRequest, RecentRequest
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import Author, Engagement
 from libs.common.kafka.producer import Record
+from libs.contracts.events import PostCounted
+from libs.contracts.public import Author, Engagement
 from services.post.domain import MediaState, StoredPost, Trait
 
 

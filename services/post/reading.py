@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence, Set
 from contextlib import suppress
 
-from libs.common.contracts.public import Author, Engagement, Post, PostRecord
-from libs.common.ids import MAX_ID, first_id_at, now_ms
-from libs.common.runtime.errors import NotFoundError, UnavailableError
-from libs.common.runtime.pagination import Page, Placed, visible_page
-from libs.feedlists import LastShown, Still
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.ids import MAX_ID, first_id_at, now_ms
+from libs.common.web.pagination import Page, Placed, visible_page
+from libs.contracts.public import Author, Engagement, Post, PostRecord
+from libs.invalidation import LastShown, Still
 from services.post.domain import NOBODY, Status, StoredPost, Trait, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 

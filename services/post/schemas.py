@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.media import MayFail
-from libs.common.contracts.public import Location, Post
-from libs.common.runtime.text import Name, Prose, Text
-from libs.common.runtime.validation import RequestBody
+from libs.common.web.text import Name, Prose, Text
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.media import MayFail
+from libs.contracts.public import Location, Post
 from services.post.domain import MAX_HASHTAGS, Status, normal_tag
 
 CAPTION_CHARS = 2_200

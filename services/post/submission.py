@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from libs.common.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
-from libs.common.runtime.errors import BadRequestError, TooLargeError, invalid_field
-from libs.common.runtime.validation import request_invalid
+from libs.common.core.errors import BadRequestError, TooLargeError, invalid_field
+from libs.common.web.validation import request_invalid
+from libs.media.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
 from services.post.domain import Draft
 from services.post.errors import ContentTypeError
 from services.post.ports import MediaLibrary

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from libs.common.contracts.base import Event, utc_now
-from libs.common.contracts.events import PostCreated, PostDeleted, PostEvent, PostUpdated
-from libs.common.contracts.public import Location
-from libs.common.ids import id_time
+from libs.common.core.errors import NotFoundError, invalid_field
+from libs.common.core.ids import id_time
 from libs.common.kafka.producer import Record, encode
-from libs.common.runtime.errors import NotFoundError, invalid_field
+from libs.contracts.base import Event, utc_now
+from libs.contracts.events import PostCreated, PostDeleted, PostEvent, PostUpdated
+from libs.contracts.public import Location
 from services.post.domain import (
     CREATED_VERSION,
     MAX_HASHTAGS,

@@ -7,14 +7,14 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.limits import MINUTE_S
 from libs.common.stores.postgres import PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.stores.postgres import migrate as migrate_postgres
 from libs.common.stores.rate import Limit
-from libs.common.stores.shutouts import Shutouts
-from libs.feedlists import Acts
+from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.limits import MINUTE_S
+from libs.common.web.revocation import Shutouts
+from libs.invalidation import Acts
+from libs.media.paths import SecretPaths
 from services.user import internal
 from services.user.api import routers
 from services.user.clients import HttpMediaLibrary

@@ -1,7 +1,7 @@
 """The media service."""
 
-from libs.common.contracts.media import MediaDocument
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.media import MediaDocument
 from services.user.domain.people import Avatar, OwnedMedia
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import PostCreated, PostDeleted
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import PostCreated, PostDeleted
 from services.user.domain.people import Authored
 from services.user.ports import AuthoredStore
 

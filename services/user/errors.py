@@ -1,6 +1,6 @@
 """What a client of the user service can act on."""
 
-from libs.common.runtime.errors import ConflictError, ForbiddenError, InvalidError, UnauthorizedError
+from libs.common.core.errors import ConflictError, ForbiddenError, InvalidError, UnauthorizedError
 
 
 class UsernameTakenError(ConflictError):

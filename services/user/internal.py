@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
 
-from libs.common.ids import MAX_ID
-from libs.common.runtime.auth import require_service
+from libs.common.core.ids import MAX_ID
+from libs.common.web.auth import require_service
 from services.user.api.state import AccountsDep, AudiencesDep, ProfilesDep, PublicUrl, TalliesDep
 from services.user.schemas import (
     AccountIds,

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from libs.common.runtime.auth import ACCESS_TOKEN_S, ALGORITHM, ISSUER
-from libs.common.runtime.logging import get_logger
+from libs.common.core.logging import get_logger
+from libs.common.web.auth import ACCESS_TOKEN_S, ALGORITHM, ISSUER
 
 FIRST_KEY = "first.pem"
 RESCAN_S = 5.0  # how soon a key that was laid into the folder is seen; and how often an unknown id may cost a look
@@ -79,7 +79,7 @@ def ensure_key(folder: Path) -> None:
 class KeyFolder:
     """Signs, verifies and publishes; a key laid into the folder is used without a restart.
 
-    Implements `ports.TokenSigner` and `libs.common.runtime.auth.KeySource`.
+    Implements `ports.TokenSigner` and `libs.common.web.auth.KeySource`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -10,9 +10,9 @@ from typing import Self, TypeVar
 from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import VerificationError
 
-from libs.common.runtime.context import caller
-from libs.common.runtime.fairness import FairGate, Shares
-from libs.common.runtime.settings import Settings
+from libs.common.core.context import caller
+from libs.common.core.fairness import FairGate, Shares
+from libs.common.core.settings import Settings
 
 AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from libs.common.contracts.events import GraphEvent
 from libs.common.kafka.producer import Record
+from libs.contracts.events import GraphEvent
 from services.user.domain.accounts import (
     Contact,
     Credentials,

@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from libs.common.contracts.base import Id, Timestamp
-from libs.common.contracts.public import Author
-from libs.common.runtime.auth import ACCESS_TOKEN_S
-from libs.common.runtime.text import Name, Prose, Text
-from libs.common.runtime.validation import RequestBody
+from libs.common.web.auth import ACCESS_TOKEN_S
+from libs.common.web.text import Name, Prose, Text
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.public import Author
 from services.user.common_passwords import LEAST_CHARS, is_common
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation

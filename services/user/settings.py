@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 
 
 class UserSettings(Settings):

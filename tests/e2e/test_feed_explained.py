@@ -7,8 +7,8 @@ import asyncpg
 import pytest
 
 from devstack.stack import Stack
-from libs.common.ids import parse_id
-from libs.common.runtime.settings import Settings
+from libs.common.core.ids import parse_id
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists

@@ -19,7 +19,7 @@ from fastapi.routing import APIRoute
 
 from devstack.environment import common_environ
 from devstack.stack import Stack
-from libs.common.runtime.auth import ACCESS_TOKEN_S, ALGORITHM, LEEWAY_S, ServiceTokens
+from libs.common.web.auth import ACCESS_TOKEN_S, ALGORITHM, LEEWAY_S, ServiceTokens
 from ops.client import Account, Api, Json
 from services.feed import internal as feed_internal
 from services.interaction import internal as interaction_internal

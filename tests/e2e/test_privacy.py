@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from devstack.stack import Stack
-from libs.common.runtime.auth import ServiceTokens
+from libs.common.web.auth import ServiceTokens
 from ops.client import Account, Api
 from tests.e2e.world import PAGE_LIMIT, PASSWORD, Someone, assert_problem, feed_shows, follow, publish, walk
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI, Request
 
+from libs.common.core.settings import Settings
 from libs.common.kafka.consumer import ConsumerRunner, Delivery
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.settings import Settings
+from libs.common.web.app import Runtime, create_app, run
 
 POLL_S = 0.02
 

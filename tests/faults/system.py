@@ -20,10 +20,10 @@ from devstack.environment import deployable_environ
 from devstack.providers import StoreProvider
 from devstack.stack import READY_TIMEOUT_S, Stack, find, is_healthy
 from devstack.stores import ALL, StoreName
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault, FaultProxy
-from libs.feedlists.acts import CLOCKS_APART_S
+from libs.invalidation.stamps import CLOCKS_APART_S
 from ops.client import Account, Api, Json
 from ops.oracle import Verdict, open_oracle
 

@@ -20,11 +20,11 @@ from devstack.errors import ProcessFailed
 from devstack.providers import StoreProvider
 from devstack.stack import Stack, find, is_healthy
 from devstack.stores import ALL
-from libs.common.contracts.codec import decode
-from libs.common.contracts.topics import TOPICS, dead_letter_topic
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
-from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
+from libs.contracts.codec import decode
+from libs.contracts.topics import TOPICS, dead_letter_topic
 from ops.client import Api
 from ops.counts import ON_THEIR_WAY
 from tests.conftest import operator_settings, running_stack

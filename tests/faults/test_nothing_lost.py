@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer
 
-from libs.common.contracts.base import Envelope, utc_now
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault
+from libs.contracts.base import Envelope, utc_now
 from ops.client import Account
 from tests.conftest import operator_settings
 from tests.e2e.world import stranger

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from devstack.stack import Stack
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.postgres import open_postgres
 from libs.common.stores.redis import open_redis

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.stack import Stack
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from libs.feedlists import FeedLists

@@ -13,13 +13,13 @@ import pytest
 
 from devstack import ports
 from devstack.processes import ProcessTable
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import UserCreated
+from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from libs.common.testing import SECRET, settings_for
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event
+from libs.contracts.events import UserCreated
 
 pytestmark = pytest.mark.stores
 NAME = "stopping"

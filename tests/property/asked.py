@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from libs.common.runtime.errors import NotFoundError
+from libs.common.core.errors import NotFoundError
 from ops.records import Followees
 from services.feed.domain.feed import Order
 from tests.property.owners import PEOPLE

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
-from libs.common.contracts.public import Author, Engagement, PostRecord
+from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
 from services.feed import candidates
 from services.feed.domain.feed import Followees, Relation, Trait

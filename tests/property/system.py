@@ -7,8 +7,13 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from libs.common.contracts.base import Event, Payload
-from libs.common.contracts.events import (
+from libs.common.core.fairness import FairGate
+from libs.common.core.ids import EPOCH_MS, first_id_at, id_time, now_ms
+from libs.common.core.settings import Settings
+from libs.common.kafka.consumer import Delivery as EventDelivery
+from libs.common.web.pagination import Cursors
+from libs.contracts.base import Event, Payload
+from libs.contracts.events import (
     BlockCreated,
     FollowCreated,
     FollowDeleted,
@@ -20,12 +25,8 @@ from libs.common.contracts.events import (
     UserUnbanned,
     UserUpdated,
 )
-from libs.common.ids import EPOCH_MS, first_id_at, id_time, now_ms
-from libs.common.kafka.consumer import Delivery as EventDelivery
-from libs.common.runtime.fairness import FairGate
-from libs.common.runtime.pagination import Cursors
-from libs.common.runtime.settings import Settings
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, RemovalLedger
+from libs.feedlists import FeedLists, Gaps, Ledger, RemovalLedger
+from libs.invalidation import Acts
 from services.feed.candidates import CandidateSource
 from services.feed.consumers import FeedConsumers
 from services.feed.explaining import Explainer

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from ops.judge import Expectation, judge

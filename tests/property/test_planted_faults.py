@@ -5,11 +5,11 @@ from unittest.mock import patch
 
 import pytest
 
-from libs.common.contracts.public import PostRecord
-from libs.common.ids import MAX_ID
-from libs.common.runtime.settings import Settings
+from libs.common.core.ids import MAX_ID
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.contracts.public import PostRecord
 from ops.judge import Fault
 from ops.oracle import SLOWEST_MS, Oracle
 from services.feed.domain.bookmark import Down

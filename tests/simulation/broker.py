@@ -11,9 +11,9 @@ from typing import Any
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaTimeoutError
 
+from libs.common.core.errors import UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import Header
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.settings import Settings
 
 PARTITIONS = 2
 STEP_S = 0.05  # at most, each way

@@ -14,14 +14,14 @@ import orjson
 import structlog
 from aiokafka import TopicPartition
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import PostCreated, PostDeleted
+from libs.common.core.settings import Settings
 from libs.common.kafka.consumer import ConsumerRunner, Handler
 from libs.common.kafka.consumer import Delivery as EventDelivery
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer, Record, encode
-from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
+from libs.contracts.base import Event
+from libs.contracts.events import PostCreated, PostDeleted
 from libs.feedlists import Pushed, Range, Withdrawn
 from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop

@@ -9,13 +9,13 @@ from functools import partial
 import pytest
 from aiokafka import TopicPartition
 
-from libs.common.contracts.base import Event, Payload
-from libs.common.contracts.events import PostDeleted
+from libs.common.core.settings import Settings
 from libs.common.kafka import consumer
 from libs.common.kafka.consumer import Delivery, UnorderedRunner
 from libs.common.kafka.producer import EventProducer, encode
-from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
+from libs.contracts.base import Event, Payload
+from libs.contracts.events import PostDeleted
 from tests.simulation.broker import FETCHED, PARTITIONS, Broker, Process
 from tests.simulation.system import run_simulated
 

@@ -4,8 +4,8 @@ from fastapi import FastAPI
 
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.cassandra import Cassandra
+from libs.common.web.app import Runtime, create_app, run
 from workers.counters.clients import KafkaCountsTopic
 from workers.counters.consumers import CounterConsumers
 from workers.counters.service import PostCounters

@@ -1,8 +1,8 @@
 """The topic `counters`."""
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import PostCounted
 from libs.common.kafka.producer import EventProducer
+from libs.contracts.base import Event
+from libs.contracts.events import PostCounted
 
 
 class KafkaCountsTopic:

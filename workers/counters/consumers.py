@@ -4,8 +4,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from libs.common.contracts.base import Payload
-from libs.common.contracts.events import (
+from libs.common.kafka.consumer import Delivery
+from libs.contracts.base import Payload
+from libs.contracts.events import (
     CommentCreated,
     CommentDeleted,
     CommentLikeCreated,
@@ -18,8 +19,7 @@ from libs.common.contracts.events import (
     SaveDeleted,
     ViewRecorded,
 )
-from libs.common.contracts.public import CountKind
-from libs.common.kafka.consumer import Delivery
+from libs.contracts.public import CountKind
 from workers.counters.domain import Act, CommentPlace
 from workers.counters.service import PostCounters
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CommentCountKind, CountKind
+from libs.contracts.events import PostCounted
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership
 
 

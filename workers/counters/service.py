@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from prometheus_client import Counter
 
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CommentCountKind, CountKind
+from libs.contracts.events import PostCounted
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import Act, CommentPlace, fold, write_time
 from workers.counters.ports import CountsCache, CountsTopic, Ledger
 

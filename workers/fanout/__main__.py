@@ -5,9 +5,10 @@ from fastapi import FastAPI
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.app import Runtime, create_app, run
 from libs.common.stores.rate import SharedRate
-from libs.feedlists import Acts, FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.common.web.app import Runtime, create_app, run
+from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.invalidation import Acts
 from workers.fanout.backpressure import Backpressure
 from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers

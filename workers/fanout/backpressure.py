@@ -4,7 +4,7 @@ import asyncio
 
 from prometheus_client import Gauge
 
-from libs.common.runtime.logging import get_logger
+from libs.common.core.logging import get_logger
 from workers.fanout.domain import Level, Thresholds, next_level
 from workers.fanout.ports import GapLog, LagSource, LevelBoard, PullBoard
 

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.base import Event
+from libs.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from libs.feedlists import Range
 from workers.fanout.ports import Audience, Chunk, Lane
 

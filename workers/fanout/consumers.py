@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import FanoutChunk, PostCreated, PostDeleted, PostEvent, RemovalChunk
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, PostEvent, RemovalChunk
 from workers.fanout.ports import Chunk, Post
 from workers.fanout.service import Fanout, Ledgers
 

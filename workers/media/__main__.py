@@ -2,12 +2,12 @@
 
 from fastapi import FastAPI
 
+from libs.common.core.priority import lower_priority
 from libs.common.kafka.consumer import UnorderedRunner
 from libs.common.kafka.producer import EventProducer
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.app import Runtime, create_app, run
-from libs.common.runtime.priority import lower_priority
 from libs.common.stores.objects import FolderObjectStore
+from libs.common.web.app import Runtime, create_app, run
+from libs.media.paths import SecretPaths
 from workers.media.clients import ChildDecoder
 from workers.media.consumers import GROUP, MediaConsumers
 from workers.media.service import Processing

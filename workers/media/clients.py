@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import orjson
 
-from libs.common.contracts.failures import FailureReason
+from libs.contracts.failures import FailureReason
 from workers.media.domain import Decoded, DecodingFailedError, Refused
 from workers.media.sandbox import MAX_CPU_S
 

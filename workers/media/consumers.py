@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
-from libs.common.contracts.failures import FailureReason
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
+from libs.contracts.failures import FailureReason
 from workers.media.domain import Refused
 from workers.media.service import Processing
 

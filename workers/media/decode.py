@@ -9,7 +9,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from libs.common.contracts.failures import FailureReason
+from libs.contracts.failures import FailureReason
 from workers.media.sandbox import allow_cpu, confine
 from workers.media.structure import NotShowableError, check, picture_only
 

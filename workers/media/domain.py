@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from libs.common.contracts.failures import FailureReason
-from libs.common.contracts.media import VARIANTS, Dimensions, MediaDocument
-from libs.common.media_paths import media_folder
+from libs.contracts.failures import FailureReason
+from libs.contracts.media import VARIANTS, Dimensions, MediaDocument
+from libs.media.paths import media_folder
 
 FILES = {name: "original.jpg" if name == "original" else f"{name}.webp" for name in VARIANTS}
 FAILED_VERSION, PROCESSED_VERSION = 2, 3  # after 1, the upload; a success outdoes a failure

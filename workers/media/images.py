@@ -18,7 +18,7 @@ from PIL import (
     _webp,
 )
 
-from libs.common.contracts.failures import FailureReason
+from libs.contracts.failures import FailureReason
 from workers.media import blurhash
 from workers.media.structure import MAX_PIXELS, NotShowableError
 

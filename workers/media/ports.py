@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Protocol
 
-from libs.common.contracts.base import Event
+from libs.contracts.base import Event
 from workers.media.domain import Decoded, Refused
 
 

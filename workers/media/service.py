@@ -8,13 +8,13 @@ from pathlib import Path
 
 from prometheus_client import Counter, Histogram
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
-from libs.common.contracts.failures import FailureReason
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
 from libs.common.stores.objects import ObjectStore
+from libs.contracts.base import Event
+from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.contracts.failures import FailureReason
+from libs.media.paths import SecretPaths
 from workers.media.domain import (
     FAILED_VERSION,
     FILES,

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from libs.common.contracts.failures import FailureReason
-from libs.common.image_types import format_of
+from libs.contracts.failures import FailureReason
+from libs.media.image_types import format_of
 from workers.media.png_color import png_profile
 
 MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory

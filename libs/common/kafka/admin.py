@@ -3,8 +3,8 @@
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from libs.common.contracts.topics import TOPICS, Topic, dead_letter_topic
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
+from libs.contracts.topics import TOPICS, Topic, dead_letter_topic
 
 DLQ_RETENTION_MS = 30 * 86_400_000
 

@@ -14,14 +14,14 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectio
 from opentelemetry import propagate, trace
 from redis.exceptions import RedisError
 
-from libs.common.contracts.base import Envelope, Payload, utc_now
-from libs.common.contracts.codec import UndecodableError, decode
-from libs.common.contracts.topics import dead_letter_topic
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
+from libs.common.core.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
-from libs.common.runtime.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
-from libs.common.runtime.settings import Settings
+from libs.contracts.base import Envelope, Payload, utc_now
+from libs.contracts.codec import UndecodableError, decode
+from libs.contracts.topics import dead_letter_topic
 
 POLL_MS = 200
 POLL_BUSY_MS = 10  # while a partition is being worked on, so that it is looked at again soon

@@ -6,7 +6,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 
 _REQUEST_MS = 5_000
 

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from prometheus_client import Gauge
 
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
 from libs.common.kafka.producer import EventProducer, Record
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
 
 POLL_S = 1.0  # how soon the relay looks again
 GRACE_S = 2.0  # the direct way has this long before the relay takes an event over

@@ -11,12 +11,12 @@ from uuid import UUID
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from libs.common.contracts.base import Event
-from libs.common.runtime.context import traceparent
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.logging import get_logger
-from libs.common.runtime.metrics import EVENTS_PUBLISHED
-from libs.common.runtime.settings import Settings
+from libs.common.core.context import traceparent
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
+from libs.common.core.metrics import EVENTS_PUBLISHED
+from libs.common.core.settings import Settings
+from libs.contracts.base import Event
 
 _REQUEST_MS = 5_000
 _STOP_S = 1.0  # what has to get there waits in an outbox, or for its handler

@@ -29,9 +29,9 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from libs.common.runtime.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.settings import Settings
+from libs.common.core.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
+from libs.common.core.errors import UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration, load, pending
 
 CONNECT_S = 3.0

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import orjson
 from cassandra.query import PreparedStatement
 
+from libs.common.core.errors import UnavailableError
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 
 SHARDS = 4
@@ -168,7 +168,7 @@ class CassandraOutbox:
 
 
 class CassandraNodeLeases:
-    """Id node leases; implements `libs.common.ids.NodeLeaseStore`."""
+    """Id node leases; implements `libs.common.core.ids.NodeLeaseStore`."""
 
     def __init__(
         self, cassandra: Cassandra, read: PreparedStatement, first: PreparedStatement, more: PreparedStatement

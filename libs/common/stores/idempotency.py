@@ -7,8 +7,8 @@ from typing import Self
 
 from cassandra.query import PreparedStatement
 
-from libs.common.ids import now_ms
-from libs.common.runtime.errors import ConflictError, KeyReusedError
+from libs.common.core.errors import ConflictError, KeyReusedError
+from libs.common.core.ids import now_ms
 from libs.common.stores.cassandra import Cassandra
 
 STALE_MS = 30_000  # a try that has not answered by then is taken to be dead; one of slow uploads may still run

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
 
 Check = Callable[[], Awaitable[None]]
 """Raises when what was sent must not be seen after all."""

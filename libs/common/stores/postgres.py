@@ -11,12 +11,12 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 import orjson
 
+from libs.common.core.context import remaining_s
+from libs.common.core.dependencies import POSTGRES, TICK_S, Breaker, take_place
+from libs.common.core.errors import DeadlineError, UnavailableError
+from libs.common.core.fairness import FairGate
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import Record
-from libs.common.runtime.context import remaining_s
-from libs.common.runtime.dependencies import POSTGRES, TICK_S, Breaker, take_place
-from libs.common.runtime.errors import DeadlineError, UnavailableError
-from libs.common.runtime.fairness import FairGate
-from libs.common.runtime.settings import Settings
 from libs.common.stores.migrations import load, pending
 
 POOL_SIZE = 16
@@ -225,7 +225,7 @@ def _moment(at_s: float) -> datetime:
 
 
 class PostgresNodeLeases:
-    """Id node leases; implements `libs.common.ids.NodeLeaseStore`."""
+    """Id node leases; implements `libs.common.core.ids.NodeLeaseStore`."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres

@@ -11,7 +11,7 @@ from typing import Any
 from cachetools import TTLCache
 from redis.asyncio import Redis
 
-from libs.common.stores.functions import Functions
+from libs.common.stores.redis_functions import Functions
 
 BURST_S = 0.1  # what sleeping too long loses is caught up within this time
 _LIBRARY = Path(__file__).parent / "rate.lua"

@@ -13,8 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.common.runtime.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Outcome, Policy
-from libs.common.runtime.settings import Settings
+from libs.common.core.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Outcome, Policy
+from libs.common.core.settings import Settings
 
 POOL_SIZE = 64
 CLUSTER_POOL_SIZE = 512  # a node; the cluster client fails beyond it, where the other one waits

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from libs.common.runtime.settings import Settings
+from libs.common.core.settings import Settings
 
 PATIENCE = 20.0  # how soon a store answers beside all other tests is not what is tested
 S = TypeVar("S", bound=Settings)

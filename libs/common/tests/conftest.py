@@ -2,9 +2,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
 
 

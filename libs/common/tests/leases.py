@@ -2,8 +2,8 @@
 
 from enum import Enum, auto
 
-from libs.common.ids import NODE_BITS, SEQUENCE_BITS, NodeLeaseStore
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
+from libs.common.core.ids import NODE_BITS, SEQUENCE_BITS, NodeLeaseStore
 
 NODES = 2  # fewer than there are minters, so that they meet
 

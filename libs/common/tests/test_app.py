@@ -13,16 +13,17 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import ValidationError
 from starlette.types import Message, Scope
 
+from libs.common.core import errors
+from libs.common.core.context import caller
+from libs.common.core.errors import NotFoundError
+from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import Outbox
-from libs.common.runtime import errors, middleware
-from libs.common.runtime.app import Runtime, create_app
-from libs.common.runtime.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
-from libs.common.runtime.context import caller
-from libs.common.runtime.errors import NotFoundError
-from libs.common.runtime.middleware import charge_place
-from libs.common.runtime.settings import Settings
-from libs.common.runtime.validation import RequestBody, count_of
 from libs.common.testing import SECRET, settings_for
+from libs.common.web import middleware
+from libs.common.web.app import Runtime, create_app
+from libs.common.web.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
+from libs.common.web.middleware import charge_place
+from libs.common.web.validation import RequestBody, count_of
 
 KEY = Ed25519PrivateKey.generate()
 router = APIRouter()

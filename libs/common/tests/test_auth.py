@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.runtime.auth import bearer_token
+from libs.common.web.auth import bearer_token
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,8 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
-from libs.common.contracts.base import Event, Payload
-from libs.common.contracts.codec import decode
-from libs.common.contracts.events import PostDeleted
+from libs.common.core.errors import UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.kafka import consumer
 from libs.common.kafka.admin import create_topics
 from libs.common.kafka.consumer import (
@@ -22,10 +21,11 @@ from libs.common.kafka.consumer import (
     UnorderedRunner,
 )
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event, Payload
+from libs.contracts.codec import decode
+from libs.contracts.events import PostDeleted
 
 pytestmark = pytest.mark.stores
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from libs.common.runtime.context import Caller, remaining_s, set_caller, set_deadline
-from libs.common.runtime.dependencies import (
+from libs.common.core.context import Caller, remaining_s, set_caller, set_deadline
+from libs.common.core.dependencies import (
     BREAKER_FAILURES,
     BUDGET_MAX,
     PROBE_PAUSE_MAX_S,
@@ -18,8 +18,8 @@ from libs.common.runtime.dependencies import (
     Outcome,
     Policy,
 )
-from libs.common.runtime.errors import DeadlineError, OverloadedError, UnavailableError
-from libs.common.runtime.settings import Settings
+from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 

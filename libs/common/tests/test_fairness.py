@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from libs.common.runtime.context import Caller, set_caller
-from libs.common.runtime.errors import OverloadedError, TooManyInProgressError
-from libs.common.runtime.fairness import FairGate, Place, Shares
+from libs.common.core.context import Caller, set_caller
+from libs.common.core.errors import OverloadedError, TooManyInProgressError
+from libs.common.core.fairness import FairGate, Place, Shares
 
 ANN, BOB, CAT = (Caller(account, f"192.0.2.{account}") for account in (1, 2, 3))
 

@@ -6,8 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
-from libs.common.ids import EPOCH_MS, LEASE_MS, IdMinter, NoLeaseError, first_id_at, id_time_ms, parse_id
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
+from libs.common.core.ids import EPOCH_MS, LEASE_MS, IdMinter, NoLeaseError, first_id_at, id_time_ms, parse_id
 from libs.common.tests.leases import FewNodes, InMemoryLeases, Lost
 
 NOW = EPOCH_MS + 90_000_000_000

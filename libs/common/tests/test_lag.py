@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import UserCreated
+from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.settings import Settings
+from libs.contracts.base import Event
+from libs.contracts.events import UserCreated
 
 pytestmark = pytest.mark.stores
 

@@ -9,15 +9,15 @@ import pytest
 from fastapi import APIRouter, FastAPI, Request, Response
 from pydantic import SecretStr
 
-from libs.common.runtime.app import Runtime, create_app
-from libs.common.runtime.auth import Principal, TokenVerifier
-from libs.common.runtime.errors import UnauthorizedError
-from libs.common.runtime.limits import HOUR_S
-from libs.common.runtime.settings import Settings
+from libs.common.core.errors import UnauthorizedError
+from libs.common.core.settings import Settings
 from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.proxy import Fault, FaultProxy, address_of
+from libs.common.web.app import Runtime, create_app
+from libs.common.web.auth import Principal, TokenVerifier
+from libs.common.web.limits import HOUR_S
 
 pytestmark = pytest.mark.stores
 NOWHERE = "redis://127.0.0.1:1/0"

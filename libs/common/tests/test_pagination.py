@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.runtime.pagination import (
+from libs.common.web.pagination import (
     FILL_UP,
     MAX_SCANNED,
     Cursors,
@@ -16,7 +16,7 @@ from libs.common.runtime.pagination import (
     Placed,
     visible_page,
 )
-from libs.common.runtime.params import Digits
+from libs.common.web.params import Digits
 
 CURSORS = Cursors("secret")
 

@@ -4,11 +4,11 @@ import sys
 
 import pytest
 
-from libs.common.runtime.priority import NICE
+from libs.common.core.priority import NICE
 
 TELL = """
 import os
-from libs.common.runtime.priority import _AUTOGROUP, lower_priority
+from libs.common.core.priority import _AUTOGROUP, lower_priority
 def of_session():
     return (_AUTOGROUP.read_text() if _AUTOGROUP.exists() else "").split()[-1:]
 print(*of_session())

@@ -6,9 +6,9 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from libs.common.runtime.limits import HOUR_S
 from libs.common.stores.rate import LOCAL_SHARE, Limit, Limiter, LocalLimiter, SharedRate, Verdict
 from libs.common.testing.eventually import eventually
+from libs.common.web.limits import HOUR_S
 
 pytestmark = pytest.mark.stores
 

@@ -14,13 +14,11 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from cassandra.query import PreparedStatement
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import PostDeleted
-from libs.common.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
+from libs.common.core.errors import ConflictError, KeyReusedError
+from libs.common.core.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
+from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import PAGE, Outbox, OutboxStore
 from libs.common.kafka.producer import EventProducer, Record, encode
-from libs.common.runtime.errors import ConflictError, KeyReusedError
-from libs.common.runtime.settings import Settings
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores import postgres as postgres_store
 from libs.common.stores.cassandra import Cassandra
@@ -29,6 +27,8 @@ from libs.common.stores.idempotency import Answer, Idempotency, StillRunningErro
 from libs.common.stores.migrations import MigrationError
 from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
 from libs.common.tests.leases import FewNodes
+from libs.contracts.base import Event
+from libs.contracts.events import PostDeleted
 
 pytestmark = pytest.mark.stores
 NO_MIGRATIONS = Path(__file__).parent / "no-such-folder"

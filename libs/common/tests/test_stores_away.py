@@ -13,10 +13,10 @@ from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from libs.common.runtime.context import set_deadline
-from libs.common.runtime.dependencies import BREAKER_FAILURES, REDIS_READ
-from libs.common.runtime.errors import DeadlineError, OverloadedError, UnavailableError
-from libs.common.runtime.settings import Settings
+from libs.common.core.context import set_deadline
+from libs.common.core.dependencies import BREAKER_FAILURES, REDIS_READ
+from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
+from libs.common.core.settings import Settings
 from libs.common.stores import cassandra as cassandra_store
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.idempotency import Answer, Idempotency

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.runtime.text import Name, Prose, Text, VisibleText
+from libs.common.web.text import Name, Prose, Text, VisibleText
 
 BLANK = [" ", "\n\t", "\u3000", "\u200b\u200d", "\u2800", "\u3164 \u115f", "\ufe0f", "\u202e", ""]
 

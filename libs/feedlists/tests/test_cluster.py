@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisError
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.settings import Settings
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists.gaps import Gaps

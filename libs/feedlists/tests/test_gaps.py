@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from libs.common.ids import first_id_at, now_ms
+from libs.common.core.ids import first_id_at, now_ms
 from libs.feedlists.gaps import WINDOW_S, Gap, Gaps
 from libs.feedlists.lists import FeedLists
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from libs.common.ids import first_id_at, id_time_ms
+from libs.common.core.ids import first_id_at, id_time_ms
 
 DAY_MS = 86_400_000
 

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from libs.common.ids import id_time_ms
+from libs.common.core.ids import id_time_ms
 from services.feed.domain.feed import Source, Trait
 
 PAGE_SIZE = 20  # pages that the composition is measured on

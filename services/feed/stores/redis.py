@@ -10,7 +10,8 @@ import orjson
 from redis.asyncio import Redis, RedisCluster
 
 from libs.common.stores.rate import Charge
-from libs.feedlists import Acts, FeedLists
+from libs.feedlists import FeedLists
+from libs.invalidation import Acts
 from services.feed.domain.feed import Followees
 from services.feed.ports import Basis, CachedPage, Position, Session
 

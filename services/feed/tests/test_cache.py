@@ -6,7 +6,8 @@ import pytest
 
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from libs.feedlists import Acts, FeedLists
+from libs.feedlists import FeedLists
+from libs.invalidation import Acts
 from services.feed.domain.feed import Followees
 from services.feed.ports import Basis, Position, Session
 from services.feed.settings import FeedSettings

@@ -2,9 +2,9 @@
 
 import pytest
 
-from libs.common.contracts.base import Event, Payload
-from libs.common.contracts.events import FollowCreated, FollowDeleted, MuteCreated, MuteDeleted
 from libs.common.kafka.consumer import Delivery
+from libs.contracts.base import Event, Payload
+from libs.contracts.events import FollowCreated, FollowDeleted, MuteCreated, MuteDeleted
 from services.feed.consumers import FeedConsumers
 from services.feed.tests.world import World
 

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.ids import MAX_ID, first_id_at, now_ms
+from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from services.feed.domain.bookmark import Down, Pinned, bookmark, new_session, pack, session_top, unpack
 from services.feed.domain.feed import Source, Trait
 from services.feed.domain.ranking import HALF_LIFE_MS, MAX_OF_AUTHOR, MAX_PULLED, MIN_PULLED, PAGE_SIZE, rank, score

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
-from libs.common.runtime.errors import NotFoundError, OverloadedError, UnavailableError
-from libs.common.runtime.pagination import InvalidCursorError
+from libs.common.core.errors import NotFoundError, OverloadedError, UnavailableError
+from libs.common.web.pagination import InvalidCursorError
 from libs.feedlists import Gap
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage, Position

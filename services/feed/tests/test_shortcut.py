@@ -6,8 +6,8 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from libs.common.runtime.auth import Principal
 from libs.common.stores.rate import Charge
+from libs.common.web.auth import Principal
 from services.feed.domain.feed import Order
 from services.feed.service import Served
 from services.feed.shortcut import PATH, KeptPages

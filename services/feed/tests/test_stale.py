@@ -3,8 +3,8 @@
 import orjson
 import pytest
 
-from libs.common.runtime.errors import UnavailableError
-from libs.feedlists import LAST_KNOWN_S
+from libs.common.core.errors import UnavailableError
+from libs.invalidation import LAST_KNOWN_S
 from services.feed.domain.feed import Order
 from services.feed.ports import LATEST
 from services.feed.service import Served

@@ -6,13 +6,13 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from libs.common.contracts.media import Dimensions, MediaDocument
-from libs.common.contracts.public import Author, Counts, Engagement, PostRecord
-from libs.common.ids import first_id_at, id_time_ms, now_ms
-from libs.common.runtime.errors import UnavailableError
-from libs.common.runtime.fairness import FairGate
-from libs.common.runtime.pagination import Cursors
+from libs.common.core.errors import UnavailableError
+from libs.common.core.fairness import FairGate
+from libs.common.core.ids import first_id_at, id_time_ms, now_ms
 from libs.common.stores.rate import Charge
+from libs.common.web.pagination import Cursors
+from libs.contracts.media import Dimensions, MediaDocument
+from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, Gap
 from services.feed.candidates import CandidateSource
 from services.feed.domain.feed import Followees, Pace, Relation, Trait

@@ -8,11 +8,11 @@ from typing import Self, TypeVar
 
 from cassandra.query import PreparedStatement
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.public import CountKind, Counts
 from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.contracts.base import utc_now
+from libs.contracts.public import CountKind, Counts
 from services.interaction.domain import (
     CREATED,
     DELETED,

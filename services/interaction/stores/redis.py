@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from libs.common.contracts.public import Counts
-from libs.common.runtime.logging import get_logger
+from libs.common.core.logging import get_logger
 from libs.common.stores.redis import get_many
+from libs.contracts.public import Counts
 from services.interaction.domain import Counted, MarkKind
 from services.interaction.ports import Ledger
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from libs.common.contracts.public import Author, Counts, Post
 from libs.common.kafka.producer import Record
+from libs.contracts.public import Author, Counts, Post
 from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
 
 POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.contracts.codec import decode
-from libs.common.ids import MAX_ID
+from libs.common.core.errors import NotFoundError
+from libs.common.core.ids import MAX_ID
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import NotFoundError
+from libs.contracts.codec import decode
 from services.interaction.domain import FIRST_PLACE, OF_POSTS, Counted, MarkKind, StoredComment, of_top_place, top_place
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.service import Comments, Marks

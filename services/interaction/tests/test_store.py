@@ -7,12 +7,12 @@ import pytest
 from redis.asyncio import Redis
 
 from devstack.settings import ROOT
-from libs.common.contracts.public import Counts
-from libs.common.ids import MAX_ID
+from libs.common.core.ids import MAX_ID
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.contracts.public import Counts
 from services.interaction.domain import (
     FIRST_PLACE,
     NO_PARENT,

@@ -6,11 +6,11 @@ from typing import Self
 
 from cassandra.query import PreparedStatement
 
-from libs.common.contracts.media import MediaDocument
 from libs.common.kafka.producer import Record
-from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.contracts.media import MediaDocument
+from libs.media.paths import SecretPaths
 from services.media.domain import UPLOAD_TTL_S, Status, StoredMedia, Upload, source_key
 
 _STATEMENTS = {

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
 from libs.common.stores.objects import Check, FolderObjectStore
 
 

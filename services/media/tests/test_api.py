@@ -9,11 +9,11 @@ import orjson
 import pytest
 from fastapi import FastAPI
 
-from libs.common.runtime.app import Runtime, create_app
-from libs.common.runtime.auth import Principal, ServiceTokens
-from libs.common.runtime.errors import UnauthorizedError
+from libs.common.core.errors import UnauthorizedError
 from libs.common.stores.idempotency import Answer, Create
 from libs.common.testing import SECRET, settings_for
+from libs.common.web.app import Runtime, create_app
+from libs.common.web.auth import Principal, ServiceTokens
 from services.media import api, internal
 from services.media.__main__ import LARGE_BODIES
 from services.media.domain import Status, StoredMedia, UploadSigner

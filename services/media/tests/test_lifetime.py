@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.contracts.base import Event, utc_now
-from libs.common.contracts.codec import decode
-from libs.common.contracts.events import MediaDeleted, PostCreated, PostDeleted
+from libs.common.core.errors import NotFoundError
 from libs.common.kafka.consumer import Delivery
 from libs.common.kafka.producer import encode
-from libs.common.media_paths import media_folder
-from libs.common.runtime.errors import NotFoundError
+from libs.contracts.base import Event, utc_now
+from libs.contracts.codec import decode
+from libs.contracts.events import MediaDeleted, PostCreated, PostDeleted
+from libs.media.paths import media_folder
 from services.media.consumers import FollowPosts
 from services.media.domain import Upload
 from services.media.errors import MediaInUseError, TooMuchUnpostedError

@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from libs.common.contracts.codec import decode
-from libs.common.contracts.events import MediaUploaded
-from libs.common.contracts.media import Dimensions, MediaDocument
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.common.core.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.contracts.codec import decode
+from libs.contracts.events import MediaUploaded
+from libs.contracts.media import Dimensions, MediaDocument
+from libs.media.paths import SecretPaths
 from services.media.domain import MAX_IMAGE_BYTES, Status, StoredMedia, Upload, UploadSigner
 from services.media.errors import (
     NotAnImageError,

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import MediaUploaded
-from libs.common.ids import first_id_at
+from libs.common.core.ids import first_id_at
 from libs.common.kafka.producer import encode
 from libs.common.stores.cassandra import Cassandra
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from libs.common.testing import settings_for
+from libs.contracts.base import Event
+from libs.contracts.events import MediaUploaded
 from services.media.__main__ import NAME, migrate
 from services.media.domain import Status, StoredMedia, Upload
 from services.media.ports import MediaStore

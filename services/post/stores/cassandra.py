@@ -13,14 +13,14 @@ from typing import Self
 import orjson
 from cassandra.query import UNSET_VALUE, PreparedStatement
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.media import MediaDocument
-from libs.common.contracts.public import Counts, Location
 from libs.common.kafka.producer import Record
-from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.contracts.base import utc_now
+from libs.contracts.events import PostCounted
+from libs.contracts.media import MediaDocument
+from libs.contracts.public import Counts, Location
+from libs.media.paths import SecretPaths
 from services.post.domain import (
     MediaState,
     MediaStatus,

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.media import Dimensions, MediaDocument
-from libs.common.contracts.public import Author, Counts, Engagement
+from libs.common.core.errors import UnavailableError
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import UnavailableError
+from libs.contracts.events import PostCounted
+from libs.contracts.media import Dimensions, MediaDocument
+from libs.contracts.public import Author, Counts, Engagement
 from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost, Trait
 
 AUTHOR, OTHER = 11, 12

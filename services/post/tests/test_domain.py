@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.ids import MAX_ID, first_id_at, now_ms
+from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from services.post.domain import (
     MAX_TAG_CHARS,
     hashtags_of,

@@ -3,8 +3,8 @@ from dataclasses import replace
 
 import pytest
 
-from libs.common.ids import first_id_at, now_ms
-from libs.common.runtime.errors import NotFoundError, UnavailableError
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.ids import first_id_at, now_ms
 from services.post.reading import KeptAuthors, PostReader
 from services.post.tests.fakes import (
     AUTHOR,

@@ -11,15 +11,15 @@ from uuid import uuid4
 import pytest
 
 from devstack.settings import ROOT
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import PostCounted, PostDeleted
-from libs.common.contracts.public import Location
-from libs.common.ids import MAX_ID, first_id_at, id_time
+from libs.common.core.ids import MAX_ID, first_id_at, id_time
 from libs.common.kafka.producer import encode
-from libs.common.media_paths import SecretPaths
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.cassandra_parts import CassandraOutbox
 from libs.common.testing import settings_for
+from libs.contracts.base import Event
+from libs.contracts.events import PostCounted, PostDeleted
+from libs.contracts.public import Location
+from libs.media.paths import SecretPaths
 from services.post.domain import Status, StoredPost
 from services.post.settings import PostSettings
 from services.post.stores.cassandra import CassandraPostStore

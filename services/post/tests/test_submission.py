@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Message
 
-from libs.common.runtime.errors import BadRequestError, InvalidError
+from libs.common.core.errors import BadRequestError, InvalidError
 from services.post.errors import ContentTypeError
 from services.post.submission import submission_of
 

@@ -5,13 +5,13 @@ import orjson
 import pytest
 from starlette.datastructures import UploadFile
 
-from libs.common.contracts.public import Location
-from libs.common.ids import first_id_at, now_ms
+from libs.common.core.errors import InvalidError, NotFoundError
+from libs.common.core.ids import first_id_at, now_ms
 from libs.common.kafka.producer import Record
-from libs.common.runtime.auth import Principal
-from libs.common.runtime.errors import InvalidError, NotFoundError
 from libs.common.stores.idempotency import Idempotency
 from libs.common.testing import settings_for
+from libs.common.web.auth import Principal
+from libs.contracts.public import Location
 from services.post.api import PostApi
 from services.post.domain import Draft, Status, StoredPost
 from services.post.errors import NotYourPostError

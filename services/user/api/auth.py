@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Cookie, Depends, Header, Request, Response
 from fastapi.security import HTTPAuthorizationCredentials
 
-from libs.common.runtime.auth import CurrentUser, Principal, bearer, optional_principal
-from libs.common.runtime.errors import UnauthorizedError
-from libs.common.runtime.pagination import DEFAULT_LIMIT, CursorParam, Limit
-from libs.common.runtime.params import IdempotencyKey, PathId
+from libs.common.core.errors import UnauthorizedError
+from libs.common.web.auth import CurrentUser, Principal, bearer, optional_principal
+from libs.common.web.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.web.params import IdempotencyKey, PathId
 from services.user.api.state import (
     AccountsDep,
     CursorsDep,

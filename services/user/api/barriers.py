@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from libs.common.runtime.auth import CurrentUser
-from libs.common.runtime.params import PathId
+from libs.common.web.auth import CurrentUser
+from libs.common.web.params import PathId
 from services.user.api.paging import PagingDep
 from services.user.api.state import BarriersDep
 from services.user.schemas import UserList

@@ -2,8 +2,8 @@
 
 from fastapi import APIRouter
 
-from libs.common.runtime.auth import CurrentUser, ReaderId
-from libs.common.runtime.params import PathId
+from libs.common.web.auth import CurrentUser, ReaderId
+from libs.common.web.params import PathId
 from services.user.api.paging import LongPagingDep, PagingDep
 from services.user.api.state import GraphDep
 from services.user.schemas import Following, UserList

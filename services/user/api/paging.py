@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from libs.common.runtime.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
+from libs.common.web.pagination import DEFAULT_LIMIT, PEOPLE_LIMIT, CursorParam, Cursors, Limit
 from services.user.api.state import CursorsDep, PublicUrl
 from services.user.domain.people import Page, Profile
 from services.user.schemas import User, UserList

@@ -6,9 +6,9 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from libs.common.runtime.limits import MINUTE_S, RequestLimits, client_address
-from libs.common.runtime.pagination import Cursors
 from libs.common.stores.rate import Limit
+from libs.common.web.limits import MINUTE_S, RequestLimits, client_address
+from libs.common.web.pagination import Cursors
 from services.user.errors import ForeignOriginError
 from services.user.keys import KeyFolder
 from services.user.service.accounts import Accounts

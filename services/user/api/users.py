@@ -4,8 +4,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from libs.common.runtime.auth import CurrentUser, ReaderId
-from libs.common.runtime.params import PathId
+from libs.common.web.auth import CurrentUser, ReaderId
+from libs.common.web.params import PathId
 from services.user.api.paging import PagingDep
 from services.user.api.state import GraphDep, ProfilesDep, PublicUrl
 from services.user.schemas import ProfileRequest, User, UserList

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
-from libs.common.runtime.errors import ConflictError, KeyReusedError, NotFoundError
+from libs.common.core.errors import ConflictError, KeyReusedError, NotFoundError
+from libs.contracts.base import utc_now
+from libs.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
 from services.user.domain.accounts import (
     Attempt,
     Contact,

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from libs.common.contracts.base import utc_now
-from libs.common.runtime.errors import NotFoundError
+from libs.common.core.errors import NotFoundError
+from libs.contracts.base import utc_now
 from services.user.domain.people import Audience, Followees, Relation, next_mode
 from services.user.ports import AudienceStore
 from services.user.service.events import Clock

@@ -2,8 +2,8 @@
 
 from contextlib import suppress
 
-from libs.common.contracts.base import utc_now
-from libs.common.runtime.errors import NotFoundError
+from libs.common.core.errors import NotFoundError
+from libs.contracts.base import utc_now
 from services.user.domain.people import Edge, Page, Profile
 from services.user.errors import CannotBlockSelfError
 from services.user.ports import EventPublisher, GraphStore, PeopleLists

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import GraphEvent, UserEvent
 from libs.common.kafka.producer import Record, encode
+from libs.contracts.base import Event
+from libs.contracts.events import GraphEvent, UserEvent
 from services.user.domain.people import Edge
 
 PRODUCER = "services.user"

@@ -1,8 +1,8 @@
 """Following, requests to follow, and who follows whom."""
 
-from libs.common.contracts.base import utc_now
+from libs.common.core.errors import NotFoundError
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import NotFoundError
+from libs.contracts.base import utc_now
 from services.user.domain.people import Edge, Page, Profile
 from services.user.errors import CannotFollowSelfError
 from services.user.ports import EventPublisher, GraphStore, PeopleLists

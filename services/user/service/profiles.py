@@ -4,9 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from libs.common.contracts.base import utc_now
-from libs.common.contracts.events import UserUpdated
-from libs.common.runtime.errors import ForbiddenError, NotFoundError
+from libs.common.core.errors import ForbiddenError, NotFoundError
+from libs.contracts.base import utc_now
+from libs.contracts.events import UserUpdated
 from services.user.domain.people import Avatar, Page, Profile, ProfileChange
 from services.user.errors import MediaNotFoundError, MediaNotReadyError
 from services.user.ports import EventPublisher, MediaLibrary, ProfileStore

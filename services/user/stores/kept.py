@@ -5,10 +5,10 @@ from datetime import datetime
 
 from cachetools import TTLCache
 
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
 from libs.common.stores.postgres import Postgres
-from libs.feedlists import Acts, LastShown
+from libs.invalidation import Acts, LastShown
+from libs.media.paths import SecretPaths
 from services.user.domain.people import Profile
 from services.user.stores.postgres_accounts import PostgresSessionStore
 from services.user.stores.postgres_profiles import PostgresProfileStore

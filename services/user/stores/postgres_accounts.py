@@ -6,8 +6,8 @@ from datetime import datetime
 
 import asyncpg
 
+from libs.common.core.errors import ConflictError
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import ConflictError
 from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.accounts import (
     ATTEMPT_LIFE,

@@ -6,7 +6,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from libs.common.contracts.events import (
+from libs.common.core.errors import NotFoundError
+from libs.common.kafka.producer import Record
+from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from libs.contracts.events import (
     BlockCreated,
     BlockDeleted,
     FollowCreated,
@@ -17,9 +20,6 @@ from libs.common.contracts.events import (
     MuteCreated,
     MuteDeleted,
 )
-from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import NotFoundError
-from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
 from services.user.domain.people import BROUGHT_AFTER, Edge
 from services.user.errors import BlockedByYouError
 from services.user.ports import EdgeRecord

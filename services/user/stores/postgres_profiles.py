@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from libs.common.kafka.producer import Record
-from libs.common.media_paths import SecretPaths
 from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from libs.media.paths import SecretPaths
 from services.user.domain.people import Authored, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
 from services.user.stores.retries import retried

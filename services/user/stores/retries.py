@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import asyncpg
 
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
 
 ATTEMPTS = 5
 _BACKOFF_S = 0.02

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 
-from libs.common.contracts.events import (
+from libs.common.core.errors import NotFoundError
+from libs.common.kafka.producer import Record
+from libs.contracts.events import (
     BlockCreated,
     BlockDeleted,
     FollowCreated,
@@ -16,8 +18,6 @@ from libs.common.contracts.events import (
     MuteCreated,
     MuteDeleted,
 )
-from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import NotFoundError
 from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,

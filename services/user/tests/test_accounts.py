@@ -5,7 +5,7 @@ from itertools import count
 
 import pytest
 
-from libs.common.runtime.errors import KeyReusedError, NotFoundError
+from libs.common.core.errors import KeyReusedError, NotFoundError
 from services.user.domain.accounts import REFRESH_TOKEN_LIFE, Credentials, Login, Registration
 from services.user.errors import (
     AccountBannedError,

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
 
-from libs.common.runtime.auth import TokenVerifier
-from libs.common.runtime.context import Caller, set_caller
-from libs.common.runtime.errors import OverloadedError, TooManyInProgressError, UnauthorizedError
-from libs.common.runtime.fairness import FairGate
-from libs.common.runtime.settings import Settings
+from libs.common.core.context import Caller, set_caller
+from libs.common.core.errors import OverloadedError, TooManyInProgressError, UnauthorizedError
+from libs.common.core.fairness import FairGate
+from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
+from libs.common.web.auth import TokenVerifier
 from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
 from services.user.passwords import LESS_URGENT, Argon2Hasher, hashing_gate
 from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest

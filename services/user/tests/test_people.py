@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.runtime.errors import ForbiddenError, NotFoundError
+from libs.common.core.errors import ForbiddenError, NotFoundError
 from services.user.domain.people import Avatar, Mode, OwnedMedia, ProfileChange, next_mode
 from services.user.errors import CannotFollowSelfError, MediaNotFoundError, MediaNotReadyError
 from services.user.service.audiences import Audiences

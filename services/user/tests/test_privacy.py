@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from libs.common.runtime.errors import NotFoundError
+from libs.common.core.errors import NotFoundError
 from services.user.domain.people import BROUGHT_AFTER, Edge, ProfileChange
 from services.user.errors import BlockedByYouError, CannotBlockSelfError
 from services.user.tests.test_people import STAR, House

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from libs.common.contracts.events import UserBanned, UserUnbanned, UserUpdated
+from libs.common.core.errors import NotFoundError
 from libs.common.kafka.producer import Record
-from libs.common.runtime.errors import NotFoundError
 from libs.common.stores.postgres import Postgres
+from libs.contracts.events import UserBanned, UserUnbanned, UserUpdated
 from services.user.domain.accounts import Login, Verdict
 from services.user.domain.people import BROUGHT_AFTER, Edge, Followees, ProfileChange, Relation, Relationship
 from services.user.errors import BlockedByYouError

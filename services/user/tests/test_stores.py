@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from libs.common.contracts.events import GraphEvent, UserCreated, UserUpdated
-from libs.common.ids import MAX_ID
+from libs.common.core.ids import MAX_ID
+from libs.common.core.settings import Settings
 from libs.common.kafka.producer import Record
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.settings import Settings
 from libs.common.stores.postgres import Postgres, migrate
 from libs.common.testing.eventually import eventually
+from libs.contracts.events import GraphEvent, UserCreated, UserUpdated
+from libs.media.paths import SecretPaths
 from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import ATTEMPT_LIFE, Attempt, Login, NewAccount, Registered, Session, Verdict
 from services.user.domain.people import (

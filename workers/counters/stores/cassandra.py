@@ -5,8 +5,8 @@ from typing import Self
 
 from cassandra.query import PreparedStatement
 
-from libs.common.contracts.public import CommentCountKind, CountKind
 from libs.common.stores.cassandra import Bound, Cassandra
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership
 from workers.counters.ports import Page
 

@@ -2,7 +2,7 @@
 
 from redis.asyncio import Redis
 
-from libs.common.contracts.events import PostCounted
+from libs.contracts.events import PostCounted
 
 TTL_S = 3_600  # as cached posts (SPEC: 3600 s); a post that nobody touches falls out
 # Sequences outgrow the doubles of Lua, so they are compared as text.

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from libs.common.contracts.public import CommentCountKind, CountKind
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership
 from workers.counters.ports import Page
 

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.events import (
+from libs.common.kafka.consumer import Delivery
+from libs.contracts.base import Event
+from libs.contracts.events import (
     AuditedMember,
     CountsAudited,
     InteractionEvent,
@@ -17,8 +18,7 @@ from libs.common.contracts.events import (
     PostCounted,
     SaveCreated,
 )
-from libs.common.contracts.public import CommentCountKind, CountKind
-from libs.common.kafka.consumer import Delivery
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.consumers import CounterConsumers
 from workers.counters.domain import CommentPlace, Folded, Membership
 from workers.counters.ports import Page

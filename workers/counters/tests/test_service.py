@@ -1,8 +1,8 @@
 import pytest
 
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CountKind
-from libs.common.runtime.errors import UnavailableError
+from libs.common.core.errors import UnavailableError
+from libs.contracts.events import PostCounted
+from libs.contracts.public import CountKind
 from workers.counters.domain import Act, Folded, Membership
 from workers.counters.service import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger

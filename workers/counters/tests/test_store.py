@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 
 from devstack.settings import ROOT
-from libs.common.contracts.events import PostCounted
-from libs.common.contracts.public import CommentCountKind, CountKind
 from libs.common.stores.cassandra import Cassandra, migrate
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.contracts.events import PostCounted
+from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import Act, CommentPlace, Folded, Membership, fold, write_time
 from workers.counters.ports import Page
 from workers.counters.settings import CountersSettings

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from libs.common.contracts.base import Event
-from libs.common.contracts.codec import decode
-from libs.common.contracts.events import FanoutChunk, PostCreated, PostDeleted, SlowRemovalChunk
 from libs.common.kafka.consumer import Delivery
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.runtime.http import ServiceClient
+from libs.common.web.client import ServiceClient
+from libs.contracts.base import Event
+from libs.contracts.codec import decode
+from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, SlowRemovalChunk
 from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
 from workers.fanout.ports import Chunk, Lane

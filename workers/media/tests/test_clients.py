@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from libs.common.contracts.failures import FailureReason
+from libs.contracts.failures import FailureReason
 from workers.media.clients import STDERR_BYTES, ChildDecoder
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused
 from workers.media.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from libs.common.contracts.base import Event, Payload
-from libs.common.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
-from libs.common.contracts.failures import FailureReason
+from libs.common.core.errors import UnavailableError
 from libs.common.kafka.consumer import Delivery
-from libs.common.media_paths import SecretPaths
-from libs.common.runtime.errors import UnavailableError
 from libs.common.stores.objects import FolderObjectStore
 from libs.common.testing.eventually import eventually
+from libs.contracts.base import Event, Payload
+from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
+from libs.contracts.failures import FailureReason
+from libs.media.paths import SecretPaths
 from workers.media import service
 from workers.media.consumers import MediaConsumers
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, variant_paths

@@ -1,0 +1,98 @@
+"""Calls from one deployable to another."""
+
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import orjson
+
+from libs.common.core.context import caller, remaining_s, request_id, traceparent
+from libs.common.core.dependencies import SERVICE_FILE, SERVICE_READ, Dependency, Policy
+from libs.common.core.errors import NotFoundError, UnavailableError, relayed_problem
+from libs.common.core.settings import Settings
+from libs.common.web.auth import ServiceTokens
+
+CONNECT_S = 0.5
+POOL_SIZE = 64
+DEADLINE_HEADER = "X-Deadline-Ms"
+CALLER_HEADER = "X-Caller"  # for whom the call is; taken from deployables alone
+_NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+
+
+class ServiceClient:
+    """Speaks JSON to one service, signed with a service token, under a policy."""
+
+    def __init__(self, name: str, settings: Settings, tokens: ServiceTokens, policy: Policy = SERVICE_READ) -> None:
+        self.name = name
+        self._tokens = tokens
+        self._policy = policy
+        label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
+        self._url: str = getattr(settings, f"{name}_url")
+        self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
+        self._http = aiohttp.ClientSession(
+            self._url,
+            connector=aiohttp.TCPConnector(limit=POOL_SIZE),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.patience),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+        )
+
+    async def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
+        """The answer's JSON. Raises NotFoundError for 404, UnavailableError for anything but success."""
+        return await self._send("GET", path, params=params)
+
+    async def query(self, path: str, body: Any) -> Any:
+        """A read whose question is too long for a URL: POST, but safe to repeat."""
+        return await self._send("POST", path, data=orjson.dumps(body))
+
+    async def send_bytes(self, path: str, body: bytes, content_type: str, params: dict[str, Any]) -> Any:
+        """Hand a file over. What the service has against it (4xx) is raised as the service's own problem."""
+        status, answer = await self._request("POST", path, content_type, data=body, params=params)
+        if 400 <= status < 500:
+            raise relayed_problem(orjson.loads(answer))
+        return self._json(status, answer)
+
+    async def _send(self, method: str, path: str, **request: Any) -> Any:
+        status, answer = await self._request(method, path, "application/json", **request)
+        if status == 404:
+            raise NotFoundError
+        return self._json(status, answer)
+
+    def _json(self, status: int, answer: bytes) -> Any:
+        if status >= 400:
+            raise UnavailableError(f"the {self.name} service answered {status}")
+        return orjson.loads(answer)
+
+    async def _request(self, method: str, path: str, content_type: str, **request: Any) -> tuple[int, bytes]:
+        """Status and body."""
+        headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
+        if rid := request_id():
+            headers["X-Request-Id"] = rid
+        if who := caller():
+            headers[CALLER_HEADER] = who.header()
+        if trace := traceparent():
+            headers["traceparent"] = trace
+
+        async def attempt() -> tuple[int, bytes]:
+            wait_s = min(remaining_s(), self._dependency.patient_s(self._policy))
+            headers[DEADLINE_HEADER] = str(int(wait_s * 1_000))
+            async with self._http.request(method, path, headers=headers, **request) as response:
+                return response.status, await response.read()
+
+        return await self._dependency.call(self._policy, attempt)
+
+    async def _probe(self) -> None:
+        """On a connection of its own: slow calls may hold all of the pool."""
+        async with aiohttp.ClientSession(self._url) as own, own.get("/health/live") as response:
+            response.raise_for_status()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._dependency.breaker.close()
+        await self._http.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.close()

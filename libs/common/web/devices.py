@@ -1,0 +1,71 @@
+"""What a client says of its device: `X-Network-Quality` and `X-Device-Type`. Unknown values are ignored."""
+
+from collections.abc import MutableMapping
+from typing import Annotated, Any
+
+from fastapi import Depends, Header
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.core.metrics import DEVICES
+from libs.common.web.middleware import PUBLIC, header
+
+DEVICE_TYPES = frozenset({b"phone", b"tablet", b"desktop"})
+_SLOW = frozenset({b"2g", b"3g"})
+# In JSON no string can hold this: its quotes would be escaped.
+_USUAL, _SMALL = b'"preferred":"medium"', b'"preferred":"small"'
+
+
+async def _device_headers(
+    x_network_quality: Annotated[
+        str | None, Header(description="2g, 3g, lte or wifi: chooses `media[].preferred`, for 2g and 3g the small one")
+    ] = None,
+    x_device_type: Annotated[str | None, Header(description="phone, tablet or desktop; counted")] = None,
+) -> None:
+    """Documents the headers; `Devices` reads them."""
+
+
+DEVICE_HEADERS = [Depends(_device_headers)]
+"""Dependencies of routes that answer with media."""
+
+
+class Devices:
+    """Counts device types, and answers slow networks with small pictures preferred.
+
+    It changes the finished JSON, so that pages that are kept in a cache are the same for all devices.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not scope["path"].startswith(PUBLIC):
+            await self._app(scope, receive, send)
+            return
+        device = header(scope, b"x-device-type").lower()
+        DEVICES.labels(device.decode() if device in DEVICE_TYPES else "unknown").inc()
+        is_slow = header(scope, b"x-network-quality").lower() in _SLOW
+        await self._app(scope, receive, _SmallPreferred(send) if is_slow else send)
+
+
+class _SmallPreferred:
+    """Sends JSON with small pictures preferred, all else as it comes."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._start: MutableMapping[str, Any] | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            if dict(message["headers"]).get(b"content-type", b"").startswith(b"application/json"):
+                self._start = message
+                return
+        elif self._start is not None:
+            self._body += message.get("body", b"")
+            if message.get("more_body", False):
+                return
+            message, start = {**message, "body": self._body.replace(_USUAL, _SMALL)}, self._start
+            others = [header for header in start["headers"] if header[0] != b"content-length"]
+            length = (b"content-length", b"%d" % len(message["body"]))
+            await self._send({**start, "headers": [*others, length]})
+        await self._send(message)

@@ -1,0 +1,200 @@
+"""How many requests a person, and an address, may make."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from contextvars import Context
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from re import Pattern
+
+from prometheus_client import Counter
+from redis.exceptions import MaxConnectionsError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.core.errors import ApiError, RateLimitedError, UnavailableError, problem_of
+from libs.common.stores.rate import Charge, Limit, Limiter, LocalLimiter, Verdict
+from libs.common.web.auth import TokenVerifier, bearer_token
+
+DEADLINE_S = 0.1  # a request that goes on uncounted is not held up for longer
+LATER_MAX = 1_000  # requests that wait to be counted; some 2 MB
+MINUTE_S, HOUR_S = 60, 3_600
+IPV6_PREFIX = 64  # what one customer is given: all its addresses are one
+UNCOUNTED = ("/internal/", "/health/", "/metrics")
+VERDICT = "feedmill.rate_verdict"
+REFUSED = Counter("feedmill_rate_limited_total", "Requests refused.", ["limit"])
+UNCOUNTABLE = Counter("feedmill_rate_uncounted_total", "Requests that Redis did not count.", ["redis"])
+
+
+def client_address(scope: Scope) -> str:
+    """As the gateway names it, which overwrites what a client says and knows which proxies to trust."""
+    named = next((value for name, value in scope["headers"] if name == b"x-forwarded-for"), b"")
+    address = ip_address(named.decode("latin-1") or scope["client"][0])
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if isinstance(address, IPv6Address):
+        return str(IPv6Network((address, IPV6_PREFIX), strict=False))
+    return str(address)
+
+
+def rate_headers(verdict: Verdict) -> Iterable[tuple[bytes, bytes]]:
+    """`RateLimit-…`, for an answer."""
+    yield b"ratelimit-limit", b"%d" % verdict.limit.count
+    yield b"ratelimit-remaining", b"%d" % verdict.remaining
+    yield b"ratelimit-reset", b"%d" % verdict.reset_s
+
+
+class RequestLimits:
+    """What is counted against what.
+
+    Args:
+        limiter: counts.
+        person: of every public route, for who is signed in.
+        address: of every public route, for all who ask from there, signed in or not.
+        rules: `METHOD /path/{template}` → the route's own limit.
+        patience: factor of the time that counting may take.
+    """
+
+    def __init__(
+        self, limiter: Limiter, person: Limit, address: Limit, rules: Mapping[str, Limit], patience: float
+    ) -> None:
+        self._limiter = limiter
+        self._local = LocalLimiter()
+        self._person, self._address = person, address
+        self._deadline_s = DEADLINE_S * patience
+        self._later: list[Charge] = []
+        self._counting: asyncio.Task[None] | None = None
+        self._rules: list[tuple[str, Pattern[str], Limit]] = []
+        for route, limit in rules.items():
+            method, path = route.split()
+            self._rules.append((method, compile_path(path)[0], limit))
+
+    def charge(self, scope: Scope, user_id: int | None) -> Charge | None:
+        """The request in hand; None when nothing limits it."""
+        method, path = scope["method"], scope["path"]
+        own = [limit for on, pattern, limit in self._rules if on == method and pattern.match(path)]
+        address = f"ip:{client_address(scope)}"
+        if user_id is None:
+            return self._limiter.charge({address: [self._address, *own]})
+        of_address = [self._address, *(limit for limit in own if limit.of_address)]
+        of_person = [self._person, *(limit for limit in own if not limit.of_address)]
+        return self._limiter.charge({address: of_address, f"user:{user_id}": of_person})
+
+    async def count(self, charge: Charge) -> Verdict | None:
+        """Count the request; None when it goes on uncounted.
+
+        While Redis is away everything does. Time-outs and full pools may be the caller's own doing: then only a share
+        of each limit passes, counted in this process.
+        """
+        try:
+            async with asyncio.timeout(self._deadline_s):
+                return await charge.take()
+        except (TimeoutError, RedisTimeoutError, MaxConnectionsError):
+            UNCOUNTABLE.labels("slow").inc()
+            verdict = self._local.take(charge)
+            return verdict if verdict.retry_after_s else None
+        except (RedisError, OSError):
+            UNCOUNTABLE.labels("away").inc()
+            return None
+
+    def count_later(self, scope: Scope) -> None:
+        """Count a request that is refused before any work, in the background and with others.
+
+        The person is charged if their token was checked of late, the address in any case.
+        """
+        if scope["path"].startswith(UNCOUNTED) or len(self._later) >= LATER_MAX:
+            return
+        verifier: TokenVerifier = scope["app"].state.token_verifier
+        token = bearer_token(scope)
+        principal = verifier.known(token) if token else None
+        charge = self.charge(scope, principal.user_id if principal else None)
+        if charge is None:
+            return
+        self._later.append(charge)
+        if self._counting is None or self._counting.done():
+            # in a context of its own: not within the deadline of the request in hand
+            self._counting = asyncio.get_running_loop().create_task(self._count_all(), context=Context())
+
+    async def _count_all(self) -> None:
+        while self._later:
+            charges, self._later = self._later, []
+            with suppress(RedisError, OSError):
+                await self._limiter.take_all(charges)
+
+    async def close(self) -> None:
+        """Count what waits."""
+        if self._counting is not None:
+            await self._counting
+
+    async def insist(self, scope: Scope, who: str, limit: Limit) -> None:
+        """Count the request against a limit that must hold whatever happens.
+
+        Raises:
+            RateLimitedError: there were too many.
+            UnavailableError: Redis is away.
+        """
+        if (charge := self._limiter.charge({who: [limit]})) is None:
+            return
+        try:
+            verdict = await charge.take()
+        except (RedisError, OSError) as error:
+            raise UnavailableError("Attempts can't be counted at the moment") from error
+        scope[VERDICT] = verdict
+        if verdict.retry_after_s:
+            raise _refusal(verdict)
+
+
+def _refusal(verdict: Verdict) -> RateLimitedError:
+    REFUSED.labels(verdict.limit.name).inc()
+    return RateLimitedError(verdict.retry_after_s)
+
+
+class RateLimited:
+    """Refuses what is over its limit, and says in every answer what is left."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(UNCOUNTED):
+            await self._app(scope, receive, send)
+            return
+        if VERDICT not in scope:
+            await self._count(scope)
+
+        async def send_with_rate(message: Message) -> None:
+            verdict: Verdict | None = scope.get(VERDICT)
+            if message["type"] == "http.response.start" and verdict and not _is_for_all(message):
+                message["headers"] = [*message["headers"], *rate_headers(verdict)]
+            await send(message)
+
+        verdict: Verdict | None = scope.get(VERDICT)
+        if verdict and verdict.retry_after_s:
+            await problem_of(_refusal(verdict))(scope, receive, send_with_rate)
+        else:
+            await self._app(scope, receive, send_with_rate)
+
+    @staticmethod
+    async def _count(scope: Scope) -> None:
+        state = scope["app"].state
+        limits: RequestLimits = state.request_limits
+        charge = limits.charge(scope, await _user_id(scope, state.token_verifier))
+        if charge is not None and (verdict := await limits.count(charge)) is not None:
+            scope[VERDICT] = verdict
+
+
+async def _user_id(scope: Scope, verifier: TokenVerifier) -> int | None:
+    """Whose token it is; a bad one is nobody's, and counts for its address."""
+    token = bearer_token(scope)
+    if token is None:
+        return None
+    try:
+        return (await verifier.signed(token)).user_id
+    except ApiError:
+        return None
+
+
+def _is_for_all(start: Message) -> bool:
+    """Whether a shared cache may keep the answer: it would tell one caller's rate to others."""
+    return any(name == b"cache-control" and value.startswith(b"public") for name, value in start["headers"])

@@ -1,0 +1,109 @@
+"""The envelope around every event."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, ClassVar
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+import orjson
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from libs.common.core.ids import MAX_ID, parse_id
+
+
+def utc_now() -> datetime:
+    """The present moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def _parse(value: object) -> object:
+    return int(value) if isinstance(value, str) and parse_id(value) is not None else value
+
+
+Id = Annotated[
+    int,
+    BeforeValidator(_parse),
+    Field(strict=True, ge=0, le=MAX_ID),
+    PlainSerializer(str, return_type=str, when_used="json"),
+]
+"""An id: an integer in Python and in the stores, a decimal string in JSON (a double cannot hold it)."""
+
+
+def _rfc3339(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+"""RFC 3339, UTC, milliseconds, with Z."""
+
+
+class Payload(BaseModel):
+    """The `data` of one event type. Subclasses name their type, topic and schema version."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: ClassVar[str]
+    topic: ClassVar[str]
+    version: ClassVar[int] = 1
+
+    def key(self) -> str:
+        """The Kafka message key: all events that must stay in order share it."""
+        raise NotImplementedError
+
+    def touches(self) -> tuple[int, ...]:
+        """Readers whose own feed this changes."""
+        return ()
+
+    def outdates(self) -> tuple[int, ...]:
+        """Posts, and authors of posts, of which no feed may show what was kept before."""
+        return ()
+
+
+class Envelope(BaseModel):
+    """One event as it stands on a topic. Carries ids, never captions, names or addresses: erasure rewrites no log."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    event_id: UUID
+    type: str
+    version: int = Field(ge=1)
+    entity_version: int = Field(ge=0)
+    occurred_at: Timestamp
+    producer: str
+    trace: str | None = None
+    data: dict[str, Any]
+
+    def encode(self) -> bytes:
+        """The bytes on the wire."""
+        return orjson.dumps(self.model_dump(mode="json"))
+
+
+class Event(BaseModel):
+    """An event before it is enveloped: a payload, and the version of the entity that it tells of.
+
+    The id is derived from type, key, entity and version, so that an act published twice is one event.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    payload: Payload
+    entity: str
+    entity_version: int
+    occurred_at: datetime = Field(default_factory=utc_now)
+
+    @property
+    def event_id(self) -> UUID:
+        """Stable over every publication of this event."""
+        return uuid5(NAMESPACE_OID, f"{self.payload.type}:{self.entity}:{self.entity_version}")
+
+    def envelope(self, producer: str, trace: str | None = None) -> Envelope:
+        """Wrap for the wire."""
+        return Envelope(
+            event_id=self.event_id,
+            type=self.payload.type,
+            version=self.payload.version,
+            entity_version=self.entity_version,
+            occurred_at=self.occurred_at,
+            producer=producer,
+            trace=trace,
+            data=self.payload.model_dump(mode="json"),
+        )

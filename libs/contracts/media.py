@@ -1,0 +1,50 @@
+"""What every deployable knows of a piece of media."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from libs.contracts.base import Id
+from libs.contracts.failures import FailureReason
+
+VARIANTS = ("thumbnail", "small", "medium", "large", "original")
+
+
+class MayFail(BaseModel):
+    """Part of the answers that tell where an upload, or what needs it, stands."""
+
+    reason: FailureReason | None = Field(
+        default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
+    )
+    detail: str | None = Field(default=None, description="the reason as a sentence")
+
+    @model_validator(mode="after")
+    def _explained(self) -> Self:
+        self.detail = self.reason and self.reason.sentence
+        return self
+
+
+class Dimensions(BaseModel):
+    """Pixels of the original, upright."""
+
+    model_config = ConfigDict(frozen=True)
+
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
+class MediaDocument(BaseModel):
+    """A processed upload.
+
+    `paths`: variant → `{prefix}/{user_id}/{media_id}/{secret}/{file}` below the gateway's media root.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    media_id: Id
+    owner_id: Id
+    type: Literal["image"] = "image"
+    paths: dict[str, str]
+    dimensions: Dimensions
+    placeholder: str
+    dominant_color: str

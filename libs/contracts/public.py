@@ -1,0 +1,144 @@
+"""The public shapes that more than one service answers with, and how they are put together."""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.media import Dimensions, MediaDocument
+
+
+class Author(BaseModel):
+    """Who made it, as much as a post or a comment shows."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: Id
+    username: str
+    display_name: str
+    avatar_url: str | None = None
+    is_verified: bool = False
+
+
+class Media(BaseModel):
+    """One picture of a post; `urls` by variant."""
+
+    model_config = ConfigDict(frozen=True)
+
+    media_id: Id
+    type: str
+    urls: dict[str, str]
+    dimensions: Dimensions
+    placeholder: str
+    dominant_color: str
+    preferred: Literal["small", "medium"] = "medium"
+    """The name of the url to load first, by `X-Network-Quality`."""
+
+    @classmethod
+    def of(cls, document: MediaDocument, public_url: str) -> "Media":
+        """The public form of `document`, below the gateway's address."""
+        return cls(
+            media_id=document.media_id,
+            type=document.type,
+            urls={name: f"{public_url}/v1/m/{path}" for name, path in document.paths.items()},
+            dimensions=document.dimensions,
+            placeholder=document.placeholder,
+            dominant_color=document.dominant_color,
+        )
+
+
+class Location(BaseModel):
+    """Where it was taken, as the author says."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: str | None = Field(default=None, max_length=64)
+    name: str = Field(min_length=1, max_length=200)
+
+
+class CountKind(StrEnum):
+    """What is counted of a post. Likes and saves have the names of their marks."""
+
+    LIKE = "like"
+    COMMENT = "comment"
+    SAVE = "save"
+    VIEW = "view"
+
+
+class CommentCountKind(StrEnum):
+    """What is counted of a comment."""
+
+    LIKE = "comment_like"
+
+
+class Counts(BaseModel):
+    """How often a post was liked, commented on, saved and seen; the same for all, also by whom the reader can't see."""
+
+    model_config = ConfigDict(frozen=True)
+
+    like_count: int = 0
+    comment_count: int = 0
+    save_count: int = 0
+    view_count: int = 0
+
+
+class Engagement(Counts):
+    """The counts, and what the reader did."""
+
+    is_liked: bool = False
+    is_saved: bool = False
+
+
+class PostRecord(BaseModel):
+    """A post as its service keeps it; what services hand to one another."""
+
+    model_config = ConfigDict(frozen=True)
+
+    post_id: Id
+    author_id: Id
+    media: tuple[MediaDocument, ...]
+    caption: str
+    hashtags: tuple[str, ...]
+    mentions: tuple[str, ...]
+    location: Location | None
+    counts: Counts = Counts()
+    status: str
+    version: int
+    created_at: Timestamp
+    edited_at: Timestamp | None = None
+
+
+class Post(BaseModel):
+    """A post as clients see it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    post_id: Id
+    author: Author
+    media: list[Media]
+    caption: str
+    hashtags: list[str]
+    mentions: list[str]
+    location: Location | None
+    engagement: Engagement
+    status: str
+    created_at: Timestamp
+    edited_at: Timestamp | None
+
+    @classmethod
+    def of(cls, record: PostRecord, author: Author, engagement: Engagement, public_url: str) -> "Post":
+        """Join a post with its author and its reader's marks."""
+        return cls(
+            post_id=record.post_id,
+            author=author,
+            media=[Media.of(document, public_url) for document in record.media],
+            caption=record.caption,
+            hashtags=list(record.hashtags),
+            mentions=list(record.mentions),
+            location=record.location,
+            engagement=engagement,
+            status=record.status,
+            created_at=record.created_at,
+            edited_at=record.edited_at,
+        )

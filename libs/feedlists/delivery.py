@@ -1,0 +1,212 @@
+"""How far the delivery of each post is, and of each delete."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from libs.common.core.ids import now_ms
+
+LIFE_S = 7 * 86_400
+Mode = Literal["push", "slow", "pull", "skipped"]
+Range = tuple[int, int]
+_DEAD_POST = "dead:"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """The delivery of one post, or of its delete.
+
+    `delivered` counts the feeds that took it: that hold the post, or are without it. `retries` are chunks begun again,
+    `dead_letters` what lies there, and is not done by now: a chunk, or the event of the post.
+    `skipped` is a post that was not pushed, or not to all, for backpressure: it lies in a gap. Its `followers` is 0
+    when nobody asked. `finished_at` is None while chunks are open.
+    """
+
+    mode: Mode
+    followers: int
+    chunks: int
+    chunks_done: int
+    delivered: int
+    started_at: datetime
+    finished_at: datetime | None
+    retries: int
+    dead_letters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a chunk is: followers up to `after_id` have the post, and `delivered` of them a feed that took it."""
+
+    after_id: int
+    delivered: int
+    is_done: bool
+
+
+class Ledger:
+    """One hash a post. Fields hold absolute values and are written by chunk, so writing them again changes nothing.
+
+    `plan` the bounds of the chunks; for the chunk after id n: `tries:n`, `at:n` (cursor-delivered), `done:n`
+    (delivered-time), `dead:n`; `dead:` is the event of the post. Times are in ms since the Unix epoch. What is done
+    stays done, whatever a late worker writes.
+    """
+
+    _NAME = "ledger"
+
+    def __init__(self, redis: "Redis", prefix: str) -> None:
+        self._redis = redis
+        self._prefix = prefix
+
+    async def planned(
+        self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
+    ) -> Sequence[Range]:
+        """The chunks to deliver, adjoining ranges of followers: those of the first plan, when there was one before."""
+        key = self._key(post_id)
+        bounds = ",".join(str(bound) for bound in (*(after for after, _ in chunks[:1]), *(end for _, end in chunks)))
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hsetnx(key, "plan", bounds)
+            pipe.hget(key, "plan")
+            _state(pipe, key, mode, follower_count)
+            pipe.hdel(key, _DEAD_POST)
+            _, plan, *_ = await pipe.execute()
+        return _ranges(plan)
+
+    async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
+        """Posts that were pushed at once, planned and done: post id, followers, feeds that took it."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for post_id, follower_count, delivered in counts:
+                key = self._key(post_id)
+                pipe.hsetnx(key, "plan", "0,0")
+                pipe.hsetnx(key, "done:0", f"{delivered}-{now_ms()}")
+                _state(pipe, key, "push", follower_count)
+                pipe.hdel(key, _DEAD_POST)
+            await pipe.execute()
+
+    async def skipped(self, post_ids: Iterable[int]) -> None:
+        """Posts that went into a gap."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for post_id in post_ids:
+                _state(pipe, self._key(post_id), "skipped")
+            await pipe.execute()
+
+    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
+        """Note that a worker takes the chunk; how far it came before."""
+        key = self._key(post_id)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hmget(key, f"at:{chunk_after_id}", f"done:{chunk_after_id}")
+            pipe.hincrby(key, f"tries:{chunk_after_id}", 1)
+            pipe.expire(key, LIFE_S)
+            (at, done), *_ = await pipe.execute()
+        if done:
+            return Progress(chunk_after_id, _pair(done)[0], is_done=True)
+        after_id, delivered = _pair(at) if at else (chunk_after_id, 0)
+        return Progress(after_id, delivered, is_done=False)
+
+    async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
+        """The chunk's followers up to `after_id` have the post, in `delivered` feeds since the chunk's beginning."""
+        key = self._key(post_id)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            if done:
+                pipe.hsetnx(key, f"done:{chunk_after_id}", f"{delivered}-{now_ms()}")
+            else:
+                pipe.hset(key, f"at:{chunk_after_id}", f"{after_id}-{delivered}")
+            pipe.expire(key, LIFE_S)
+            await pipe.execute()
+
+    async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
+        """The chunk, or the event of the post, went to the dead letters."""
+        key = self._key(post_id)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(key, _DEAD_POST if chunk_after_id is None else f"dead:{chunk_after_id}", 1)
+            pipe.hsetnx(key, "mode", "push")
+            pipe.hsetnx(key, "started_at", now_ms())
+            pipe.expire(key, LIFE_S)
+            await pipe.execute()
+
+    async def of(self, post_id: int) -> DeliveryState | None:
+        """None for a post that was never planned, or more than 7 days ago."""
+        raw: Any = await self._redis.hgetall(self._key(post_id))
+        fields: dict[str, bytes] = {name.decode(): value for name, value in raw.items()}
+        return _delivery_state(fields) if "mode" in fields else None
+
+    def _key(self, post_id: int) -> str:
+        return f"{self._prefix}{self._NAME}:{post_id}"
+
+
+class RemovalLedger(Ledger):
+    """The same of deletes. A post that is in it is not pushed any more."""
+
+    _NAME = "removal"
+
+    async def note(self, post_id: int, author_id: int) -> None:
+        """The post was deleted; there is no state until it is known how it is taken out of lists."""
+        key = self._key(post_id)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hset(key, "author", author_id)
+            pipe.hsetnx(key, "started_at", now_ms())
+            pipe.expire(key, LIFE_S)
+            await pipe.execute()
+
+    async def known(self, post_ids: Collection[int]) -> set[int]:
+        """Those that were deleted."""
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for post_id in post_ids:
+                pipe.exists(self._key(post_id))
+            found = await pipe.execute()
+        return {post_id for post_id, is_there in zip(post_ids, found, strict=True) if is_there}
+
+    async def author(self, post_id: int) -> int | None:
+        """Whose post it was that was deleted; None when it was not, or more than 7 days ago."""
+        raw = await self._redis.hget(self._key(post_id), "author")
+        return None if raw is None else int(raw)
+
+
+def _state(pipe: Any, key: str, mode: Mode, follower_count: int | None = None) -> None:
+    pipe.hset(key, "mode", mode)
+    if follower_count is not None:
+        pipe.hset(key, "followers", follower_count)
+    pipe.hsetnx(key, "started_at", now_ms())
+    pipe.expire(key, LIFE_S)
+
+
+def _delivery_state(fields: dict[str, bytes]) -> DeliveryState:
+    by_kind: dict[str, dict[str, bytes]] = {"at": {}, "done": {}, "tries": {}, "dead": {}}
+    for name, value in fields.items():
+        kind, colon, chunk = name.partition(":")
+        if colon:
+            by_kind[kind][chunk] = value
+    done = [_pair(value) for value in by_kind["done"].values()]
+    open_ = [_pair(value) for chunk, value in by_kind["at"].items() if chunk not in by_kind["done"]]
+    dead_letters = len(by_kind["dead"].keys() - by_kind["done"].keys())
+    chunks = len(_ranges(fields.get("plan", b"")))
+    started_ms = int(fields["started_at"])
+    is_finished = len(done) >= chunks and not dead_letters
+    finished_ms = max([started_ms, *(ms for _, ms in done)]) if is_finished else None
+    mode: Any = fields["mode"].decode()
+    return DeliveryState(
+        mode=mode,
+        followers=int(fields.get("followers", 0)),
+        chunks=chunks,
+        chunks_done=len(done),
+        delivered=sum(delivered for delivered, _ in done) + sum(delivered for _, delivered in open_),
+        started_at=_time(started_ms),
+        finished_at=None if finished_ms is None else _time(finished_ms),
+        retries=sum(int(tries) - 1 for tries in by_kind["tries"].values()),
+        dead_letters=dead_letters,
+    )
+
+
+def _ranges(plan: bytes) -> list[Range]:
+    return list(pairwise(int(bound) for bound in plan.split(b",") if bound))
+
+
+def _pair(value: bytes) -> tuple[int, int]:
+    first, second = value.split(b"-")
+    return int(first), int(second)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -1,0 +1,1 @@
+"""Types, paths and readiness of pictures: what every deployable that shows or takes media shares."""
