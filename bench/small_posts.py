@@ -109,11 +109,11 @@ class SmallPosts:
             started = time.perf_counter()
             tasks = [
                 group.create_task(paced(kind, rate, slots, act))
-                for kind, rate, slots, acts in (
+                for kind, rate, slots, stamps in (
                     ("posted", rates.posted, itertools.count(), posters),
                     ("events", rates.events, itertools.count(), feeders),
                 )
-                for act in acts
+                for act in stamps
             ]
             try:
                 yield reached

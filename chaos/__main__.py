@@ -14,8 +14,8 @@ from chaos.hostile import table as hostile_table
 from chaos.matrix import matrix
 from chaos.soak import not_flat, soak
 from chaos.verdict import Verdict, table
-from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
+from devstack.names import GATEWAY
 from devstack.settings import Settings
 from devstack.stack import Stack
 from libs.common.core.settings import Settings as CommonSettings

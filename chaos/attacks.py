@@ -19,7 +19,7 @@ from PIL import Image
 from libs.common.web.limits import HOUR_S, MINUTE_S
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
-from workers.media.structure import MAX_SCANNED_SAMPLES, segments
+from workers.media.decoding.structure import MAX_SCANNED_SAMPLES, segments
 
 UNKNOWN_FIELDS = 25_000  # 230 KB
 FIELDS_OF_8_KB = 800

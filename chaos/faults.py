@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from devstack.deployables import GATEWAY
+from devstack.names import GATEWAY
 from devstack.stack import Stack
 from devstack.stores import ALL
 from libs.common.testing.proxy import Fault as NetworkFault

@@ -7,9 +7,9 @@ import sys
 import threading
 
 from devstack import environment, logs
-from devstack.deployables import GATEWAY
 from devstack.errors import DevstackError
 from devstack.java import java
+from devstack.names import GATEWAY
 from devstack.processes import ProcessTable
 from devstack.providers import decide
 from devstack.settings import Settings

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from devstack.deployables import ADDRESSED, GATEWAY, GATEWAY_PORT, Deployable
+from devstack.names import GATEWAY, GATEWAY_PORT
 from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import Endpoints
+from libs.deployables import SERVICES, Deployable
 
 DEFAULTS = {
     "FEEDMILL_HOST": "127.0.0.1",
@@ -15,7 +16,7 @@ DEFAULTS = {
     "FEEDMILL_PUSH_THRESHOLD": "10",
     # A sample world, a benchmark and the tests ask more in a minute than people do in a day.
     "FEEDMILL_RATE_LIMITS": "false",
-    "FEEDMILL_PATIENCE": "4",  # of one machine that everything shares
+    "FEEDMILL_TIMEOUT_FACTOR": "4",  # of one machine that everything shares
     "PYTHONUNBUFFERED": "1",
 }
 SECRETS = ("INTERNAL_SECRET", "CURSOR_SECRET")
@@ -35,7 +36,7 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
     return {
         **DEFAULTS,
         **{f"FEEDMILL_{name}": state.secret(name.lower()) for name in SECRETS},
-        **{f"FEEDMILL_{name.upper()}_URL": f"http://127.0.0.1:{state.port(name)}" for name in ADDRESSED},
+        **{f"FEEDMILL_{one.name.upper()}_URL": f"http://127.0.0.1:{state.port(one.name)}" for one in SERVICES},
         "FEEDMILL_PUBLIC_URL": public_url(state),
         "FEEDMILL_GATEWAY_PORT": str(state.port(GATEWAY, GATEWAY_PORT)),
         "FEEDMILL_GATEWAY_STATE_DIR": str(gateway_dir(state)),
@@ -52,7 +53,7 @@ def deployable_environ(common: dict[str, str], state: State, deployable: Deploya
     """For one deployable, with its own port, which also tells it from a second one beside it."""
     port = state.port(deployable.name)
     own = {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": f"{deployable.name}-{port}"}
-    return {**common, **own, **deployable.env}
+    return {**common, **own}
 
 
 def gateway_dir(state: State) -> Path:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from devstack import environment, ports
-from devstack.deployables import ADDRESSED, DEPLOYABLES, GATEWAY, Deployable
 from devstack.errors import DevstackError
 from devstack.java import only_jar
+from devstack.names import GATEWAY
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
 from devstack.providers import StoreProvider, provider
@@ -19,6 +19,7 @@ from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import ALL, Endpoints
 from libs.common.core.console import say
+from libs.deployables import DEPLOYABLES, SERVICES, Deployable
 
 READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 180.0
@@ -94,9 +95,10 @@ class Stack:
 
     def _retire(self, names: Sequence[str]) -> None:
         """Those that others ask end last, each when all who ask it are gone."""
-        workers = [name for name in names if name not in ADDRESSED]
+        services = [one.name for one in SERVICES if one.name in names]
+        workers = [name for name in names if name not in services]
         in_parallel([partial(self.table.stop, name) for name in workers], len(workers))
-        for name in reversed([name for name in names if name in ADDRESSED]):
+        for name in reversed(services):
             self.table.stop(name)
         for name in names:
             self.table.rename(f"{name}{NEXT}", name)
@@ -146,11 +148,11 @@ class Stack:
 
     def _prepare(self, common: dict[str, str]) -> None:
         """Topics and schemas; all are safe to run again."""
-        tasks = [partial(self._task, "topics", common, "libs.contracts", "topics")]
+        tasks = [partial(self._task, "topics", common, "libs.common.kafka")]
         tasks += [
             partial(self._task, f"{one.name}-migrate", common, one.module, "migrate")
             for one in self.deployables
-            if one.migrates(self.settings.root)
+            if one.store
         ]
         in_parallel(tasks, PARALLEL_TASKS)
 

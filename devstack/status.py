@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from devstack import ports
-from devstack.deployables import GATEWAY_PORT
+from devstack.names import GATEWAY_PORT
 from devstack.processes import ProcessTable
 from devstack.stack import Stack
 from devstack.stores import ALL, Endpoints

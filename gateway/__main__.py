@@ -37,7 +37,7 @@ def _documents(settings: GatewaySettings, out: Path) -> dict[Path, bytes]:
     if settings.gateway_swagger_ui_jar is None:
         raise ValueError("FEEDMILL_GATEWAY_SWAGGER_UI_JAR is not set")
     pages = viewer.read(settings.gateway_swagger_ui_jar)
-    document = json.dumps(merge(fetch(settings.urls())))
+    document = json.dumps(merge(fetch(settings.service_urls)))
     return {out / "openapi.json": document.encode()} | {out / "viewer" / name: page for name, page in pages.items()}
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import httpx2
 
 from gateway import routes
-from gateway.settings import Service
 
 FETCH_S = 10.0
 Document = dict[str, Any]
@@ -18,7 +17,7 @@ class DocumentError(RuntimeError):
     """The services' documents do not make one API."""
 
 
-def fetch(urls: Mapping[Service, str]) -> dict[Service, Document]:
+def fetch(urls: Mapping[str, str]) -> dict[str, Document]:
     """Every service's own document.
 
     Raises:
@@ -32,7 +31,7 @@ def fetch(urls: Mapping[Service, str]) -> dict[Service, Document]:
         raise DocumentError(f"no OpenAPI document: {error}") from error
 
 
-def merge(documents: Mapping[Service, Document]) -> Document:
+def merge(documents: Mapping[str, Document]) -> Document:
     """One document of all.
 
     Raises:
@@ -61,14 +60,14 @@ def merge(documents: Mapping[Service, Document]) -> Document:
     }
 
 
-def _check_routed(service: Service, path: str) -> None:
+def _check_routed(service: str, path: str) -> None:
     route = routes.find(path)
     if route is None or route.service != service:
         to = route.service if route else "nobody"
-        raise DocumentError(f"{service} publishes {path}, which gateway/routes.py routes to {to}")
+        raise DocumentError(f"{service} publishes {path}, which libs/deployables.py routes to {to}")
 
 
-def _described(service: Service, item: Document, taken: set[str]) -> Document:
+def _described(service: str, item: Document, taken: set[str]) -> Document:
     """The operations of a path, each with a tag and an id of its own."""
     described = {}
     for method, operation in item.items():
@@ -80,7 +79,7 @@ def _described(service: Service, item: Document, taken: set[str]) -> Document:
     return described
 
 
-def _without_collisions(service: Service, document: Document, components: Mapping[str, Document]) -> Document:
+def _without_collisions(service: str, document: Document, components: Mapping[str, Document]) -> Document:
     """The document, with components renamed where the same name already means something else.
 
     Renaming one changes those that refer to it, so this goes on until nothing changes.

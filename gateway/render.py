@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 
 from gateway.problems import PROBLEMS, Problem
-from gateway.routes import ROUTES, Route
-from gateway.settings import SERVICES, GatewaySettings, Service
+from gateway.routes import ROUTES
+from gateway.settings import GatewaySettings
+from libs.deployables import Route
 
 TEMPLATE = Path(__file__).parent / "nginx.conf.template"
 CONNECTIONS = 100  # of one address with a request under way: sixteen browsers, of six each
@@ -35,7 +36,7 @@ def render(settings: GatewaySettings, folder: Path) -> str:
         "cache_mb": str(settings.gateway_cache_mb),
         "trusted_proxies": _trusted(settings.trusted_proxies),
         "limit_conn": f"limit_conn addresses {CONNECTIONS};" if settings.rate_limits else "",
-        "upstreams": "\n".join(_upstream(name, settings.urls()[name]) for name in SERVICES),
+        "upstreams": "\n".join(_upstream(name, url) for name, url in settings.service_urls.items()),
         "routes": "\n".join(_location(route) for route in ROUTES),
         "error_pages": "\n".join(_error_page(problem) for problem in PROBLEMS),
         "problems": "\n".join(_problem(problem) for problem in PROBLEMS),
@@ -61,7 +62,7 @@ def _quotable(path: Path) -> str:
     return str(path)
 
 
-def _upstream(service: Service, url: str) -> str:
+def _upstream(service: str, url: str) -> str:
     address = url.removeprefix("http://")
     return f"""
     upstream {service} {{
@@ -89,7 +90,7 @@ _HANDLING = {
             proxy_cache_lock_timeout 5s;
             proxy_cache_revalidate on;
             proxy_cache_use_stale error timeout updating http_500 http_502 http_503 http_504;
-            # What is kept for all must not depend on who asked first, nor on what stands behind the path.
+            # A cached answer must not depend on who asked first, nor on the query.
             set $args "";
             set $authorization "";
             set $cookie "";

@@ -1,25 +1,13 @@
 """What the gateway is told from outside."""
 
-import re
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated
 
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Service = Literal["user", "post", "media", "interaction", "feed"]
-SERVICES: tuple[Service, ...] = ("user", "post", "media", "interaction", "feed")
-
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
-
-
-def _base_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme != "http" or parts.path.strip("/") or not _ADDRESS.fullmatch(parts.netloc):
-        raise ValueError("expected http://host:port")
-    return f"http://{parts.netloc}"
+from libs.deployables import service_urls
 
 
 def _networks(text: str) -> str:
@@ -33,7 +21,6 @@ def _networks(text: str) -> str:
 
 
 Networks = Annotated[str, AfterValidator(_networks)]
-BaseUrl = Annotated[str, AfterValidator(_base_url)]
 
 
 class GatewaySettings(BaseSettings):
@@ -53,18 +40,6 @@ class GatewaySettings(BaseSettings):
         default="", description="whose X-Forwarded-For says which client it is: load balancers, by network"
     )
     rate_limits: bool = Field(default=True, description="false: an address may have any number of connections")
-    user_url: BaseUrl = "http://127.0.0.1:8001"
-    post_url: BaseUrl = "http://127.0.0.1:8002"
-    media_url: BaseUrl = "http://127.0.0.1:8003"
-    interaction_url: BaseUrl = "http://127.0.0.1:8004"
-    feed_url: BaseUrl = "http://127.0.0.1:8005"
-
-    def urls(self) -> dict[Service, str]:
-        """Every service's base URL."""
-        return {
-            "user": self.user_url,
-            "post": self.post_url,
-            "media": self.media_url,
-            "interaction": self.interaction_url,
-            "feed": self.feed_url,
-        }
+    service_urls: dict[str, str] = Field(
+        default_factory=service_urls, description="by service; from FEEDMILL_<NAME>_URL, such as FEEDMILL_FEED_URL"
+    )

@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
-from fastapi import FastAPI
 from pydantic import Field
 
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.runtime import Runtime
+from libs.deployables.application import Application
 from ops import dead_letters
 from ops.counts import open_owners
 from ops.oracle import CHECKED, Oracle, open_oracle
@@ -93,21 +93,20 @@ async def _again_and_again(pause_s: float, sample: Callable[[], Awaitable[None]]
         await sample()
 
 
-def build(settings: CanarySettings) -> FastAPI:
-    """The canary's application: health and metrics over HTTP, the work behind it."""
+async def compose(runtime: Runtime[CanarySettings]) -> None:
+    """Start the samples, the reconciliation and the watch on dead letters."""
+    settings = runtime.settings
+    canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
+    runtime.ready_checks["feed"] = canary.ready
+    owners = await runtime.stack.enter_async_context(open_owners(settings))
+    reconciler = Reconciler(owners, settings.canary_settle_s)
+    counts = CountsCanary(owners, reconciler, settings.canary_users)
+    runtime.start("reconciliation", _again_and_again(settings.canary_every_s, counts.sample))
+    runtime.start("samples", _again_and_again(settings.canary_every_s, canary.sample))
+    runtime.start("dead-letters", dead_letters.watch(settings))
 
-    async def compose(_: FastAPI, runtime: Runtime) -> None:
-        canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
-        runtime.ready_checks["feed"] = canary.ready
-        owners = await runtime.stack.enter_async_context(open_owners(settings))
-        reconciler = Reconciler(owners, settings.canary_settle_s)
-        counts = CountsCanary(owners, reconciler, settings.canary_users)
-        runtime.start("reconciliation", _again_and_again(settings.canary_every_s, counts.sample))
-        runtime.start("samples", _again_and_again(settings.canary_every_s, canary.sample))
-        runtime.start("dead-letters", dead_letters.watch(settings))
 
-    return create_app("ops.canary", settings, compose)
-
+APPLICATION = Application(name="canary", settings=CanarySettings, compose=compose)
 
 if __name__ == "__main__":
-    run("ops.canary", CanarySettings, build)
+    APPLICATION.main()

@@ -9,10 +9,9 @@ from typing import Any
 from libs.common.core.ids import MAX_ID
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
-from libs.common.web.auth import ServiceTokens
-from libs.common.web.client import ServiceClient
 from libs.contracts.public import Counts
-from ops.records import EACH, PATIENT, Records
+from ops.records import EACH, Records
+from ops.services import service_client
 
 USERS_A_PAGE = 1_000
 POSTS_A_CALL = 100
@@ -48,11 +47,10 @@ class Owners:
     """Implements `ops.reconcile.CountOwners` over the running services."""
 
     def __init__(self, settings: Settings, records: Records, meter: LagMeter) -> None:
-        tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
         self._records = records
         self._meter = meter
         self._user, self._post, self._interaction = (
-            ServiceClient(name, settings, tokens, PATIENT) for name in ("user", "post", "interaction")
+            service_client(name, settings) for name in ("user", "post", "interaction")
         )
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ from prometheus_client import Gauge
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.kafka.producer import EventProducer, Header
+from libs.common.kafka.producer import EventProducer
+from libs.contracts.records import Header
 from libs.contracts.topics import TOPICS, dead_letter_topic
 
 DEADLINE_S = 30.0  # for reading on to the end of all dead-letter topics

@@ -4,9 +4,7 @@ from typing import Any, Self
 
 from libs.common.core.errors import NotFoundError
 from libs.common.core.settings import Settings
-from libs.common.web.auth import ServiceTokens
-from libs.common.web.client import ServiceClient
-from ops.records import PATIENT
+from ops.services import service_client
 
 PAGE = 100  # from the second page on: the first is asked as readers do, so that it may be the one kept for them
 
@@ -15,8 +13,7 @@ class FeedService:
     """Implements `ops.oracle.Feeds`."""
 
     def __init__(self, settings: Settings) -> None:
-        tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
-        self._feed = ServiceClient("feed", settings, tokens, PATIENT)
+        self._feed = service_client("feed", settings)
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,17 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
-from libs.common.core.dependencies import SERVICE_READ
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
-from libs.common.web.auth import ServiceTokens
-from libs.common.web.client import ServiceClient
+from ops.services import service_client
 
 WINDOW_MS = 7 * 86_400_000
-PATIENT = replace(SERVICE_READ, timeout_s=10.0, hedge_after_s=None)  # nobody waits for an answer on a screen
 EACH = 500  # posts of an author in one answer
 
 
@@ -28,9 +25,8 @@ class Records:
     """The user and the post service."""
 
     def __init__(self, settings: Settings) -> None:
-        tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
-        self._user = ServiceClient("user", settings, tokens, PATIENT)
-        self._post = ServiceClient("post", settings, tokens, PATIENT)
+        self._user = service_client("user", settings)
+        self._post = service_client("post", settings)
 
     async def __aenter__(self) -> Self:
         return self

@@ -16,7 +16,7 @@ from devstack.settings import ROOT, Settings
 from devstack.stack import Stack, find, is_healthy
 from devstack.stores import Endpoints
 from libs.common.core.settings import Settings as CommonSettings
-from libs.common.testing import PATIENCE
+from libs.common.testing import TIMEOUT_FACTOR
 
 PUSH_THRESHOLD = 12  # followers from which an author is pulled: few enough to make some in a test
 CHUNK_FOLLOWERS = 1  # more chunks than partitions, so that a fan-out takes several steps
@@ -41,7 +41,7 @@ def running_stack(directory: Path, endpoints: Endpoints, **settings: str) -> Sta
         "FEEDMILL_RATE_LIMITS": "false",
         "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD),
         "FEEDMILL_CHUNK_FOLLOWERS": str(CHUNK_FOLLOWERS),
-        "FEEDMILL_PATIENCE": str(PATIENCE),
+        "FEEDMILL_TIMEOUT_FACTOR": str(TIMEOUT_FACTOR),
         "FEEDMILL_CANARY_EVERY_S": str(CANARY_EVERY_S),
         **settings,
     }

@@ -20,8 +20,9 @@ from devstack.java import only_jar
 from devstack.ports import choose
 from gateway import viewer
 from gateway.render import render
-from gateway.settings import SERVICES, GatewaySettings
+from gateway.settings import GatewaySettings
 from gateway.tests.upstream import PICTURE, Upstream
+from libs.deployables import service_urls
 
 pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("gateway")]
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -66,12 +67,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     port = choose(set())
     with contextlib.ExitStack() as stack:
         upstreams: dict[str, Upstream] = {
-            name: stack.enter_context(Upstream(name)) for name in SERVICES if name != "feed"
+            name: stack.enter_context(Upstream(name)) for name in service_urls({}) if name != "feed"
         }
-        urls = {f"{name}_url": upstream.url for name, upstream in upstreams.items()}
-        urls["feed_url"] = f"http://127.0.0.1:{choose({port})}"  # nobody listens there
+        urls = {name: upstream.url for name, upstream in upstreams.items()}
+        urls["feed"] = f"http://127.0.0.1:{choose({port})}"  # nobody listens there
         config = folder / "nginx.conf"
-        settings = {"gateway_port": port, "trusted_proxies": "127.0.0.3,127.0.0.4", **urls}
+        settings = {"gateway_port": port, "trusted_proxies": "127.0.0.3,127.0.0.4", "service_urls": urls}
         config.write_text(render(GatewaySettings.model_validate(settings), folder))
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as errors:
             process = subprocess.Popen(

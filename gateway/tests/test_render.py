@@ -3,13 +3,13 @@ import re
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 
 from gateway.__main__ import main
 from gateway.problems import PROBLEMS
 from gateway.render import render
 from gateway.routes import ROUTES
 from gateway.settings import GatewaySettings
+from libs.deployables import service_urls
 
 
 def test_all_places_are_filled() -> None:
@@ -26,7 +26,7 @@ def test_settings_reach_the_configuration() -> None:
         gateway_state_dir=Path("/var/state"),
         gateway_docs_dir=Path("/etc/docs"),
         gateway_cache_mb=64,
-        feed_url="http://feed:8000/",
+        service_urls=service_urls({"FEEDMILL_FEED_URL": "http://feed:8000/"}),
     )
     text = render(settings, Path("/elsewhere"))
     assert "listen 0.0.0.0:81 default_server;" in text
@@ -46,8 +46,8 @@ def test_state_stands_beside_the_configuration_by_default() -> None:
     "url", ["https://feed", "http://feed", "http://feed:80/x", "http://a:1; include /x;", "feed:80"]
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError):
-        GatewaySettings(feed_url=url)
+    with pytest.raises(ValueError, match="expected http://host:port"):
+        service_urls({"FEEDMILL_FEED_URL": url})
 
 
 def test_nobodys_word_about_an_address_is_taken_unless_told() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gateway import viewer
 from gateway.__main__ import main
 from gateway.openapi import Document
-from gateway.settings import SERVICES
+from libs.deployables import service_urls
 
 ROOT = "META-INF/resources/webjars/swagger-ui/5.0.0"
 
@@ -23,7 +23,7 @@ def jar(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _services_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    documents: dict[str, Document] = {service: {"paths": {}} for service in SERVICES}
+    documents: dict[str, Document] = {service: {"paths": {}} for service in service_urls({})}
     monkeypatch.setattr("gateway.__main__.fetch", lambda _: documents)
 
 

@@ -1,6 +1,5 @@
-"""`python -m libs.contracts write|check|topics`: schemas and docs from the code; topics."""
+"""`python -m libs.contracts write|check`: the schemas and pages that are generated from the code."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from pydantic import BaseModel
 from libs.contracts.base import Envelope, Payload
 from libs.contracts.codec import UndecodableError, decode
 from libs.contracts.topics import EVENT_TYPES, TOPICS
+from libs.deployables import consumers, producers
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -41,8 +41,8 @@ def events_page() -> str:
     lines = [
         "# Events",
         "",
-        "Made from `libs/contracts` by `make contracts`. The envelope and each payload have a JSON Schema in",
-        "`libs/contracts/schemas`, and golden examples beside it.",
+        "Generated from `libs/contracts` and `libs/deployables` by `make contracts`. The envelope and each payload have",
+        "a JSON Schema in `libs/contracts/schemas`, and golden examples beside it.",
         "Every topic has a dead-letter topic `<topic>.dlq`.",
         "",
         "| topic | key | types | produced by | consumed by | partitions |",
@@ -50,7 +50,7 @@ def events_page() -> str:
     ]
     for topic in TOPICS:
         types = ", ".join(f"`{event.type}`" for event in topic.events)
-        produced, consumed = ", ".join(topic.producers), ", ".join(topic.consumers)
+        produced, consumed = ", ".join(producers(topic.name)), ", ".join(consumers(topic.name))
         lines.append(f"| `{topic.name}` | {topic.key} | {types} | {produced} | {consumed} | {topic.partitions} |")
     return "\n".join(lines) + "\n"
 
@@ -87,15 +87,5 @@ def check() -> int:
     return 1 if stale or fault else 0
 
 
-def topics() -> int:
-    """Create the topics that are missing."""
-    from libs.common.core.settings import Settings
-    from libs.common.kafka.admin import create_topics
-
-    created = asyncio.run(create_topics(Settings()))
-    print(f"{len(created)} topics created, {2 * len(TOPICS)} in all")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit({"write": write, "check": check, "topics": topics}[sys.argv[1]]())
+    sys.exit({"write": write, "check": check}[sys.argv[1]]())

@@ -49,14 +49,6 @@ class Payload(BaseModel):
         """The Kafka message key: all events that must stay in order share it."""
         raise NotImplementedError
 
-    def touches(self) -> tuple[int, ...]:
-        """Readers whose own feed this changes."""
-        return ()
-
-    def outdates(self) -> tuple[int, ...]:
-        """Posts, and authors of posts, of which no feed may show what was kept before."""
-        return ()
-
 
 class Envelope(BaseModel):
     """One event as it stands on a topic. Carries ids, never captions, names or addresses: erasure rewrites no log."""

@@ -20,9 +20,6 @@ class PostEvent(Payload):
     def key(self) -> str:
         return str(self.author_id)
 
-    def touches(self) -> tuple[int, ...]:
-        return (self.author_id,)
-
 
 class PostCreated(PostEvent):
     """A post became visible: its media are ready."""
@@ -39,9 +36,6 @@ class PostUpdated(PostEvent):
 
     type: ClassVar[str] = "post.updated"
 
-    def outdates(self) -> tuple[int, ...]:
-        return (self.post_id,)
-
 
 class PostDeleted(PostEvent):
     """The post is gone for every reader."""
@@ -50,9 +44,6 @@ class PostDeleted(PostEvent):
 
     media_ids: tuple[Id, ...] = ()
     """What it showed; empty in events from before there was this field."""
-
-    def outdates(self) -> tuple[int, ...]:
-        return (self.post_id,)
 
 
 class GraphEvent(Payload):
@@ -69,9 +60,6 @@ class FollowEvent(GraphEvent):
 
     def key(self) -> str:
         return str(self.follower_id)
-
-    def touches(self) -> tuple[int, ...]:
-        return (self.follower_id,)
 
 
 class FollowCreated(FollowEvent):
@@ -117,9 +105,6 @@ class BlockEvent(GraphEvent):
     def key(self) -> str:
         return str(self.blocker_id)
 
-    def touches(self) -> tuple[int, ...]:
-        return (self.blocker_id, self.blocked_id)
-
 
 class BlockCreated(BlockEvent):
     """The two are hidden from one another."""
@@ -141,9 +126,6 @@ class MuteEvent(GraphEvent):
 
     def key(self) -> str:
         return str(self.muter_id)
-
-    def touches(self) -> tuple[int, ...]:
-        return (self.muter_id,)
 
 
 class MuteCreated(MuteEvent):
@@ -180,17 +162,11 @@ class UserUpdated(UserEvent):
 
     type: ClassVar[str] = "user.updated"
 
-    def touches(self) -> tuple[int, ...]:
-        return (self.user_id,)
-
 
 class UserBanned(UserEvent):
     """The account and all that it made are hidden from everyone."""
 
     type: ClassVar[str] = "user.banned"
-
-    def outdates(self) -> tuple[int, ...]:
-        return (self.user_id,)
 
 
 class UserUnbanned(UserEvent):
@@ -256,9 +232,6 @@ class InteractionEvent(Payload):
     def key(self) -> str:
         return str(self.post_id)
 
-    def touches(self) -> tuple[int, ...]:
-        return (self.actor_id,)
-
 
 class LikeCreated(InteractionEvent):
     type: ClassVar[str] = "like.created"
@@ -295,9 +268,6 @@ class CommentLikeEvent(InteractionEvent):
     comment_id: Id
     parent_id: Id | None = None
 
-    def touches(self) -> tuple[int, ...]:
-        return ()
-
 
 class CommentLikeCreated(CommentLikeEvent):
     type: ClassVar[str] = "comment_like.created"
@@ -309,9 +279,6 @@ class CommentLikeDeleted(CommentLikeEvent):
 
 class ViewRecorded(InteractionEvent):
     type: ClassVar[str] = "view.recorded"
-
-    def touches(self) -> tuple[int, ...]:
-        return ()
 
 
 class AuditedMember(BaseModel):

@@ -1,4 +1,4 @@
-"""Every topic, as data: who produces, who consumes, how it is kept. `docs/events.md` is generated from it."""
+"""Every topic, as data: key, event types, partitions, retention. Who uses it stands in libs/deployables."""
 
 from dataclasses import dataclass
 
@@ -15,8 +15,6 @@ class Topic:
     name: str
     key: str
     events: tuple[type[Payload], ...]
-    producers: tuple[str, ...]
-    consumers: tuple[str, ...]
     partitions: int = 6
     retention_ms: int = 7 * DAY_MS
 
@@ -26,8 +24,6 @@ TOPICS: tuple[Topic, ...] = (
         "posts",
         "author_id",
         (events.PostCreated, events.PostUpdated, events.PostDeleted),
-        ("services.post",),
-        ("services.feed", "services.media", "services.user", "workers.fanout"),
     ),
     Topic(
         "graph",
@@ -42,22 +38,16 @@ TOPICS: tuple[Topic, ...] = (
             events.MuteCreated,
             events.MuteDeleted,
         ),
-        ("services.user",),
-        ("services.feed",),
     ),
     Topic(
         "users",
         "user_id",
         (events.UserCreated, events.UserUpdated, events.UserBanned, events.UserUnbanned),
-        ("services.user",),
-        ("services.feed",),
     ),
     Topic(
         "media",
         "media_id",
         (events.MediaUploaded, events.MediaProcessed, events.MediaFailed, events.MediaDeleted),
-        ("services.media", "workers.media"),
-        ("services.media", "services.post", "workers.media"),
     ),
     Topic(
         "interactions",
@@ -74,26 +64,19 @@ TOPICS: tuple[Topic, ...] = (
             events.ViewRecorded,
             events.CountsAudited,
         ),
-        ("services.interaction",),
-        ("services.feed", "workers.counters"),
     ),
-    Topic("counters", "post_id", (events.PostCounted,), ("workers.counters",), ("services.post",)),
+    Topic("counters", "post_id", (events.PostCounted,)),
     Topic(
         "feed.fanout",
         "author_id:after_id",
         (events.FanoutChunk, events.RemovalChunk),
-        ("workers.fanout",),
-        ("workers.fanout",),
     ),
     Topic(
         "feed.fanout.slow",
         "author_id:after_id",
         (events.SlowFanoutChunk, events.SlowRemovalChunk),
-        ("workers.fanout",),
-        ("workers.fanout",),
     ),
 )
-
 EVENT_TYPES: dict[tuple[str, int], type[Payload]] = {(e.type, e.version): e for t in TOPICS for e in t.events}
 
 

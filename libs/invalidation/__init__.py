@@ -1,6 +1,6 @@
 """Cache invalidation: stamps in Redis that cached values were built under, and stale values for outages."""
 
-from libs.invalidation.stale_cache import LastShown, Still
-from libs.invalidation.stamps import ACT_S, LAST_KNOWN_S, Acts
+from libs.invalidation.stale_cache import IsStillValid, StaleIfErrorCache
+from libs.invalidation.stamps import LAST_KNOWN_S, STAMP_S, InvalidationStamps
 
-__all__ = ["ACT_S", "LAST_KNOWN_S", "Acts", "LastShown", "Still"]
+__all__ = ["LAST_KNOWN_S", "STAMP_S", "InvalidationStamps", "IsStillValid", "StaleIfErrorCache"]

@@ -1,4 +1,4 @@
-"""What people were shown of one another, for the time that its owner is away."""
+"""A cache that answers only while the source is away (stale-if-error)."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -7,38 +7,42 @@ from typing import Generic, TypeVar
 from cachetools import TTLCache
 
 from libs.common.core.errors import UnavailableError
-from libs.invalidation.stamps import ACT_S
+from libs.invalidation.stamps import STAMP_S
 
-KEPT_S = ACT_S - 30  # marks live from the act on, what is kept from the end of the question on
-KEPT_MAX = 20_000  # profiles, some 20 MB
-Still = Callable[[int | None, Sequence[int], float], Awaitable[bool]]
-"""Whether what lay between a reader and these people at a time (Unix, seconds) still does; False when nobody knows."""
+CACHED_S = STAMP_S - 30  # a stamp is written at the change, a value is cached at the end of the call
+CACHED_MAX = 20_000  # profiles, some 20 MB
+IsStillValid = Callable[[int | None, Sequence[int], float], Awaitable[bool]]
+"""True if nothing between a reader and these users changed since a time (Unix, seconds); False when it is unknown."""
 T = TypeVar("T")
 
 
-class LastShown(Generic[T]):
-    """Shows each reader what they were shown of people a while ago, if it still holds, while nobody can be asked."""
+class StaleIfErrorCache(Generic[T]):
+    """Remembers what each reader was shown of other users, and shows it again while the owner does not answer."""
 
-    def __init__(self, still: Still, clock: Callable[[], float] = time.time) -> None:
-        self._still = still
+    def __init__(self, is_still_valid: IsStillValid, clock: Callable[[], float] = time.time) -> None:
+        self._is_still_valid = is_still_valid
         self._clock = clock
-        self._kept: TTLCache[tuple[int | None, int], tuple[float, T]] = TTLCache(KEPT_MAX, KEPT_S, clock)
+        self._cached: TTLCache[tuple[int | None, int], tuple[float, T]] = TTLCache(CACHED_MAX, CACHED_S, clock)
 
     async def get(
         self, reader_id: int | None, user_ids: Sequence[int], ask: Callable[[], Awaitable[dict[int, T]]]
     ) -> dict[int, T]:
-        """What `ask` answers. Raises UnavailableError: nobody answers, and not all was shown of late."""
+        """The answer of `ask`, or the cached values by user id.
+
+        Raises:
+            UnavailableError: `ask` raised it, and a value is not cached or not valid any more.
+        """
         now, keys = self._clock(), {user_id: (reader_id, user_id) for user_id in user_ids}
         try:
             found = await ask()
         except UnavailableError:
-            kept = {user_id: one for user_id, key in keys.items() if (one := self._kept.get(key))}
-            since = min((at for at, _ in kept.values()), default=now)
-            if len(kept) < len(keys) or not await self._still(reader_id, user_ids, since):
+            cached = {user_id: entry for user_id, key in keys.items() if (entry := self._cached.get(key))}
+            since = min((at for at, _ in cached.values()), default=now)
+            if len(cached) < len(keys) or not await self._is_still_valid(reader_id, user_ids, since):
                 raise
-            return {user_id: value for user_id, (_, value) in kept.items()}
+            return {user_id: value for user_id, (_, value) in cached.items()}
         for user_id, key in keys.items():
-            self._kept.pop(key, None)
+            self._cached.pop(key, None)
             if user_id in found:
-                self._kept[key] = now, found[user_id]
+                self._cached[key] = now, found[user_id]
         return found

@@ -1,8 +1,7 @@
-"""Marks that somebody did something, that people parted, or that a post or an author is not what it was: what is kept
-may not outlive them.
+"""Cache stamps in Redis. A cached value records the stamps it was built under, and is dropped when one changes.
 
-Written before an act is answered, so that its maker's next request sees it through any replica of the feed service.
-The event that follows says the same again: it makes up for a mark that Redis did not take.
+They are written before a change is answered, so that the next request of whoever made it sees the change through any
+replica. The consumer of the event writes them again, for the case that Redis was away the first time.
 """
 
 import asyncio
@@ -17,125 +16,133 @@ from redis.exceptions import RedisError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import get_many
+from libs.contracts.base import Payload
+from libs.invalidation.table import Invalidation, invalidation_of
 
-DEADLINE_S = 0.1  # an act is not held up for longer by its marks
-ACT_S = 180  # longer than anything is kept that depends on them
-LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
-CLOCKS_APART_S = 1  # of two machines that are kept on time, far beyond what they are
+DEADLINE_S = 0.1  # a request waits no longer for its stamps
+STAMP_S = 180  # longer than any cached value that depends on a stamp
+LAST_KNOWN_S = 86_400  # how long cached records may stand in for an owner that is away (docs/figures.md)
+CLOCK_SKEW_S = 1  # between two machines with synchronised clocks; far beyond what is usual
 log = get_logger(__name__)
 
 
-class Acts:
+class InvalidationStamps:
     """Shared by the feed service and the services that change what a feed shows.
 
-    What is kept remembers the marks that it saw, and is true while they are the same. A mark is never
-    written a second time with the same value, so that one which ran out in between is no trap.
+    Stamps are random, so one that expired and was written again cannot look unchanged (ABA).
     """
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("acts")
-        self._deadline_s = DEADLINE_S * settings.patience
-        self.since = f"{self._prefix}birth"
-        """The key of what tells this Redis from one that was emptied, or lost its last marks."""
-        self.any_outdated = f"{self._prefix}outdated"
-        """The key of the last mark on any post or author: while it stays the same none of them need be looked at."""
+        self._deadline_s = DEADLINE_S * settings.timeout_factor
+        self.generation_key = f"{self._prefix}birth"
+        """Holds the generation of this Redis: another one after it was emptied or may have lost stamps."""
+        self.any_changed = f"{self._prefix}outdated"
+        """The key of the last stamp on any post or author. While it stays the same, no single one need be read."""
         self.any_pulled = f"{self._prefix}pulled"
-        """The same for the posts of authors whose readers pull."""
-        self.any_skipped = f"{self._prefix}skipped"
-        """The same for posts that were not pushed: readers pull the gap that they lie in."""
+        """The key of the last stamp for posts of pulled authors."""
+        self.any_unpushed = f"{self._prefix}skipped"
+        """The key of the last stamp for posts that were not pushed because of back pressure."""
 
-    def of(self, user_id: int) -> str:
-        """The key of what a person did: posted, liked, followed, changed the profile."""
+    def activity(self, user_id: int) -> str:
+        """The key that changes when the user posts, likes, follows or edits the profile."""
         return f"{self._prefix}of:{user_id}"
 
-    def outdated(self, post_or_author_id: int) -> str:
-        """The key of what became of a post or an author: edited, deleted, banned."""
-        return f"{self._prefix}outdated:{post_or_author_id}"
+    def changed(self, entity_id: int) -> str:
+        """The key that changes when a post or an author is edited, deleted or banned."""
+        return f"{self._prefix}outdated:{entity_id}"
 
-    def changed(self, post_or_author_id: int) -> str:
-        """The key of the same for a day: what was kept before is not shown, though its owner be away."""
-        return f"{self._prefix}changed:{post_or_author_id}"
+    def changed_lately(self, entity_id: int) -> str:
+        """The same for a day: records cached before are not shown, even when their owner is away."""
+        return f"{self._prefix}changed:{entity_id}"
 
-    def parted(self, user_id: int) -> str:
-        """The key of a change in whom a person may see, or who may see them."""
+    def visibility(self, user_id: int) -> str:
+        """The key that changes when it changes whom a user may see, or who may see the user."""
         return f"{self._prefix}parted:{user_id}"
 
-    async def born(self) -> bytes:
-        """What tells this Redis from one that was emptied: the time (Unix, seconds), and a token. Raises RedisError."""
-        raw: Any = await self._redis.set(self.since, _birth(), nx=True, get=True)
-        return raw or await self.born()
+    async def generation(self) -> bytes:
+        """The generation of this Redis: its start (Unix time, seconds) and a token. Raises RedisError."""
+        raw: Any = await self._redis.set(self.generation_key, _new_generation(), nx=True, get=True)
+        return raw or await self.generation()
 
-    async def forget(self) -> None:
-        """Take nothing for true that was kept before: marks may have been lost. Raises RedisError."""
-        await self._redis.set(self.since, _birth())
+    async def bump_generation(self) -> None:
+        """Drop all cached values: stamps may have been lost. Raises RedisError."""
+        await self._redis.set(self.generation_key, _new_generation())
 
-    async def seen(self, keys: Iterable[str]) -> list[bytes]:
-        """The marks under these keys, different from before also when Redis was emptied. Raises RedisError."""
-        born, *marks = await get_many(self._redis, [self.since, *keys])
-        born = born or await self.born()
-        return [born + (mark or b"") for mark in marks]
+    async def read(self, keys: Iterable[str]) -> list[bytes]:
+        """The stamps under these keys, each with the generation. Raises RedisError."""
+        generation, *stamps = await get_many(self._redis, [self.generation_key, *keys])
+        generation = generation or await self.generation()
+        return [generation + (stamp or b"") for stamp in stamps]
 
-    async def marked(self, keys: Iterable[str]) -> list[bool]:
-        """Whether they have a mark. Raises RedisError."""
+    async def exist(self, keys: Iterable[str]) -> list[bool]:
+        """Whether there is a stamp under each key. Raises RedisError."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(key)
             return [bool(found) for found in await pipe.execute()]
 
-    async def none_acted(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
-        """Whether these people did nothing, and are what they were. `Still` of `LastShown`."""
-        people = {*user_ids, *([reader_id] if reader_id else [])}
-        return await self._none([key(one) for one in people for key in (self.of, self.outdated)], since)
+    async def unchanged(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
+        """True if nothing changed for the reader and these users since `since`. An `IsStillValid`."""
+        users = {*user_ids, *([reader_id] if reader_id else [])}
+        return await self._none([key(user) for user in users for key in (self.activity, self.changed)], since)
 
-    async def none_parted(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
-        """Whether the reader may see them as before; nobody parts from oneself. `Still` of `LastShown`."""
+    async def visibility_unchanged(self, reader_id: int | None, user_ids: Sequence[int], since: float) -> bool:
+        """True if the reader may see these users as at `since`. An `IsStillValid`."""
         others = set(user_ids) - {reader_id}
-        people = {*others, *([reader_id] if reader_id and others else [])}
-        return await self._none([self.parted(one) for one in people], since)
+        users = {*others, *([reader_id] if reader_id and others else [])}
+        return await self._none([self.visibility(user) for user in users], since)
 
     async def _none(self, keys: Sequence[str], since: float) -> bool:
         try:
-            born, *marks = await get_many(self._redis, [self.since, *keys])
+            generation, *stamps = await get_many(self._redis, [self.generation_key, *keys])
         except (RedisError, OSError):
             return False
-        return born is not None and float(born.split(b"-")[0]) + CLOCKS_APART_S < since and not any(marks)
+        if generation is None or any(stamps):
+            return False
+        return float(generation.split(b"-")[0]) + CLOCK_SKEW_S < since
 
-    async def mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
-        """Kept pages of these people, and all that shows these posts and authors, are to be made anew.
+    async def invalidate(self, payloads: Iterable[Payload]) -> None:
+        """Write the stamps for these events.
 
         Raises:
-            RedisError, OSError, TimeoutError: the marks may not be there.
+            RedisError, OSError, TimeoutError: some stamps may be missing.
         """
-        gone = set(outdated)
-        keys = [*map(self.of, set(people)), *map(self.outdated, gone), *map(self.parted, set(parted))]
-        keys += [self.any_outdated] if gone else []
-        if not keys:
-            return
-        mark = secrets.token_hex(8)
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.set(key, mark, ex=ACT_S)
-            for one in gone:
-                pipe.set(self.changed(one), b"", ex=LAST_KNOWN_S)
-            await pipe.execute()
+        merged = Invalidation.merge(map(invalidation_of, payloads))
+        await self.write(merged.active, merged.changed, merged.visibility)
 
-    async def mark_pulled(self) -> None:
-        """An author posted whose readers pull. Raises RedisError."""
-        await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=ACT_S)
-
-    async def mark_skipped(self) -> None:
-        """Posts were not pushed to readers who would have them pushed. Raises RedisError."""
-        await self._redis.set(self.any_skipped, secrets.token_hex(8), ex=ACT_S)
-
-    async def try_mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
-        """The same within 0.1 s, and never raises: an act that is committed has succeeded."""
+    async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
+        """The same within 0.1 s; never raises, because the change itself is committed already."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                await self.mark(people, outdated, parted)
+                await self.invalidate(payloads)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("act_not_marked", error=repr(error))
+            log.warning("stamps_not_written", error=repr(error))
+
+    async def write(self, active: Iterable[int], changed: Iterable[int] = (), visibility: Iterable[int] = ()) -> None:
+        """Write the stamps of these ids, as in `Invalidation`. Raises RedisError."""
+        entities = set(changed)
+        keys = [*map(self.activity, set(active)), *map(self.changed, entities), *map(self.visibility, set(visibility))]
+        keys += [self.any_changed] if entities else []
+        if not keys:
+            return
+        stamp = secrets.token_hex(8)
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.set(key, stamp, ex=STAMP_S)
+            for entity_id in entities:
+                pipe.set(self.changed_lately(entity_id), b"", ex=LAST_KNOWN_S)
+            await pipe.execute()
+
+    async def stamp_pulled(self) -> None:
+        """A pulled author posted. Raises RedisError."""
+        await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
+
+    async def stamp_unpushed(self) -> None:
+        """Back pressure kept posts from being pushed. Raises RedisError."""
+        await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
 
 
-def _birth() -> str:
+def _new_generation() -> str:
     return f"{time.time():.0f}-{secrets.token_hex(8)}"

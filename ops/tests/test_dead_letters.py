@@ -11,12 +11,13 @@ from prometheus_client import REGISTRY
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
-from libs.common.kafka.consumer import ConsumerRunner, Delivery
-from libs.common.kafka.producer import EventProducer, Header
+from libs.common.kafka.consumer import ConsumerRunner, ReceivedEvent
+from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.contracts.base import Event
 from libs.contracts.events import UserCreated
+from libs.contracts.records import Header
 from ops import dlq
 from ops.__main__ import _parser
 from ops.dead_letters import DeadLetters, Letter
@@ -44,7 +45,7 @@ class Handler:
         self.users: list[str] = []
         self.has_bug = True
 
-    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
+    async def __call__(self, deliveries: Sequence[ReceivedEvent]) -> None:
         for delivery in deliveries:
             if self.has_bug and delivery.payload.key() == "1":
                 raise KeyError("bug")

@@ -1,77 +1,80 @@
 """The feed service: home feeds from feed lists and pulled authors."""
 
-from fastapi import FastAPI
+from collections.abc import Mapping
 
-from libs.common.core.dependencies import REDIS_READ
 from libs.common.core.fairness import FairGate
-from libs.common.kafka.consumer import ConsumerRunner
-from libs.common.kafka.producer import EventProducer
+from libs.common.core.policies import REDIS_READ
 from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
-from libs.common.web.app import Runtime, create_app, run
 from libs.common.web.limits import MINUTE_S
+from libs.common.web.runtime import Runtime
+from libs.deployables.application import Application
 from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
-from libs.invalidation import Acts
-from services.feed import api, internal
-from services.feed.candidates import CandidateSource
+from libs.invalidation import InvalidationStamps
+from services.feed import internal
+from services.feed.api import routes
+from services.feed.api.cached_pages import PATH, CachedPages
+from services.feed.api.use_cases import FeedUseCases
 from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
 from services.feed.consumers import FeedConsumers
-from services.feed.explaining import Explainer
-from services.feed.kept import KeptGraph, KeptPosts
-from services.feed.pressure import Pressure
-from services.feed.service import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
+from services.feed.service.backpressure import BackpressureMonitor
+from services.feed.service.candidates import CandidateGatherer
+from services.feed.service.explain import FeedExplainer
+from services.feed.service.paginator import FeedPaginator
+from services.feed.service.reader import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
+from services.feed.service.warming import FeedWarmer
 from services.feed.settings import FeedSettings
-from services.feed.shortcut import PATH, KeptPages
-from services.feed.stores.redis import RedisCache
-from services.feed.walks import Walks
-from services.feed.warming import Warmer
+from services.feed.stores.cached import CachedGraph, CachedPosts
+from services.feed.stores.redis import RedisFeedCache
 
 
-def build(settings: FeedSettings) -> FastAPI:
-    """The service's application."""
-
-    async def compose(app: FastAPI, runtime: Runtime) -> None:
-        redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ, "redis-feeds"))
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, "services.feed"))
-        prefix = settings.redis_prefix("feed")
-        lists = FeedLists(redis, prefix, settings.feed_buckets)
-        acts = Acts(redis, settings)
-        cache = RedisCache(redis, lists, acts, settings.page_cache_s, settings.session_s)
-        graph = KeptGraph(UserServiceGraph(runtime.client("user")), acts)
-        posts = KeptPosts(PostServicePosts(runtime.client("post")), acts)
-        marks = InteractionServiceMarks(runtime.client("interaction"))
-        gaps = Gaps(redis, lists)
-        source = CandidateSource(graph, posts, lists, gaps, cache, settings.window_days)
-        walks = Walks(source, posts, lists, cache)
-        pressure = Pressure(PublishedLevel(redis, prefix))
-        await pressure.look()
-        ranking = FairGate(
-            "ranking",
-            RANKED_AT_ONCE,
-            RANKING_SHARES.if_limited(settings.rate_limits),
-            queue=RANKING_QUEUE,
-            wait_s=settings.patience,
-        )
-        app.state.reader = FeedReader(
-            walks, source, graph, posts, marks, cache, pressure, runtime.cursors, settings.public_url, ranking
-        )
-        ledgers = Ledger(redis, prefix), RemovalLedger(redis, prefix)
-        app.state.explainer = Explainer(walks, source, graph, posts, lists, gaps, *ledgers, ranking)
-        consumers = FeedConsumers(source, graph, posts, lists, cache, acts)
-        events = ConsumerRunner(
-            settings, "feed", ["graph", "posts", "interactions", "users"], consumers.on_events, producer
-        )
-        runtime.ready_checks["events"] = events.settled
-        runtime.start("events", events.run())
-        runtime.start("pressure", pressure.run())
-        runtime.start("warmer", Warmer(acts, source, app.state.reader.recent_readers).run())
-
-    feed = Limit("feed", settings.feeds_a_minute, MINUTE_S)
-    limits = {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}  # explaining ranks the whole feed
-    return create_app(
-        "services.feed", settings, compose, [api.router, internal.router], shortcut=KeptPages, limits=limits
+async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
+    """Open the stores, start the consumer and put the use cases together."""
+    settings = runtime.settings
+    redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ, "redis-feeds"))
+    prefix = settings.redis_prefix("feed")
+    lists, stamps = FeedLists(redis, prefix, settings.feed_buckets), InvalidationStamps(redis, settings)
+    cache = RedisFeedCache(redis, lists, stamps, settings.page_cache_s, settings.session_s)
+    graph = CachedGraph(UserServiceGraph(runtime.client("user")), stamps)
+    posts = CachedPosts(PostServicePosts(runtime.client("post")), stamps)
+    marks = InteractionServiceMarks(runtime.client("interaction"))
+    gaps = Gaps(redis, lists)
+    source = CandidateGatherer(graph, posts, lists, gaps, cache, settings.window_days)
+    paginator = FeedPaginator(source, posts, lists, cache)
+    monitor = BackpressureMonitor(PublishedLevel(redis, prefix))
+    await monitor.look()
+    ranking = FairGate(
+        "ranking",
+        RANKED_AT_ONCE,
+        RANKING_SHARES.if_limited(settings.rate_limits),
+        queue=RANKING_QUEUE,
+        wait_s=settings.timeout_factor,
     )
+    reader = FeedReader(
+        paginator, source, graph, posts, marks, cache, monitor, runtime.cursors, settings.public_url, ranking
+    )
+    progress = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+    consumers = FeedConsumers(source, graph, posts, lists, cache, stamps)
+    await runtime.consume("feed", consumers.on_events, serves_without=True)
+    runtime.start("backpressure", monitor.run())
+    runtime.start("warmer", FeedWarmer(stamps, source, reader.recent_readers).run())
+    return FeedUseCases(reader, FeedExplainer(paginator, source, graph, posts, lists, gaps, *progress, ranking))
 
+
+def limits(settings: FeedSettings) -> Mapping[str, Limit]:
+    """Rate limits by route; explaining a post ranks the whole feed."""
+    feed = Limit("feed", settings.feeds_a_minute, MINUTE_S)
+    return {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}
+
+
+APPLICATION = Application(
+    name="feed",
+    settings=FeedSettings,
+    compose=compose,
+    routers=[routes.router, internal.router],
+    limits=limits,
+    middleware=CachedPages,
+)
 
 if __name__ == "__main__":
-    run("services.feed", FeedSettings, build)
+    APPLICATION.main()

@@ -9,7 +9,7 @@ from cachetools import TTLCache
 
 from libs.common.web.client import ServiceClient
 from libs.contracts.public import Author, Engagement, PostRecord
-from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.domain.feed import Followees, RankingFeatures, Relation
 from services.feed.ports import LATEST
 
 BATCH = 500  # ids that one hydration call takes
@@ -41,23 +41,23 @@ class UserServiceGraph:
 
 
 class PostServicePosts:
-    """Asks the post service; traits are kept for a minute."""
+    """Asks the post service; ranking_features are kept for a minute."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
-        self._traits: TTLCache[int, Trait] = TTLCache(TRAITS_KEPT, TRAITS_S)
+        self._ranking_features: TTLCache[int, RankingFeatures] = TTLCache(TRAITS_KEPT, TRAITS_S)
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         answers = await self._in_batches("/internal/posts/batch", post_ids)
         records = [PostRecord.model_validate(item) for item in answers]
         return {record.post_id: record for record in records}
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
-        known = {p: trait for p in post_ids if (trait := self._traits.get(p))}
-        asked = await self._in_batches("/internal/posts/traits", [p for p in post_ids if p not in known])
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
+        known = {p: features for p in post_ids if (features := self._ranking_features.get(p))}
+        asked = await self._in_batches("/internal/posts/ranking_features", [p for p in post_ids if p not in known])
         for item in asked:
-            trait = Trait(*item)
-            known[trait.post_id] = self._traits[trait.post_id] = trait
+            features = RankingFeatures(*item)
+            known[features.post_id] = self._ranking_features[features.post_id] = features
         return [known[p] for p in post_ids if p in known]
 
     async def _in_batches(self, path: str, post_ids: Sequence[int]) -> list[Any]:

@@ -6,9 +6,10 @@ from typing import Any, Protocol
 
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import Charge
+from libs.contracts.base import Payload
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryState, FeedList, Gap
-from services.feed.domain.feed import Followees, Pace, Relation, Trait
+from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
 
 LATEST = 50  # newest posts of one pulled author (SPEC §3.3)
 
@@ -42,7 +43,7 @@ class Posts(Protocol):
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         """The published ones among `post_ids`."""
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         """Of the published ones, up to a minute old."""
 
     async def recent(
@@ -60,7 +61,7 @@ class Marks(Protocol):
     async def of(self, reader_id: int, post_ids: Sequence[int]) -> dict[int, Engagement]: ...
 
 
-class Lists(Protocol):
+class FeedListStore(Protocol):
     """The feed lists. Raises redis.RedisError."""
 
     async def read(self, user_id: int) -> FeedList | None: ...
@@ -74,13 +75,13 @@ class Lists(Protocol):
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
 
 
-class PushGaps(Protocol):
+class UnpushedRangeStore(Protocol):
     """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
 
     async def of(self, user_id: int) -> list[Gap]: ...
 
 
-class LevelBoard(Protocol):
+class BackpressureSource(Protocol):
     """The backpressure level that fan-out workers agree on. Raises redis.RedisError."""
 
     async def read(self) -> int | None:
@@ -91,44 +92,42 @@ class Load(Protocol):
     """The backpressure of the moment."""
 
     @property
-    def pace(self) -> Pace: ...
+    def pace(self) -> DeliveryPace: ...
 
 
-class DeliveryLedger(Protocol):
+class DeliveryProgressStore(Protocol):
     """How far the fan-out of a post is. Raises redis.RedisError."""
 
     async def of(self, post_id: int) -> DeliveryState | None: ...
 
 
-class RemovalLedger(DeliveryLedger, Protocol):
+class RemovalLedger(DeliveryProgressStore, Protocol):
     """The same of deletes."""
 
     async def author(self, post_id: int) -> int | None:
         """Whose post it was that was deleted."""
 
 
-class Birth(Protocol):
+class Generation(Protocol):
     """Tells a Redis from one that was emptied. Raises redis.RedisError."""
 
-    async def born(self) -> bytes: ...
+    async def generation(self) -> bytes: ...
 
 
-class Acts(Protocol):
-    """Marks of what may not be outlived by what is kept. Raises redis.RedisError."""
+class Stamps(Generation, Protocol):
+    """Cache invalidation stamps. Raises redis.RedisError."""
 
-    def of(self, user_id: int) -> str: ...
+    def activity(self, user_id: int) -> str: ...
 
-    def outdated(self, post_or_author_id: int) -> str: ...
+    def changed(self, entity_id: int) -> str: ...
 
-    def changed(self, post_or_author_id: int) -> str: ...
+    def changed_lately(self, entity_id: int) -> str: ...
 
-    async def born(self) -> bytes: ...
+    async def exist(self, keys: Iterable[str]) -> list[bool]: ...
 
-    async def marked(self, keys: Iterable[str]) -> list[bool]: ...
+    async def read(self, keys: Iterable[str]) -> list[bytes]: ...
 
-    async def seen(self, keys: Iterable[str]) -> list[bytes]: ...
-
-    async def mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None: ...
+    async def invalidate(self, payloads: Iterable[Payload]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Basis:
+class PageDependencies:
     """What a page is true by: posts and their authors, and the authors that were pulled, with what was seen of them."""
 
     relied_on: Collection[int]
@@ -176,20 +175,22 @@ class Cache(Protocol):
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         """What tells whether one of these authors did something; take it before assembling."""
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None: ...
+    async def cache_page(
+        self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
+    ) -> None: ...
 
-    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
+    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
 
     async def session(self, reader_id: int, session_id: str) -> Session | None:
         """Renews its life."""
 
-    async def keep_position(self, reader_id: int, position: Position) -> None: ...
+    async def save_position(self, reader_id: int, position: Position) -> None: ...
 
     async def position(self, reader_id: int) -> Position | None: ...
 
-    async def keep_followees(self, user_id: int, followees: Followees) -> None: ...
+    async def cache_followees(self, user_id: int, followees: Followees) -> None: ...
 
     async def forget_followee(self, user_id: int, followee_id: int) -> None:
         """Not followed any more: not to be shown either while the graph is away."""
 
-    async def kept_followees(self, user_id: int) -> Followees | None: ...
+    async def cached_followees(self, user_id: int) -> Followees | None: ...

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from libs.common.kafka.producer import Record
 from libs.contracts.public import Author, CountKind, Counts, Post
+from libs.contracts.records import EventRecord
 from services.interaction.domain import Counted, Ledgered, Mark, MarkKind, Membership, StoredComment
 
 
@@ -13,7 +13,7 @@ class MarkStore(Protocol):
 
     async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None: ...
 
-    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+    async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         """Write the mark with its events. Of two writes of one mark the one of the higher version stays."""
 
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
@@ -30,10 +30,10 @@ class CommentStore(Protocol):
 
     async def get(self, comment_id: int) -> StoredComment | None: ...
 
-    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+    async def add(self, comment: StoredComment, events: Sequence[EventRecord]) -> None:
         """Doing it again changes nothing."""
 
-    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None: ...
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[EventRecord]) -> None: ...
 
     async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
         """Oldest first, those that are not deleted; fewer than `limit` only at the end."""
@@ -46,7 +46,7 @@ class CommentStore(Protocol):
         Deleted ones are left out; fewer than `limit` only at the end.
         """
 
-    async def record(self, events: Sequence[Record]) -> None:
+    async def record(self, events: Sequence[EventRecord]) -> None:
         """Events that have no row beside them."""
 
 
@@ -73,7 +73,7 @@ class AuditStore(Protocol):
     async def listed(self, post_id: int, kind: CountKind, limit: int) -> Sequence[int]:
         """Who liked or saved the post, or the comments on it; marks that were taken back may be among them."""
 
-    async def record(self, events: Sequence[Record]) -> None: ...
+    async def record(self, events: Sequence[EventRecord]) -> None: ...
 
 
 class CountsCache(Protocol):
@@ -97,9 +97,3 @@ class People(Protocol):
 
     async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         """Those whom no block parts from the reader."""
-
-
-class EventOutbox(Protocol):
-    """Where committed events go."""
-
-    async def committed(self, records: Sequence[Record]) -> None: ...

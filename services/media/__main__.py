@@ -1,78 +1,57 @@
-"""The media service, put together."""
+"""The media service."""
 
-from pathlib import Path
-
-from fastapi import FastAPI
-
-from libs.common.kafka.consumer import ConsumerRunner
-from libs.common.kafka.outbox import Outbox
-from libs.common.kafka.producer import EventProducer
-from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.cassandra import migrate as migrate_cassandra
-from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
-from libs.common.stores.idempotency import Idempotency
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.keyspace import open_keyspace
+from libs.common.web.runtime import Runtime
+from libs.deployables.application import Application
 from libs.media.paths import SecretPaths
-from services.media import api, internal
-from services.media.consumers import STATUS_GROUP, USES_GROUP, FollowPosts, SettleMedia
-from services.media.domain import MAX_IMAGE_BYTES, PRODUCER, UploadSigner
-from services.media.lifetime import Lifetime
-from services.media.service import MediaLibrary
+from services.media import internal
+from services.media.api import routes
+from services.media.api.use_cases import MediaUseCases
+from services.media.consumers import MediaConsumers
+from services.media.domain import MAX_IMAGE_BYTES, UploadSigner
+from services.media.service.library import MediaLibrary
+from services.media.service.lifetime import Lifetime
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
 from services.media.stores.folder import FolderMediaObjects
 
-NAME = "media"
 MIB = 1 << 20
-MIGRATIONS = Path(__file__).parent / "migrations"
-LARGE_BODIES = {"/v1/media/uploads/": MAX_IMAGE_BYTES, "/internal/media/store": MAX_IMAGE_BYTES}
 
 
-def build(settings: MediaSettings) -> FastAPI:
-    """The application."""
-
-    async def compose(app: FastAPI, runtime: Runtime) -> None:
-        cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace(NAME)))
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
-        minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
-        records = await CassandraOutbox.open(cassandra)
-        outbox = Outbox(records, producer)
-        paths = SecretPaths(settings.internal_secret.get_secret_value())
-        store = await CassandraMediaStore.open(cassandra, records, paths)
-        objects = FolderMediaObjects(settings.object_store_dir)
-        lifetime = Lifetime(store, objects, outbox, settings.unposted_mb * MIB)
-        library = MediaLibrary(
-            store,
-            objects,
-            outbox,
-            UploadSigner(settings.internal_secret.get_secret_value()),
-            paths,
-            lifetime,
-            settings.public_url,
-            settings.upload_url_s,
-        )
-        app.state.library, app.state.lifetime = library, lifetime
-        app.state.idempotency = await Idempotency.open(cassandra, minter.mint)
-        app.state.mint = minter.mint
-        app.state.public_url = settings.public_url
-
-        verdicts = ConsumerRunner(settings, STATUS_GROUP, ["media"], SettleMedia(library), producer)
-        uses = ConsumerRunner(settings, USES_GROUP, ["posts"], FollowPosts(lifetime), producer)
-        runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.ready_checks["verdicts"] = verdicts.settled
-        runtime.ready_checks["uses"] = uses.settled
-        runtime.relay(outbox)
-        runtime.start(STATUS_GROUP, verdicts.run())
-        runtime.start(USES_GROUP, uses.run())
-        runtime.start("sweep", lifetime.sweep_forever())
-
-    return create_app(NAME, settings, compose, (api.router, internal.router), LARGE_BODIES, limits={})
+async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
+    """Open the stores, start the consumers and put the use cases together."""
+    settings = runtime.settings
+    secret = settings.internal_secret.get_secret_value()
+    keyspace = await open_keyspace(runtime)
+    paths = SecretPaths(secret)
+    store = await CassandraMediaStore(keyspace.cassandra, keyspace.records, paths).prepare()
+    objects = FolderMediaObjects(settings.object_store_dir)
+    lifetime = Lifetime(store, objects, keyspace.outbox, settings.unposted_mb * MIB)
+    library = MediaLibrary(
+        store,
+        objects,
+        keyspace.outbox,
+        UploadSigner(secret),
+        paths,
+        lifetime,
+        settings.public_url,
+        settings.upload_url_s,
+    )
+    consumers = MediaConsumers(library, lifetime)
+    await runtime.consume("media-status", consumers.on_media, serves_without=True)
+    await runtime.consume("media-uses", consumers.on_posts, serves_without=True)
+    runtime.start("sweep", lifetime.sweep_forever())
+    return MediaUseCases(library, lifetime, keyspace.idempotency, keyspace.mint)
 
 
-async def migrate(settings: MediaSettings) -> None:
-    """Bring the keyspace up to date."""
-    await migrate_cassandra(settings, settings.keyspace(NAME), MIGRATIONS)
-
+APPLICATION = Application(
+    name="media",
+    settings=MediaSettings,
+    compose=compose,
+    routers=[routes.router, internal.router],
+    body_limits={"/v1/media/uploads/": MAX_IMAGE_BYTES, "/internal/media/store": MAX_IMAGE_BYTES},
+    limits=lambda _: {},
+)
 
 if __name__ == "__main__":
-    run(NAME, MediaSettings, build, migrate)
+    APPLICATION.main()

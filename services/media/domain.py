@@ -11,7 +11,6 @@ from libs.common.core.ids import id_time_ms, parse_id
 from libs.contracts.media import VARIANTS, MediaDocument
 from libs.media.paths import SECRET_BYTES
 
-PRODUCER = "services.media"
 MAX_IMAGE_BYTES = 10 * 1024 * 1024
 UPLOAD_TTL_S = 86_400  # an upload that is not completed by then is forgotten
 UPLOADS = "uploads"  # where uploaded files lie in the object store

@@ -5,8 +5,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from libs.common.kafka.producer import Record
 from libs.common.stores.objects import ObjectStore
+from libs.contracts.records import EventRecord
 from services.media.domain import StoredMedia, Upload
 
 
@@ -19,13 +19,13 @@ class MediaStore(Protocol):
     async def upload(self, upload_id: int) -> Upload | None:
         """The announced upload."""
 
-    async def save(self, media: StoredMedia, records: Sequence[Record] = ()) -> None:
+    async def save(self, media: StoredMedia, records: Sequence[EventRecord] = ()) -> None:
         """Write the state and the events that tell of it, all or nothing. A greater status already there stays."""
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         """Those that exist, deleted ones too, in any order."""
 
-    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[Record]) -> None:
+    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[EventRecord]) -> None:
         """Write that a medium that exists is deleted, and the events that tell of it, all or nothing."""
 
     async def restore(self, media_id: int) -> None:
@@ -76,10 +76,3 @@ class MediaObjects(ObjectStore, Protocol):
 
     async def sweep(self, folder: str, before_s: float, limit: int) -> int:
         """Delete up to `limit` objects of a folder that were last written before this moment (Unix time); how many."""
-
-
-class EventPublisher(Protocol):
-    """Publishes what the store has committed."""
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        """Publish soon; returns at once."""

@@ -1,70 +1,53 @@
 """The post service."""
 
-from pathlib import Path
-
-from fastapi import FastAPI
-
-from libs.common.core.dependencies import SERVICE_FILE
-from libs.common.kafka.consumer import ConsumerRunner
-from libs.common.kafka.outbox import Outbox
-from libs.common.kafka.producer import EventProducer
-from libs.common.stores import cassandra as cassandra_store
-from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.cassandra_parts import CassandraNodeLeases, CassandraOutbox
-from libs.common.stores.idempotency import Idempotency
+from libs.common.core.policies import SERVICE_FILE
 from libs.common.stores.rate import Limit
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.keyspace import open_keyspace
 from libs.common.web.limits import HOUR_S
-from libs.invalidation import Acts
+from libs.common.web.runtime import Runtime
+from libs.deployables.application import Application
+from libs.invalidation import InvalidationStamps
 from libs.media.paths import SecretPaths
-from services.post import api, internal
+from services.post import internal
+from services.post.api import routes
+from services.post.api.submission import BODY_BYTES
+from services.post.api.use_cases import PostUseCases
 from services.post.clients import InteractionServiceMarks, MediaServiceLibrary, UserServiceAuthors
 from services.post.consumers import PostConsumers
-from services.post.reading import KeptAuthors, PostReader
+from services.post.service.creator import PostCreator
+from services.post.service.reader import CachedAuthors, PostReader
+from services.post.service.writer import PostWriter
 from services.post.settings import PostSettings
 from services.post.stores.cassandra import CassandraPostStore
-from services.post.submission import BODY_BYTES
-from services.post.writing import PRODUCER, PostWriter
 
 
-def build(settings: PostSettings) -> FastAPI:
-    """The service's application."""
-
-    async def compose(app: FastAPI, runtime: Runtime) -> None:
-        cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("post")))
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, PRODUCER))
-        minter = await runtime.minter(await CassandraNodeLeases.open(cassandra))
-        outbox_store = await CassandraOutbox.open(cassandra)
-        acts = Acts(runtime.redis, settings)
-        outbox = Outbox(outbox_store, producer, acts.try_mark)
-        paths = SecretPaths(settings.internal_secret.get_secret_value())
-        store = await CassandraPostStore.open(cassandra, outbox_store, paths)
-        media = MediaServiceLibrary(runtime.client("media"), runtime.client("media", SERVICE_FILE))
-        authors = KeptAuthors(UserServiceAuthors(runtime.client("user")), acts.none_parted)
-        marks = InteractionServiceMarks(runtime.client("interaction"))
-        writer = PostWriter(store, media, outbox)
-        reader = PostReader(store, authors, marks, settings.public_url)
-        keys = await Idempotency.open(cassandra, minter.mint)
-        app.state.post_api = api.PostApi(writer, reader, media, keys, settings)
-        consumers = PostConsumers(writer, store)
-        published = ConsumerRunner(settings, "post-publish", ["media"], consumers.on_media, producer)
-        counted = ConsumerRunner(settings, "post-counts", ["counters"], consumers.on_counters, producer)
-        runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.ready_checks["media-events"] = published.settled
-        runtime.ready_checks["counter-events"] = counted.settled
-        runtime.relay(outbox)
-        runtime.start("media-events", published.run())
-        runtime.start("counter-events", counted.run())
-
-    body_sizes = {"/v1/posts": BODY_BYTES}
-    limits = {"POST /v1/posts": Limit("posts", settings.posts_an_hour, HOUR_S)}
-    return create_app("services.post", settings, compose, [api.router, internal.router], body_sizes, limits=limits)
+async def compose(runtime: Runtime[PostSettings]) -> PostUseCases:
+    """Open the stores, start the consumers and put the use cases together."""
+    settings = runtime.settings
+    stamps = InvalidationStamps(runtime.redis, settings)
+    keyspace = await open_keyspace(runtime, stamps.try_invalidate)
+    paths = SecretPaths(settings.internal_secret.get_secret_value())
+    store = await CassandraPostStore(keyspace.cassandra, keyspace.records, paths).prepare()
+    media = MediaServiceLibrary(runtime.client("media"), runtime.client("media", SERVICE_FILE))
+    authors = CachedAuthors(UserServiceAuthors(runtime.client("user")), stamps.visibility_unchanged)
+    marks = InteractionServiceMarks(runtime.client("interaction"))
+    writer = PostWriter(store, media, keyspace.outbox)
+    reader = PostReader(store, authors, marks, settings.public_url)
+    consumers = PostConsumers(writer, store)
+    await runtime.consume("post-publish", consumers.on_media, serves_without=True)
+    await runtime.consume("post-counts", consumers.on_counters, serves_without=True)
+    creator = PostCreator(writer, reader, media, settings.seconds_a_picture)
+    return PostUseCases(creator, writer, reader, keyspace.idempotency)
 
 
-async def migrate(settings: PostSettings) -> None:
-    """Bring the keyspace up to date."""
-    await cassandra_store.migrate(settings, settings.keyspace("post"), Path(__file__).parent / "migrations")
-
+APPLICATION = Application(
+    name="post",
+    settings=PostSettings,
+    compose=compose,
+    routers=[routes.router, internal.router],
+    body_limits={"/v1/posts": BODY_BYTES},
+    limits=lambda settings: {"POST /v1/posts": Limit("posts", settings.posts_an_hour, HOUR_S)},
+)
 
 if __name__ == "__main__":
-    run("services.post", PostSettings, build, migrate)
+    APPLICATION.main()

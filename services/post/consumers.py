@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, PostCounted
 from services.post.domain import MediaState, MediaStatus
 from services.post.ports import PostStore
-from services.post.writing import PostWriter
+from services.post.service.writer import PostWriter
 
 
 class PostConsumers:
@@ -16,7 +16,7 @@ class PostConsumers:
         self._writer = writer
         self._store = store
 
-    async def on_media(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_media(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Publish the posts whose media are through."""
         for delivery in deliveries:
             match delivery.payload:
@@ -31,7 +31,7 @@ class PostConsumers:
                     continue
             await self._writer.media_done(outcome)
 
-    async def on_counters(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_counters(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Keep the counts for the time that the interaction service is away."""
         for delivery in deliveries:
             if isinstance(delivery.payload, PostCounted):

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from libs.common.kafka.producer import Record
 from libs.contracts.events import PostCounted
 from libs.contracts.public import Author, Engagement
+from libs.contracts.records import EventRecord
 from services.post.domain import MediaState, StoredPost, Trait
 
 
@@ -23,15 +23,15 @@ class PostStore(Protocol):
     async def create(self, post: StoredPost) -> None:
         """A post on its way, found again by each of its media. Doing it again changes nothing."""
 
-    async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
+    async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         """Make the post visible and list it."""
 
     async def fail(self, post_id: int, reason: str) -> None: ...
 
-    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
         """What the author changed, the text or the place; of two edits of one the higher version stays. No status."""
 
-    async def delete(self, post: StoredPost, events: Sequence[Record]) -> None: ...
+    async def delete(self, post: StoredPost, events: Sequence[EventRecord]) -> None: ...
 
     async def keep_outcome(self, outcome: MediaState) -> None:
         """Remember what the topic told of an upload; ready is final."""
@@ -79,9 +79,3 @@ class Marks(Protocol):
     """Counts, and what the reader did. Raises UnavailableError."""
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]: ...
-
-
-class EventOutbox(Protocol):
-    """Where committed events go."""
-
-    async def committed(self, records: Sequence[Record]) -> None: ...

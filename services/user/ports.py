@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from libs.common.kafka.producer import Record
 from libs.contracts.events import GraphEvent
+from libs.contracts.records import EventRecord
 from services.user.domain.accounts import (
     Contact,
     Credentials,
@@ -28,17 +28,17 @@ from services.user.domain.people import (
     Tally,
 )
 
-MakeRecord = Callable[[int], Record]
+MakeRecord = Callable[[int], EventRecord]
 """The event's record, for the entity version that the store gives out."""
 
-EdgeRecord = Callable[[type[GraphEvent], Edge, int], Record]
+EdgeRecord = Callable[[type[GraphEvent], Edge, int], EventRecord]
 """The record of such an event of an edge, for the entity version that the store gives out."""
 
 
 class AccountStore(Protocol):
     """Accounts and their credentials."""
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
         """Account, first session, event and its attempt, all or nothing.
 
         Raises:
@@ -66,7 +66,7 @@ class AccountStore(Protocol):
             WrongPasswordError: the hash is not the one that was verified any more.
         """
 
-    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[EventRecord]:
         """Ban or unban; the records written: none when nothing changed."""
 
 
@@ -120,7 +120,7 @@ class ProfileStore(Protocol):
     async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
         """Ids by username, from beyond `after`."""
 
-    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
+    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[EventRecord]:
         """Set and write the event in one transaction; the records written."""
 
 
@@ -128,7 +128,7 @@ class GraphStore(Protocol):
     """What is between people. Each act returns the records written, of itself and of what it ended: none when nothing
     changed."""
 
-    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Follow, or request to where the account is private.
 
         Raises:
@@ -136,31 +136,31 @@ class GraphStore(Protocol):
             BlockedByYouError: it is blocked.
         """
 
-    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Unfollow, and withdraw the request."""
 
-    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Turn a request into a follow."""
 
-    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def accept_some(self, target_id: int, limit: int, now: datetime) -> list[EventRecord]:
         """Turn the oldest requests that wait at a public account into follows; at a private one none."""
 
-    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def deny(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Forget a request."""
 
-    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Block, and end follows and requests both ways.
 
         Raises:
             NotFoundError: there is no such account, or it is banned, or it blocks.
         """
 
-    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """What the block ended does not come back."""
 
-    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]: ...
+    async def mute(self, edge: Edge, now: datetime) -> list[EventRecord]: ...
 
-    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]: ...
+    async def unmute(self, edge: Edge, now: datetime) -> list[EventRecord]: ...
 
 
 class PeopleLists(Protocol):
@@ -254,7 +254,7 @@ class TokenSigner(Protocol):
         """A token that every service can verify."""
 
 
-class Shutouts(Protocol):
+class RevokedSessions(Protocol):
     """Tells all services who is to be let in no more; never raises."""
 
     async def end(self, session_ids: Iterable[int]) -> None:
@@ -265,10 +265,3 @@ class Shutouts(Protocol):
 
     async def unban(self, user_id: int) -> None:
         """They live again."""
-
-
-class EventPublisher(Protocol):
-    """Publishes what is committed; `libs.common.kafka.outbox.Outbox` is one."""
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        """Soon; returns when readers can no longer be shown what it overtook."""

@@ -76,7 +76,7 @@ async def test_a_key_makes_one_post(api: Api, someone: Someone) -> None:
 @pytest.fixture(scope="module", params=["4", "1"])
 def hurried(stack: Stack, request: pytest.FixtureRequest) -> Iterator[None]:
     """Services with the time-outs of `make up` and containers, and with those of a cluster."""
-    with restarted(stack, KEYED, {"FEEDMILL_PATIENCE": request.param}):
+    with restarted(stack, KEYED, {"FEEDMILL_TIMEOUT_FACTOR": request.param}):
         yield
 
 

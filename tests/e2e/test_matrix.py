@@ -26,7 +26,7 @@ from services.interaction import internal as interaction_internal
 from services.media import internal as media_internal
 from services.post import internal as post_internal
 from services.user import internal as user_internal
-from services.user.keys import KeyFolder
+from services.user.security.keys import KeyFolder
 from tests.e2e.world import PASSWORD, assert_problem, publish, ready_media, snapshot, stranger
 
 pytestmark = pytest.mark.stack

@@ -16,7 +16,7 @@ from tests.conftest import running_stack
 from tests.e2e.world import follow, ready_media, stranger
 from tests.faults.system import System, World
 
-PATIENCE = 2  # time-outs that are reached in a test, and not by a machine that is merely busy
+TIMEOUT_FACTOR = 2  # time-outs that are reached in a test, and not by a machine that is merely busy
 PUSH_THRESHOLD = 2
 
 
@@ -31,7 +31,7 @@ async def system() -> AsyncIterator[System]:
     async with AsyncExitStack() as opened:
         try:
             ways, endpoints = await opened.enter_async_context(detour(stores))
-            settings = {"FEEDMILL_PATIENCE": str(PATIENCE), "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD)}
+            settings = {"FEEDMILL_TIMEOUT_FACTOR": str(TIMEOUT_FACTOR), "FEEDMILL_PUSH_THRESHOLD": str(PUSH_THRESHOLD)}
             stack = running_stack(home, endpoints, **settings)
             await asyncio.to_thread(stack.up, only=[name for name in stack.names() if name != "canary"])
             api = await opened.enter_async_context(Api(public_url(stack.state)))

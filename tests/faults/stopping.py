@@ -1,14 +1,16 @@
-"""A deployable whose work is not done before it is told to stop: `python -m tests.faults.stopping`."""
+"""A deployable whose work does not end before it is told to stop: `python -m tests.faults.stopping`."""
 
 import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI, Request
 
+from libs.common.core.logging import configure_logging
 from libs.common.core.settings import Settings
-from libs.common.kafka.consumer import ConsumerRunner, Delivery
-from libs.common.kafka.producer import EventProducer
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.kafka.consumer import ReceivedEvent
+from libs.common.web.app import create_app
+from libs.common.web.runtime import Runtime
+from libs.common.web.server import serve
 
 POLL_S = 0.02
 
@@ -24,28 +26,27 @@ def build(settings: StoppingSettings) -> FastAPI:
     router = APIRouter()
 
     @router.get("/work")
-    async def work(request: Request) -> str:
+    async def work(_: Request) -> str:
         print("asked", flush=True)
-        await told(request.app)
+        await told()
         return "done"
 
-    async def told(app: FastAPI) -> None:
+    async def told() -> None:
         while app.state.stop_by is None or settings.in_hand == "stays":
             await asyncio.sleep(POLL_S)
 
-    async def compose(app: FastAPI, runtime: Runtime) -> None:
-        async def handle(deliveries: Sequence[Delivery]) -> None:
+    async def compose(runtime: Runtime[StoppingSettings]) -> None:
+        async def handle(events: Sequence[ReceivedEvent]) -> None:
             print("in hand", flush=True)
-            await told(app)
-            print(*("handled " + delivery.payload.key() for delivery in deliveries), sep="\n", flush=True)
+            await told()
+            print(*("handled " + event.payload.key() for event in events), sep="\n", flush=True)
 
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, "stopping"))
-        runner = ConsumerRunner(settings, "stopping", ["users"], handle, producer)
-        runtime.ready_checks["users"] = runner.assigned
-        runtime.start("users", runner.run())
+        await runtime.consume("stopping", handle)
 
-    return create_app("stopping", settings, compose, [router])
+    app = create_app("stopping", settings, compose, [router], groups={"stopping": ("users",)})
+    return app
 
 
 if __name__ == "__main__":
-    run("stopping", StoppingSettings, build)
+    configure_logging("stopping", "INFO")
+    serve(build(settings := StoppingSettings()), settings)

@@ -15,7 +15,6 @@ from functools import partial
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from devstack.deployables import Deployable
 from devstack.environment import deployable_environ
 from devstack.providers import StoreProvider
 from devstack.stack import READY_TIMEOUT_S, Stack, find, is_healthy
@@ -23,7 +22,8 @@ from devstack.stores import ALL, StoreName
 from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault, FaultProxy
-from libs.invalidation.stamps import CLOCKS_APART_S
+from libs.deployables import Deployable
+from libs.invalidation.stamps import CLOCK_SKEW_S
 from ops.client import Account, Api, Json
 from ops.oracle import Verdict, open_oracle
 
@@ -71,7 +71,7 @@ class System:
         await self.is_whole()
         print(f"| {victim} | {how} | {time.monotonic() - begun:.1f} s |")
         if victim == "redis":  # a newborn one vouches for nothing that was shown before
-            await asyncio.sleep(2 * CLOCKS_APART_S)
+            await asyncio.sleep(2 * CLOCK_SKEW_S)
 
     async def replace(self, name: str, number: signal.Signals) -> None:
         """Send a process of ours a signal that ends it, and start another in its place."""

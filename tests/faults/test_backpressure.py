@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from devstack.deployables import DEPLOYABLES
 from devstack.environment import deployable_environ
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
+from libs.deployables import DEPLOYABLES
 from ops.client import Account, Api, Json
 from ops.oracle import open_oracle
 from tests.conftest import operator_settings
@@ -16,7 +16,9 @@ from tests.e2e.world import feed_shows, follow, publish, stranger
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(240)]
 FANOUT = next(one for one in DEPLOYABLES if one.name == "fanout")
 FAR = 1_000_000  # more than is ever posted here
-NOWHERE = {"FEEDMILL_USER_URL": "http://127.0.0.1:9"}  # nobody tells who follows, so that posts wait (RFC 863's port)
+NO_PARTITION = {
+    "FEEDMILL_USER_URL": "http://127.0.0.1:9"
+}  # nobody tells who follows, so that posts wait (RFC 863's port)
 
 
 def respawn(stack: Stack, thresholds: tuple[int, int, int], **settings: str) -> None:
@@ -92,10 +94,10 @@ async def test_readers_are_told_how_far_behind_fan_out_is(stack: Stack, base_url
 
         try:
             await eventually(lambda: told("normal"), 60.0)
-            respawn(stack, (1, FAR, 2 * FAR), **NOWHERE)
+            respawn(stack, (1, FAR, 2 * FAR), **NO_PARTITION)
             await publish(api, author, 3)
             await eventually(lambda: told("behind"), 60.0)
-            respawn(stack, (1, 2, FAR), **NOWHERE)
+            respawn(stack, (1, 2, FAR), **NO_PARTITION)
             await eventually(lambda: told("active_only"), 60.0)
         finally:
             stack.table.stop(FANOUT.name)

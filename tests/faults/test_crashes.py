@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from devstack.deployables import DEPLOYABLES
 from devstack.environment import deployable_environ
 from devstack.providers import StoreProvider
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import FaultProxy
+from libs.deployables import DEPLOYABLES
 from ops.client import Account, Api, Json
 from ops.photos import paint
 from tests.conftest import PUSH_THRESHOLD

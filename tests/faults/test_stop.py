@@ -51,7 +51,7 @@ def port() -> int:
 def start(table: ProcessTable, settings: Settings, port: int) -> Start:
     def start(**more: str) -> None:
         own = {"kafka_bootstrap": settings.kafka_bootstrap, "namespace": settings.namespace, "port": port, **more}
-        own |= {"internal_secret": SECRET, "cursor_secret": SECRET, "linger_s": LINGER_S, "drain_s": DRAIN_S}
+        own |= {"internal_secret": SECRET, "cursor_secret": SECRET, "shutdown_delay_s": LINGER_S, "drain_s": DRAIN_S}
         environ = {**os.environ, **{f"FEEDMILL_{name.upper()}": str(value) for name, value in own.items()}}
         table.spawn(NAME, [sys.executable, "-m", "tests.faults.stopping"], environ, Path.cwd())
 

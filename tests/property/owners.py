@@ -6,8 +6,8 @@ from itertools import pairwise
 
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
-from services.feed import candidates
-from services.feed.domain.feed import Followees, Relation, Trait
+from services.feed.domain.feed import Followees, RankingFeatures, Relation
+from services.feed.service import candidates
 from services.feed.tests.world import record
 from workers.fanout.ports import Audience
 
@@ -69,8 +69,11 @@ class Owners:
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         return {p: self.posts[p] for p in post_ids if p in self.posts and p not in self.deleted}
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
-        return [Trait(p, r.author_id, r.counts.like_count, 0, 0) for p, r in (await self.records(post_ids)).items()]
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
+        return [
+            RankingFeatures(p, r.author_id, r.counts.like_count, 0, 0)
+            for p, r in (await self.records(post_ids)).items()
+        ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
         return await self.recent(author_ids, window_start - 1, None, vars(candidates)["LATEST"])

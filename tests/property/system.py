@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from libs.common.core.fairness import FairGate
 from libs.common.core.ids import EPOCH_MS, first_id_at, id_time, now_ms
 from libs.common.core.settings import Settings
-from libs.common.kafka.consumer import Delivery as EventDelivery
-from libs.common.web.pagination import Cursors
+from libs.common.kafka.consumer import ReceivedEvent as EventDelivery
+from libs.common.web.paging import Cursors
 from libs.contracts.base import Event, Payload
 from libs.contracts.events import (
     BlockCreated,
@@ -26,19 +26,19 @@ from libs.contracts.events import (
     UserUpdated,
 )
 from libs.feedlists import FeedLists, Gaps, Ledger, RemovalLedger
-from libs.invalidation import Acts
-from services.feed.candidates import CandidateSource
+from libs.invalidation import InvalidationStamps
 from services.feed.consumers import FeedConsumers
-from services.feed.explaining import Explainer
-from services.feed.kept import KeptGraph, KeptPosts
-from services.feed.service import FeedReader
-from services.feed.stores.redis import RedisCache
+from services.feed.service.candidates import CandidateGatherer
+from services.feed.service.explain import FeedExplainer
+from services.feed.service.paginator import FeedPaginator
+from services.feed.service.reader import FeedReader
+from services.feed.stores.cached import CachedGraph, CachedPosts
+from services.feed.stores.redis import RedisFeedCache
 from services.feed.tests.world import FixedLoad
-from services.feed.walks import Walks
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
 from workers.fanout.ports import Chunk, Lane, Post
-from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 Waiting = tuple[str, int]
 """A kind, and a reader or the index in a queue."""
@@ -78,20 +78,20 @@ class System:
         self.lists = FeedLists(redis, prefix, 4)
         self.gaps = Gaps(redis, self.lists)
         self.ledger, self.removals = Ledger(redis, prefix), RemovalLedger(redis, prefix)
-        self._acts = Acts(redis, self._settings)
+        self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
-        cache = RedisCache(redis, self.lists, self._acts, page_s=60, session_s=60)
-        graph, posts = KeptGraph(owners, self._acts), KeptPosts(owners, self._acts)
-        source = CandidateSource(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
+        cache = RedisFeedCache(redis, self.lists, self._stamps, page_s=60, session_s=60)
+        graph, posts = CachedGraph(owners, self._stamps), CachedPosts(owners, self._stamps)
+        source = CandidateGatherer(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
-        walks, ranking = Walks(source, posts, self.lists, cache), FairGate("ranking", 1)
+        paginator, ranking = FeedPaginator(source, posts, self.lists, cache), FairGate("ranking", 1)
         self.reader = FeedReader(
-            walks, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill", ranking
+            paginator, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill", ranking
         )
-        self.explainer = Explainer(
-            walks, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals, ranking
+        self.explainer = FeedExplainer(
+            paginator, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals, ranking
         )
-        self._consumers = FeedConsumers(source, graph, posts, self.lists, cache, self._acts)
+        self._consumers = FeedConsumers(source, graph, posts, self.lists, cache, self._stamps)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
         removal = Removal(owners, self.lists, self.removals, self.pressure)
         self.fanout = Fanout(
@@ -102,7 +102,7 @@ class System:
             Ledgers(self.ledger, self.removals),
             self.gaps,
             self.pressure,
-            self._acts,
+            self._stamps,
             chunk_followers=CHUNK,
             slow_lane_from=100,
         )
@@ -113,7 +113,7 @@ class System:
 
     async def act(self, payload: Payload, readers: Iterable[int] = ()) -> None:
         """What an owner does after its commit: mark, and publish (the events wait here)."""
-        await self._acts.mark(payload.touches(), payload.outdates())
+        await self._stamps.invalidate([payload])
         for reader_id in readers:
             self.waiting_events[reader_id].append(payload)
 

@@ -1,4 +1,4 @@
-"""Any interleaving of acts, deliveries, faults and pages: a walk shows what it must, exactly once, and nothing else."""
+"""Any order of actions, deliveries, faults and pages: paging shows what it must, exactly once, and nothing else."""
 
 import asyncio
 import os
@@ -39,11 +39,11 @@ LIMIT = 3
 SMALL = {  # limits so small that a few posts reach all of them
     "libs.feedlists.lists.CAP": 6,
     "libs.feedlists.lists.SLACK": 2,
-    "services.feed.candidates.CAP": 6,
-    "services.feed.candidates.LATEST": 2,
-    "services.feed.candidates.REBUILD_S": 60,  # of real time, which nothing here is about
+    "services.feed.service.candidates.CAP": 6,
+    "services.feed.service.candidates.LATEST": 2,
+    "services.feed.service.candidates.REBUILD_S": 60,  # of real time, which nothing here is about
     "services.feed.consumers.CAP": 6,
-    "services.feed.walks.PINNED_MAX": 8,
+    "services.feed.service.paginator.PINNED_MAX": 8,
 }
 T = TypeVar("T")
 people = st.sampled_from(PEOPLE)
@@ -76,11 +76,11 @@ class FeedMachine(RuleBasedStateMachine):
         settings = settings_for(Settings, self.environ)
         self.redis = open_redis(settings)
         self.system = System(self.run(self.redis.__aenter__()), settings)
-        self.walks: list[Walk] = []
+        self.paginator: list[Walk] = []
         self.sessions: dict[str, set[int]] = {}
         self.promised = defaultdict[int, set[int]](set)
         """By reader: what a follow or an unmute brought, which no page that is kept may lack from then on."""
-        self.acts = 0
+        self.stamps = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(work)
@@ -94,7 +94,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @invariant()
     def forget_what_must_not_be_shown_any_more(self) -> None:
-        for walk in self.walks:
+        for walk in self.paginator:
             walk.must &= self.system.owners.eligible(walk.reader_id)
         for reader_id, posts in self.promised.items():
             self.promised[reader_id] = posts & self.system.owners.eligible(reader_id)
@@ -119,7 +119,7 @@ class FeedMachine(RuleBasedStateMachine):
     @contextmanager
     def promising(self) -> Iterator[None]:
         """An act that shows its readers more on their next page."""
-        self.acts += 1
+        self.stamps += 1
         before = {reader: self.system.owners.eligible(reader) for reader in PEOPLE}
         yield
         for reader, seen in before.items():
@@ -158,8 +158,8 @@ class FeedMachine(RuleBasedStateMachine):
             case "post":
                 self.post(reader, 0, 0, 1)
             case "delete":
-                if self.walks and self.walks[-1].shown:
-                    self.delete_post(self.walks[-1].shown[-1])
+                if self.paginator and self.paginator[-1].shown:
+                    self.delete_post(self.paginator[-1].shown[-1])
             case _:
                 self.change_the_graph(reader, author, what)
         self.begin_a_walk(reader, order)
@@ -184,7 +184,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(author=people, age_s=st.integers(0, 5), likes=st.integers(0, 3), count=st.integers(1, 6))
     def post(self, author: int, age_s: int, likes: int, count: int) -> None:
-        self.acts += 1
+        self.stamps += 1
         for _ in range(count):
             self.run(self.system.post(author, age_s=age_s, likes=likes))
 
@@ -194,11 +194,11 @@ class FeedMachine(RuleBasedStateMachine):
         self.delete_post(data.draw(st.sampled_from(sorted(self.system.owners.posts))))
 
     def delete_post(self, post_id: int) -> None:
-        self.acts += 1
+        self.stamps += 1
         self.run(self.system.delete(post_id))
 
     def ban_or_unban(self, author: int) -> None:
-        self.acts += 1
+        self.stamps += 1
         self.run(self.system.ban_or_unban(author))
 
     @rule(author=people, what=st.sampled_from(["cross", "cross", "press", "press", "ban", "lose"]), data=st.data())
@@ -226,19 +226,19 @@ class FeedMachine(RuleBasedStateMachine):
     @rule(reader=readers, order=st.sampled_from(Order))
     def begin_a_walk(self, reader: int, order: Order) -> None:
         walk = Walk(reader, order, set())
-        self.walks.append(walk)
+        self.paginator.append(walk)
         self.turn_the_page(walk)
 
-    @precondition(lambda self: self.walks)
+    @precondition(lambda self: self.paginator)
     @rule(data=st.data())
     def go_on_with_a_walk(self, data: st.DataObject) -> None:
-        self.turn_the_page(self.walks[data.draw(st.integers(0, len(self.walks) - 1))])
+        self.turn_the_page(self.paginator[data.draw(st.integers(0, len(self.paginator) - 1))])
 
-    @precondition(lambda self: self.walks)
+    @precondition(lambda self: self.paginator)
     @rule()
     def finish_all_walks(self) -> None:
-        while self.walks:
-            self.turn_the_page(self.walks[-1])
+        while self.paginator:
+            self.turn_the_page(self.paginator[-1])
 
     def turn_the_page(self, walk: Walk) -> None:
         owners = self.system.owners
@@ -250,19 +250,19 @@ class FeedMachine(RuleBasedStateMachine):
                 self.sessions[page["feed_session_id"]] = self.delivered_to(walk.reader_id)
             acted = self.promised[walk.reader_id] | owners.by(walk.reader_id)
             walk.must = (self.sessions[page["feed_session_id"]] | acted) & owners.eligible(walk.reader_id)
-        elif walk.acts_seen == self.acts:
+        elif walk.acts_seen == self.stamps:
             assert shown, "a page was promised that has nothing"
         assert page["has_more"] == (page["next_cursor"] is not None)
         assert len(shown) == LIMIT or not page["has_more"], "not filled up"
         walk.shown += shown
-        walk.cursor, walk.acts_seen = page["next_cursor"], self.acts
+        walk.cursor, walk.acts_seen = page["next_cursor"], self.stamps
         eligible = frozenset(owners.eligible(walk.reader_id))
         assert judge(shown, Expectation(frozenset(), eligible, frozenset(owners.posts))) == []
         must = frozenset(walk.must) if walk.cursor is None else frozenset[int]()
         falls = walk.order is Order.CHRONOLOGICAL
         assert judge(walk.shown, Expectation(must, frozenset(walk.shown), falls=falls)) == []
         if walk.cursor is None:
-            self.walks.remove(walk)
+            self.paginator.remove(walk)
 
     def delivered_to(self, reader_id: int) -> set[int]:
         """What a feed that is read now must show: what is eligible, but for pushed posts that are under way."""

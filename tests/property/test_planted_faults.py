@@ -12,7 +12,7 @@ from libs.common.testing import settings_for
 from libs.contracts.public import PostRecord
 from ops.judge import Fault
 from ops.oracle import SLOWEST_MS, Oracle
-from services.feed.domain.bookmark import Down
+from services.feed.domain.cursor import ChronologicalCursor
 from services.feed.domain.feed import Candidates, Followees, Source
 from tests.property.asked import Asked
 from tests.property.owners import PEOPLE
@@ -26,7 +26,7 @@ READER, AUTHOR, STRANGER = 1, 2, 3
 @pytest.fixture
 async def system(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[System]:
     """A reader with a list, nine posts in it, one of them deleted, and a stranger's post elsewhere."""
-    monkeypatch.setattr("services.feed.candidates.REBUILD_S", 60)  # of real time
+    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 60)  # of real time
     settings = settings_for(Settings, store_env)
     async with open_redis(settings) as redis:
         system = System(redis, settings)
@@ -100,12 +100,15 @@ async def test_a_deleted_post_that_is_shown_is_extra(system: System) -> None:
 async def test_a_strangers_post_is_leaked(system: System) -> None:
     await system.lists.merge(READER, system.owners.posts, finish=False)
     assert await census(system) == set()
-    with patch("services.feed.walks.source_of", return_value=Source.PUSHED):
+    with patch("services.feed.service.paginator.source_of", return_value=Source.PUSHED):
         assert Fault.LEAKED in await census(system)
 
 
 async def test_a_cursor_that_stays_behind_repeats(system: System) -> None:
-    with patch("services.feed.walks.Down", lambda session_id, bound: Down(session_id, min(bound + 1, MAX_ID))):
+    with patch(
+        "services.feed.service.paginator.ChronologicalCursor",
+        lambda session_id, bound: ChronologicalCursor(session_id, min(bound + 1, MAX_ID)),
+    ):
         assert Fault.REPEATED in await census(system)
 
 

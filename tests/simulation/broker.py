@@ -13,7 +13,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaTimeoutEr
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
-from libs.common.kafka.producer import Header
+from libs.contracts.records import Header
 
 PARTITIONS = 2
 STEP_S = 0.05  # at most, each way

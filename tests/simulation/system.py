@@ -16,19 +16,20 @@ from aiokafka import TopicPartition
 
 from libs.common.core.settings import Settings
 from libs.common.kafka.consumer import ConsumerRunner, Handler
-from libs.common.kafka.consumer import Delivery as EventDelivery
+from libs.common.kafka.consumer import ReceivedEvent as EventDelivery
 from libs.common.kafka.outbox import Outbox
-from libs.common.kafka.producer import EventProducer, Record, encode
+from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCreated, PostDeleted
+from libs.contracts.records import EventRecord, encode
 from libs.feedlists import Pushed, Range, Withdrawn
 from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
 from workers.fanout.consumers import FanoutConsumers
 from workers.fanout.ports import Audience
-from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
 
 FOLLOWERS = {1: range(10, 13), 2: range(10, 20), 3: range(12, 30)}
@@ -102,10 +103,10 @@ class Database:
     def __init__(self) -> None:
         self.authors: dict[int, int] = {}
         self.deleted: set[int] = set()
-        self.outbox: dict[UUID, Record] = {}
+        self.outbox: dict[UUID, EventRecord] = {}
         self.committed: dict[str, list[str]] = defaultdict(list)
 
-    async def commit(self, payload: PostCreated | PostDeleted) -> Record:
+    async def commit(self, payload: PostCreated | PostDeleted) -> EventRecord:
         self.authors[payload.post_id] = payload.author_id
         is_delete = isinstance(payload, PostDeleted)
         if is_delete:
@@ -120,14 +121,14 @@ class Database:
         """There may be two leaders for a while: one that was, and does not know it."""
         return True
 
-    async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
+    async def oldest(self, limit: int, grace_s: float) -> Sequence[EventRecord]:
         before_us = (asyncio.get_running_loop().time() - grace_s) * 1_000_000
         return [record for record in self.outbox.values() if record.created_us <= before_us][:limit]
 
     async def size(self, limit: int) -> int:
         return min(len(self.outbox), limit)
 
-    async def delete(self, record: Record) -> None:
+    async def delete(self, record: EventRecord) -> None:
         self.outbox.pop(record.event_id, None)
 
 
@@ -141,7 +142,7 @@ class System:
         self.database, self.lists = Database(), Lists()
         self.ledger, self.removals = InMemoryLedger(), InMemoryRemovals()
         self._handled: dict[tuple[str, TopicPartition], set[int]] = defaultdict(set)
-        self._to_do: list[PostCreated | PostDeleted] = _acts()
+        self._to_do: list[PostCreated | PostDeleted] = _stamps()
         self._is_calm = False
         self._has_zombie_died = False
         self._has_publisher_died = False
@@ -280,17 +281,17 @@ class System:
                 self.faults.append(f"the posts of {author} were not told in order")
 
 
-def _acts() -> list[PostCreated | PostDeleted]:
+def _stamps() -> list[PostCreated | PostDeleted]:
     """Posts, and deletes of half of them, soon or late."""
     created = [
         PostCreated(post_id=100 + n, author_id=random.choice(list(FOLLOWERS)), created_at=datetime.now(UTC))
         for n in range(POSTS)
     ]
-    acts: list[PostCreated | PostDeleted] = list(created)
+    stamps: list[PostCreated | PostDeleted] = list(created)
     for post in random.sample(created, POSTS // 2):
-        at = random.randint(acts.index(post) + 1, len(acts))
-        acts.insert(at, PostDeleted(post_id=post.post_id, author_id=post.author_id))
-    return acts
+        at = random.randint(stamps.index(post) + 1, len(stamps))
+        stamps.insert(at, PostDeleted(post_id=post.post_id, author_id=post.author_id))
+    return stamps
 
 
 def simulate(seed: int) -> list[str]:

@@ -8,11 +8,11 @@ from aiokafka import ConsumerRecord, TopicPartition
 
 from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.outbox import Outbox
-from libs.common.kafka.producer import Record
+from libs.contracts.records import EventRecord
 from tests.simulation import system
 from tests.simulation.system import Lists, simulate
 from workers.fanout.ports import Post
-from workers.fanout.service import Fanout
+from workers.fanout.service.fanout import Fanout
 
 SEEDS = int(os.environ.get("FEEDMILL_SIM_SEEDS", "200"))
 PART = 50  # seeds in a test
@@ -37,15 +37,15 @@ class CommitsFirst(ConsumerRunner):
 
 
 class ForgetsFirst(Outbox):
-    async def _publish(self, records: Sequence[Record], via: str) -> int:
+    async def _publish(self, records: Sequence[EventRecord], via: str) -> int:
         for record in records:
             await self._store.delete(record)
         return await super()._publish(records, via)
 
 
 class NeverAside(Outbox):
-    def _stand_aside(self) -> None:
-        self._in_turn.set()
+    def _fall_back_to_relay(self) -> None:
+        self._direct.set()
 
 
 class PushesDeleted(Fanout):

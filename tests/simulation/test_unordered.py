@@ -11,11 +11,12 @@ from aiokafka import TopicPartition
 
 from libs.common.core.settings import Settings
 from libs.common.kafka import consumer
-from libs.common.kafka.consumer import Delivery, UnorderedRunner
-from libs.common.kafka.producer import EventProducer, encode
+from libs.common.kafka.consumer import ReceivedEvent, UnorderedRunner
+from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.contracts.base import Event, Payload
 from libs.contracts.events import PostDeleted
+from libs.contracts.records import encode
 from tests.simulation.broker import FETCHED, PARTITIONS, Broker, Process
 from tests.simulation.system import run_simulated
 
@@ -49,7 +50,7 @@ class Consumers:
         self._processes.append(process)
         producer = EventProducer(self._settings, process.name, partial(self.broker.sender, process))
 
-        async def handle(deliveries: Sequence[Delivery]) -> None:
+        async def handle(deliveries: Sequence[ReceivedEvent]) -> None:
             for one in deliveries:
                 await process.step()
                 await self._handle(_id(one.payload))

@@ -1,36 +1,26 @@
 """The counters worker: exact counts of likes, comments, saves and views."""
 
-from fastapi import FastAPI
-
-from libs.common.kafka.consumer import ConsumerRunner
-from libs.common.kafka.producer import EventProducer
-from libs.common.stores.cassandra import Cassandra
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.keyspace import open_cassandra
+from libs.common.web.runtime import Runtime
+from libs.deployables.application import Application
 from workers.counters.clients import KafkaCountsTopic
 from workers.counters.consumers import CounterConsumers
-from workers.counters.service import PostCounters
+from workers.counters.service.counting import PostCounters
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
 from workers.counters.stores.redis import RedisCountsCache
 
 
-def build(settings: CountersSettings) -> FastAPI:
-    """The worker's application: health and metrics over HTTP, the work behind it."""
+async def compose(runtime: Runtime[CountersSettings]) -> None:
+    """The ledger lies in the keyspace of the interaction service, which migrates it."""
+    settings = runtime.settings
+    ledger = await CassandraLedger(await open_cassandra(runtime, "interaction")).prepare()
+    cache = RedisCountsCache(runtime.redis, settings.redis_prefix("interaction"))
+    counters = PostCounters(ledger, cache, KafkaCountsTopic(await runtime.producer()), settings.ledger_epoch)
+    await runtime.consume("counters", CounterConsumers(counters).on_interactions)
 
-    async def compose(_: FastAPI, runtime: Runtime) -> None:
-        cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace("interaction")))
-        redis = runtime.redis
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.counters"))
-        cache = RedisCountsCache(redis, settings.redis_prefix("interaction"))
-        ledger = await CassandraLedger.open(cassandra)
-        consumers = CounterConsumers(PostCounters(ledger, cache, KafkaCountsTopic(producer), settings.ledger_epoch))
-        runner = ConsumerRunner(settings, "counters", ["interactions"], consumers.on_interactions, producer)
-        runtime.ready_checks["cassandra"] = cassandra.ready
-        runtime.ready_checks["interactions"] = runner.assigned
-        runtime.start("interactions", runner.run())
 
-    return create_app("workers.counters", settings, compose)
-
+APPLICATION = Application(name="counters", settings=CountersSettings, compose=compose)
 
 if __name__ == "__main__":
-    run("workers.counters", CountersSettings, build)
+    APPLICATION.main()

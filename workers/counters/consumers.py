@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Sequence
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.base import Payload
 from libs.contracts.events import (
     CommentCreated,
@@ -20,8 +20,8 @@ from libs.contracts.events import (
     ViewRecorded,
 )
 from libs.contracts.public import CountKind
-from workers.counters.domain import Act, CommentPlace
-from workers.counters.service import PostCounters
+from workers.counters.domain import CommentPlace, MembershipChange
+from workers.counters.service.counting import PostCounters
 
 STEP = 200  # events applied together: a ledger batch stays far below Cassandra's limit of 50 KiB
 _MEANING: dict[type[Payload], tuple[CountKind, bool]] = {
@@ -41,13 +41,13 @@ class CounterConsumers:
     def __init__(self, counters: PostCounters) -> None:
         self._counters = counters
 
-    async def on_interactions(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_interactions(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Apply in steps; posts and comments of one step side by side."""
         for start in range(0, len(deliveries), STEP):
             step = deliveries[start : start + STEP]
-            by_post: dict[int, list[tuple[CountKind, Act]]] = defaultdict(list)
+            by_post: dict[int, list[tuple[CountKind, MembershipChange]]] = defaultdict(list)
             recounted: dict[int, set[CountKind]] = defaultdict(set)
-            by_comment: dict[CommentPlace, list[Act]] = defaultdict(list)
+            by_comment: dict[CommentPlace, list[MembershipChange]] = defaultdict(list)
             for delivery in step:
                 payload = delivery.payload
                 if isinstance(payload, CountsAudited):
@@ -56,21 +56,28 @@ class CounterConsumers:
                 elif isinstance(payload, CommentLikeEvent):
                     place = CommentPlace(payload.post_id, payload.parent_id or 0, payload.comment_id)
                     is_like = isinstance(payload, CommentLikeCreated)
-                    by_comment[place].append(Act(payload.actor_id, is_like, delivery.envelope.entity_version))
+                    by_comment[place].append(
+                        MembershipChange(payload.actor_id, is_like, delivery.envelope.entity_version)
+                    )
                 elif isinstance(payload, InteractionEvent) and type(payload) in _MEANING:
                     by_post[payload.post_id].append(_act(payload, delivery.envelope.entity_version))
             last = step[-1].offset
             await asyncio.gather(
-                *(self._counters.apply(post_id, acts, last, recounted[post_id]) for post_id, acts in by_post.items()),
-                *(self._counters.apply_likes(place, acts, last) for place, acts in by_comment.items()),
+                *(
+                    self._counters.apply(post_id, changes, last, recounted[post_id])
+                    for post_id, changes in by_post.items()
+                ),
+                *(self._counters.apply_likes(place, changes, last) for place, changes in by_comment.items()),
             )
 
 
-def _audited(payload: CountsAudited) -> list[tuple[CountKind, Act]]:
-    return [(payload.kind, Act(one.member, one.present, one.version, audited=True)) for one in payload.members]
+def _audited(payload: CountsAudited) -> list[tuple[CountKind, MembershipChange]]:
+    return [
+        (payload.kind, MembershipChange(one.member, one.present, one.version, audited=True)) for one in payload.members
+    ]
 
 
-def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, Act]:
+def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, MembershipChange]:
     kind, present = _MEANING[type(payload)]
     member = payload.comment_id if isinstance(payload, CommentCreated | CommentDeleted) else payload.actor_id
-    return kind, Act(member, present, version)
+    return kind, MembershipChange(member, present, version)

@@ -15,7 +15,7 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class MembershipChange:
     """What an event says about one member. One that was `audited` holds against another of the same version too."""
 
     member: int
@@ -41,20 +41,20 @@ class CommentPlace:
     comment_id: int
 
 
-def fold(members: Mapping[int, Membership], total: int, acts: Iterable[Act]) -> Folded:
-    """Apply acts to what the ledger knows of their members.
+def fold(members: Mapping[int, Membership], total: int, changes: Iterable[MembershipChange]) -> Folded:
+    """Apply changes to what the ledger knows of their members.
 
-    The act of the highest version stays for each member; the same or an older one changes nothing. So the result
+    The change of the highest version stays for each member; the same or an older one changes nothing. So the result
     depends neither on order nor on repetition.
     """
     current = dict(members)
     changed: dict[int, Membership] = {}
-    for act in acts:
-        known = current.get(act.member, Membership())
-        if act.version < known.version + (not act.audited):
+    for change in changes:
+        known = current.get(change.member, Membership())
+        if change.version < known.version + (not change.audited):
             continue
-        total += int(act.present) - int(known.present)
-        current[act.member] = changed[act.member] = Membership(act.present, act.version)
+        total += int(change.present) - int(known.present)
+        current[change.member] = changed[change.member] = Membership(change.present, change.version)
     return Folded(changed, total)
 
 

@@ -1,67 +1,60 @@
-"""The fan-out worker: new posts into the feeds of followers."""
+"""The fan-out worker: it pushes new posts into the feed lists of followers."""
 
-from fastapi import FastAPI
-
-from libs.common.kafka.consumer import ConsumerRunner
 from libs.common.kafka.lag import LagMeter
-from libs.common.kafka.producer import EventProducer
 from libs.common.stores.rate import SharedRate
-from libs.common.web.app import Runtime, create_app, run
+from libs.common.web.runtime import Runtime
+from libs.deployables import BY_NAME
+from libs.deployables.application import Application
 from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
-from libs.invalidation import Acts
-from workers.fanout.backpressure import Backpressure
+from libs.invalidation import InvalidationStamps
 from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.service.backpressure import Backpressure
+from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 from workers.fanout.settings import FanoutSettings
 
-GROUPS = {"fanout": "posts", "fanout-chunks": "feed.fanout", "fanout-slow-chunks": "feed.fanout.slow"}
+GROUPS = {group: topics[0] for group, topics in BY_NAME["fanout"].consumes.items()}
 
 
-def build(settings: FanoutSettings) -> FastAPI:
-    """The worker's application: health and metrics over HTTP, the work behind it."""
+async def compose(runtime: Runtime[FanoutSettings]) -> None:
+    """Start the consumers of posts and of both lanes, and the measuring of back pressure."""
+    settings, redis = runtime.settings, runtime.redis
+    meter = await runtime.stack.enter_async_context(LagMeter(settings))
+    prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
+    fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
+    graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, fast)
+    ledgers = Ledgers(Ledger(redis, prefix), RemovalLedger(redis, prefix))
+    level, stamps = PublishedLevel(redis, prefix), InvalidationStamps(redis, settings)
+    load = Backpressure(KafkaLag(meter, GROUPS), level, gaps, stamps, settings.thresholds())
+    rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
+    fanout = Fanout(
+        graph,
+        {
+            "push": Delivery(graph, fast, ledgers.posts, load),
+            "slow": Delivery(graph, slow, ledgers.posts, load, rate),
+        },
+        {
+            "push": Removal(graph, fast, ledgers.removals, load),
+            "slow": Removal(graph, slow, ledgers.removals, load, rate),
+        },
+        KafkaChunkQueue(await runtime.producer()),
+        ledgers,
+        gaps,
+        load,
+        stamps,
+        chunk_followers=settings.chunk_followers,
+        slow_lane_from=settings.slow_lane_from,
+    )
+    consumers = FanoutConsumers(fanout, ledgers)
+    runtime.ready_checks["redis"] = redis.ping
+    await load.look()  # before the first event: there may be too much lag already
+    await runtime.consume("fanout", consumers.on_posts, consumers.on_dead_letter)
+    await runtime.consume("fanout-chunks", consumers.on_chunks, consumers.on_dead_letter)
+    await runtime.consume("fanout-slow-chunks", consumers.on_slow_chunks, consumers.on_dead_letter)
+    runtime.start("backpressure", load.run())
 
-    async def compose(_: FastAPI, runtime: Runtime) -> None:
-        redis = runtime.redis
-        producer = await runtime.stack.enter_async_context(EventProducer(settings, "workers.fanout"))
-        meter = await runtime.stack.enter_async_context(LagMeter(settings))
-        prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
-        fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
-        graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, fast)
-        ledgers = Ledgers(Ledger(redis, prefix), RemovalLedger(redis, prefix))
-        level, acts = PublishedLevel(redis, prefix), Acts(redis, settings)
-        load = Backpressure(KafkaLag(meter, GROUPS), level, gaps, acts, settings.thresholds())
-        rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
-        fanout = Fanout(
-            graph,
-            {
-                "push": Delivery(graph, fast, ledgers.posts, load),
-                "slow": Delivery(graph, slow, ledgers.posts, load, rate),
-            },
-            {
-                "push": Removal(graph, fast, ledgers.removals, load),
-                "slow": Removal(graph, slow, ledgers.removals, load, rate),
-            },
-            KafkaChunkQueue(producer),
-            ledgers,
-            gaps,
-            load,
-            acts,
-            chunk_followers=settings.chunk_followers,
-            slow_lane_from=settings.slow_lane_from,
-        )
-        consumers = FanoutConsumers(fanout, ledgers)
-        handlers = (consumers.on_posts, consumers.on_chunks, consumers.on_slow_chunks)
-        runtime.ready_checks["redis"] = redis.ping
-        await load.look()  # what waits may be too much to begin with
-        for (group, topic), handler in zip(GROUPS.items(), handlers, strict=True):
-            runner = ConsumerRunner(settings, group, [topic], handler, producer, consumers.on_dead_letter)
-            runtime.ready_checks[topic] = runner.assigned
-            runtime.start(topic, runner.run())
-        runtime.start("backpressure", load.run())
 
-    return create_app("workers.fanout", settings, compose)
-
+APPLICATION = Application(name="fanout", settings=FanoutSettings, compose=compose)
 
 if __name__ == "__main__":
-    run("workers.fanout", FanoutSettings, build)
+    APPLICATION.main()

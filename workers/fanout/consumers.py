@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, PostEvent, RemovalChunk
 from workers.fanout.ports import Chunk, Post
-from workers.fanout.service import Fanout, Ledgers
+from workers.fanout.service.fanout import Fanout, Ledgers
 
 
 class FanoutConsumers:
@@ -15,20 +15,20 @@ class FanoutConsumers:
         self._fanout = fanout
         self._ledgers = ledgers
 
-    async def on_posts(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_posts(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Start the fan-out of each new post, then of each delete."""
         await self._fanout.take_posts(_posts(deliveries, PostCreated))
         await self._fanout.take_deletes(_posts(deliveries, PostDeleted))
 
-    async def on_chunks(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_chunks(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Deliver each chunk."""
         await self._fanout.take_chunks("push", _chunks(deliveries))
 
-    async def on_slow_chunks(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_slow_chunks(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Deliver each chunk, not too fast."""
         await self._fanout.take_chunks("slow", _chunks(deliveries))
 
-    async def on_dead_letter(self, delivery: Delivery) -> None:
+    async def on_dead_letter(self, delivery: ReceivedEvent) -> None:
         """Note in the ledger what does not go on."""
         payload = delivery.payload
         if isinstance(payload, FanoutChunk):
@@ -39,12 +39,12 @@ class FanoutConsumers:
             await ledger.died(payload.post_id)
 
 
-def _posts(deliveries: Sequence[Delivery], kind: type[PostEvent]) -> list[Post]:
+def _posts(deliveries: Sequence[ReceivedEvent], kind: type[PostEvent]) -> list[Post]:
     payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, kind)]
     return [Post(payload.post_id, payload.author_id) for payload in payloads]
 
 
-def _chunks(deliveries: Sequence[Delivery]) -> list[Chunk]:
+def _chunks(deliveries: Sequence[ReceivedEvent]) -> list[Chunk]:
     payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, FanoutChunk)]
     return [
         Chunk(Post(p.post_id, p.author_id), (p.after_id, p.up_to_id), removes=isinstance(p, RemovalChunk))

@@ -121,12 +121,12 @@ class GapLog(Protocol):
 class PullBoard(Protocol):
     """What tells readers that there is something to pull."""
 
-    async def mark_pulled(self) -> None: ...
+    async def stamp_pulled(self) -> None: ...
 
-    async def mark_skipped(self) -> None:
+    async def stamp_unpushed(self) -> None:
         """Posts went into a gap."""
 
-    async def forget(self) -> None:
+    async def bump_generation(self) -> None:
         """Nothing that was kept before is relied on any more."""
 
 

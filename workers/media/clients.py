@@ -13,14 +13,14 @@ from typing import BinaryIO
 import orjson
 
 from libs.contracts.failures import FailureReason
+from workers.media.decoding.sandbox import MAX_CPU_S
 from workers.media.domain import Decoded, DecodingFailedError, Refused
-from workers.media.sandbox import MAX_CPU_S
 
 WALL_S = 4.0 * MAX_CPU_S  # a child that gets a quarter of a core or more meets its own limit first
 ANSWER_BYTES = 64 * 1024
 STDERR_BYTES = 2_000  # the end of a traceback
 _ROOT = Path(__file__).parents[2]
-COMMAND = (sys.executable, "-m", "workers.media.decode")
+COMMAND = (sys.executable, "-m", "workers.media.decoding.decode")
 
 
 class ChildDecoder:

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from workers.media.domain import Refused
-from workers.media.service import Processing
-
-GROUP = "media-worker"
+from workers.media.service.processing import Processing
 
 
 class MediaConsumers:
@@ -17,7 +15,7 @@ class MediaConsumers:
     def __init__(self, processing: Processing) -> None:
         self._processing = processing
 
-    async def on_media(self, deliveries: Sequence[Delivery]) -> None:
+    async def on_media(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Process uploads; the verdicts are published when this returns."""
         for delivery in deliveries:
             match delivery.payload:
@@ -32,7 +30,7 @@ class MediaConsumers:
                 case _:
                     pass
 
-    async def on_dead_letter(self, delivery: Delivery) -> None:
+    async def on_dead_letter(self, delivery: ReceivedEvent) -> None:
         """The person need not wait for an upload that could not be handled."""
         if isinstance(delivery.payload, MediaUploaded):
             await self._processing.fail(

@@ -14,7 +14,6 @@ NODE_COUNT = 1 << NODE_BITS
 MAX_ID = (1 << 63) - 1
 _SHIFT = NODE_BITS + SEQUENCE_BITS
 _LAST_SEQUENCE = (1 << SEQUENCE_BITS) - 1
-
 LEASE_MS = 30_000  # a crashed process keeps its node number at most this long
 RENEW_S = 10.0
 RENEW_AGAIN_S = 1.0  # after one that failed

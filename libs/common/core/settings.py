@@ -44,11 +44,6 @@ class Settings(BaseSettings):
     object_store_dir: Path = Path("/var/lib/feedmill/objects")
     internal_secret: SecretStr = Field(description="shared by the deployables: signs their calls to one another")
     cursor_secret: SecretStr = Field(description="signs page cursors")
-    user_url: str = "http://127.0.0.1:8001"
-    post_url: str = "http://127.0.0.1:8002"
-    media_url: str = "http://127.0.0.1:8003"
-    interaction_url: str = "http://127.0.0.1:8004"
-    feed_url: str = "http://127.0.0.1:8005"
     rate_limits: bool = Field(
         default=True, description="false lifts limits and shares: sample worlds, tests, benchmarks"
     )
@@ -60,7 +55,7 @@ class Settings(BaseSettings):
         default="",
         description="of web clients that other hosts serve, such as https://app.example.org; comma-separated",
     )
-    patience: float = Field(
+    timeout_factor: float = Field(
         default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
     )
     max_in_flight: int = Field(
@@ -72,7 +67,7 @@ class Settings(BaseSettings):
     outbox_wait_s: float = Field(
         default=3_600, gt=0, description="events may wait for Kafka for so long; beyond, requests to write get 503"
     )
-    linger_s: float = Field(
+    shutdown_delay_s: float = Field(
         default=1.0,
         ge=0,
         description="how long SIGTERM leaves it open, not ready: more than a probe's period",

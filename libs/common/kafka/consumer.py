@@ -16,8 +16,8 @@ from redis.exceptions import RedisError
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
-from libs.common.core.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
 from libs.common.core.settings import Settings
+from libs.common.kafka.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
 from libs.common.kafka.producer import EventProducer
 from libs.contracts.base import Envelope, Payload, utc_now
 from libs.contracts.codec import UndecodableError, decode
@@ -35,19 +35,20 @@ BACKOFF_CAP_S = 5.0
 OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
 MIN_POISON_TO_STOP = 20
 STOP_S = 3.0  # for leaving the group
-NOWHERE = TopicPartition("", -1)  # to poll for the group's sake alone: an empty list would mean every partition
+# getmany() without partitions means all of them: one that does not exist sends heartbeats and fetches nothing.
+NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
 
 
 class TooMuchPoisonError(RuntimeError):
-    """Most messages fail: the code is wrong, not the messages."""
+    """Most events fail: the code is wrong, not the events."""
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """An event, and where it stood."""
+class ReceivedEvent:
+    """An event, and its place in the topic."""
 
     envelope: Envelope
     payload: Payload
@@ -55,11 +56,16 @@ class Delivery:
     offset: int
 
 
-Handler = Callable[[Sequence[Delivery]], Awaitable[None]]
-"""Handles deliveries of one partition, in order. Raising a transient error means: again, all of them."""
+Handler = Callable[[Sequence[ReceivedEvent]], Awaitable[None]]
+"""Handles events of one partition, in order.
+
+It may be called again with events that it has handled, so it must be idempotent. It may wait as long as it needs: the
+partition waits with it. A transient error (UnavailableError, KafkaError, RedisError, OSError, TimeoutError) makes the
+runner call it again with the same events. After three other errors an event goes to the dead letters.
+"""
 
 
-class GroupMember(Protocol):
+class ConsumerClient(Protocol):
     """What the runner needs of a group's consumer: aiokafka's, with its errors."""
 
     def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None: ...
@@ -77,9 +83,9 @@ class GroupMember(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
 
 
-def kafka_member(settings: Settings, group: str) -> GroupMember:
-    """A member that commits nothing by itself."""
-    member: GroupMember = AIOKafkaConsumer(
+def kafka_member(settings: Settings, group: str) -> ConsumerClient:
+    """aiokafka's consumer, without automatic commits."""
+    member: ConsumerClient = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=f"{settings.namespace}{group}",
         group_instance_id=f"{group}-{settings.instance}" if settings.instance else None,
@@ -102,8 +108,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         topics: Sequence[str],
         handler: Handler,
         producer: EventProducer,
-        on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
-        open_member: Callable[[Settings, str], GroupMember] = kafka_member,
+        on_dead_letter: Callable[[ReceivedEvent], Awaitable[None]] | None = None,
+        open_member: Callable[[Settings, str], ConsumerClient] = kafka_member,
     ) -> None:
         self._group = group
         self._handler = handler
@@ -138,11 +144,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 log.warning("consumer_stop_timed_out", group=self._group)
 
     async def assigned(self) -> bool:
-        """Whether the group has given this consumer its share, which is nothing for one too many; for readiness."""
+        """Whether the group has assigned this consumer its partitions, perhaps none; for readiness."""
         return self._has_joined
 
-    async def settled(self) -> bool:
-        """Whether it is assigned, or Kafka was away when it began: for the readiness of what serves without it."""
+    async def assigned_or_kafka_away(self) -> bool:
+        """The same, or Kafka was away at the start: for the readiness of services that work without it."""
         return self._has_joined or self._was_kafka_away
 
     async def _start(self) -> None:
@@ -158,7 +164,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def _poll(self) -> None:
         idle = self._consumer.assignment() - self._work.keys()
         timeout_ms = POLL_BUSY_MS if self._work else POLL_MS
-        batches = await self._consumer.getmany(*(idle or {NOWHERE}), timeout_ms=timeout_ms, max_records=BATCH)
+        batches = await self._consumer.getmany(*(idle or {NO_PARTITION}), timeout_ms=timeout_ms, max_records=BATCH)
         for partition, records in batches.items():
             self._work[partition] = asyncio.create_task(self._process(partition, records))
         for partition in [p for p, task in self._work.items() if task.done()]:
@@ -166,11 +172,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
         read = [(record, one) for record in records if (one := _read(record)) is not None]
-        deliveries = [one for _, one in read if isinstance(one, Delivery)]
+        deliveries = [one for _, one in read if isinstance(one, ReceivedEvent)]
         try:
             if deliveries:
                 await self._attempt(deliveries)
-            read = [(record, one) for record, one in read if not isinstance(one, Delivery)]
+            read = [(record, one) for record, one in read if not isinstance(one, ReceivedEvent)]
         except Exception as error:  # one of them is poison: find it
             log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
         for record, one in read:
@@ -179,18 +185,18 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await self._commit(partition, record.offset + 1)
         await self._commit(partition, records[-1].offset + 1)
 
-    async def _handle_alone(self, record: ConsumerRecord, one: Delivery | UndecodableError) -> bool:
+    async def _handle_alone(self, record: ConsumerRecord, one: ReceivedEvent | UndecodableError) -> bool:
         """Whether it ended in the dead letters."""
         if isinstance(one, UndecodableError):
             await self._dead_letter(record, one, 1)
         elif error := await self._try(one):
             await self._dead_letter(record, error, POISON_ATTEMPTS)
-            await self._tell(one)
+            await self._notify(one)
         else:
             return False
         return True
 
-    async def _try(self, delivery: Delivery) -> Exception | None:
+    async def _try(self, delivery: ReceivedEvent) -> Exception | None:
         """What the handler raised the last time."""
         for attempt in range(1, POISON_ATTEMPTS + 1):
             try:
@@ -202,7 +208,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
         return None
 
-    async def _attempt(self, deliveries: Sequence[Delivery]) -> None:
+    async def _attempt(self, deliveries: Sequence[ReceivedEvent]) -> None:
         """Call the handler until it raises no transient error."""
         first = deliveries[0].envelope
         context = propagate.extract({"traceparent": first.trace}) if first.trace else None
@@ -249,13 +255,13 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         EVENTS_HANDLED.labels(self._group, record.topic[self._strip :], "dead_letter").inc()
         log.error("dead_letter", group=self._group, topic=record.topic, offset=record.offset, error=repr(error))
 
-    async def _tell(self, delivery: Delivery) -> None:
-        """It lies safe in the dead letters, whether or not anybody can be told."""
+    async def _notify(self, delivery: ReceivedEvent) -> None:
+        """The event is safe in the dead letters; a failure here changes nothing."""
         if self._on_dead_letter is not None:
             try:
                 await self._on_dead_letter(delivery)
             except Exception as error:
-                log.warning("dead_letter_not_told", group=self._group, error=repr(error))
+                log.warning("dead_letter_not_notified", group=self._group, error=repr(error))
 
     async def _commit(self, partition: TopicPartition, offset: int) -> None:
         while partition in self._consumer.assignment():
@@ -320,7 +326,7 @@ class UnorderedRunner(ConsumerRunner):
 
     async def _poll(self) -> None:
         full = {partition for partition, reading in self._reading.items() if len(reading.tasks) >= READ_AHEAD}
-        wanted = (self._consumer.assignment() - full) or {NOWHERE}
+        wanted = (self._consumer.assignment() - full) or {NO_PARTITION}
         batches = await self._consumer.getmany(*wanted, timeout_ms=POLL_MS, max_records=BATCH)
         for partition, records in batches.items():
             self._begin(partition, records)
@@ -371,7 +377,7 @@ class UnorderedRunner(ConsumerRunner):
                     await self._commit_done(partition, reading)
 
 
-def _read(record: ConsumerRecord) -> Delivery | UndecodableError | None:
+def _read(record: ConsumerRecord) -> ReceivedEvent | UndecodableError | None:
     """None for what this release does not know."""
     try:
         received = decode(record.value)
@@ -379,4 +385,4 @@ def _read(record: ConsumerRecord) -> Delivery | UndecodableError | None:
         return error
     if received is None:
         return None
-    return Delivery(received.envelope, received.payload, record.partition, record.offset)
+    return ReceivedEvent(received.envelope, received.payload, record.partition, record.offset)

@@ -1,4 +1,4 @@
-"""The transactional outbox: what was committed with its event is published, whatever dies in between."""
+"""The transactional outbox: an event that was committed with a change is published, whatever crashes in between."""
 
 import asyncio
 import time
@@ -9,91 +9,96 @@ from prometheus_client import Gauge
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
-from libs.common.kafka.producer import EventProducer, Record
+from libs.common.kafka.producer import EventProducer
+from libs.contracts.base import Payload
+from libs.contracts.records import EventRecord
 
 POLL_S = 1.0  # how soon the relay looks again
-GRACE_S = 2.0  # the direct way has this long before the relay takes an event over
-FAR_S = 10.0  # while the relay is further behind, nothing is held for the direct way: the relay will get there first
+GRACE_S = 2.0  # direct publishing has this long before the relay takes an event over
+FAR_S = 10.0  # while the relay is further behind, no events are queued for direct publishing: the relay is first
 PAGE = 200
-COUNTED = 5_000  # more that wait are not counted: it is as bad
-WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay, as who relays saw them.")
-OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them waits.")
-QUEUE_LIMIT = 10_000  # events that the direct way holds; what is more is left to the relay
+COUNTED = 5_000  # the count of waiting events stops here
+WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay; 0 in processes that do not relay.")
+OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them has waited.")
+QUEUE_LIMIT = 10_000  # events queued for direct publishing; beyond it they are left to the relay
 log = get_logger(__name__)
-
 Clock = Callable[[], float]
-Mark = Callable[[set[int], set[int]], Awaitable[None]]
-"""Told of the people who did something, and of the posts and authors that are not what they were; never raises."""
-
-
-async def _mark_nothing(_readers: set[int], _outdated: set[int]) -> None:
-    """For services that change no feed."""
+OnCommit = Callable[[Sequence[Payload]], Awaitable[None]]
+"""Is told of events after their commit and before the request is answered; never raises."""
 
 
 class OutboxStore(Protocol):
-    """The outbox table of one service."""
+    """The outbox table of one service. Raises UnavailableError."""
 
     async def lead(self) -> bool:
-        """Whether this process is the one that relays just now."""
+        """Whether this process is the one that relays now."""
 
-    async def oldest(self, limit: int, grace_s: float) -> Sequence[Record]:
+    async def oldest(self, limit: int, grace_s: float) -> Sequence[EventRecord]:
         """Records older than `grace_s`, oldest first."""
 
     async def size(self, limit: int) -> int:
-        """How many records there are, counting no further than about `limit`."""
+        """How many records there are; counts no further than about `limit`."""
 
-    async def delete(self, record: Record) -> None:
-        """Forget a published record."""
+    async def delete(self, record: EventRecord) -> None:
+        """Delete a published record."""
 
 
 class Outbox:
-    """Publishes committed records at once, and relays those that a crash or an outage left behind.
+    """Publishes committed events directly, and relays those that a crash or an outage left behind.
 
-    Delivery is at least once, in the order of this process's commits: while older ones wait for the relay, the direct
-    way holds what is committed. Other processes' may come between or before, so events carry versions.
+    Implements `libs.contracts.records.EventOutbox`. Delivery is at least once, in the order of this process's commits:
+    while older events wait for the relay, newer ones are held back. Events of other processes may come in between, so
+    events carry versions.
     """
 
     def __init__(
-        self, store: OutboxStore, producer: EventProducer, mark: Mark = _mark_nothing, clock: Clock = time.time
+        self,
+        store: OutboxStore,
+        producer: EventProducer,
+        on_commit: OnCommit | None = None,
+        clock: Clock = time.time,
     ) -> None:
         self._store = store
         self._producer = producer
-        self._mark = mark
+        self._on_commit = on_commit
         self._clock = clock
         self.waited_s = 0.0
-        """How long the oldest event waited when it was last looked for."""
-        self._queue: asyncio.Queue[Record] = asyncio.Queue(QUEUE_LIMIT)
-        self._in_turn = asyncio.Event()
+        """How long the oldest event had waited at the last look."""
+        self._queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_LIMIT)
+        self._direct = asyncio.Event()
         self._held_from_s = clock()
 
-    async def committed(self, records: Sequence[Record]) -> None:
-        """Publish soon; returns when what the records change in feeds is marked."""
+    def record(self, payload: Payload, entity: object, version: int) -> EventRecord:
+        return self._producer.record(payload, entity, version)
+
+    async def committed(self, records: Sequence[EventRecord]) -> None:
         for record in records:
             if self._queue.full():
-                self._stand_aside()
+                self._fall_back_to_relay()
             self._queue.put_nowait(record)
-        await self._mark({user for r in records for user in r.touches}, {post for r in records for post in r.outdates})
+        if self._on_commit is not None:
+            await self._on_commit([record.payload for record in records if record.payload is not None])
 
     async def run_direct(self) -> None:
-        """Publish what `committed` was told of, in order, until cancelled; needs `run_relay` beside it."""
+        """Publish committed events in order, until cancelled; needs `run_relay` beside it."""
         while True:
             batch = [await self._queue.get()]
-            while not self._in_turn.is_set():
-                await self._in_turn.wait()
+            while not self._direct.is_set():
+                await self._direct.wait()
             while len(batch) < PAGE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
             if await self._publish(batch, "direct") < len(batch):
-                self._stand_aside()
+                self._fall_back_to_relay()
             for _ in batch:
                 self._queue.task_done()
 
     async def flush(self) -> None:
-        """Return when nothing is left to the direct way."""
+        """Wait until nothing is queued for direct publishing."""
         await self._queue.join()
 
-    def _stand_aside(self) -> None:
-        """Leave to the relay what is committed by now; hold what will be until that is told."""
-        self._in_turn.clear()
+    def _fall_back_to_relay(self) -> None:
+        """Drop the queue, whose rows are in the table, and hold new events until the relay has caught up."""
+        self._direct.clear()
         self._held_from_s = self._clock()
         while not self._queue.empty():
             self._queue.get_nowait()
@@ -103,61 +108,64 @@ class Outbox:
         """Publish what was left behind, oldest first, until cancelled."""
         while True:
             try:
-                relayed = await self._lead()
+                relayed = await self._relay_if_leader()
             except UnavailableError as error:
                 log.warning("relay_waits", error=str(error))
                 relayed = 0
             if relayed < PAGE:
                 await asyncio.sleep(POLL_S)
 
-    async def _lead(self) -> int:
-        """Relay if that is this process's to do; only who does tells how much there is."""
+    async def _relay_if_leader(self) -> int:
         if await self._store.lead():
             return await self.relay_once()
-        await self._oldest(1)
+        await self._look(1)
         WAITING.set(0)
         OLDEST.set(0)
         return 0
 
     async def relay_once(self) -> int:
-        """Publish the oldest page, and say how much waits; the number of records published."""
-        records = await self._oldest(PAGE)
+        """Publish the oldest page and set the metrics; the number of events published."""
+        records = await self._look(PAGE)
         WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
         OLDEST.set(self.waited_s)
         return await self._publish(records, "relay")
 
-    async def _oldest(self, limit: int) -> Sequence[Record]:
-        """What waits for the relay, oldest first; by it the direct way stands aside or has its turn again."""
-        grace_s = GRACE_S if self._in_turn.is_set() else 0.0
+    async def _look(self, limit: int) -> Sequence[EventRecord]:
+        """The oldest waiting events. What they tell turns direct publishing on or off."""
+        grace_s = GRACE_S if self._direct.is_set() else 0.0
         now_s = self._clock()
         records = await self._store.oldest(limit, grace_s)
-        told_up_to_s = records[0].created_us / 1_000_000 if records else now_s - grace_s
-        self.waited_s = now_s - told_up_to_s if records else 0.0
-        if self.waited_s > FAR_S or (records and self._in_turn.is_set()):
-            self._stand_aside()
-        elif told_up_to_s >= self._held_from_s:
-            self._in_turn.set()
+        published_to_s = records[0].created_us / 1_000_000 if records else now_s - grace_s
+        self.waited_s = now_s - published_to_s if records else 0.0
+        self._switch(published_to_s, has_backlog=bool(records))
         return records
 
-    async def _publish(self, records: Sequence[Record], via: str) -> int:
-        """Publish in order; the number of records confirmed. After one that is not taken, none is.
+    def _switch(self, published_to_s: float, *, has_backlog: bool) -> None:
+        """Direct publishing goes on once all events from before it stopped are published."""
+        if self.waited_s > FAR_S or (has_backlog and self._direct.is_set()):
+            self._fall_back_to_relay()
+        elif published_to_s >= self._held_from_s:
+            self._direct.set()
 
-        They are handed over one by one, as aiokafka lets a small record pass one that waits for room.
+    async def _publish(self, records: Sequence[EventRecord], via: str) -> int:
+        """Publish in order; the number of events confirmed. None is sent after one that could not be.
+
+        They are sent one by one, because aiokafka lets a small event overtake one that waits for room.
         """
-        taken: list[Awaitable[Any]] = []
+        sent: list[Awaitable[Any]] = []
         try:
             for record in records:
-                taken.append(await self._producer.enqueue(record))  # noqa: PERF401 - those before one that is not count
+                sent.append(await self._producer.enqueue(record))  # noqa: PERF401 - those before a failure count
         except UnavailableError as error:
-            log.warning("event_not_taken", error=repr(error))
+            log.warning("event_not_sent", error=repr(error))
         results = await asyncio.gather(
-            *(self._confirm(*one, via) for one in zip(records, taken, strict=False)), return_exceptions=True
+            *(self._confirm(*pair, via) for pair in zip(records, sent, strict=False)), return_exceptions=True
         )
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             log.warning("events_not_confirmed", count=len(failures), error=repr(failures[0]))
         return len(results) - len(failures)
 
-    async def _confirm(self, record: Record, taken: Awaitable[Any], via: str) -> None:
-        await self._producer.confirm(record, taken, via)
+    async def _confirm(self, record: EventRecord, sent: Awaitable[Any], via: str) -> None:
+        await self._producer.confirm(record, sent, via)
         await self._store.delete(record)

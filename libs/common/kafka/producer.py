@@ -1,70 +1,28 @@
 """Events to Kafka."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Protocol, Self, TypeVar
-from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from libs.common.core.context import traceparent
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
-from libs.common.core.metrics import EVENTS_PUBLISHED
 from libs.common.core.settings import Settings
-from libs.contracts.base import Event
+from libs.common.kafka.metrics import EVENTS_PUBLISHED
+from libs.contracts.base import Event, Payload
+from libs.contracts.records import EventRecord, Header, encode
 
 _REQUEST_MS = 5_000
 _STOP_S = 1.0  # what has to get there waits in an outbox, or for its handler
 _LINGER_MS = 2  # lets events of one burst share a request; costs at most this much latency
-
-Header = tuple[str, bytes]
 T = TypeVar("T")
 log = get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """An event as bytes, ready for an outbox or a topic; `topic` is the contract's name.
-
-    `created_us`, microseconds since the Unix epoch, is where an outbox keeps it. `touches` and `outdates` are those of
-    the payload; a record read back from an outbox has none.
-    """
-
-    event_id: UUID
-    topic: str
-    key: str
-    value: bytes
-    headers: tuple[Header, ...]
-    created_us: int
-    touches: tuple[int, ...] = field(default=(), compare=False)
-    outdates: tuple[int, ...] = field(default=(), compare=False)
-
-
-def encode(event: Event, producer: str) -> Record:
-    """The record of `event`, with the trace in hand."""
-    trace = traceparent()
-    envelope = event.envelope(producer, trace)
-    headers = [("type", envelope.type.encode()), ("version", str(envelope.version).encode())]
-    if trace:
-        headers.append(("traceparent", trace.encode()))
-    return Record(
-        event.event_id,
-        event.payload.topic,
-        event.payload.key(),
-        envelope.encode(),
-        tuple(headers),
-        time.time_ns() // 1_000,
-        event.payload.touches(),
-        event.payload.outdates(),
-    )
-
-
-class Sender(Protocol):
+class ProducerClient(Protocol):
     """What publishing needs of a Kafka producer: aiokafka's, with its errors."""
 
     async def start(self) -> None: ...
@@ -76,13 +34,13 @@ class Sender(Protocol):
     ) -> Awaitable[Any]: ...
 
 
-def kafka_sender(settings: Settings, name: str) -> Sender:
+def kafka_sender(settings: Settings, name: str) -> ProducerClient:
     """A sender that confirms what all in-sync replicas have; it keeps a partition's order, and may send twice.
 
     It is not idempotent: aiokafka never closes the gap in the sequence numbers that a batch given up leaves, and sends
     nothing more (its issue 1017), and it gives up no batch whose broker is away. Doubles are harmless downstream.
     """
-    sender: Sender = AIOKafkaProducer(
+    sender: ProducerClient = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
         client_id=name,
         acks="all",
@@ -93,10 +51,10 @@ def kafka_sender(settings: Settings, name: str) -> Sender:
 
 
 class EventProducer:
-    """Publishes records. It starts in the background: who has an outbox need not wait for Kafka."""
+    """Publishes events. It starts in the background: a deployable with an outbox need not wait for Kafka."""
 
     def __init__(
-        self, settings: Settings, name: str, open_sender: Callable[[Settings, str], Sender] = kafka_sender
+        self, settings: Settings, name: str, open_sender: Callable[[Settings, str], ProducerClient] = kafka_sender
     ) -> None:
         self._settings = settings
         self._name = name
@@ -123,6 +81,10 @@ class EventProducer:
                 log.warning("producer_waits_for_kafka", error=repr(error))
                 await asyncio.sleep(1)
 
+    def record(self, payload: Payload, entity: object, version: int) -> EventRecord:
+        """Encode an event of version `version` of `entity`, as this deployable's."""
+        return encode(Event(payload=payload, entity=str(entity), entity_version=version), self._name)
+
     async def publish(self, event: Event) -> None:
         """Encode and send.
 
@@ -132,8 +94,8 @@ class EventProducer:
         record = encode(event, self._name)
         await self.confirm(record, await self.enqueue(record), "direct")
 
-    async def enqueue(self, record: Record) -> Awaitable[Any]:
-        """Take a record, to go out after those of its partition that were taken before; give what `confirm` waits for.
+    async def enqueue(self, record: EventRecord) -> Awaitable[Any]:
+        """Queue a record behind the earlier ones of its partition; the result is what `confirm` waits for.
 
         Raises:
             UnavailableError: there was no room for it in time.
@@ -142,13 +104,13 @@ class EventProducer:
             self._settings.topic(record.topic), record.key.encode(), record.value, record.headers
         )
 
-    async def confirm(self, record: Record, taken: Awaitable[Any], via: str) -> None:
-        """Wait until all in-sync replicas have a record that was taken.
+    async def confirm(self, record: EventRecord, sent: Awaitable[Any], via: str) -> None:
+        """Wait until all in-sync replicas have a queued record.
 
         Raises:
             UnavailableError: the brokers did not confirm it.
         """
-        await _answer(taken)
+        await _answer(sent)
         EVENTS_PUBLISHED.labels(record.topic, via).inc()
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> None:

@@ -4,12 +4,11 @@ import asyncio
 import re
 import time
 from collections import namedtuple
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from cassandra import (
     AlreadyExists,
@@ -29,13 +28,14 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, BatchType, PreparedStatement
 
-from libs.common.core.dependencies import CASSANDRA_READ, CASSANDRA_WRITE, Dependency, Policy
+from libs.common.core.dependency import Dependency
 from libs.common.core.errors import UnavailableError
+from libs.common.core.policies import CASSANDRA_READ, CASSANDRA_WRITE, Policy
 from libs.common.core.settings import Settings
-from libs.common.stores.migrations import Migration, load, pending
+from libs.common.stores.migrations import Migration
 
 CONNECT_S = 3.0
-CONTROL_S = 2.0  # times patience: what the driver asks about the cluster before it is connected
+CONTROL_S = 2.0  # times timeout_factor: what the driver asks about the cluster before it is connected
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
 HEARTBEAT_S = 5  # a connection whose server vanished without a word is given up after twice that; by default after 60 s
 IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
@@ -44,9 +44,9 @@ CONDITIONAL = re.compile(r"\sIF\s")  # a lightweight transaction: values are par
 CONDITIONAL_WRITE = replace(CASSANDRA_WRITE.once, contention=(TimeoutError, OperationTimedOut, Timeout))
 # Asks a quorum of replicas; system.local is answered by the coordinator alone. The row need not be there.
 PROBE = "SELECT name FROM schema_migrations WHERE name = 'probe'"
+MIGRATE_S = 60.0
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
-
 Row = Any
 Bound = tuple[PreparedStatement, Sequence[Any]]
 
@@ -67,7 +67,7 @@ def _profile(settings: Settings) -> ExecutionProfile:
         consistency_level=ConsistencyLevel.LOCAL_QUORUM,
         serial_consistency_level=ConsistencyLevel.LOCAL_SERIAL,
         retry_policy=FallthroughRetryPolicy(),  # retries are ours
-        request_timeout=CASSANDRA_WRITE.timeout_s * settings.patience,
+        request_timeout=CASSANDRA_WRITE.timeout_s * settings.timeout_factor,
         row_factory=_rows,
     )
 
@@ -80,8 +80,8 @@ def _cluster(settings: Settings) -> Cluster:
         execution_profiles={EXEC_PROFILE_DEFAULT: _profile(settings)},
         protocol_version=5,
         reconnection_policy=ConstantReconnectionPolicy(RECONNECT_S, max_attempts=None),
-        connect_timeout=CONNECT_S * max(1.0, settings.patience),
-        control_connection_timeout=CONTROL_S * max(1.0, settings.patience),
+        connect_timeout=CONNECT_S * max(1.0, settings.timeout_factor),
+        control_connection_timeout=CONTROL_S * max(1.0, settings.timeout_factor),
         idle_heartbeat_interval=HEARTBEAT_S,
         idle_heartbeat_timeout=HEARTBEAT_S,
     )
@@ -133,10 +133,10 @@ class Cassandra:
         assert self._session is not None, "use `async with`"
         return self._session
 
-    async def prepare(self, cql: str, *, idempotent: bool = True) -> PreparedStatement:
-        """A prepared statement; idempotent ones are tried again."""
+    async def prepare(self, cql: str) -> PreparedStatement:
+        """Prepare a statement. All but lightweight transactions are idempotent here, and so may be retried."""
         statement = await asyncio.to_thread(self._open.prepare, cql)
-        statement.is_idempotent = idempotent
+        statement.is_idempotent = not CONDITIONAL.search(cql)
         return statement
 
     async def execute(self, statement: PreparedStatement | str, parameters: Sequence[Any] = ()) -> list[Row]:
@@ -196,38 +196,76 @@ class Cassandra:
         return True
 
 
-async def migrate(settings: Settings, keyspace: str, folder: Path) -> list[str]:
-    """Create the keyspace and run what is pending, one process at a time; the names of what ran."""
+class CassandraStore:
+    """Base of adapters: their statements by name, prepared once. Subclasses list them as CQL in `cql`."""
+
+    cql: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, cassandra: Cassandra) -> None:
+        self._cassandra = cassandra
+        self._statements: Mapping[str, PreparedStatement] = {}
+
+    async def prepare(self) -> Self:
+        """Prepare the statements; call it before any other method. Raises UnavailableError."""
+        prepared = await asyncio.gather(*map(self._cassandra.prepare, self.cql.values()))
+        self._statements = dict(zip(self.cql, prepared, strict=True))
+        return self
+
+    def _bound(self, name: str, *parameters: object) -> Bound:
+        return self._statements[name], parameters
+
+    async def _rows(self, name: str, *parameters: object) -> list[Row]:
+        return await self._cassandra.execute(self._statements[name], parameters)
+
+    async def _row(self, name: str, *parameters: object) -> Row | None:
+        return await self._cassandra.one(self._statements[name], parameters)
+
+    async def _applied(self, name: str, *parameters: object) -> bool:
+        return await self._cassandra.applied(self._statements[name], parameters)
+
+
+class CassandraMigrations:
+    """Implements `MigrationStore`. A lock in the keyspace lets one process migrate at a time."""
+
+    suffix = "cql"
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def run(self, cql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Execute one statement; schema changes wait until all nodes agree."""
+        return list(await asyncio.to_thread(self._session.execute, cql, parameters, MIGRATE_S) or ())
+
+    async def applied(self) -> dict[str, str]:
+        return {row.name: row.checksum for row in await self.run("SELECT name, checksum FROM schema_migrations")}
+
+    async def apply(self, migration: Migration) -> None:
+        for statement in migration.statements():
+            with suppress(AlreadyExists):  # a process that died while it ran this file has created it
+                await self.run(statement)
+        record = "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))"
+        await self.run(record, (migration.name, migration.checksum))
+
+
+@asynccontextmanager
+async def cassandra_migrations(settings: Settings, keyspace: str) -> AsyncIterator[CassandraMigrations]:
+    """Create the keyspace if it is absent, and lock its schema for this process."""
     cluster = _cluster(settings)
-    session: Session = await asyncio.to_thread(cluster.connect)
-
-    async def run(cql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        return list(await asyncio.to_thread(session.execute, cql, parameters, 60.0) or ())
-
     try:
-        await run(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {settings.cassandra_replication}")
+        store = CassandraMigrations(session := await asyncio.to_thread(cluster.connect))
+        await store.run(f"CREATE KEYSPACE IF NOT EXISTS {keyspace} WITH replication = {settings.cassandra_replication}")
         await asyncio.to_thread(session.set_keyspace, keyspace)
-        await run(
+        await store.run(
             "CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, checksum text, applied_at timestamp)"
         )
-        await run("CREATE TABLE IF NOT EXISTS migration_lock (id int PRIMARY KEY, holder text)")
+        await store.run("CREATE TABLE IF NOT EXISTS migration_lock (id int PRIMARY KEY, holder text)")
         holder = f"{time.time_ns()}"
         lock = f"INSERT INTO migration_lock (id, holder) VALUES (1, %s) IF NOT EXISTS USING TTL {_LOCK_TTL_S}"
-        while not (await run(lock, (holder,)))[0][0]:  # noqa: ASYNC110 - the other migrator is another process
+        while not (await store.run(lock, (holder,)))[0][0]:  # noqa: ASYNC110 - the other one is another process
             await asyncio.sleep(_LOCK_POLL_S)
         try:
-            applied = {row.name: row.checksum for row in await run("SELECT name, checksum FROM schema_migrations")}
-            todo: list[Migration] = pending(load(folder, "cql"), applied)
-            for migration in todo:
-                for statement in migration.statements():
-                    with suppress(AlreadyExists):  # a migrator that died in this file made it
-                        await run(statement)
-                record = (
-                    "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))"
-                )
-                await run(record, (migration.name, migration.checksum))
-            return [migration.name for migration in todo]
+            yield store
         finally:
-            await run("DELETE FROM migration_lock WHERE id = 1 IF holder = %s", (holder,))
+            await store.run("DELETE FROM migration_lock WHERE id = 1 IF holder = %s", (holder,))
     finally:
         await asyncio.to_thread(cluster.shutdown)

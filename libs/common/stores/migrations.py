@@ -1,35 +1,62 @@
-"""Numbered migration files and the check that none was changed after it ran."""
+"""Numbered migration files, run once each; a file that changed after it ran is refused."""
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 _NAME = re.compile(r"\d{4}_[a-z0-9_]+\.(sql|cql)")
 SHARED = Path(__file__).parent / "shared_migrations"
 
 
 class MigrationError(RuntimeError):
-    """The files and the store's history do not fit."""
+    """A migration file is misnamed, or changed after it ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file."""
+    """One file of statements; `name` is its folder and file name."""
 
     name: str
     text: str
 
     @property
     def checksum(self) -> str:
-        """SHA-256 of the text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self) -> list[str]:
-        """The single statements; comments are dropped."""
+        """The statements one by one, without comments."""
         bare = re.sub(r"^\s*--.*$", "", self.text, flags=re.MULTILINE)
         return [part.strip() for part in bare.split(";") if part.strip()]
+
+
+class MigrationStore(Protocol):
+    """A keyspace or database whose schema this process has locked."""
+
+    suffix: str
+    """Of its files: `cql` or `sql`."""
+
+    async def applied(self) -> Mapping[str, str]:
+        """Name and checksum of each migration that ran."""
+
+    async def apply(self, migration: Migration) -> None:
+        """Run the file and record it. May run again when the process died half-way."""
+
+
+async def migrate(opened: AbstractAsyncContextManager[MigrationStore], folder: Path) -> list[str]:
+    """Run what is pending, in order; the names of what ran. Safe to run twice, and by two processes at once.
+
+    Raises:
+        MigrationError: a file that ran has changed, or has a wrong name.
+    """
+    async with opened as store:
+        todo = pending(load(folder, store.suffix), await store.applied())
+        for migration in todo:
+            await store.apply(migration)
+    return [migration.name for migration in todo]
 
 
 def load(folder: Path, suffix: str) -> list[Migration]:
@@ -42,11 +69,7 @@ def load(folder: Path, suffix: str) -> list[Migration]:
 
 
 def pending(migrations: Sequence[Migration], applied: Mapping[str, str]) -> list[Migration]:
-    """What is still to run.
-
-    Raises:
-        MigrationError: a file that ran is not what it was.
-    """
+    """Those that did not run yet. Raises MigrationError for one that changed after it ran."""
     for migration in migrations:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise MigrationError(f"{migration.name} was changed after it ran; write a new migration instead")

@@ -1,28 +1,24 @@
 """asyncpg: pool, migrations, outbox, id leases."""
 
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
-import orjson
 
+from libs.common.core.breaker import TICK_S, Breaker
 from libs.common.core.context import remaining_s
-from libs.common.core.dependencies import POSTGRES, TICK_S, Breaker, take_place
+from libs.common.core.dependency import take_place
 from libs.common.core.errors import DeadlineError, UnavailableError
 from libs.common.core.fairness import FairGate
+from libs.common.core.policies import POSTGRES
 from libs.common.core.settings import Settings
-from libs.common.kafka.producer import Record
-from libs.common.stores.migrations import load, pending
+from libs.common.stores.migrations import Migration
 
 POOL_SIZE = 16
 MAX_WAITING = 256  # calls without a connection; each is short, and those of a process's requests are bounded before
 _MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
-
 Connection = Any  # asyncpg's pool proxies are typed as Any by its stubs
 Unavailable = (
     OSError,
@@ -53,19 +49,19 @@ class Postgres:
     def __init__(self, pool: "asyncpg.Pool[Any]", dsn: str, settings: Settings) -> None:
         self._pool = pool
         self._dsn = dsn
-        self._patient_s = POSTGRES.timeout_s * settings.patience
+        self._timeout_s = POSTGRES.timeout_s * settings.timeout_factor
         self._places = FairGate("postgres", POOL_SIZE, queue=MAX_WAITING)
-        self._breaker = Breaker("postgres", self._probe, settings.patience)
+        self._breaker = Breaker("postgres", self._probe, settings.timeout_factor)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction."""
         if not self._breaker.admits():
             raise UnavailableError("PostgreSQL does not answer")
-        place = await take_place(self._places, self._patient_s)
+        place = await take_place(self._places, self._timeout_s)
         try:
-            with self._breaker.watch(Unavailable, self._patient_s / 2):
-                timeout_s = min(self._patient_s, remaining_s())
+            with self._breaker.watch(Unavailable, self._timeout_s / 2):
+                timeout_s = min(self._timeout_s, remaining_s())
                 async with self._pool.acquire(timeout=timeout_s) as connection:
                     yield connection
         except Unavailable as error:
@@ -125,7 +121,7 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
             dsn,
             min_size=2,
             max_size=POOL_SIZE,
-            command_timeout=POSTGRES.timeout_s * settings.patience,
+            command_timeout=POSTGRES.timeout_s * settings.timeout_factor,
             connection_class=_Connection,
         )
     except Unavailable as error:
@@ -149,8 +145,28 @@ async def _create_database(settings: Settings, database: str) -> None:
         await connection.close()
 
 
-async def migrate(settings: Settings, database: str, folder: Path) -> list[str]:
-    """Create the database and run what is pending, each file in a transaction of its own; the names of what ran."""
+class PostgresMigrations:
+    """Implements `MigrationStore`. An advisory lock lets one process migrate at a time."""
+
+    suffix = "sql"
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def applied(self) -> dict[str, str]:
+        rows = await self._connection.fetch("SELECT name, checksum FROM schema_migrations")
+        return {row["name"]: row["checksum"] for row in rows}
+
+    async def apply(self, migration: Migration) -> None:
+        async with self._connection.transaction():
+            await self._connection.execute(migration.text)
+            record = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)"
+            await self._connection.execute(record, migration.name, migration.checksum)
+
+
+@asynccontextmanager
+async def postgres_migrations(settings: Settings, database: str) -> AsyncIterator[PostgresMigrations]:
+    """Create the database if it is absent, and lock its schema for this process."""
     await _create_database(settings, database)
     connection = await asyncpg.connect(_dsn(settings, database))
     try:
@@ -159,84 +175,6 @@ async def migrate(settings: Settings, database: str, folder: Path) -> list[str]:
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
         )
-        rows = await connection.fetch("SELECT name, checksum FROM schema_migrations")
-        todo = pending(load(folder, "sql"), {row["name"]: row["checksum"] for row in rows})
-        for migration in todo:
-            async with connection.transaction():
-                await connection.execute(migration.text)
-                record = "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)"
-                await connection.execute(record, migration.name, migration.checksum)
-        return [migration.name for migration in todo]
+        yield PostgresMigrations(connection)
     finally:
         await connection.close()
-
-
-class PostgresOutbox:
-    """An outbox table; implements `libs.common.kafka.outbox.OutboxStore`."""
-
-    def __init__(self, postgres: Postgres) -> None:
-        self._postgres = postgres
-
-    @staticmethod
-    async def insert(connection: Connection, records: Sequence[Record]) -> None:
-        """Write inside the caller's transaction."""
-        sql = "INSERT INTO outbox (event_id, topic, key, value, headers, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
-        rows = []
-        for r in records:
-            headers = orjson.dumps([[name, value.decode()] for name, value in r.headers])
-            rows.append((r.event_id, r.topic, r.key, r.value, headers, _moment(r.created_us / 1_000_000)))
-        await connection.executemany(sql, rows)
-
-    async def lead(self) -> bool:
-        """Every process may relay: what it publishes twice is handled once."""
-        return True
-
-    async def oldest(self, limit: int, grace_s: float) -> list[Record]:
-        """Records older than the grace, in the order of their transactions' inserts."""
-        sql = (
-            "SELECT event_id, topic, key, value, headers, created_at FROM outbox"
-            " WHERE created_at <= $2 ORDER BY sequence LIMIT $1"
-        )
-        rows = await self._postgres.fetch(sql, limit, _moment(time.time() - grace_s))
-        return [
-            Record(
-                row["event_id"],
-                row["topic"],
-                row["key"],
-                row["value"],
-                tuple((name, value.encode()) for name, value in orjson.loads(row["headers"])),
-                int(row["created_at"].timestamp() * 1_000_000),
-            )
-            for row in rows
-        ]
-
-    async def size(self, limit: int) -> int:
-        """How many records wait, at most `limit`."""
-        row: Any = await self._postgres.fetchrow("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) waiting", limit)
-        return int(row[0])
-
-    async def delete(self, record: Record) -> None:
-        """Forget a published record."""
-        await self._postgres.execute("DELETE FROM outbox WHERE event_id = $1", record.event_id)
-
-
-def _moment(at_s: float) -> datetime:
-    return datetime.fromtimestamp(at_s, UTC)
-
-
-class PostgresNodeLeases:
-    """Id node leases; implements `libs.common.core.ids.NodeLeaseStore`."""
-
-    def __init__(self, postgres: Postgres) -> None:
-        self._postgres = postgres
-
-    async def until_ms(self, node: int) -> int | None:
-        row = await self._postgres.fetchrow("SELECT until_ms FROM id_nodes WHERE node = $1", node)
-        return row["until_ms"] if row else None
-
-    async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
-        sql = (
-            "INSERT INTO id_nodes (node, until_ms) VALUES ($1, $2) ON CONFLICT (node)"
-            " DO UPDATE SET until_ms = $2 WHERE id_nodes.until_ms = $3 RETURNING node"
-        )
-        return await self._postgres.fetchrow(sql, node, until_ms, seen_until_ms) is not None

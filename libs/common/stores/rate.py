@@ -155,18 +155,18 @@ class LocalLimiter:
 
 
 class Limiter:
-    """Counts requests against limits. A limit of 0 is none; `lifted`, none is."""
+    """Counts requests against limits. A limit of 0 is off; `disabled` turns all of them off."""
 
-    def __init__(self, redis: "Redis", prefix: str, *, lifted: bool = False) -> None:
+    def __init__(self, redis: "Redis", prefix: str, *, disabled: bool = False) -> None:
         self._functions = Functions(redis, _LIBRARY)
         self._prefix = prefix
-        self._lifted = lifted
+        self._disabled = disabled
 
     def charge(self, callers: Mapping[str, Sequence[Limit]]) -> Charge | None:
         """One request, by the name of each caller that it is charged to; None when nothing limits it."""
         keyed: list[Keyed] = []
         for who, limits in callers.items():
-            real = [limit for limit in limits if limit.count and not self._lifted]
+            real = [limit for limit in limits if limit.count and not self._disabled]
             if real:
                 keyed.append(([f"{self._prefix}{{{who}}}:{limit.name}" for limit in real], real))
         return Charge(self._functions, keyed) if keyed else None

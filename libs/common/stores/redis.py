@@ -13,7 +13,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.common.core.dependencies import REDIS_READ, REDIS_WRITE, Breaker, Outcome, Policy
+from libs.common.core.breaker import Breaker, Outcome
+from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
 
 POOL_SIZE = 64
@@ -29,7 +30,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
     of a pipeline without transaction anywhere.
     """
     url = settings.redis_url.get_secret_value()
-    timeout_s = policy.timeout_s * settings.patience
+    timeout_s = policy.timeout_s * settings.timeout_factor
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
         "socket_connect_timeout": timeout_s,
@@ -50,7 +51,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         async with Redis.from_url(url, retry=Retry(NoBackoff(), 0), single_connection_client=True) as own:
             await own.get("probe")
 
-    breaker = Breaker(name, probe, settings.patience)
+    breaker = Breaker(name, probe, settings.timeout_factor)
     options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)

@@ -13,16 +13,16 @@ from fastapi import APIRouter, FastAPI, Request
 from pydantic import ValidationError
 from starlette.types import Message, Scope
 
-from libs.common.core import errors
 from libs.common.core.context import caller
 from libs.common.core.errors import NotFoundError
 from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import Outbox
 from libs.common.testing import SECRET, settings_for
-from libs.common.web import middleware
-from libs.common.web.app import Runtime, create_app
+from libs.common.web import middleware, problems
+from libs.common.web.app import create_app
 from libs.common.web.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
 from libs.common.web.middleware import charge_place
+from libs.common.web.runtime import Runtime
 from libs.common.web.validation import RequestBody, count_of
 
 KEY = Ed25519PrivateKey.generate()
@@ -52,7 +52,7 @@ async def make_box(box: Box) -> Box:
 async def put_upload(request: Request, account: int, works: bool = False) -> int:
     charge_place(request.scope, account)
     if not works:
-        request.app.state.entered.set()
+        request.app.state.use_cases.set()
     size = len(await request.body())
     if works:
         await slow(request)
@@ -73,7 +73,7 @@ async def get_pictures() -> dict[str, Any]:
 
 @router.get("/v1/slow")
 async def slow(request: Request) -> None:
-    request.app.state.entered.set()
+    request.app.state.use_cases.set()
     await asyncio.Event().wait()
 
 
@@ -88,14 +88,14 @@ class OneKey:
         return KEY.public_key() if kid == "k" else None
 
 
-async def compose(app: FastAPI, _: Runtime) -> None:
-    app.state.token_verifier = TokenVerifier(OneKey())
-    app.state.entered = asyncio.Event()
+async def compose(runtime: Runtime[Settings]) -> asyncio.Event:
+    runtime.token_verifier = TokenVerifier(OneKey())
+    return asyncio.Event()
 
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app("things", settings_for(Settings, {}), compose, [router])
+    app = create_app("things", settings_for(Settings, {}), compose, [router], body_limits={"/v1/auth/": 8 * 1024})
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         yield http
@@ -112,8 +112,8 @@ def bearer(value: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def serving(**settings: object) -> AsyncIterator[tuple[FastAPI, httpx2.AsyncClient]]:
-    sizes = {"/v1/uploads/": 10**9}
-    app = create_app("things", settings_for(Settings, {}, **settings), compose, [router], sizes)
+    sizes = {"/v1/uploads/": 10**9, "/v1/auth/": 8 * 1024}
+    app = create_app("things", settings_for(Settings, {}, **settings), compose, [router], body_limits=sizes)
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         yield app, http
@@ -124,9 +124,9 @@ async def holding(app: FastAPI, *requests: Coroutine[None, None, httpx2.Response
     """While these requests are under way."""
     tasks = []
     for request in requests:
-        app.state.entered.clear()
+        app.state.use_cases.clear()
         tasks.append(asyncio.create_task(request))
-        await app.state.entered.wait()
+        await app.state.use_cases.wait()
     try:
         yield
     finally:
@@ -281,7 +281,7 @@ async def test_health_and_metrics(client: httpx2.AsyncClient) -> None:
 
 
 async def test_a_failing_check_is_not_ready() -> None:
-    async def broken(_: FastAPI, runtime: Runtime) -> None:
+    async def broken(runtime: Runtime[Settings]) -> None:
         async def hangs() -> bool:
             await asyncio.sleep(60)
             return True
@@ -467,7 +467,7 @@ async def test_a_refusal_lists_twenty_errors_whatever_was_sent(
         looked_at += 1
         return count_of(fault)
 
-    monkeypatch.setattr(errors, "count_of", counting)
+    monkeypatch.setattr(problems, "count_of", counting)
     unknown = {f"unknown{i}": 1 for i in range(count)}
     body = {"thing": {"name": "x", **unknown}} if nested else {"thing": {"name": "x"}, **unknown}
     problem = (await client.post("/v1/boxes", json=body)).json()
@@ -498,11 +498,13 @@ class WaitingOutbox:
 async def test_acts_are_refused_while_their_events_wait_for_too_long() -> None:
     outbox = WaitingOutbox()
 
-    async def acting(app: FastAPI, runtime: Runtime) -> None:
-        await compose(app, runtime)
+    async def acting(runtime: Runtime[Settings]) -> object:
         runtime.relay(cast("Outbox", outbox))
+        return await compose(runtime)
 
-    app = create_app("things", settings_for(Settings, {}, outbox_wait_s=60), acting, [router])
+    app = create_app(
+        "things", settings_for(Settings, {}, outbox_wait_s=60), acting, [router], eventless=["/v1/auth/refresh"]
+    )
     transport = httpx2.ASGITransport(app=app)
     async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url="http://t") as http:
         for outbox.waited_s, status in ((59, 201), (60, 503), (0, 201)):

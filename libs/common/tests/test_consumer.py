@@ -15,8 +15,8 @@ from libs.common.kafka.admin import create_topics
 from libs.common.kafka.consumer import (
     POISON_ATTEMPTS,
     ConsumerRunner,
-    Delivery,
     Handler,
+    ReceivedEvent,
     TooMuchPoisonError,
     UnorderedRunner,
 )
@@ -36,7 +36,7 @@ async def consuming(
     handler: Handler,
     producer: EventProducer,
     group: str,
-    on_dead_letter: Callable[[Delivery], Awaitable[None]] | None = None,
+    on_dead_letter: Callable[[ReceivedEvent], Awaitable[None]] | None = None,
     runs: type[ConsumerRunner] = ConsumerRunner,
 ) -> AsyncIterator[asyncio.Task[None]]:
     runner = runs(settings, group, ["posts"], handler, producer, on_dead_letter)
@@ -61,7 +61,7 @@ class Collector:
         self.fail: Exception | None = None
         self.failures_left = 0
 
-    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
+    async def __call__(self, deliveries: Sequence[ReceivedEvent]) -> None:
         mine = [d.payload for d in deliveries if isinstance(d.payload, PostDeleted)]
         mine = [payload for payload in mine if payload.author_id == self.author_id]
         if mine and self.fail and self.failures_left:
@@ -131,7 +131,7 @@ async def test_what_went_to_the_dead_letters_is_told_of_and_the_rest_goes_on_tho
 ) -> None:
     told: list[Payload] = []
 
-    async def note(delivery: Delivery) -> None:
+    async def note(delivery: ReceivedEvent) -> None:
         told.append(delivery.payload)
         raise UnavailableError
 
@@ -152,7 +152,7 @@ async def test_what_went_to_the_dead_letters_is_told_of_and_the_rest_goes_on_tho
 async def test_a_deploy_that_always_fails_stops_and_the_next_one_goes_on_where_it_was(
     store_env: dict[str, str], collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: Sequence[Delivery]) -> None:
+    async def broken(_: Sequence[ReceivedEvent]) -> None:
         raise KeyError("bug")
 
     monkeypatch.setattr(consumer, "MIN_POISON_TO_STOP", 5)
@@ -184,7 +184,7 @@ async def test_independent_records_do_not_wait_for_one_another_and_the_first_tha
     handled: list[int] = []
     held = {3}
 
-    async def handle(deliveries: Sequence[Delivery]) -> None:
+    async def handle(deliveries: Sequence[ReceivedEvent]) -> None:
         [delivery] = deliveries
         assert isinstance(delivery.payload, PostDeleted)
         if delivery.payload.post_id in held:

@@ -7,18 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from libs.common.core.breaker import BREAKER_FAILURES, PROBE_PAUSE_MAX_S, PROBE_PAUSE_S, Breaker, Outcome
 from libs.common.core.context import Caller, remaining_s, set_caller, set_deadline
-from libs.common.core.dependencies import (
-    BREAKER_FAILURES,
-    BUDGET_MAX,
-    PROBE_PAUSE_MAX_S,
-    PROBE_PAUSE_S,
-    Breaker,
-    Dependency,
-    Outcome,
-    Policy,
-)
+from libs.common.core.dependency import BUDGET_MAX, Dependency
 from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
+from libs.common.core.policies import Policy
 from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
@@ -90,7 +83,7 @@ class Store:
         return made
 
     def dependency(self, **changes: object) -> Dependency:
-        settings = settings_for(Settings, {}, patience=1.0)
+        settings = settings_for(Settings, {}, timeout_factor=1.0)
         made = Dependency("store", settings, self.probe, (Down, Odd), **{"retried": (Down,), **changes})  # type: ignore[arg-type]
         made.breaker = self.breaker()
         return made

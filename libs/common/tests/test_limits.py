@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx2
 import pytest
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import SecretStr
 
 from libs.common.core.errors import UnauthorizedError
@@ -15,12 +15,13 @@ from libs.common.stores.rate import Limit
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.proxy import Fault, FaultProxy, address_of
-from libs.common.web.app import Runtime, create_app
+from libs.common.web.app import create_app
 from libs.common.web.auth import Principal, TokenVerifier
 from libs.common.web.limits import HOUR_S
+from libs.common.web.runtime import Runtime
 
 pytestmark = pytest.mark.stores
-NOWHERE = "redis://127.0.0.1:1/0"
+NO_PARTITION = "redis://127.0.0.1:1/0"
 LOGINS = Limit("logins", 1, HOUR_S)
 Client = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 router = APIRouter()
@@ -42,7 +43,7 @@ async def picture() -> Response:
 
 @router.post("/v1/login")
 async def login(request: Request) -> None:
-    await request.app.state.request_limits.insist(request.scope, "account:ada", LOGINS)
+    await request.app.state.request_limits.enforce(request.scope, "account:ada", LOGINS)
 
 
 @router.get("/v1/held")
@@ -72,8 +73,8 @@ async def client(store_env: dict[str, str]) -> AsyncIterator[Client]:
 
     @asynccontextmanager
     async def opened(**changes: object) -> AsyncIterator[httpx2.AsyncClient]:
-        async def compose(app: FastAPI, _: Runtime) -> None:
-            app.state.token_verifier = NumberVerifier()
+        async def compose(runtime: Runtime[Settings]) -> None:
+            runtime.token_verifier = NumberVerifier()
 
         limits = {
             "POST /v1/things/{name}/paint": Limit("paint", 2, HOUR_S),
@@ -142,7 +143,7 @@ async def test_while_redis_is_slow_a_share_passes_and_while_it_is_away_everythin
     url = store_env["FEEDMILL_REDIS_URL"]
     async with FaultProxy(address_of(url)) as proxy:
         slow = SecretStr(url.replace(address_of(url), proxy.address))
-        async with client(redis_url=slow, requests_a_minute=20, patience=1.0) as http:
+        async with client(redis_url=slow, requests_a_minute=20, timeout_factor=1.0) as http:
             await http.get(
                 "/v1/things/x", headers=user(3)
             )  # opens the connection; another's, so that it takes nothing of the share
@@ -150,7 +151,7 @@ async def test_while_redis_is_slow_a_share_passes_and_while_it_is_away_everythin
             answers = [await http.get("/v1/things/x", headers=user(1)) for _ in range(3)]
             assert [answer.status_code for answer in answers] == [200, 200, 429]
             assert (await http.get("/v1/things/x", headers=user(2))).status_code == 200
-    async with client(redis_url=SecretStr(NOWHERE), requests_a_minute=2) as http:
+    async with client(redis_url=SecretStr(NO_PARTITION), requests_a_minute=2) as http:
         answers = [await http.get("/v1/things/x", headers=user(1)) for _ in range(6)]
         assert [answer.status_code for answer in answers] == [200] * 6
 
@@ -208,7 +209,7 @@ async def test_what_must_hold_is_refused_when_it_can_not_be_counted(client: Clie
         answers = [await http.post("/v1/login") for _ in range(2)]
         assert [answer.status_code for answer in answers] == [200, 429]
         assert {left(answer) for answer in answers} == {(1, 0)}
-    async with client(redis_url=SecretStr(NOWHERE)) as http:
+    async with client(redis_url=SecretStr(NO_PARTITION)) as http:
         assert (await http.get("/v1/things/x")).status_code == 200
         closed = await http.post("/v1/login")
         assert (closed.status_code, closed.json()["code"], closed.headers["retry-after"]) == (503, "unavailable", "2")

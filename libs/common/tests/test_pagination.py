@@ -7,15 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.web.pagination import (
-    FILL_UP,
-    MAX_SCANNED,
-    Cursors,
-    InvalidCursorError,
-    Page,
-    Placed,
-    visible_page,
-)
+from libs.common.core.paging import FILL_UP, MAX_SCANNED, Page, Placed, visible_page
+from libs.common.web.paging import Cursors, InvalidCursorError
 from libs.common.web.params import Digits
 
 CURSORS = Cursors("secret")

@@ -84,7 +84,7 @@ async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> Non
 
 async def test_what_is_lifted_is_not_counted(redis: "Redis", prefix: str) -> None:
     assert Limiter(redis, prefix).charge({"user:1": [Limit("posts", 0, HOUR_S)]}) is None
-    assert Limiter(redis, prefix, lifted=True).charge({"user:1": [POSTS]}) is None
+    assert Limiter(redis, prefix, disabled=True).charge({"user:1": [POSTS]}) is None
 
 
 async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:

@@ -15,7 +15,7 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.web.auth import ALGORITHM, Principal, TokenVerifier
-from libs.common.web.revocation import LIFE_S, Shutouts
+from libs.common.web.revocation import LIFE_S, RevokedSessions
 
 pytestmark = pytest.mark.stores
 KEY = Ed25519PrivateKey.generate()
@@ -34,29 +34,31 @@ def token() -> str:
 
 
 @pytest.fixture
-async def shutouts(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[Shutouts]:
+async def revoked_sessions(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[RevokedSessions]:
     settings = settings_for(Settings, store_env)
-    yield Shutouts(redis, settings)
+    yield RevokedSessions(redis, settings)
     async for key in redis.scan_iter(match=f"{settings.redis_prefix('shutout')}*"):
         assert await redis.ttl(key) <= LIFE_S
         await redis.delete(key)
 
 
-async def test_sessions_end_one_by_one_and_bans_hold_for_all(shutouts: Shutouts) -> None:
+async def test_sessions_end_one_by_one_and_bans_hold_for_all(revoked_sessions: RevokedSessions) -> None:
     others = [Principal(5, 7, "user"), Principal(8, 9, "user")]
-    await shutouts.end([6])
-    assert [await shutouts.holds(who) for who in (ADA, *others)] == [True, False, False]
-    await shutouts.ban(5)
-    assert [await shutouts.holds(who) for who in others] == [True, False]
-    await shutouts.unban(5)
-    assert [await shutouts.holds(who) for who in (ADA, *others)] == [True, False, False]
+    await revoked_sessions.end([6])
+    assert [await revoked_sessions.holds(who) for who in (ADA, *others)] == [True, False, False]
+    await revoked_sessions.ban(5)
+    assert [await revoked_sessions.holds(who) for who in others] == [True, False]
+    await revoked_sessions.unban(5)
+    assert [await revoked_sessions.holds(who) for who in (ADA, *others)] == [True, False, False]
 
 
-async def test_a_token_that_was_seen_is_looked_at_again(shutouts: Shutouts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_that_was_seen_is_looked_at_again(
+    revoked_sessions: RevokedSessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("libs.common.web.auth.CHECKED_S", 0.05)
-    verifier, held = TokenVerifier(OneKey(), shutouts), token()
+    verifier, held = TokenVerifier(OneKey(), revoked_sessions), token()
     assert await verifier.verify(held) == ADA
-    await shutouts.end([6])
+    await revoked_sessions.end([6])
 
     async def refused() -> bool:
         try:
@@ -71,7 +73,7 @@ async def test_a_token_that_was_seen_is_looked_at_again(shutouts: Shutouts, monk
 async def test_without_redis_a_token_is_good_until_it_expires(store_env: dict[str, str]) -> None:
     settings = settings_for(Settings, store_env).model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
     async with open_redis(settings) as away:
-        nothing = Shutouts(away, settings)
+        nothing = RevokedSessions(away, settings)
         await nothing.end([6])
         await nothing.ban(5)
         await nothing.unban(5)

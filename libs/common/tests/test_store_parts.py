@@ -18,23 +18,25 @@ from libs.common.core.errors import ConflictError, KeyReusedError
 from libs.common.core.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import PAGE, Outbox, OutboxStore
-from libs.common.kafka.producer import EventProducer, Record, encode
-from libs.common.stores import cassandra as cassandra_store
-from libs.common.stores import postgres as postgres_store
-from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.cassandra_parts import LATE_US, CassandraNodeLeases, CassandraOutbox
+from libs.common.kafka.producer import EventProducer
+from libs.common.stores.cassandra import Cassandra, cassandra_migrations
+from libs.common.stores.cassandra_leases import CassandraNodeLeases
+from libs.common.stores.cassandra_outbox import LATE_US, CassandraOutbox
 from libs.common.stores.idempotency import Answer, Idempotency, StillRunningError
-from libs.common.stores.migrations import MigrationError
-from libs.common.stores.postgres import Postgres, PostgresNodeLeases, PostgresOutbox, open_postgres
+from libs.common.stores.migrations import MigrationError, migrate
+from libs.common.stores.postgres import Postgres, open_postgres, postgres_migrations
+from libs.common.stores.postgres_leases import PostgresNodeLeases
+from libs.common.stores.postgres_outbox import PostgresOutbox
 from libs.common.tests.leases import FewNodes
-from libs.contracts.base import Event
+from libs.contracts.base import Event, Payload
 from libs.contracts.events import PostDeleted
+from libs.contracts.records import EventRecord, encode
 
 pytestmark = pytest.mark.stores
 NO_MIGRATIONS = Path(__file__).parent / "no-such-folder"
 STEPS = 40  # of each minter: renewals, steps of its clock
 KILLED = 0.1  # of the steps
-Insert = Callable[[list[Record]], Awaitable[None]]
+Insert = Callable[[list[EventRecord]], Awaitable[None]]
 
 
 class SteppingClock:
@@ -49,7 +51,7 @@ class SteppingClock:
 @pytest.fixture(scope="session")
 async def cassandra(settings: Settings) -> AsyncIterator[Cassandra]:
     keyspace = settings.keyspace("parts")
-    await asyncio.gather(*(cassandra_store.migrate(settings, keyspace, NO_MIGRATIONS) for _ in range(2)))
+    await asyncio.gather(*(migrate(cassandra_migrations(settings, keyspace), NO_MIGRATIONS) for _ in range(2)))
     async with Cassandra(settings, keyspace) as cassandra:
         yield cassandra
 
@@ -57,7 +59,7 @@ async def cassandra(settings: Settings) -> AsyncIterator[Cassandra]:
 @pytest.fixture(scope="session")
 async def postgres(settings: Settings) -> AsyncIterator[Postgres]:
     database = settings.keyspace("parts")
-    ran = await asyncio.gather(*(postgres_store.migrate(settings, database, NO_MIGRATIONS) for _ in range(2)))
+    ran = await asyncio.gather(*(migrate(postgres_migrations(settings, database), NO_MIGRATIONS) for _ in range(2)))
     assert sorted(map(len, ran)) == [0, 1]
     async with open_postgres(settings, database) as postgres:
         yield postgres
@@ -68,14 +70,14 @@ async def outbox(
     request: pytest.FixtureRequest, cassandra: Cassandra, postgres: Postgres
 ) -> tuple[OutboxStore, Insert]:
     if request.param == "cassandra":
-        store = await CassandraOutbox.open(cassandra)
+        store = await CassandraOutbox(cassandra).prepare()
 
-        async def insert(records: list[Record]) -> None:
+        async def insert(records: list[EventRecord]) -> None:
             await cassandra.batch(store.inserts(records))
 
         return store, insert
 
-    async def insert_rows(records: list[Record]) -> None:
+    async def insert_rows(records: list[EventRecord]) -> None:
         async with postgres.transaction() as connection:
             await PostgresOutbox.insert(connection, records)
 
@@ -85,11 +87,11 @@ async def outbox(
 @pytest.fixture(params=["cassandra", "postgres"])
 async def leases(request: pytest.FixtureRequest, cassandra: Cassandra, postgres: Postgres) -> NodeLeaseStore:
     if request.param == "cassandra":
-        return await CassandraNodeLeases.open(cassandra)
+        return await CassandraNodeLeases(cassandra).prepare()
     return PostgresNodeLeases(postgres)
 
 
-def some_records(count: int) -> list[Record]:
+def some_records(count: int) -> list[EventRecord]:
     author = uuid4().int >> 66
     events = [
         Event(payload=PostDeleted(post_id=i, author_id=author), entity=f"{author}:{i}", entity_version=1)
@@ -121,19 +123,19 @@ async def test_the_direct_way_leaves_nothing_to_the_relay(
     outbox: tuple[OutboxStore, Insert], producer: EventProducer
 ) -> None:
     store, insert = outbox
-    marked: list[tuple[set[int], set[int]]] = []
+    told: list[Payload] = []
 
-    async def mark(readers: set[int], gone: set[int]) -> None:
-        marked.append((readers, gone))
+    async def on_commit(payloads: Sequence[Payload]) -> None:
+        told.extend(payloads)
 
-    direct = Outbox(store, producer, mark)
+    direct = Outbox(store, producer, on_commit)
     task = asyncio.create_task(direct.run_direct())
     while await direct.relay_once():
         pass
     records = some_records(3)
     await insert(records)
     await direct.committed(records)
-    assert marked == [({int(records[0].key)}, {0, 1, 2})]
+    assert told == [record.payload for record in records]
     ids = {record.event_id for record in records}
     async with asyncio.timeout(20):
         while ids & {record.event_id for record in await store.oldest(1_000, 0)}:
@@ -173,7 +175,7 @@ async def test_what_is_committed_later_is_told_later(
 
 async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writes(cassandra: Cassandra) -> None:
     now_s = time.time()
-    store = await CassandraOutbox.open(cassandra, lambda: now_s)
+    store = await CassandraOutbox(cassandra, lambda: now_s).prepare()
     late_s = LATE_US / 1_000_000
 
     async def done_us() -> set[int]:
@@ -256,8 +258,8 @@ class CountingCassandra(Cassandra):
         return await super().applied(statement, parameters)
 
 
-@pytest.mark.parametrize("patience", [1.0, 4.0])  # of a cluster, of `make up` and containers
-async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, patience: float) -> None:
+@pytest.mark.parametrize("timeout_factor", [1.0, 4.0])  # of a cluster, of `make up` and containers
+async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, timeout_factor: float) -> None:
     minted = iter(range(1, 1_000))
     created: list[int] = []
     may_end = asyncio.Event()
@@ -267,10 +269,10 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, pa
         await may_end.wait()
         return Answer(201, b'{"id":%d}' % resource_id)
 
-    hurried = settings.model_copy(update={"patience": patience})
+    hurried = settings.model_copy(update={"timeout_factor": timeout_factor})
     account, key = uuid4().int >> 66, uuid4().hex
     async with CountingCassandra(hurried, settings.keyspace("parts")) as store:
-        keys = await Idempotency.open(store, lambda: next(minted))
+        keys = await Idempotency(store, lambda: next(minted)).prepare()
         first, *repeats = [asyncio.create_task(keys.run(account, key, b"body", create)) for _ in range(50)]
         refused = await asyncio.gather(*repeats, return_exceptions=True)
         assert {type(one) for one in refused} == {StillRunningError}
@@ -286,7 +288,7 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, pa
 
 
 async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassandra) -> None:
-    one, other = [await Idempotency.open(cassandra, lambda: 1) for _ in range(2)]
+    one, other = [await Idempotency(cassandra, lambda: 1).prepare() for _ in range(2)]
 
     async def create(_: int) -> Answer:
         with pytest.raises(StillRunningError):
@@ -299,7 +301,7 @@ async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassa
 
 async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:
     minted = iter(range(1, 1_000))
-    keys = await Idempotency.open(cassandra, lambda: next(minted))
+    keys = await Idempotency(cassandra, lambda: next(minted)).prepare()
     tried: list[int] = []
 
     async def fail_once(resource_id: int) -> Answer:
@@ -317,25 +319,25 @@ async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassan
 
 @pytest.mark.parametrize("kind", ["cql", "sql"])
 async def test_a_migration_that_was_changed_is_refused(settings: Settings, tmp_path: Path, kind: str) -> None:
-    migrate = {"cql": cassandra_store.migrate, "sql": postgres_store.migrate}[kind]
+    opening: Any = {"cql": cassandra_migrations, "sql": postgres_migrations}[kind]
     name = settings.keyspace(f"drift_{kind}")
     file = tmp_path / f"0001_thing.{kind}"
     file.write_text("CREATE TABLE thing (id int PRIMARY KEY);")
-    assert (await migrate(settings, name, tmp_path))[-1].endswith(file.name)
-    assert await migrate(settings, name, tmp_path) == []
+    assert (await migrate(opening(settings, name), tmp_path))[-1].endswith(file.name)
+    assert await migrate(opening(settings, name), tmp_path) == []
     file.write_text("CREATE TABLE thing (id int PRIMARY KEY, more int);")
     with pytest.raises(MigrationError):
-        await migrate(settings, name, tmp_path)
+        await migrate(opening(settings, name), tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["cql", "sql"])
 async def test_a_migration_that_died_in_the_middle_is_run_again(settings: Settings, tmp_path: Path, kind: str) -> None:
-    migrate = {"cql": cassandra_store.migrate, "sql": postgres_store.migrate}[kind]
+    opening: Any = {"cql": cassandra_migrations, "sql": postgres_migrations}[kind]
     name = settings.keyspace(f"died_{kind}")
     file = tmp_path / f"0001_things.{kind}"
     table = "CREATE TABLE thing (id int PRIMARY KEY);"
     file.write_text(f"{table} CREATE TABLE;")
     with pytest.raises(Exception, match=r"(?i)syntax"):
-        await migrate(settings, name, tmp_path)
+        await migrate(opening(settings, name), tmp_path)
     file.write_text(f"{table} CREATE TABLE other (id int PRIMARY KEY);")
-    assert "0001_things" in (await migrate(settings, name, tmp_path))[-1]
+    assert "0001_things" in (await migrate(opening(settings, name), tmp_path))[-1]

@@ -13,13 +13,14 @@ from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
+from libs.common.core.breaker import BREAKER_FAILURES
 from libs.common.core.context import set_deadline
-from libs.common.core.dependencies import BREAKER_FAILURES, REDIS_READ
 from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
+from libs.common.core.policies import REDIS_READ
 from libs.common.core.settings import Settings
-from libs.common.stores import cassandra as cassandra_store
-from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra import Cassandra, cassandra_migrations
 from libs.common.stores.idempotency import Answer, Idempotency
+from libs.common.stores.migrations import migrate
 from libs.common.stores.postgres import POOL_SIZE, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
@@ -37,7 +38,7 @@ Ask = Callable[[], Awaitable[object]]
 
 @pytest.fixture(scope="session")
 async def keyspace(settings: Settings) -> None:
-    await cassandra_store.migrate(settings, settings.keyspace(KEYSPACE), NO_MIGRATIONS)
+    await migrate(cassandra_migrations(settings, settings.keyspace(KEYSPACE)), NO_MIGRATIONS)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ async def test_calls_that_are_cut_off_again_and_again_open_the_breaker(way: tupl
 
 
 async def test_a_full_pool_says_nothing_about_the_server(store_env: dict[str, str]) -> None:
-    settings = settings_for(Settings, store_env, patience=0.5)
+    settings = settings_for(Settings, store_env, timeout_factor=0.5)
     async with AsyncExitStack() as held, open_postgres(settings, "postgres") as postgres:
         for _ in range(POOL_SIZE):
             await held.enter_async_context(postgres.connection())
@@ -117,7 +118,7 @@ async def test_a_store_that_answers_again_is_asked_again(store_env: dict[str, st
     url = store_env[f"FEEDMILL_{setting.upper()}"]
     async with FaultProxy(address_of(url)) as proxy, AsyncExitStack() as stack:
         env = {**store_env, f"FEEDMILL_{setting.upper()}": url.replace(address_of(url), proxy.address)}
-        ask = await opened(store, settings_for(Settings, env, patience=0.5), stack)
+        ask = await opened(store, settings_for(Settings, env, timeout_factor=0.5), stack)
 
         async def is_open() -> bool:
             with contextlib.suppress(UnavailableError, RedisError):
@@ -145,11 +146,11 @@ async def answered(ask: Ask) -> bool:
 @pytest.mark.usefixtures("keyspace")
 async def test_writers_of_one_hot_key_stop_nobody_else(store_env: dict[str, str]) -> None:
     """Each writer as a process of its own, so that all of them ask the store."""
-    settings = settings_for(Settings, store_env, patience=4.0)
+    settings = settings_for(Settings, store_env, timeout_factor=4.0)
     refused = sample("feedmill_dependency_refused_total", dependency="cassandra", why="breaker")
     async with Cassandra(settings, settings.keyspace(KEYSPACE)) as cassandra:
         mint = itertools.count(1).__next__
-        processes = [await Idempotency.open(cassandra, mint) for _ in range(WRITERS)]
+        processes = [await Idempotency(cassandra, mint).prepare() for _ in range(WRITERS)]
         created: set[int] = set()
 
         async def create(resource_id: int) -> Answer:
@@ -166,11 +167,9 @@ async def test_writers_of_one_hot_key_stop_nobody_else(store_env: dict[str, str]
 @pytest.mark.usefixtures("keyspace")
 async def test_writers_of_one_hot_key_that_time_out_say_nothing_about_the_store(store_env: dict[str, str]) -> None:
     """With so little time that most of them are in vain; readers have nearly none, and are not looked at."""
-    settings = settings_for(Settings, store_env, patience=HURRIED)
+    settings = settings_for(Settings, store_env, timeout_factor=HURRIED)
     async with Cassandra(settings, settings.keyspace(KEYSPACE)) as cassandra:
-        take = await cassandra.prepare(
-            "INSERT INTO leases (name, holder) VALUES (?, 'x') IF NOT EXISTS", idempotent=False
-        )
+        take = await cassandra.prepare("INSERT INTO leases (name, holder) VALUES (?, 'x') IF NOT EXISTS")
         before = probes()
         writes = (cassandra.applied(take, ("hot",)) for _ in range(4 * WRITERS))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)

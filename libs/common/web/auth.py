@@ -52,7 +52,14 @@ class KeySource(Protocol):
         """The public key with this id, or None."""
 
 
-class ShutOut(Protocol):
+class NoKeys:
+    """Knows no key, so that every token is invalid."""
+
+    async def key(self, _: str) -> Any | None:
+        return None
+
+
+class SessionRevocation(Protocol):
     """Who is to be let in no more."""
 
     async def holds(self, principal: Principal) -> bool | None:
@@ -65,7 +72,7 @@ class TokenVerifier:
     So a session that has ended may be let in for a minute more where its token was just seen.
     """
 
-    def __init__(self, keys: KeySource, shut_out: ShutOut | None = None) -> None:
+    def __init__(self, keys: KeySource, shut_out: SessionRevocation | None = None) -> None:
         self._keys = keys
         self._shut_out = shut_out
         self._checked: TTLCache[str, tuple[float, Principal]] = TTLCache(CHECKED_MAX, CHECKED_S)

@@ -1,16 +1,17 @@
 """Calls from one deployable to another."""
 
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import orjson
 
 from libs.common.core.context import caller, remaining_s, request_id, traceparent
-from libs.common.core.dependencies import SERVICE_FILE, SERVICE_READ, Dependency, Policy
-from libs.common.core.errors import NotFoundError, UnavailableError, relayed_problem
+from libs.common.core.dependency import Dependency
+from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.policies import SERVICE_FILE, SERVICE_READ, Policy
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens
+from libs.common.web.problems import relayed_problem
 
 CONNECT_S = 0.5
 POOL_SIZE = 64
@@ -22,17 +23,19 @@ _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 class ServiceClient:
     """Speaks JSON to one service, signed with a service token, under a policy."""
 
-    def __init__(self, name: str, settings: Settings, tokens: ServiceTokens, policy: Policy = SERVICE_READ) -> None:
+    def __init__(
+        self, name: str, url: str, settings: Settings, tokens: ServiceTokens, policy: Policy = SERVICE_READ
+    ) -> None:
         self.name = name
         self._tokens = tokens
         self._policy = policy
         label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
-        self._url: str = getattr(settings, f"{name}_url")
+        self._url = url
         self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
             self._url,
             connector=aiohttp.TCPConnector(limit=POOL_SIZE),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.patience),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S * settings.timeout_factor),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
         )
@@ -74,7 +77,7 @@ class ServiceClient:
             headers["traceparent"] = trace
 
         async def attempt() -> tuple[int, bytes]:
-            wait_s = min(remaining_s(), self._dependency.patient_s(self._policy))
+            wait_s = min(remaining_s(), self._dependency.timeout_s(self._policy))
             headers[DEADLINE_HEADER] = str(int(wait_s * 1_000))
             async with self._http.request(method, path, headers=headers, **request) as response:
                 return response.status, await response.read()
@@ -90,9 +93,3 @@ class ServiceClient:
         """Close the pool."""
         await self._dependency.breaker.close()
         await self._http.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        await self.close()

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.core.metrics import DEVICES
+from libs.common.web.metrics import DEVICES
 from libs.common.web.middleware import PUBLIC, header
 
 DEVICE_TYPES = frozenset({b"phone", b"tablet", b"desktop"})

@@ -13,9 +13,10 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.core.errors import ApiError, RateLimitedError, UnavailableError, problem_of
+from libs.common.core.errors import ApiError, RateLimitedError, UnavailableError
 from libs.common.stores.rate import Charge, Limit, Limiter, LocalLimiter, Verdict
 from libs.common.web.auth import TokenVerifier, bearer_token
+from libs.common.web.problems import problem_of
 
 DEADLINE_S = 0.1  # a request that goes on uncounted is not held up for longer
 LATER_MAX = 1_000  # requests that wait to be counted; some 2 MB
@@ -53,16 +54,16 @@ class RequestLimits:
         person: of every public route, for who is signed in.
         address: of every public route, for all who ask from there, signed in or not.
         rules: `METHOD /path/{template}` → the route's own limit.
-        patience: factor of the time that counting may take.
+        timeout_factor: factor of the time that counting may take.
     """
 
     def __init__(
-        self, limiter: Limiter, person: Limit, address: Limit, rules: Mapping[str, Limit], patience: float
+        self, limiter: Limiter, person: Limit, address: Limit, rules: Mapping[str, Limit], timeout_factor: float
     ) -> None:
         self._limiter = limiter
         self._local = LocalLimiter()
         self._person, self._address = person, address
-        self._deadline_s = DEADLINE_S * patience
+        self._deadline_s = DEADLINE_S * timeout_factor
         self._later: list[Charge] = []
         self._counting: asyncio.Task[None] | None = None
         self._rules: list[tuple[str, Pattern[str], Limit]] = []
@@ -127,7 +128,7 @@ class RequestLimits:
         if self._counting is not None:
             await self._counting
 
-    async def insist(self, scope: Scope, who: str, limit: Limit) -> None:
+    async def enforce(self, scope: Scope, who: str, limit: Limit) -> None:
         """Count the request against a limit that must hold whatever happens.
 
         Raises:

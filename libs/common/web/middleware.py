@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from opentelemetry import propagate, trace
@@ -12,24 +12,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from libs.common.core.context import Caller, caller, set_caller, set_deadline, set_request_id
 from libs.common.core.errors import (
     ApiError,
-    BodyError,
     DeadlineError,
     EncodedBodyError,
     OverloadedError,
     SlowBodyError,
     TooLargeError,
-    problem_of,
 )
 from libs.common.core.fairness import FairGate, Place, Shares
 from libs.common.core.logging import get_logger
-from libs.common.core.metrics import HTTP_SECONDS, SHED
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens, TokenVerifier, bearer_token
 from libs.common.web.client import CALLER_HEADER, DEADLINE_HEADER
 from libs.common.web.limits import client_address
+from libs.common.web.metrics import HTTP_SECONDS, SHED
+from libs.common.web.problems import BodyError, problem_of
 
 JSON_BODY_BYTES = 256 * 1024
-AUTH_BODY_BYTES = 8 * 1024  # the longest is a registration with a password of 128 characters: under 2 KB, escaped
 BODY_BYTES, BODY_S = 10 * 1024 * 1024, 120.0  # the largest picture has two minutes; more bytes have as many more
 MIN_BYTES_A_SECOND = 16 * 1024  # what the slowest mobile networks send (128 kbit/s)
 GRACE_S = 10.0  # without a byte, as the gateway waits
@@ -37,7 +35,6 @@ GRACE_S = 10.0  # without a byte, as the gateway waits
 ACCOUNT_PART, ADDRESS_PART = 16, 8
 UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS = 4, 16  # bodies of megabytes: more at once make none of them faster
 PUBLIC = "/v1/"
-SIGNING_IN, REGISTERING = "/v1/auth/", "/v1/auth/register"
 UNOBSERVED = ("/health/", "/metrics")
 INTERNAL = ("/internal/", "/.well-known/")  # what deployables ask of one another
 PLACE = "feedmill.place"
@@ -117,16 +114,16 @@ class BodySizes:
     """How many bytes a body may have.
 
     Args:
-        own: path (or a prefix that ends with /) → bytes, for routes that take more or less than a JSON body.
+        own: path, or a prefix that ends with /, → bytes, for routes that take more or less than a JSON body.
     """
 
     def __init__(self, own: Mapping[str, int]) -> None:
-        self._own = tuple({SIGNING_IN: AUTH_BODY_BYTES, **own}.items())
+        self._own = tuple(own.items())
 
     def limit(self, scope: Scope) -> int:
         """Of this request. JSON is never large, whatever else the route takes."""
         path: str = scope["path"]
-        named = (size for name, size in self._own if path == name or (name[-1] == "/" and path.startswith(name)))
+        named = (size for name, size in self._own if _is_under(path, name))
         limit = next(named, JSON_BODY_BYTES)
         return min(limit, JSON_BODY_BYTES) if header(scope, b"content-type").startswith(b"application/json") else limit
 
@@ -142,9 +139,10 @@ class Admission:
     other deployables have capacity of their own, and so have bodies that clients are still sending.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, sizes: BodySizes) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, sizes: BodySizes, eventless: Sequence[str] = ()) -> None:
         self._app = app
         self._sizes = sizes
+        self._eventless = eventless
         slots, limited = settings.max_in_flight, settings.rate_limits
 
         def gate(name: str, account: int, address: int) -> FairGate:
@@ -188,13 +186,19 @@ class Admission:
         """Why the request is not admitted; else None, and its place is among `places`."""
         if after_s == 0:
             return DeadlineError()
-        if not (_only_reads(scope) or scope["app"].state.takes_writes()):
+        if not (self._publishes_nothing(scope) or scope["app"].state.accepts_writes()):
             return OverloadedError()
         try:
             await self._admit(scope, places)
         except ApiError as error:
             return error
         return None
+
+    def _publishes_nothing(self, scope: Scope) -> bool:
+        """Whether the request causes no event. Reads of other deployables are POST, too."""
+        path = scope["path"]
+        is_eventless = not path.startswith(PUBLIC) or any(_is_under(path, name) for name in self._eventless)
+        return is_eventless or scope["method"] in ("GET", "HEAD", "OPTIONS")
 
     async def _admit(self, scope: Scope, places: list[Place]) -> None:
         if _is_internal(scope):
@@ -255,11 +259,9 @@ def _is_internal(scope: Scope) -> bool:
         return False
 
 
-def _only_reads(scope: Scope) -> bool:
-    """Whether it makes no event. Signing in makes none, nor do the questions of deployables, which are POST, too."""
-    path = scope["path"]
-    makes_none = not path.startswith("/v1/") or (path.startswith(SIGNING_IN) and path != REGISTERING)
-    return makes_none or scope["method"] in ("GET", "HEAD", "OPTIONS")
+def _is_under(path: str, name: str) -> bool:
+    """Whether `name` is the path, or a prefix of it that ends with /."""
+    return path == name or (name[-1] == "/" and path.startswith(name))
 
 
 def _after_s(scope: Scope) -> float | None:

@@ -17,8 +17,8 @@ LIFE_S = ACCESS_TOKEN_S + LEEWAY_S
 log = get_logger(__name__)
 
 
-class Shutouts:
-    """Made by the user service, read by all. Implements `libs.common.web.auth.ShutOut`.
+class RevokedSessions:
+    """Made by the user service, read by all. Implements `libs.common.web.auth.SessionRevocation`.
 
     None of it ever raises: where a mark could not be made or read, a token is good until it expires.
     """
@@ -26,7 +26,7 @@ class Shutouts:
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
         self._prefix = settings.redis_prefix("shutout")
-        self._read_s = READ_S * settings.patience
+        self._read_s = READ_S * settings.timeout_factor
 
     async def holds(self, principal: Principal) -> bool | None:
         """Whether the session has ended, or the person is banned; None when it can't be told."""

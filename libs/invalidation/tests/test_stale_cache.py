@@ -6,8 +6,8 @@ from redis.asyncio import Redis
 from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
-from libs.invalidation import ACT_S, Acts, LastShown
-from libs.invalidation.stamps import CLOCKS_APART_S
+from libs.invalidation import STAMP_S, InvalidationStamps, StaleIfErrorCache
+from libs.invalidation.stamps import CLOCK_SKEW_S
 
 READER, AUTHOR, OTHER = 1, 2, 3
 
@@ -15,10 +15,10 @@ READER, AUTHOR, OTHER = 1, 2, 3
 class House:
     """Shows names, until it is away; the clock is so far ahead that Redis was there before."""
 
-    def __init__(self, acts: Acts) -> None:
+    def __init__(self, stamps: InvalidationStamps) -> None:
         self.away, self.takes_s = False, 0.0
-        self.now = time.time() + 2 * CLOCKS_APART_S
-        self._shown = LastShown[str](acts.none_parted, lambda: self.now)
+        self.now = time.time() + 2 * CLOCK_SKEW_S
+        self._shown = StaleIfErrorCache[str](stamps.visibility_unchanged, lambda: self.now)
 
     async def see(self, *user_ids: int) -> dict[int, str]:
         async def ask() -> dict[int, str]:
@@ -31,18 +31,18 @@ class House:
 
 
 @pytest.fixture
-async def acts(redis: "Redis", store_env: dict[str, str]) -> Acts:
-    found = Acts(redis, settings_for(Settings, store_env))
-    await found.forget()
-    await redis.delete(found.parted(READER))
-    await redis.delete(found.parted(AUTHOR))
+async def stamps(redis: "Redis", store_env: dict[str, str]) -> InvalidationStamps:
+    found = InvalidationStamps(redis, settings_for(Settings, store_env))
+    await found.bump_generation()
+    await redis.delete(found.visibility(READER))
+    await redis.delete(found.visibility(AUTHOR))
     return found
 
 
-async def test_what_was_shown_is_shown_while_nobody_answers(acts: Acts) -> None:
-    house = House(acts)
+async def test_what_was_shown_is_shown_while_nobody_answers(stamps: InvalidationStamps) -> None:
+    house = House(stamps)
     before = await house.see(AUTHOR)
-    await acts.mark([AUTHOR, READER])  # they did something that hides nobody
+    await stamps.write([AUTHOR, READER])  # they did something that hides nobody
     house.away = True
     assert await house.see(AUTHOR) == before
     for user_ids in ([OTHER], [AUTHOR, OTHER]):
@@ -50,38 +50,38 @@ async def test_what_was_shown_is_shown_while_nobody_answers(acts: Acts) -> None:
             await house.see(*user_ids)
 
 
-async def test_nobody_parts_from_oneself(acts: Acts) -> None:
-    house = House(acts)
+async def test_nobody_parts_from_oneself(stamps: InvalidationStamps) -> None:
+    house = House(stamps)
     before = await house.see(READER)
-    await acts.mark([], parted=[READER])
+    await stamps.write([], visibility=[READER])
     house.away = True
     assert await house.see(READER) == before
 
 
 @pytest.mark.parametrize("who", [READER, AUTHOR])
-async def test_a_block_that_was_marked_since_ends_it(acts: Acts, who: int) -> None:
-    house = House(acts)
+async def test_a_block_that_was_marked_since_ends_it(stamps: InvalidationStamps, who: int) -> None:
+    house = House(stamps)
     await house.see(AUTHOR)
-    await acts.mark([], parted=[who])
+    await stamps.write([], visibility=[who])
     house.away = True
     with pytest.raises(UnavailableError):
         await house.see(AUTHOR)
 
 
-async def test_marks_that_may_have_been_lost_end_it(acts: Acts) -> None:
-    house = House(acts)
-    house.now -= 2 * CLOCKS_APART_S
+async def test_marks_that_may_have_been_lost_end_it(stamps: InvalidationStamps) -> None:
+    house = House(stamps)
+    house.now -= 2 * CLOCK_SKEW_S
     await house.see(AUTHOR)
-    await acts.forget()
+    await stamps.bump_generation()
     house.away = True
     with pytest.raises(UnavailableError):
         await house.see(AUTHOR)
 
 
-async def test_it_ends_before_marks_run_out(acts: Acts) -> None:
-    house = House(acts)
+async def test_it_ends_before_marks_run_out(stamps: InvalidationStamps) -> None:
+    house = House(stamps)
     begun, house.takes_s = house.now, 3.0
     await house.see(AUTHOR)
-    house.away, house.now = True, begun + ACT_S
+    house.away, house.now = True, begun + STAMP_S
     with pytest.raises(UnavailableError):
         await house.see(AUTHOR)

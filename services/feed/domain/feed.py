@@ -33,7 +33,7 @@ class GapReason(StrEnum):
     """Fan-out is too far behind and pushes nothing: the posts are pulled."""
 
 
-class Pace(StrEnum):
+class DeliveryPace(StrEnum):
     """How pushed posts come into lists, by the backpressure level of fan-out."""
 
     NORMAL = "normal"
@@ -47,7 +47,7 @@ class Pace(StrEnum):
     """No worker has said anything of late."""
 
     @classmethod
-    def at(cls, level: int | None) -> "Pace":
+    def at(cls, level: int | None) -> "DeliveryPace":
         """Of a published level, 0 to 3."""
         return cls.UNKNOWN if level is None else (cls.NORMAL, cls.BEHIND, cls.ACTIVE_ONLY, cls.PULL)[level]
 
@@ -62,7 +62,7 @@ class Gap:
     stale: bool = False
 
 
-class Trait(NamedTuple):
+class RankingFeatures(NamedTuple):
     """As much of a published post as ranking needs."""
 
     post_id: int

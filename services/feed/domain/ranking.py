@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.common.core.ids import id_time_ms
-from services.feed.domain.feed import Source, Trait
+from services.feed.domain.feed import RankingFeatures, Source
 
 PAGE_SIZE = 20  # pages that the composition is measured on
 MAX_OF_AUTHOR = 3  # posts of one author on such a page
@@ -30,60 +30,62 @@ class Score:
         return _RECENCY * self.recency + _ENGAGEMENT * self.engagement
 
 
-def score(trait: Trait, now_ms: int) -> Score:
+def score(features: RankingFeatures, now_ms: int) -> Score:
     """Recency with a half-life of 6 h, and log engagement (scale §7.2)."""
     engagement = (
-        _LIKE * math.log1p(trait.like_count)
-        + _COMMENT * math.log1p(trait.comment_count)
-        + _SAVE * math.log1p(trait.save_count)
+        _LIKE * math.log1p(features.like_count)
+        + _COMMENT * math.log1p(features.comment_count)
+        + _SAVE * math.log1p(features.save_count)
     )
-    age_ms = max(0, now_ms - id_time_ms(trait.post_id))
+    age_ms = max(0, now_ms - id_time_ms(features.post_id))
     return Score(math.exp2(-age_ms / HALF_LIFE_MS), engagement / _FULL_ENGAGEMENT)
 
 
-def rank(traits: Mapping[Trait, Source], now_ms: int) -> list[int]:
+def rank(ranking_features: Mapping[RankingFeatures, Source], now_ms: int) -> list[int]:
     """Ids by score, equal ones newest first; composed page by page.
 
     Of 20 posts at most 3 are of one author, and 2 to 3 of pulled ones, while there are others; what the others
     can't fill, anyone may.
     """
-    waiting = sorted(traits, key=lambda trait: (score(trait, now_ms).total, trait.post_id), reverse=True)
+    waiting = sorted(
+        ranking_features, key=lambda features: (score(features, now_ms).total, features.post_id), reverse=True
+    )
     order: list[int] = []
     while waiting:
-        page = _compose(waiting, traits)
+        page = _compose(waiting, ranking_features)
         chosen = set(page)
-        order += [trait.post_id for trait in waiting if trait in chosen]
-        waiting = [trait for trait in waiting if trait not in chosen]
+        order += [features.post_id for features in waiting if features in chosen]
+        waiting = [features for features in waiting if features not in chosen]
     return order
 
 
 @dataclass(slots=True)
 class _Page:
-    taken: list[Trait] = field(default_factory=list)
+    taken: list[RankingFeatures] = field(default_factory=list)
     authors: Counter[int] = field(default_factory=Counter)
     pulled: int = 0
 
-    def add(self, trait: Trait, source: Source) -> None:
-        self.taken.append(trait)
-        self.authors[trait.author_id] += 1
+    def add(self, features: RankingFeatures, source: Source) -> None:
+        self.taken.append(features)
+        self.authors[features.author_id] += 1
         self.pulled += source is Source.PULLED
 
-    def has_room_for(self, trait: Trait) -> bool:
-        return len(self.taken) < PAGE_SIZE and self.authors[trait.author_id] < MAX_OF_AUTHOR
+    def has_room_for(self, features: RankingFeatures) -> bool:
+        return len(self.taken) < PAGE_SIZE and self.authors[features.author_id] < MAX_OF_AUTHOR
 
 
-def _compose(waiting: Sequence[Trait], sources: Mapping[Trait, Source]) -> list[Trait]:
+def _compose(waiting: Sequence[RankingFeatures], sources: Mapping[RankingFeatures, Source]) -> list[RankingFeatures]:
     """One page, from the best on: the share of the pulled first, then the others, then whoever is left."""
     page = _Page()
-    for trait in waiting:
-        if sources[trait] is Source.PULLED and page.pulled < MIN_PULLED and page.has_room_for(trait):
-            page.add(trait, Source.PULLED)
+    for features in waiting:
+        if sources[features] is Source.PULLED and page.pulled < MIN_PULLED and page.has_room_for(features):
+            page.add(features, Source.PULLED)
     for allowed in (MAX_PULLED, PAGE_SIZE):
-        for trait in waiting:
+        for features in waiting:
             if len(page.taken) == PAGE_SIZE:
                 return page.taken
-            is_over = sources[trait] is Source.PULLED and page.pulled >= allowed
-            if trait not in page.taken and not is_over and page.has_room_for(trait):
-                page.add(trait, sources[trait])
-    rest = [trait for trait in waiting if trait not in page.taken]
+            is_over = sources[features] is Source.PULLED and page.pulled >= allowed
+            if features not in page.taken and not is_over and page.has_room_for(features):
+                page.add(features, sources[features])
+    rest = [features for features in waiting if features not in page.taken]
     return page.taken + rest[: PAGE_SIZE - len(page.taken)]

@@ -11,9 +11,9 @@ from redis.asyncio import Redis, RedisCluster
 
 from libs.common.stores.rate import Charge
 from libs.feedlists import FeedLists
-from libs.invalidation import Acts
+from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import Basis, CachedPage, Position, Session
+from services.feed.ports import CachedPage, PageDependencies, Position, Session
 
 POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
 FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (SPEC §4)
@@ -21,43 +21,45 @@ _NONE = b"-"
 _INT64 = "q"
 
 
-class RedisCache:
+class RedisFeedCache:
     """Implements `services.feed.ports.Cache`."""
 
-    def __init__(self, redis: "Redis", lists: FeedLists, acts: Acts, page_s: int, session_s: int) -> None:
+    def __init__(
+        self, redis: "Redis", lists: FeedLists, stamps: InvalidationStamps, page_s: int, session_s: int
+    ) -> None:
         self._redis = redis
         self._lists = lists
-        self._acts = acts
+        self._stamps = stamps
         self._page_s = page_s
         self._session_s = session_s
 
     async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
         if not self._page_s:
             return None
-        raw, stamps = await self._stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"), charge=charge)
+        raw, stamps = await self._page_stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"), charge=charge)
         if raw is None:
             return None
         made_s, own, outdated, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
         now_own, now_outdated, now_pulled = stamps
         if own != now_own:
             return None
-        if outdated != now_outdated and any(await self._acts.marked(map(self._acts.outdated, _ids(relied_on)))):
+        if outdated != now_outdated and any(await self._stamps.exist(map(self._stamps.changed, _ids(relied_on)))):
             return None
         if pulled != now_pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
             return None
         return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
     async def stamp(self, reader_id: int) -> str:
-        _, stamps = await self._stamps(reader_id)
+        _, stamps = await self._page_stamps(reader_id)
         return b"\n".join(stamps).decode()
 
-    async def _stamps(
+    async def _page_stamps(
         self, reader_id: int, *page_key: str, charge: Charge | None = None
     ) -> tuple[bytes | None, list[bytes]]:
         """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
-        late, own = self._lists.late_key(reader_id), self._acts.of(reader_id)
-        acts = self._acts
-        keys = [late, own, acts.since, acts.any_skipped, acts.any_outdated, acts.any_pulled, *page_key]
+        late, own = self._lists.late_key(reader_id), self._stamps.activity(reader_id)
+        stamps = self._stamps
+        keys = [late, own, stamps.generation_key, stamps.any_unpushed, stamps.any_changed, stamps.any_pulled, *page_key]
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lindex(self._lists.key(reader_id), -1)
             if isinstance(self._redis, RedisCluster):
@@ -71,21 +73,23 @@ class RedisCache:
             charge.settle(found[-counts:])
             del found[-counts:]
         values = [tail, *(found if isinstance(self._redis, RedisCluster) else found[0])]
-        values[3] = values[3] or await self._acts.born()
+        values[3] = values[3] or await self._stamps.generation()
         *parts, outdated, pulled = (part or _NONE for part in values[:7])
         return next(iter(values[7:]), None), [b"/".join(parts), outdated, pulled]
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
-        seen = await self._acts.seen([self._acts.of(author_id) for author_id in author_ids])
+        seen = await self._stamps.read([self._stamps.activity(author_id) for author_id in author_ids])
         return hashlib.blake2b(b"/".join(seen), digest_size=16).hexdigest()
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None:
+    async def cache_page(
+        self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
+    ) -> None:
         if self._page_s:
-            ids = (",".join(map(str, ids)) for ids in (basis.relied_on, basis.pulled))
-            head = "\n".join((str(int(time.time())), stamp, *ids, basis.pulled_seen, ""))
+            ids = (",".join(map(str, ids)) for ids in (dependencies.relied_on, dependencies.pulled))
+            head = "\n".join((str(int(time.time())), stamp, *ids, dependencies.pulled_seen, ""))
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
-    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
+    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None:
         packed = array(_INT64, [session.floor, *session.order]).tobytes()
         await self._redis.set(self._session_key(reader_id, session_id), packed, ex=self._session_s)
 
@@ -101,7 +105,7 @@ class RedisCache:
     def _session_key(self, reader_id: int, session_id: str) -> str:
         return self._lists.key(reader_id, f"session-{session_id}")
 
-    async def keep_position(self, reader_id: int, position: Position) -> None:
+    async def save_position(self, reader_id: int, position: Position) -> None:
         value = f"{position.session_id} {position.post_id}"
         await self._redis.set(self._lists.key(reader_id, "position"), value, ex=POSITION_S)
 
@@ -112,7 +116,7 @@ class RedisCache:
         session_id, post_id = raw.decode().split()
         return Position(session_id, int(post_id))
 
-    async def keep_followees(self, user_id: int, followees: Followees) -> None:
+    async def cache_followees(self, user_id: int, followees: Followees) -> None:
         value = orjson.dumps([list(followees.all), list(followees.pull), list(followees.fresh)])
         await self._redis.set(self._lists.key(user_id, "followees"), value, ex=FOLLOWEES_S)
 
@@ -122,7 +126,7 @@ class RedisCache:
             left = [[one for one in ids if one != followee_id] for ids in orjson.loads(raw)]
             await self._redis.set(key, orjson.dumps(left), xx=True, keepttl=True)
 
-    async def kept_followees(self, user_id: int) -> Followees | None:
+    async def cached_followees(self, user_id: int) -> Followees | None:
         raw = await self._redis.get(self._lists.key(user_id, "followees"))
         if raw is None:
             return None

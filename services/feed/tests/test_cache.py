@@ -7,15 +7,15 @@ import pytest
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists import FeedLists
-from libs.invalidation import Acts
+from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import Basis, Position, Session
+from services.feed.ports import PageDependencies, Position, Session
 from services.feed.settings import FeedSettings
-from services.feed.stores.redis import RedisCache
+from services.feed.stores.redis import RedisFeedCache
 
 pytestmark = pytest.mark.stores
 READER, CELEBRITY, POST = 11, 12, 381_000_000_000_000_000
-Kept = tuple[RedisCache, FeedLists, Acts]
+Kept = tuple[RedisFeedCache, FeedLists, InvalidationStamps]
 
 
 @pytest.fixture
@@ -24,16 +24,16 @@ async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
     prefix = settings.redis_prefix("feedcache")
     async with open_redis(settings) as client:
         lists = FeedLists(client, prefix, 4)
-        acts = Acts(client, settings)
-        yield RedisCache(client, lists, acts, 60, 60), lists, acts
-        for pattern in (f"{prefix}*", f"{settings.redis_prefix('acts')}*"):
+        stamps = InvalidationStamps(client, settings)
+        yield RedisFeedCache(client, lists, stamps, 60, 60), lists, stamps
+        for pattern in (f"{prefix}*", f"{settings.redis_prefix('stamps')}*"):
             if keys := await client.keys(pattern):
                 await client.delete(*keys)
 
 
-async def keep(cache: RedisCache) -> None:
-    basis = Basis([POST], [CELEBRITY], await cache.pulled_seen([CELEBRITY]))
-    await cache.keep_page(READER, "ranked-20", await cache.stamp(READER), basis, b'{"x":"\n"}')
+async def keep(cache: RedisFeedCache) -> None:
+    dependencies = PageDependencies([POST], [CELEBRITY], await cache.pulled_seen([CELEBRITY]))
+    await cache.cache_page(READER, "ranked-20", await cache.stamp(READER), dependencies, b'{"x":"\n"}')
 
 
 async def test_a_kept_page_comes_back(redis: Kept) -> None:
@@ -47,7 +47,7 @@ async def test_a_kept_page_comes_back(redis: Kept) -> None:
 
 
 async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
-    cache, lists, acts = redis
+    cache, lists, stamps = redis
     await lists.begin(READER)
     await keep(cache)
     await lists.deliver([READER], [POST + 1])
@@ -56,40 +56,40 @@ async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
     await lists.deliver([READER], [POST])  # a late one: the youngest stays what it was
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
-    await acts.mark([READER])
+    await stamps.write([READER])
     assert await cache.page(READER, "ranked-20") is None
     await keep(cache)
-    await acts.mark([], [POST])
+    await stamps.write([], [POST])
     assert await cache.page(READER, "ranked-20") is None
 
 
 async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
-    cache, _, acts = redis
+    cache, _, stamps = redis
     stamp = await cache.stamp(READER)
-    await acts.mark([READER])
-    await cache.keep_page(READER, "ranked-20", stamp, Basis([], [], ""), b"{}")
+    await stamps.write([READER])
+    await cache.cache_page(READER, "ranked-20", stamp, PageDependencies([], [], ""), b"{}")
     assert await cache.page(READER, "ranked-20") is None
 
 
 async def test_sessions_positions_and_followees(redis: Kept) -> None:
     cache, _, _ = redis
     assert await cache.session(READER, "s") is None
-    await cache.keep_session(READER, "s", Session(1, [3, 1, 2]))
+    await cache.pin_session(READER, "s", Session(1, [3, 1, 2]))
     assert await cache.session(READER, "s") == Session(1, [3, 1, 2])
     assert await cache.session(READER + 1, "s") is None
     assert await cache.position(READER) is None
-    await cache.keep_position(READER, Position("1.0a", POST))
+    await cache.save_position(READER, Position("1.0a", POST))
     assert await cache.position(READER) == Position("1.0a", POST)
-    assert await cache.kept_followees(READER) is None
-    await cache.keep_followees(READER, Followees(frozenset({1, 2}), frozenset({2})))
-    assert await cache.kept_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)
+    assert await cache.cached_followees(READER) is None
+    await cache.cache_followees(READER, Followees(frozenset({1, 2}), frozenset({2})))
+    assert await cache.cached_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)
 
 
 async def test_a_post_of_a_pulled_author_ends_it_and_one_of_somebody_else_does_not(redis: Kept) -> None:
-    cache, _, acts = redis
+    cache, _, stamps = redis
     await keep(cache)
-    await acts.mark([CELEBRITY + 1])
-    await acts.mark_pulled()
+    await stamps.write([CELEBRITY + 1])
+    await stamps.stamp_pulled()
     assert await cache.page(READER, "ranked-20") is not None
-    await acts.mark([CELEBRITY])
+    await stamps.write([CELEBRITY])
     assert await cache.page(READER, "ranked-20") is None

@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.base import Event, Payload
 from libs.contracts.events import FollowCreated, FollowDeleted, MuteCreated, MuteDeleted
 from services.feed.consumers import FeedConsumers
@@ -23,10 +23,10 @@ async def world() -> World:
 
 
 async def handle(world: World, payload: Payload) -> None:
-    consumers = FeedConsumers(world.source, world.graph, world.posts, world.lists, world.cache, world.acts)
+    consumers = FeedConsumers(world.source, world.graph, world.posts, world.lists, world.cache, world.stamps)
     envelope = Event(payload=payload, entity="1", entity_version=1).envelope("tests", None)
     for _ in range(2):
-        await consumers.on_events([Delivery(envelope, payload, 0, 0)])
+        await consumers.on_events([ReceivedEvent(envelope, payload, 0, 0)])
 
 
 @pytest.mark.parametrize(("left", "came"), list(zip(LEFT, CAME, strict=True)))
@@ -45,7 +45,7 @@ async def test_an_author_who_comes_back_between_two_reads_is_kept_again(
 @pytest.mark.parametrize("left", LEFT)
 async def test_marks_of_who_parted_are_made_up_for(world: World, left: Payload) -> None:
     await handle(world, left)
-    assert world.acts.parted == {READER}
+    assert world.stamps.visibility == {READER}
 
 
 @pytest.mark.parametrize("left", LEFT)

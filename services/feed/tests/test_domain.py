@@ -4,8 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
-from services.feed.domain.bookmark import Down, Pinned, bookmark, new_session, pack, session_top, unpack
-from services.feed.domain.feed import Source, Trait
+from services.feed.domain.cursor import (
+    ChronologicalCursor,
+    RankedCursor,
+    new_session,
+    pack,
+    parse_cursor,
+    session_top,
+    unpack,
+)
+from services.feed.domain.feed import RankingFeatures, Source
 from services.feed.domain.ranking import HALF_LIFE_MS, MAX_OF_AUTHOR, MAX_PULLED, MIN_PULLED, PAGE_SIZE, rank, score
 
 NOW_MS = now_ms()
@@ -14,7 +22,7 @@ posts = st.lists(st.tuples(st.one_of(st.integers(1, 12), st.sampled_from(PULLED_
 
 
 def test_recency_halves_in_six_hours() -> None:
-    post = Trait(first_id_at(NOW_MS), 1, 0, 0, 0)
+    post = RankingFeatures(first_id_at(NOW_MS), 1, 0, 0, 0)
     assert score(post, NOW_MS).total == 0.4
     assert score(post, NOW_MS + HALF_LIFE_MS).total == 0.2
 
@@ -22,20 +30,22 @@ def test_recency_halves_in_six_hours() -> None:
 @given(posts)
 def test_ranking_loses_nothing_and_composes_its_pages(given_posts: list[tuple[int, int]]) -> None:
     base = first_id_at(NOW_MS)
-    traits = {
-        Trait(base - i * 1_000_000, author, likes, 0, 0): Source.PULLED if author in PULLED_AUTHORS else Source.PUSHED
+    ranking_features = {
+        RankingFeatures(base - i * 1_000_000, author, likes, 0, 0): Source.PULLED
+        if author in PULLED_AUTHORS
+        else Source.PUSHED
         for i, (author, likes) in enumerate(given_posts)
     }
-    order = rank(traits, NOW_MS)
-    assert sorted(order) == sorted(trait.post_id for trait in traits)
-    by_id = {trait.post_id: trait for trait in traits}
+    order = rank(ranking_features, NOW_MS)
+    assert sorted(order) == sorted(features.post_id for features in ranking_features)
+    by_id = {features.post_id: features for features in ranking_features}
     page = [by_id[post_id] for post_id in order[:PAGE_SIZE]]
     supply = Counter[Source]()
-    for author, n in Counter(trait.author_id for trait in traits).items():
+    for author, n in Counter(features.author_id for features in ranking_features).items():
         supply[Source.PULLED if author in PULLED_AUTHORS else Source.PUSHED] += min(n, MAX_OF_AUTHOR)
-    pulled = sum(traits[trait] is Source.PULLED for trait in page)
+    pulled = sum(ranking_features[features] is Source.PULLED for features in page)
     if supply.total() >= PAGE_SIZE:
-        assert max(Counter(trait.author_id for trait in page).values()) <= MAX_OF_AUTHOR
+        assert max(Counter(features.author_id for features in page).values()) <= MAX_OF_AUTHOR
         assert pulled >= min(MIN_PULLED, supply[Source.PULLED])
     if supply[Source.PUSHED] >= PAGE_SIZE - min(MIN_PULLED, supply[Source.PULLED]):
         assert pulled <= MAX_PULLED
@@ -55,8 +65,8 @@ def test_six_hundred_ids_of_a_week_fit_into_a_cursor() -> None:
 def test_bookmarks_come_back_from_their_fields(shown: set[int], position: int, floor: int) -> None:
     session_id = new_session(floor)
     assert session_top(session_id) == floor
-    for place in (Down(session_id, floor), Pinned(session_id, position, floor, frozenset(shown))):
-        assert bookmark(place.fields()) == place
+    for place in (ChronologicalCursor(session_id, floor), RankedCursor(session_id, position, floor, frozenset(shown))):
+        assert parse_cursor(place.fields()) == place
 
 
 def test_what_is_no_session_has_no_top() -> None:

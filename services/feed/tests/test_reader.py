@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, OverloadedError, UnavailableError
-from libs.common.web.pagination import InvalidCursorError
+from libs.common.web.paging import InvalidCursorError
 from libs.feedlists import Gap
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage, Position
-from services.feed.service import Served, Updates
+from services.feed.service.reader import Served, Updates
 from services.feed.tests.world import World
 
 READER, PUSHED, PULLED, STRANGER = 1, 2, 3, 4
@@ -224,7 +224,7 @@ async def test_posts_that_backpressure_kept_back_are_pulled_and_then_healed(worl
 async def test_a_position_is_found_again(world: World) -> None:
     with pytest.raises(NotFoundError):
         await world.reader.position(READER)
-    await world.reader.keep_position(READER, Position("1.00", 7))
+    await world.reader.save_position(READER, Position("1.00", 7))
     assert await world.reader.position(READER) == Position("1.00", 7)
 
 
@@ -249,7 +249,7 @@ async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_pag
         return await recent(author_ids, *bounds)
 
     monkeypatch.setattr(world.posts, "recent", slow)
-    monkeypatch.setattr("services.feed.candidates.REBUILD_S", 0.01)
+    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 0.01)
     served = await world.reader.page(READER, Order.RANKED, 20, None)
     assert shown(served) == []
     assert orjson.loads(served.body)["coverage"]["gaps"][0]["reason"] == "rebuilding"
@@ -265,7 +265,7 @@ async def test_what_is_older_is_not_shown_for_what_a_slow_rebuild_has_not_found_
     await world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
     await world.lists.begin(READER)
     arrived = await world.post(PUSHED)
-    monkeypatch.setattr("services.feed.candidates.REBUILD_S", 0)
+    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 0)
     served = await world.reader.page(READER, order, 20, None)
     assert shown(served) == [arrived]
     assert orjson.loads(served.body)["next_cursor"] is None

@@ -7,7 +7,7 @@ from libs.common.core.errors import UnavailableError
 from libs.invalidation import LAST_KNOWN_S
 from services.feed.domain.feed import Order
 from services.feed.ports import LATEST
-from services.feed.service import Served
+from services.feed.service.reader import Served
 from services.feed.tests.world import World
 
 READER, PUSHED, PULLED = 1, 2, 3
@@ -85,14 +85,14 @@ async def test_the_latest_posts_are_shown_when_there_is_no_more_of_a_busy_author
 
 
 async def test_what_changed_since_is_not_shown(world: World, posts: list[int]) -> None:
-    await world.acts.mark((), [posts[0]])
-    del world.acts.marks[world.acts.outdated(posts[0])]  # which is not kept for as long
+    await world.stamps.write((), [posts[0]])
+    del world.stamps.stamps[world.stamps.changed(posts[0])]  # which is not kept for as long
     world.posts.down = True
     assert shown(await read(world)) == posts[:0:-1]
 
 
 async def test_posts_of_the_banned_and_of_the_unfollowed_are_not_shown(world: World, posts: list[int]) -> None:
-    await world.acts.mark((), [PUSHED])
+    await world.stamps.write((), [PUSHED])
     await world.cache.forget_followee(READER, PULLED)
     world.graph.down = True
     assert shown(await read(world)) == [posts[2]]
@@ -105,7 +105,7 @@ async def test_an_unfollow_counts_at_once_while_the_post_service_is_away(world: 
 
 
 async def test_marks_that_were_lost_vouch_for_nothing(world: World) -> None:
-    world.acts.redis = b"b"
+    world.stamps.redis = b"b"
     world.posts.down = True
     with pytest.raises(UnavailableError):
         await read(world)

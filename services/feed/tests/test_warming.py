@@ -1,8 +1,8 @@
 """After a loss of Redis the lists of active readers come back by themselves."""
 
 from services.feed.domain.feed import Order
+from services.feed.service.warming import FeedWarmer
 from services.feed.tests.world import World
-from services.feed.warming import Warmer
 
 READER, AUTHOR = 1, 2
 
@@ -12,7 +12,7 @@ class Redis:
 
     name = b"one"
 
-    async def born(self) -> bytes:
+    async def generation(self) -> bytes:
         return self.name
 
 
@@ -20,7 +20,7 @@ async def test_lists_come_back_when_redis_was_emptied_and_only_then() -> None:
     world, redis = World(), Redis()
     world.graph.follows[READER] = {AUTHOR}
     post = await world.post(AUTHOR)
-    warmer = Warmer(redis, world.source, world.reader.recent_readers)
+    warmer = FeedWarmer(redis, world.source, world.reader.recent_readers)
     await warmer.look()
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.lists.lists.clear()

@@ -10,16 +10,18 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.fairness import FairGate
 from libs.common.core.ids import first_id_at, id_time_ms, now_ms
 from libs.common.stores.rate import Charge
-from libs.common.web.pagination import Cursors
+from libs.common.web.paging import Cursors
+from libs.contracts.base import Payload
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, Gap
-from services.feed.candidates import CandidateSource
-from services.feed.domain.feed import Followees, Pace, Relation, Trait
-from services.feed.kept import KeptGraph, KeptPosts
-from services.feed.ports import LATEST, Basis, CachedPage, Position, Session
-from services.feed.service import FeedReader
-from services.feed.walks import Walks
+from libs.invalidation.table import Invalidation, invalidation_of
+from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
+from services.feed.ports import LATEST, CachedPage, PageDependencies, Position, Session
+from services.feed.service.candidates import CandidateGatherer
+from services.feed.service.paginator import FeedPaginator
+from services.feed.service.reader import FeedReader
+from services.feed.stores.cached import CachedGraph, CachedPosts
 
 MINUTE_MS = 60_000
 
@@ -56,12 +58,12 @@ class InMemoryPosts:
             raise UnavailableError
         return {p: self.all[p] for p in post_ids if p in self.all}
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         if self.traits_down:
             raise UnavailableError
         records = (await self.records(post_ids)).values()
         return [
-            Trait(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
+            RankingFeatures(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
             for r in records
         ]
 
@@ -137,40 +139,43 @@ class InMemoryGaps:
         return self.gaps
 
 
-class InMemoryActs:
+class InMemoryStamps:
     def __init__(self) -> None:
-        self.marks: dict[str, bytes] = {}
-        self.parted = set[int]()
+        self.stamps: dict[str, bytes] = {}
+        self.visibility = set[int]()
         self.redis = b"a"
 
-    def of(self, user_id: int) -> str:
+    def activity(self, user_id: int) -> str:
         return f"of:{user_id}"
 
-    def outdated(self, post_or_author_id: int) -> str:
-        return f"outdated:{post_or_author_id}"
+    def changed(self, entity_id: int) -> str:
+        return f"outdated:{entity_id}"
 
-    def changed(self, post_or_author_id: int) -> str:
-        return f"changed:{post_or_author_id}"
+    def changed_lately(self, entity_id: int) -> str:
+        return f"changed:{entity_id}"
 
-    async def born(self) -> bytes:
+    async def generation(self) -> bytes:
         return self.redis
 
-    async def seen(self, keys: Iterable[str]) -> list[bytes]:
-        return [self.redis + self.marks.get(key, b"") for key in keys]
+    async def read(self, keys: Iterable[str]) -> list[bytes]:
+        return [self.redis + self.stamps.get(key, b"") for key in keys]
 
-    async def marked(self, keys: Iterable[str]) -> list[bool]:
-        return [key in self.marks for key in keys]
+    async def exist(self, keys: Iterable[str]) -> list[bool]:
+        return [key in self.stamps for key in keys]
 
-    async def mark(self, people: Iterable[int], outdated: Iterable[int] = (), parted: Iterable[int] = ()) -> None:
-        gone = list(outdated)
-        self.parted |= set(parted)
-        mark = secrets.token_bytes(8)
-        keys = [*map(self.of, people), *map(self.outdated, gone), *map(self.changed, gone)]
-        self.marks |= dict.fromkeys(keys, mark)
+    async def invalidate(self, payloads: Iterable[Payload]) -> None:
+        merged = Invalidation.merge(map(invalidation_of, payloads))
+        await self.write(merged.active, merged.changed, merged.visibility)
+
+    async def write(self, active: Iterable[int], changed: Iterable[int] = (), visibility: Iterable[int] = ()) -> None:
+        entities = list(changed)
+        self.visibility |= set(visibility)
+        keys = [*map(self.activity, active), *map(self.changed, entities), *map(self.changed_lately, entities)]
+        self.stamps |= dict.fromkeys(keys, secrets.token_bytes(8))
 
 
 class FixedLoad:
-    pace = Pace.NORMAL
+    pace = DeliveryPace.NORMAL
 
 
 class InMemoryCache:
@@ -189,28 +194,30 @@ class InMemoryCache:
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         return ""
 
-    async def keep_page(self, reader_id: int, variant: str, stamp: str, basis: Basis, body: bytes) -> None: ...
+    async def cache_page(
+        self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
+    ) -> None: ...
 
-    async def keep_session(self, reader_id: int, session_id: str, session: Session) -> None:
+    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None:
         self.sessions[session_id] = session
 
     async def session(self, reader_id: int, session_id: str) -> Session | None:
         return self.sessions.get(session_id)
 
-    async def keep_position(self, reader_id: int, position: Position) -> None:
+    async def save_position(self, reader_id: int, position: Position) -> None:
         self.positions[reader_id] = position
 
     async def position(self, reader_id: int) -> Position | None:
         return self.positions.get(reader_id)
 
-    async def keep_followees(self, user_id: int, followees: Followees) -> None:
+    async def cache_followees(self, user_id: int, followees: Followees) -> None:
         self.followees[user_id] = followees
 
     async def forget_followee(self, user_id: int, followee_id: int) -> None:
         if kept := self.followees.get(user_id):
             self.followees[user_id] = replace(kept, all=kept.all - {followee_id}, pull=kept.pull - {followee_id})
 
-    async def kept_followees(self, user_id: int) -> Followees | None:
+    async def cached_followees(self, user_id: int) -> Followees | None:
         kept = self.followees.get(user_id)
         return kept and replace(kept, stale=True)
 
@@ -246,12 +253,12 @@ class World:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
         self.load, self.ranking = FixedLoad(), FairGate("ranking", 1)
-        self.acts, self.now_s = InMemoryActs(), 0.0
-        graph = KeptGraph(self.graph, self.acts, lambda: self.now_s)
-        posts = KeptPosts(self.posts, self.acts, lambda: self.now_s)
-        self.source = CandidateSource(graph, posts, self.lists, self.gaps, self.cache, window_days=7)
+        self.stamps, self.now_s = InMemoryStamps(), 0.0
+        graph = CachedGraph(self.graph, self.stamps, lambda: self.now_s)
+        posts = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
+        self.source = CandidateGatherer(graph, posts, self.lists, self.gaps, self.cache, window_days=7)
         self.reader = FeedReader(
-            Walks(self.source, posts, self.lists, self.cache),
+            FeedPaginator(self.source, posts, self.lists, self.cache),
             self.source,
             graph,
             posts,
@@ -268,7 +275,7 @@ class World:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
-        await self.acts.mark([author_id])
+        await self.stamps.write([author_id])
         if pushed and author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:

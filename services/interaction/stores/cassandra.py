@@ -4,15 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from cassandra.query import PreparedStatement
-
-from libs.common.kafka.producer import Record
-from libs.common.stores.cassandra import Bound, Cassandra, Row
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra import Bound, CassandraStore, Row
+from libs.common.stores.cassandra_outbox import EventWritingStore
 from libs.contracts.base import utc_now
 from libs.contracts.public import CountKind, Counts
+from libs.contracts.records import EventRecord
 from services.interaction.domain import (
     CREATED,
     DELETED,
@@ -41,34 +39,7 @@ async def _each(read: Callable[[int], Awaitable[T]], keys: Sequence[int]) -> lis
     return found
 
 
-class _Statements:
-    """Prepared statements by name."""
-
-    cql: dict[str, str]
-
-    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, prepared: dict[str, PreparedStatement]) -> None:
-        self._cassandra = cassandra
-        self._outbox = outbox
-        self._prepared = prepared
-
-    @classmethod
-    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox) -> Self:
-        """Prepare them."""
-        prepared = await asyncio.gather(*(cassandra.prepare(cql) for cql in cls.cql.values()))
-        return cls(cassandra, outbox, dict(zip(cls.cql, prepared, strict=True)))
-
-    async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
-        await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
-
-    async def record(self, events: Sequence[Record]) -> None:
-        """Events that have no row beside them."""
-        await self._write([], events)
-
-    async def _rows(self, name: str, *parameters: object) -> list[Row]:
-        return await self._cassandra.execute(self._prepared[name], parameters)
-
-
-class CassandraMarks(_Statements):
+class CassandraMarks(EventWritingStore):
     """Implements `services.interaction.ports.MarkStore`. Rows are written at their version's time."""
 
     cql = {
@@ -87,19 +58,19 @@ class CassandraMarks(_Statements):
         rows = await self._rows("get", user_id, kind, target_id)
         return next((Mark(user_id, kind, target_id, r.mark_id, r.version, r.active) for r in rows), None)
 
-    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+    async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         values = (mark.user_id, mark.kind, mark.target_id, mark.mark_id, mark.version, mark.active, mark.version)
         owner_id, member_id = mark.list_place
         places = [(owner_id, str(mark.kind), member_id)]
         if not mark.kind.lists_members:
             places.append((mark.target_id, SAVERS, mark.user_id))
         listed: list[Bound] = [
-            (self._prepared["enlist"], (owner, name, mark.mark_id, member))
+            self._bound("enlist", owner, name, mark.mark_id, member)
             if mark.active
-            else (self._prepared["delist"], (owner, name, mark.mark_id))
+            else self._bound("delist", owner, name, mark.mark_id)
             for owner, name, member in places
         ]
-        await self._write([(self._prepared["put"], values), *listed], events)
+        await self._write([self._bound("put", *values), *listed], events)
 
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         found: list[tuple[int, int]] = []
@@ -113,7 +84,7 @@ class CassandraMarks(_Statements):
         return found[:limit]
 
     async def _is_current(self, owner_id: int, kind: MarkKind, row: Row) -> bool:
-        """Acts of one person that raced may have left a row that stands for nothing."""
+        """Two requests of one user that raced may have left a row that no mark belongs to."""
         user_id, target_id = (row.member_id, owner_id) if kind.lists_members else (owner_id, row.member_id)
         mark = await self.get(user_id, kind, target_id)
         return mark is not None and mark.active and mark.mark_id == row.mark_id
@@ -125,7 +96,7 @@ class CassandraMarks(_Statements):
         return {(MarkKind(row.kind), row.post_id) for row in rows if row.active}
 
 
-class CassandraComments(_Statements):
+class CassandraComments(EventWritingStore):
     """Implements `services.interaction.ports.CommentStore`. A comment is written at its version's time, before any
     delete: added again it stays deleted."""
 
@@ -155,19 +126,19 @@ class CassandraComments(_Statements):
         deleted = row.deleted_at is not None
         return StoredComment(comment_id, row.post_id, row.parent_id, row.author_id, row.text or "", deleted)
 
-    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+    async def add(self, comment: StoredComment, events: Sequence[EventRecord]) -> None:
         place = (comment.post_id, comment.parent_id)
         values = (comment.comment_id, *place, comment.author_id, comment.text, CREATED)
-        listed = (self._prepared["enlist"], (*place, comment.comment_id, CREATED))
-        await self._write([(self._prepared["add"], values), listed], events)
+        listed = self._bound("enlist", *place, comment.comment_id, CREATED)
+        await self._write([self._bound("add", *values), listed], events)
 
-    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[EventRecord]) -> None:
         now = utc_now()
         statements: list[Bound] = []
         for comment in comments:
-            statements.append((self._prepared["delete"], (now, comment.comment_id)))
+            statements.append(self._bound("delete", now, comment.comment_id))
             place = (comment.post_id, comment.parent_id, comment.comment_id)
-            statements.append((self._prepared["delist"], place))
+            statements.append(self._bound("delist", *place))
         await self._write(statements, events)
 
     async def list(self, post_id: int, parent_id: int, after_id: int, limit: int) -> list[StoredComment]:
@@ -196,7 +167,7 @@ class CassandraComments(_Statements):
         return found[:limit]
 
 
-class CassandraAuditStore(_Statements):
+class CassandraAuditStore(EventWritingStore):
     """Implements `services.interaction.ports.AuditStore`."""
 
     cql = {
@@ -249,7 +220,7 @@ class CassandraAuditStore(_Statements):
         return Membership(not deleted, DELETED if deleted else CREATED)
 
 
-class CassandraLedger(_Statements):
+class CassandraLedger(CassandraStore):
     """Implements `services.interaction.ports.Ledger`: reads what the counters worker writes."""
 
     cql = {

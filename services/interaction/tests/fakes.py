@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from libs.common.kafka.producer import Record
 from libs.contracts.public import Author, Counts, Post
+from libs.contracts.records import EventRecord
 from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
 
 POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3
@@ -17,7 +17,7 @@ class InMemoryMarks:
     async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None:
         return self.rows.get((user_id, kind, target_id))
 
-    async def put(self, mark: Mark, events: Sequence[Record]) -> None:
+    async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         known = self.rows.get((mark.user_id, mark.kind, mark.target_id))
         if known is None or known.version < mark.version:
             self.rows[mark.user_id, mark.kind, mark.target_id] = mark
@@ -45,10 +45,10 @@ class InMemoryComments:
     async def get(self, comment_id: int) -> StoredComment | None:
         return self.rows.get(comment_id)
 
-    async def add(self, comment: StoredComment, events: Sequence[Record]) -> None:
+    async def add(self, comment: StoredComment, events: Sequence[EventRecord]) -> None:
         self.rows.setdefault(comment.comment_id, comment)
 
-    async def delete(self, comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+    async def delete(self, comments: Sequence[StoredComment], events: Sequence[EventRecord]) -> None:
         for comment in comments:
             self.rows[comment.comment_id] = replace(comment, deleted=True)
 
@@ -68,7 +68,7 @@ class InMemoryComments:
         found = [(n, c) for n, c in comments if (c.post_id, c.parent_id) == (post_id, parent_id) and not c.deleted]
         return found[:limit]
 
-    async def record(self, events: Sequence[Record]) -> None: ...
+    async def record(self, events: Sequence[EventRecord]) -> None: ...
 
 
 class InMemoryLedger:
@@ -107,14 +107,3 @@ class InMemoryPeople:
     async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         seen = (u for u in user_ids if frozenset((reader_id, u)) not in self.parted)
         return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in seen}
-
-
-class Outbox:
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        self.records += records
-
-    def types(self) -> list[str]:
-        return [dict(record.headers)["type"].decode() for record in self.records]

@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from libs.common.core.errors import NotFoundError
 from libs.common.core.ids import MAX_ID
-from libs.common.kafka.producer import Record
+from libs.common.testing.events import CollectedEvents
 from libs.contracts.codec import decode
+from libs.contracts.records import EventRecord
 from services.interaction.domain import FIRST_PLACE, OF_POSTS, Counted, MarkKind, StoredComment, of_top_place, top_place
 from services.interaction.errors import NotYourCommentError, TooDeepError
-from services.interaction.service import Comments, Marks
+from services.interaction.service.interactions import Comments, Marks
 from services.interaction.tests.fakes import (
     ANN,
     BOB,
@@ -22,7 +23,6 @@ from services.interaction.tests.fakes import (
     InMemoryMarks,
     InMemoryPeople,
     InMemoryPosts,
-    Outbox,
 )
 
 LIKE = MarkKind.LIKE
@@ -31,7 +31,7 @@ LIKE = MarkKind.LIKE
 class World:
     def __init__(self, ids: Iterator[int] | None = None) -> None:
         self.ids = ids or count(1)
-        self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), Outbox()
+        self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), CollectedEvents()
         self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
         self.marks = Marks(
@@ -133,12 +133,12 @@ async def test_no_reply_outlives_its_comment(monkeypatch: pytest.MonkeyPatch, re
     store = world.comment_store
     add, delete = store.add, store.delete
 
-    async def deleted_meanwhile(comment: StoredComment, events: Sequence[Record]) -> None:
+    async def deleted_meanwhile(comment: StoredComment, events: Sequence[EventRecord]) -> None:
         monkeypatch.undo()
         await world.comments.delete(ANN, 10)
         await add(comment, events)
 
-    async def replied_meanwhile(comments: Sequence[StoredComment], events: Sequence[Record]) -> None:
+    async def replied_meanwhile(comments: Sequence[StoredComment], events: Sequence[EventRecord]) -> None:
         monkeypatch.undo()
         await world.comments.add(BOB, POST, 11, "a reply", 10)
         await delete(comments, events)

@@ -6,13 +6,13 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from devstack.settings import ROOT
 from libs.common.core.ids import MAX_ID
-from libs.common.stores.cassandra import Cassandra, migrate
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_outbox import CassandraOutbox
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.contracts.public import Counts
+from services.interaction.__main__ import APPLICATION
 from services.interaction.domain import (
     FIRST_PLACE,
     NO_PARENT,
@@ -37,14 +37,14 @@ LIKED = "INSERT INTO comments_by_likes (post_id, parent_id, like_count, comment_
 @pytest.fixture(scope="session")
 async def cassandra(store_env: dict[str, str]) -> AsyncIterator[Cassandra]:
     settings = settings_for(InteractionSettings, store_env)
-    await migrate(settings, settings.keyspace("interaction"), ROOT / "services" / "interaction" / "migrations")
+    await APPLICATION.migrate(settings)
     async with Cassandra(settings, settings.keyspace("interaction")) as cassandra:
         yield cassandra
 
 
 @pytest.fixture
 async def outbox(cassandra: Cassandra) -> CassandraOutbox:
-    return await CassandraOutbox.open(cassandra)
+    return await CassandraOutbox(cassandra).prepare()
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def post_id() -> int:
 async def test_of_two_writes_of_a_mark_the_higher_version_stays(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
-    marks = await CassandraMarks.open(cassandra, outbox)
+    marks = await CassandraMarks(cassandra, outbox).prepare()
     later = Mark(5, LIKE, post_id, 20, 30, active=False)
     await marks.put(later, [])
     await marks.put(Mark(5, LIKE, post_id, 20, 20, active=True), [])
@@ -73,7 +73,7 @@ async def test_of_two_writes_of_a_mark_the_higher_version_stays(
 async def test_marks_are_listed_newest_first_page_by_page(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
-    marks = await CassandraMarks.open(cassandra, outbox)
+    marks = await CassandraMarks(cassandra, outbox).prepare()
     for user in range(1, 8):
         await marks.put(Mark(user, LIKE, post_id, user * 10, user * 10, active=True), [])
     await marks.put(Mark(6, LIKE, post_id, 60, 61, active=False), [])
@@ -83,7 +83,7 @@ async def test_marks_are_listed_newest_first_page_by_page(
 
 
 async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
-    comments = await CassandraComments.open(cassandra, outbox)
+    comments = await CassandraComments(cassandra, outbox).prepare()
     base = post_id & ~0xFF
     written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(4)]
     for comment in (*written, written[0]):
@@ -100,7 +100,10 @@ async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: 
 async def test_liked_comments_are_listed_by_likes_page_by_page(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
-    comments, ledger = await CassandraComments.open(cassandra, outbox), await CassandraLedger.open(cassandra, outbox)
+    comments, ledger = (
+        await CassandraComments(cassandra, outbox).prepare(),
+        await CassandraLedger(cassandra).prepare(),
+    )
     base = post_id & ~0xFF
     written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(5)]
     likes = [2, 0, 9, 2, 4]
@@ -122,7 +125,7 @@ async def test_liked_comments_are_listed_by_likes_page_by_page(
 async def test_a_deleted_comment_that_is_added_again_stays_deleted(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
-    comments = await CassandraComments.open(cassandra, outbox)
+    comments = await CassandraComments(cassandra, outbox).prepare()
     comment = StoredComment(post_id, post_id, NO_PARENT, 5, "text")
     await comments.add(comment, [])
     await comments.delete([comment], [])
@@ -138,7 +141,7 @@ async def test_a_deleted_comment_that_is_added_again_stays_deleted(
 async def test_rows_that_stand_for_no_comment_end_no_list(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
-    comments = await CassandraComments.open(cassandra, outbox)
+    comments = await CassandraComments(cassandra, outbox).prepare()
     enlist = await cassandra.prepare("INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, 0, ?)")
     base = post_id & ~0xFF
     for comment_id in range(base, base + 5):
@@ -151,7 +154,7 @@ async def test_rows_that_stand_for_no_comment_end_no_list(
 
 
 async def test_the_ledger_knows_totals_and_members(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
-    ledger = await CassandraLedger.open(cassandra, outbox)
+    ledger = await CassandraLedger(cassandra).prepare()
     insert = await cassandra.prepare(LEDGER)
     assert await ledger.counted(post_id, LIKE, 5) == Counted(0, has_member=False)
     await cassandra.execute(insert, (post_id, "like", 5, True, 1, 1))
@@ -168,7 +171,7 @@ async def test_a_cold_cache_is_filled_and_gives_way_to_the_counters(
     cassandra: Cassandra, outbox: CassandraOutbox, redis: "Redis", post_id: int
 ) -> None:
     prefix = "interaction-test:"
-    cached = CachedLedger(await CassandraLedger.open(cassandra, outbox), redis, prefix)
+    cached = CachedLedger(await CassandraLedger(cassandra).prepare(), redis, prefix)
     assert await cached.counts([post_id]) == {post_id: Counts()}
     assert await redis.get(f"{prefix}counts:{post_id}") == b"0 0 0 0 0"
     await redis.set(f"{prefix}counts:{post_id}", "7 4 3 2 1", ex=60)

@@ -2,60 +2,47 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Self
 
-from cassandra.query import PreparedStatement
-
-from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Cassandra, Row
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingStore
 from libs.contracts.media import MediaDocument
+from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.media.domain import UPLOAD_TTL_S, Status, StoredMedia, Upload, source_key
 
-_STATEMENTS = {
-    "announce": (
-        "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, purpose, secret)"
-        " VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
-    ),
-    "upload": "SELECT * FROM uploads WHERE upload_id = ?",
-    "save": (
-        "INSERT INTO media (media_id, owner_id, status, reason, document, source_key, version)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
-    ),
-    "find": "SELECT * FROM media WHERE media_id IN ?",
-    "mark_deleted": "UPDATE media SET deleted_at = ? WHERE media_id = ?",
-    "restore": "DELETE deleted_at FROM media WHERE media_id = ?",
-    "forget": "DELETE FROM media WHERE media_id = ?",
-    "forget_uses": "DELETE FROM media_uses WHERE media_id = ?",
-    "use": "INSERT INTO media_uses (media_id, post_id) VALUES (?, ?)",
-    "disuse": "UPDATE media_uses SET gone = true WHERE media_id = ? AND post_id = ?",
-    "uses": "SELECT post_id, gone FROM media_uses WHERE media_id = ?",
-    "unposted": "SELECT media_id, bytes FROM unposted_media WHERE owner_id = ?",
-    "count_unposted": "INSERT INTO unposted_media (owner_id, media_id, bytes) VALUES (?, ?, ?) USING TTL ?",
-    "count_posted": "DELETE FROM unposted_media WHERE owner_id = ? AND media_id = ?",
-    "add_due": "INSERT INTO media_due (hour, media_id) VALUES (?, ?)",
-    "due": "SELECT media_id FROM media_due WHERE hour = ? LIMIT ?",
-    "drop_due": "DELETE FROM media_due WHERE hour = ? AND media_id = ?",
-}
 
-
-class CassandraMediaStore:
+class CassandraMediaStore(EventWritingStore):
     """Implements `MediaStore`. Write timestamps order the states, so that no write reads first and none locks."""
 
-    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> None:
-        self._cassandra = cassandra
-        self._outbox = outbox
-        self._paths = paths
-        self._statements: dict[str, PreparedStatement] = {}
+    cql = {
+        "announce": (
+            "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, purpose, secret)"
+            " VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
+        ),
+        "upload": "SELECT * FROM uploads WHERE upload_id = ?",
+        "save": (
+            "INSERT INTO media (media_id, owner_id, status, reason, document, source_key, version)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        ),
+        "find": "SELECT * FROM media WHERE media_id IN ?",
+        "mark_deleted": "UPDATE media SET deleted_at = ? WHERE media_id = ?",
+        "restore": "DELETE deleted_at FROM media WHERE media_id = ?",
+        "forget": "DELETE FROM media WHERE media_id = ?",
+        "forget_uses": "DELETE FROM media_uses WHERE media_id = ?",
+        "use": "INSERT INTO media_uses (media_id, post_id) VALUES (?, ?)",
+        "disuse": "UPDATE media_uses SET gone = true WHERE media_id = ? AND post_id = ?",
+        "uses": "SELECT post_id, gone FROM media_uses WHERE media_id = ?",
+        "unposted": "SELECT media_id, bytes FROM unposted_media WHERE owner_id = ?",
+        "count_unposted": "INSERT INTO unposted_media (owner_id, media_id, bytes) VALUES (?, ?, ?) USING TTL ?",
+        "count_posted": "DELETE FROM unposted_media WHERE owner_id = ? AND media_id = ?",
+        "add_due": "INSERT INTO media_due (hour, media_id) VALUES (?, ?)",
+        "due": "SELECT media_id FROM media_due WHERE hour = ? LIMIT ?",
+        "drop_due": "DELETE FROM media_due WHERE hour = ? AND media_id = ?",
+    }
 
-    @classmethod
-    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> Self:
-        """Prepare the statements."""
-        store = cls(cassandra, outbox, paths)
-        for name, text in _STATEMENTS.items():
-            store._statements[name] = await cassandra.prepare(text)
-        return store
+    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> None:
+        super().__init__(cassandra, outbox)
+        self._paths = paths
 
     async def announce(self, upload: Upload) -> None:
         values = (
@@ -67,25 +54,25 @@ class CassandraMediaStore:
             upload.secret,
             UPLOAD_TTL_S,
         )
-        await self._cassandra.execute(self._statements["announce"], values)
+        await self._rows("announce", *values)
 
     async def upload(self, upload_id: int) -> Upload | None:
-        row = await self._cassandra.one(self._statements["upload"], (upload_id,))
+        row = await self._row("upload", upload_id)
         return (
             Upload(row.upload_id, row.owner_id, row.content_type, row.file_size, row.purpose, row.secret)
             if row
             else None
         )
 
-    async def save(self, media: StoredMedia, records: Sequence[Record] = ()) -> None:
+    async def save(self, media: StoredMedia, records: Sequence[EventRecord] = ()) -> None:
         document = media.document.model_dump_json() if media.document else None
         at_us = media.written_at_us
         state = (media.media_id, media.owner_id, int(media.status), media.reason, document)
-        saving = (self._statements["save"], (*state, source_key(media.media_id), at_us, at_us))
-        await self._cassandra.batch([saving, *self._outbox.inserts(records)])
+        saving = self._bound("save", *state, source_key(media.media_id), at_us, at_us)
+        await self._write([saving], records)
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
-        rows = await self._cassandra.execute(self._statements["find"], (list(media_ids),)) if media_ids else []
+        rows = await self._rows("find", list(media_ids)) if media_ids else []
         return [self._media(row) for row in rows]
 
     def _media(self, row: Row) -> StoredMedia:
@@ -93,43 +80,40 @@ class CassandraMediaStore:
         deleted_at = row.deleted_at and row.deleted_at.replace(tzinfo=UTC)
         return StoredMedia(row.media_id, row.owner_id, Status(row.status), row.reason, document, deleted_at)
 
-    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[Record]) -> None:
-        marking = (self._statements["mark_deleted"], (at, media_id))
-        await self._cassandra.batch([marking, *self._outbox.inserts(records)])
+    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[EventRecord]) -> None:
+        marking = self._bound("mark_deleted", at, media_id)
+        await self._write([marking], records)
 
     async def restore(self, media_id: int) -> None:
-        await self._do("restore", media_id)
+        await self._rows("restore", media_id)
 
     async def forget(self, media_id: int) -> None:
-        await self._do("forget_uses", media_id)
-        await self._do("forget", media_id)
+        await self._rows("forget_uses", media_id)
+        await self._rows("forget", media_id)
 
     async def use(self, media_id: int, post_id: int) -> None:
-        await self._do("use", media_id, post_id)
+        await self._rows("use", media_id, post_id)
 
     async def disuse(self, media_id: int, post_id: int) -> None:
-        await self._do("disuse", media_id, post_id)
+        await self._rows("disuse", media_id, post_id)
 
     async def uses(self, media_id: int) -> dict[int, bool]:
-        return {row.post_id: not row.gone for row in await self._do("uses", media_id)}
+        return {row.post_id: not row.gone for row in await self._rows("uses", media_id)}
 
     async def unposted(self, owner_id: int) -> dict[int, int]:
-        return {row.media_id: row.bytes for row in await self._do("unposted", owner_id)}
+        return {row.media_id: row.bytes for row in await self._rows("unposted", owner_id)}
 
     async def count_unposted(self, owner_id: int, media_id: int, size: int, ttl_s: int) -> None:
-        await self._do("count_unposted", owner_id, media_id, size, ttl_s)
+        await self._rows("count_unposted", owner_id, media_id, size, ttl_s)
 
     async def count_posted(self, owner_id: int, media_id: int) -> None:
-        await self._do("count_posted", owner_id, media_id)
+        await self._rows("count_posted", owner_id, media_id)
 
     async def add_due(self, hour: int, media_id: int) -> None:
-        await self._do("add_due", hour, media_id)
+        await self._rows("add_due", hour, media_id)
 
     async def due(self, hour: int, limit: int) -> list[int]:
-        return [row.media_id for row in await self._do("due", hour, limit)]
+        return [row.media_id for row in await self._rows("due", hour, limit)]
 
     async def drop_due(self, hour: int, media_id: int) -> None:
-        await self._do("drop_due", hour, media_id)
-
-    async def _do(self, name: str, *values: object) -> Sequence[Row]:
-        return await self._cassandra.execute(self._statements[name], values)
+        await self._rows("drop_due", hour, media_id)

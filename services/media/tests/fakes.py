@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from libs.common.kafka.producer import Record
+from libs.contracts.records import EventRecord
 from services.media.domain import StoredMedia, Upload
 
 
@@ -15,7 +15,7 @@ class InMemoryMediaStore:
     def __init__(self) -> None:
         self.uploads: dict[int, Upload] = {}
         self.media: dict[int, StoredMedia] = {}
-        self.records: list[Record] = []
+        self.records: list[EventRecord] = []
         self.used: dict[int, dict[int, bool]] = defaultdict(dict)
         self.not_posted: dict[int, dict[int, int]] = defaultdict(dict)
         self.looked_at: dict[int, set[int]] = defaultdict(set)
@@ -26,7 +26,7 @@ class InMemoryMediaStore:
     async def upload(self, upload_id: int) -> Upload | None:
         return self.uploads.get(upload_id)
 
-    async def save(self, media: StoredMedia, records: Sequence[Record] = ()) -> None:
+    async def save(self, media: StoredMedia, records: Sequence[EventRecord] = ()) -> None:
         self.records += records
         stored = self.media.get(media.media_id)
         if stored is None or media.written_at_us >= stored.written_at_us:
@@ -35,7 +35,7 @@ class InMemoryMediaStore:
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
         return [self.media[media_id] for media_id in set(media_ids) if media_id in self.media]
 
-    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[Record]) -> None:
+    async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[EventRecord]) -> None:
         self.records += records
         self.media[media_id] = replace(self.media[media_id], deleted_at=at)
 
@@ -72,16 +72,6 @@ class InMemoryMediaStore:
 
     async def drop_due(self, hour: int, media_id: int) -> None:
         self.looked_at[hour].discard(media_id)
-
-
-class Committed:
-    """Remembers what it was told of."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        self.records += records
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -3,25 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import httpx2
 import orjson
 import pytest
-from fastapi import FastAPI
 
 from libs.common.core.errors import UnauthorizedError
-from libs.common.stores.idempotency import Answer, Create
+from libs.common.stores.idempotency import Answer, Create, Idempotency
 from libs.common.testing import SECRET, settings_for
-from libs.common.web.app import Runtime, create_app
-from libs.common.web.auth import Principal, ServiceTokens
-from services.media import api, internal
-from services.media.__main__ import LARGE_BODIES
+from libs.common.testing.events import CollectedEvents
+from libs.common.web.app import create_app
+from libs.common.web.auth import Principal, ServiceTokens, TokenVerifier
+from libs.common.web.runtime import Runtime
+from services.media.__main__ import APPLICATION
+from services.media.api.use_cases import MediaUseCases
 from services.media.domain import Status, StoredMedia, UploadSigner
-from services.media.lifetime import Lifetime
-from services.media.service import MediaLibrary
+from services.media.service.library import MediaLibrary
+from services.media.service.lifetime import Lifetime
 from services.media.settings import MediaSettings
 from services.media.stores.folder import FolderMediaObjects
-from services.media.tests.fakes import Committed, InMemoryMediaStore
+from services.media.tests.fakes import InMemoryMediaStore
 from services.media.tests.test_service import OWNER, PATHS, PNG, READY, ROOM_BYTES, STRANGER
 from services.media.tests.test_service import SECRET as PATH_SECRET
 
@@ -61,15 +63,16 @@ class InMemoryKeys:
 async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
     settings = settings_for(MediaSettings, {}, public_url=BASE)
 
-    async def compose(app: FastAPI, _: Runtime) -> None:
+    async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
         objects, signer = FolderMediaObjects(tmp_path), UploadSigner("a secret")
-        store = app.state.store = InMemoryMediaStore()
-        lifetime = app.state.lifetime = Lifetime(store, objects, Committed(), ROOM_BYTES)
-        app.state.library = MediaLibrary(store, objects, Committed(), signer, PATHS, lifetime, BASE, 60)
-        app.state.idempotency, app.state.token_verifier = InMemoryKeys(), Verifier()
-        app.state.mint, app.state.public_url = lambda: MEDIA_ID, BASE
+        lifetime = Lifetime(store, objects, CollectedEvents(), ROOM_BYTES)
+        library = MediaLibrary(store, objects, CollectedEvents(), signer, PATHS, lifetime, BASE, 60)
+        runtime.token_verifier = cast("TokenVerifier", Verifier())
+        return MediaUseCases(library, lifetime, cast("Idempotency", InMemoryKeys()), lambda: MEDIA_ID)
 
-    app = create_app("media", settings, compose, (api.router, internal.router), LARGE_BODIES)
+    store = InMemoryMediaStore()
+    app = create_app("media", settings, compose, APPLICATION.routers, body_limits=APPLICATION.body_limits or {})
+    app.state.store = store
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url=BASE)
     async with app.router.lifespan_context(app), http:
         http.app = app  # type: ignore[attr-defined]  # for the tests that settle media
@@ -121,7 +124,7 @@ async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
         assert (answer.status_code, answer.json()) == (200, {"media_id": str(MEDIA_ID), "status": "processing"})
     state = f"/v1/media/{MEDIA_ID}"
     assert (await client.get(state, headers=AS_OWNER)).json() == {"media_id": str(MEDIA_ID), "status": "processing"}
-    await client.app.state.library.settle(READY)  # type: ignore[attr-defined]
+    await client.app.state.use_cases.library.settle(READY)  # type: ignore[attr-defined]
     small = f"{BASE}/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
     assert (await client.get(state, headers=AS_OWNER)).json()["urls"] == {"small": small}
     assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others are told of it by posts

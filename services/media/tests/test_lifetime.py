@@ -1,20 +1,22 @@
 """Media live as long as a post or the profile shows them."""
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from libs.common.core.errors import NotFoundError
-from libs.common.kafka.consumer import Delivery
-from libs.common.kafka.producer import encode
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.base import Event, utc_now
 from libs.contracts.codec import decode
 from libs.contracts.events import MediaDeleted, PostCreated, PostDeleted
+from libs.contracts.records import encode
 from libs.media.paths import media_folder
-from services.media.consumers import FollowPosts
+from services.media.consumers import MediaConsumers
 from services.media.domain import Upload
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
-from services.media.lifetime import PROFILE, PURGE_S, UNPOSTED_S
+from services.media.service.library import MediaLibrary
+from services.media.service.lifetime import PROFILE, PURGE_S, UNPOSTED_S
 from services.media.tests.fakes import stream
 from services.media.tests.test_service import OWNER, PNG, READY, ROOM_BYTES, STRANGER, UPLOAD, Room
 
@@ -42,7 +44,9 @@ async def told(room: Room, *payloads: PostCreated | PostDeleted) -> None:
     for payload in payloads:
         read = decode(encode(Event(payload=payload, entity="1", entity_version=1), "services.post").value)
         assert read
-        await FollowPosts(room.lifetime)([Delivery(read.envelope, read.payload, 0, 0)])
+        await MediaConsumers(cast("MediaLibrary", None), room.lifetime).on_posts(
+            [ReceivedEvent(read.envelope, read.payload, 0, 0)]
+        )
 
 
 async def is_there(room: Room) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from libs.common.core.errors import NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
+from libs.common.testing.events import CollectedEvents
 from libs.contracts.codec import decode
 from libs.contracts.events import MediaUploaded
 from libs.contracts.media import Dimensions, MediaDocument
@@ -21,10 +22,10 @@ from services.media.errors import (
     UploadMissingError,
     UploadUrlInvalidError,
 )
-from services.media.lifetime import Lifetime
-from services.media.service import MediaLibrary
+from services.media.service.library import MediaLibrary
+from services.media.service.lifetime import Lifetime
 from services.media.stores.folder import FolderMediaObjects
-from services.media.tests.fakes import Committed, InMemoryMediaStore, stream
+from services.media.tests.fakes import InMemoryMediaStore, stream
 
 OWNER, STRANGER = 5, 6
 ROOM_BYTES = 20 * 1024 * 1024
@@ -51,7 +52,7 @@ class Room:
         self.now = 1_000.0
         self.root = root
         self.store = InMemoryMediaStore()
-        self.events = Committed()
+        self.events = CollectedEvents()
         objects, signer = FolderMediaObjects(root), UploadSigner("a secret")
         self.lifetime = Lifetime(self.store, objects, self.events, ROOM_BYTES, lambda: self.now)
         self.library = MediaLibrary(

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.common.core.ids import first_id_at
-from libs.common.kafka.producer import encode
 from libs.common.stores.cassandra import Cassandra
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra_outbox import CassandraOutbox
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import MediaUploaded
-from services.media.__main__ import NAME, migrate
+from libs.contracts.records import encode
+from services.media.__main__ import APPLICATION
 from services.media.domain import Status, StoredMedia, Upload
 from services.media.ports import MediaStore
 from services.media.settings import MediaSettings
@@ -28,10 +28,10 @@ _ids = itertools.count(first_id_at(time.time_ns() // 1_000_000))
 @pytest.fixture
 async def outbox_and_store(store_env: dict[str, str]) -> AsyncIterator[tuple[CassandraOutbox, CassandraMediaStore]]:
     settings = settings_for(MediaSettings, store_env)
-    await migrate(settings)
-    async with Cassandra(settings, settings.keyspace(NAME)) as cassandra:
-        outbox = await CassandraOutbox.open(cassandra)
-        yield outbox, await CassandraMediaStore.open(cassandra, outbox, PATHS)
+    await APPLICATION.migrate(settings)
+    async with Cassandra(settings, settings.keyspace("media")) as cassandra:
+        outbox = await CassandraOutbox(cassandra).prepare()
+        yield outbox, await CassandraMediaStore(cassandra, outbox, PATHS).prepare()
 
 
 class MediaStoreConformance:

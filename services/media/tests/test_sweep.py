@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.media.domain import Status, StoredMedia
-from services.media.lifetime import UNPOSTED_S
+from services.media.service.lifetime import UNPOSTED_S
 from services.media.tests.test_service import FAILED, READY, UPLOAD, Room
 
 

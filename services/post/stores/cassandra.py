@@ -8,18 +8,17 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Self
 
 import orjson
-from cassandra.query import UNSET_VALUE, PreparedStatement
+from cassandra.query import UNSET_VALUE
 
-from libs.common.kafka.producer import Record
 from libs.common.stores.cassandra import Bound, Cassandra, Row
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingStore
 from libs.contracts.base import utc_now
 from libs.contracts.events import PostCounted
 from libs.contracts.media import MediaDocument
 from libs.contracts.public import Counts, Location
+from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.post.domain import (
     MediaState,
@@ -36,49 +35,6 @@ from services.post.domain import (
 MONTHS_A_READ = 12
 _FIRST_RULE = re.compile(r"(?<![\w&#])#(\w+)")  # for hashtags, until there was the column explicit_hashtags
 KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
-_STATEMENTS = {
-    "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
-    "get_many": "SELECT * FROM posts_by_id WHERE post_id IN ?",
-    "traits": (
-        "SELECT post_id, author_id, published_at, deleted_at, like_count, comment_count, save_count"
-        " FROM posts_by_id WHERE post_id IN ?"
-    ),
-    "create": (
-        "INSERT INTO posts_by_id"
-        " (post_id, author_id, caption, hashtags, mentions, location, explicit_hashtags, media_ids,"
-        " version, created_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
-    ),
-    "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
-    "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
-    "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
-    "forget_outcome": "DELETE FROM media_outcomes WHERE media_id = ?",
-    "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
-    "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
-    "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
-    "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
-    "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
-    "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id, author_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
-    "untag": "DELETE FROM posts_by_hashtag USING TIMESTAMP ? WHERE tag = ? AND month = ? AND post_id = ?",
-    "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
-    "edit": (
-        "UPDATE posts_by_id USING TIMESTAMP ?"
-        " SET caption = ?, hashtags = ?, mentions = ?, explicit_hashtags = ?, location = ?, version = ?, edited_at = ?"
-        " WHERE post_id = ?"
-    ),
-    "delete": "UPDATE posts_by_id USING TIMESTAMP ? SET deleted_at = ?, version = ? WHERE post_id = ?",
-    "by_user": (
-        "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
-    ),
-    "by_tag": (
-        "SELECT post_id, author_id FROM posts_by_hashtag"
-        " WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
-    ),
-    "count": (
-        "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
-        " WHERE post_id = ?"
-    ),
-}
 
 
 def _status(row: Row) -> Status:
@@ -146,63 +102,93 @@ def _outcome(row: Row, paths: SecretPaths) -> MediaState:
     return MediaState(row.media_id, row.owner_id, MediaStatus.FAILED, row.failed_reason, None)
 
 
-class CassandraPostStore:
+class CassandraPostStore(EventWritingStore):
     """Implements `services.post.ports.PostStore`."""
 
-    def __init__(
-        self,
-        cassandra: Cassandra,
-        outbox: CassandraOutbox,
-        paths: SecretPaths,
-        statements: dict[str, PreparedStatement],
-    ) -> None:
-        self._cassandra = cassandra
-        self._outbox = outbox
-        self._paths = paths
-        self._statements = statements
+    cql = {
+        "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
+        "get_many": "SELECT * FROM posts_by_id WHERE post_id IN ?",
+        "traits": (
+            "SELECT post_id, author_id, published_at, deleted_at, like_count, comment_count, save_count"
+            " FROM posts_by_id WHERE post_id IN ?"
+        ),
+        "create": (
+            "INSERT INTO posts_by_id"
+            " (post_id, author_id, caption, hashtags, mentions, location, explicit_hashtags, media_ids,"
+            " version, created_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+        ),
+        "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
+        "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
+        "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
+        "forget_outcome": "DELETE FROM media_outcomes WHERE media_id = ?",
+        "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
+        "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
+        "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
+        "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
+        "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
+        "tag": "INSERT INTO posts_by_hashtag (tag, month, post_id, author_id) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
+        "untag": "DELETE FROM posts_by_hashtag USING TIMESTAMP ? WHERE tag = ? AND month = ? AND post_id = ?",
+        "fail": "UPDATE posts_by_id SET failed_reason = ? WHERE post_id = ?",
+        "edit": (
+            "UPDATE posts_by_id USING TIMESTAMP ?"
+            " SET caption = ?, hashtags = ?, mentions = ?, explicit_hashtags = ?, location = ?, version = ?,"
+            " edited_at = ? WHERE post_id = ?"
+        ),
+        "delete": "UPDATE posts_by_id USING TIMESTAMP ? SET deleted_at = ?, version = ? WHERE post_id = ?",
+        "by_user": (
+            "SELECT post_id FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id > ? AND post_id < ? LIMIT ?"
+        ),
+        "by_tag": (
+            "SELECT post_id, author_id FROM posts_by_hashtag"
+            " WHERE tag = ? AND month IN ? AND post_id < ? PER PARTITION LIMIT ?"
+        ),
+        "count": (
+            "UPDATE posts_by_id USING TIMESTAMP ? SET like_count = ?, comment_count = ?, save_count = ?, view_count = ?"
+            " WHERE post_id = ?"
+        ),
+    }
 
-    @classmethod
-    async def open(cls, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> Self:
-        """Prepare the statements."""
-        prepared = await asyncio.gather(*(cassandra.prepare(cql) for cql in _STATEMENTS.values()))
-        return cls(cassandra, outbox, paths, dict(zip(_STATEMENTS, prepared, strict=True)))
+    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> None:
+        super().__init__(cassandra, outbox)
+        self._paths = paths
 
     async def get(self, post_id: int) -> StoredPost | None:
-        row = await self._cassandra.one(self._statements["get"], (post_id,))
+        row = await self._row("get", post_id)
         return _post(row, self._paths) if row and row.author_id is not None else None
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
-        return [_post(row, self._paths) for row in await self._rows("get_many", post_ids) if row.author_id is not None]
+        return [_post(row, self._paths) for row in await self._pages("get_many", post_ids) if row.author_id is not None]
 
     async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
         return [
             Trait(row.post_id, row.author_id, row.like_count or 0, row.comment_count or 0, row.save_count or 0)
-            for row in await self._rows("traits", post_ids)
+            for row in await self._pages("traits", post_ids)
             if row.published_at and not row.deleted_at
         ]
 
-    async def _rows(self, statement: str, post_ids: Sequence[int]) -> list[Row]:
+    async def _pages(self, statement: str, post_ids: Sequence[int]) -> list[Row]:
         wanted = list(set(post_ids))
         pages = [wanted[start : start + KEYS_A_READ] for start in range(0, len(wanted), KEYS_A_READ)]
-        reads = (self._cassandra.execute(self._statements[statement], (page,)) for page in pages)
+        reads = (self._rows(statement, page) for page in pages)
         return [row for rows in await asyncio.gather(*reads) for row in rows]
 
     async def create(self, post: StoredPost) -> None:
         text = (*_text(post), _location(post.location), list(post.explicit_hashtags))
         row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at, post.version)
-        waits = [(self._statements["wait"], (media_id, post.post_id, post.version)) for media_id in post.media_ids]
-        await self._cassandra.batch([(self._statements["create"], row), *waits])
+        waits = [self._bound("wait", media_id, post.post_id, post.version) for media_id in post.media_ids]
+        await self._cassandra.batch([self._bound("create", *row), *waits])
 
-    async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
-        published = (self._statements["publish"], (_media(post.media), utc_now(), post.post_id))
-        listed = (self._statements["list"], (post.author_id, year_of(post.post_id), post.post_id))
-        done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
+    async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
+        published = self._bound("publish", _media(post.media), utc_now(), post.post_id)
+        listed = self._bound("list", post.author_id, year_of(post.post_id), post.post_id)
+        done = [self._bound("unwait", media_id, post.post_id) for media_id in post.media_ids]
         await self._write([published, listed, *self._tagged(post), *done], events)
 
     async def fail(self, post_id: int, reason: str) -> None:
-        await self._cassandra.execute(self._statements["fail"], (reason, post_id))
+        await self._rows("fail", reason, post_id)
 
-    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
         """Only what differs is written, so that an edit of the text and one of the place may cross."""
         text, tags = (*_text(after), list(after.explicit_hashtags)), []
         if _text(after) == _text(before):
@@ -213,28 +199,28 @@ class CassandraPostStore:
             tags = [*self._untagged(after, gone), *self._tagged(after)]
         place = UNSET_VALUE if after.location == before.location else _location(after.location)
         values = (after.version, *text, place, after.version, after.edited_at, after.post_id)
-        await self._write([(self._statements["edit"], values), *tags], events)
+        await self._write([self._bound("edit", *values), *tags], events)
 
-    async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
-        deleted = (self._statements["delete"], (post.version, utc_now(), post.version, post.post_id))
-        unlisted = (self._statements["unlist"], (post.author_id, year_of(post.post_id), post.post_id))
-        done = [(self._statements["unwait"], (media_id, post.post_id)) for media_id in post.media_ids]
+    async def delete(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
+        deleted = self._bound("delete", post.version, utc_now(), post.version, post.post_id)
+        unlisted = self._bound("unlist", post.author_id, year_of(post.post_id), post.post_id)
+        done = [self._bound("unwait", media_id, post.post_id) for media_id in post.media_ids]
         await self._write([deleted, unlisted, *self._untagged(post, post.hashtags), *done], events)
 
     async def keep_outcome(self, outcome: MediaState) -> None:
         document = outcome.document.model_dump_json() if outcome.document else UNSET_VALUE
         values = (outcome.media_id, outcome.owner_id, document, outcome.reason or UNSET_VALUE)
-        await self._cassandra.execute(self._statements["keep_outcome"], values)
+        await self._rows("keep_outcome", *values)
 
     async def forget_outcome(self, media_id: int) -> None:
-        await self._cassandra.execute(self._statements["forget_outcome"], (media_id,))
+        await self._rows("forget_outcome", media_id)
 
     async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
-        rows = await asyncio.gather(*(self._cassandra.one(self._statements["outcome"], (m,)) for m in media_ids))
+        rows = await asyncio.gather(*(self._row("outcome", m) for m in media_ids))
         return [_outcome(row, self._paths) for row in rows if row]
 
     async def waiting_for(self, media_id: int) -> list[int]:
-        rows = await self._cassandra.execute(self._statements["waiting"], (media_id,))
+        rows = await self._rows("waiting", media_id)
         return [row.post_id for row in rows]
 
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
@@ -249,7 +235,7 @@ class CassandraPostStore:
         newest, *older = months_down(before_id) or [0]
         for months in ([newest], *(older[i : i + MONTHS_A_READ] for i in range(0, len(older), MONTHS_A_READ))):
             wanted = limit - len(found)
-            rows = await self._cassandra.execute(self._statements["by_tag"], (tag, months, before_id, wanted))
+            rows = await self._rows("by_tag", tag, months, before_id, wanted)
             found += sorted(((row.post_id, row.author_id) for row in rows), key=itemgetter(0), reverse=True)[:wanted]
             if len(found) >= limit:
                 break
@@ -258,18 +244,15 @@ class CassandraPostStore:
     async def keep_counts(self, counted: PostCounted) -> None:
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
         # the write time is the sequence: older counts lose by themselves
-        await self._cassandra.execute(self._statements["count"], (counted.sequence, *counts, counted.post_id))
+        await self._rows("count", counted.sequence, *counts, counted.post_id)
 
     def _tagged(self, post: StoredPost) -> list[Bound]:
         row = (month_of(post.post_id), post.post_id, post.author_id)
-        return [(self._statements["tag"], (tag, *row, post.version)) for tag in post.hashtags]
+        return [self._bound("tag", tag, *row, post.version) for tag in post.hashtags]
 
     def _untagged(self, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
         place = (month_of(post.post_id), post.post_id)
-        return [(self._statements["untag"], (post.version, tag, *place)) for tag in tags]
-
-    async def _write(self, statements: Sequence[Bound], events: Sequence[Record]) -> None:
-        await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
+        return [self._bound("untag", post.version, tag, *place) for tag in tags]
 
     async def _down(
         self,
@@ -283,7 +266,7 @@ class CassandraPostStore:
         found: list[int] = []
         for bucket in buckets:
             values = parameters(bucket, before_id, limit - len(found))
-            rows = await self._cassandra.execute(self._statements[statement], values)
+            rows = await self._rows(statement, *values)
             found += [row.post_id for row in rows]
             if len(found) >= limit:
                 break

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from libs.common.core.errors import UnavailableError
-from libs.common.kafka.producer import Record
 from libs.contracts.events import PostCounted
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement
+from libs.contracts.records import EventRecord
 from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost, Trait
 
 AUTHOR, OTHER = 11, 12
@@ -81,7 +81,7 @@ class InMemoryPosts:
             self.rows[post.post_id] = post
             self.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
 
-    async def publish(self, post: StoredPost, events: Sequence[Record]) -> None:
+    async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         self.rows[post.post_id] = replace(self.rows[post.post_id], media=post.media, status=Status.PUBLISHED)
         self.listed.add(post.post_id)
         self._tag(post, post.hashtags)
@@ -90,14 +90,14 @@ class InMemoryPosts:
     async def fail(self, post_id: int, reason: str) -> None:
         self.rows[post_id] = replace(self.rows[post_id], status=Status.FAILED, reason=reason)
 
-    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[Record]) -> None:
+    async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
         row = self.rows[after.post_id]
         if after.version > row.version:
             self.rows[after.post_id] = replace(after, media=row.media, status=row.status, reason=row.reason)
         self._tag(after, set(before.hashtags) - set(after.hashtags), gone=True)
         self._tag(after, after.hashtags)
 
-    async def delete(self, post: StoredPost, events: Sequence[Record]) -> None:
+    async def delete(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         self.deleted.add(post.post_id)
         self.listed.discard(post.post_id)
         self._tag(post, post.hashtags, gone=True)
@@ -165,14 +165,3 @@ class InMemoryMarks:
             raise UnavailableError
         self.asked += 1
         return {p: Engagement(like_count=9, is_liked=reader_id is not None) for p in post_ids}
-
-
-class Outbox:
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        self.records += records
-
-    def types(self) -> list[str]:
-        return [dict(record.headers)["type"].decode() for record in self.records]

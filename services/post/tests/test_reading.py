@@ -5,7 +5,9 @@ import pytest
 
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.ids import first_id_at, now_ms
-from services.post.reading import KeptAuthors, PostReader
+from libs.common.testing.events import CollectedEvents
+from services.post.service.reader import CachedAuthors, PostReader
+from services.post.service.writer import PostWriter
 from services.post.tests.fakes import (
     AUTHOR,
     OTHER,
@@ -13,12 +15,10 @@ from services.post.tests.fakes import (
     InMemoryMarks,
     InMemoryMedia,
     InMemoryPosts,
-    Outbox,
     draft,
     processing,
     ready,
 )
-from services.post.writing import PostWriter
 
 FIRST = first_id_at(now_ms() - 1_000)
 
@@ -27,9 +27,9 @@ class World:
     def __init__(self) -> None:
         self.store, self.authors, self.marks = InMemoryPosts(), InMemoryAuthors(), InMemoryMarks()
         self.parted = False
-        kept = KeptAuthors(self.authors, self._still)
+        kept = CachedAuthors(self.authors, self._still)
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
-        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), Outbox())
+        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), CollectedEvents())
 
     async def _still(self, reader_id: int | None, _user_ids: Sequence[int], _since: float) -> bool:
         return not (self.parted and reader_id == OTHER)

@@ -10,16 +10,16 @@ from uuid import uuid4
 
 import pytest
 
-from devstack.settings import ROOT
 from libs.common.core.ids import MAX_ID, first_id_at, id_time
-from libs.common.kafka.producer import encode
-from libs.common.stores.cassandra import Cassandra, migrate
-from libs.common.stores.cassandra_parts import CassandraOutbox
+from libs.common.stores.cassandra import Cassandra
+from libs.common.stores.cassandra_outbox import CassandraOutbox
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCounted, PostDeleted
 from libs.contracts.public import Location
+from libs.contracts.records import encode
 from libs.media.paths import SecretPaths
+from services.post.__main__ import APPLICATION
 from services.post.domain import Status, StoredPost
 from services.post.settings import PostSettings
 from services.post.stores.cassandra import CassandraPostStore
@@ -31,19 +31,19 @@ pytestmark = pytest.mark.stores
 @pytest.fixture(scope="session")
 async def cassandra(store_env: dict[str, str]) -> AsyncIterator[Cassandra]:
     settings = settings_for(PostSettings, store_env)
-    await migrate(settings, settings.keyspace("post"), ROOT / "services" / "post" / "migrations")
+    await APPLICATION.migrate(settings)
     async with Cassandra(settings, settings.keyspace("post")) as cassandra:
         yield cassandra
 
 
 @pytest.fixture
 async def outbox(cassandra: Cassandra) -> CassandraOutbox:
-    return await CassandraOutbox.open(cassandra)
+    return await CassandraOutbox(cassandra).prepare()
 
 
 @pytest.fixture
 async def store(cassandra: Cassandra, outbox: CassandraOutbox) -> CassandraPostStore:
-    return await CassandraPostStore.open(cassandra, outbox, SecretPaths("a secret"))
+    return await CassandraPostStore(cassandra, outbox, SecretPaths("a secret")).prepare()
 
 
 def at(year: int, month: int = 6) -> int:

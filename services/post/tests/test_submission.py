@@ -8,8 +8,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.types import Message
 
 from libs.common.core.errors import BadRequestError, InvalidError
+from services.post.api.submission import submission_of
 from services.post.errors import ContentTypeError
-from services.post.submission import submission_of
 
 BODY = {"caption": "hello", "media_ids": ["7"]}
 JPEG = b"\xff\xd8\xff\xe0" + b"." * 20

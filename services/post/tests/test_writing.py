@@ -1,23 +1,19 @@
 from collections.abc import Sequence
 from io import BytesIO
 
-import orjson
 import pytest
 from starlette.datastructures import UploadFile
 
 from libs.common.core.errors import InvalidError, NotFoundError
 from libs.common.core.ids import first_id_at, now_ms
-from libs.common.kafka.producer import Record
-from libs.common.stores.idempotency import Idempotency
-from libs.common.testing import settings_for
-from libs.common.web.auth import Principal
+from libs.common.testing.events import CollectedEvents
 from libs.contracts.public import Location
-from services.post.api import PostApi
+from libs.contracts.records import EventRecord
 from services.post.domain import Draft, Status, StoredPost
 from services.post.errors import NotYourPostError
-from services.post.reading import PostReader
-from services.post.settings import PostSettings
-from services.post.submission import Submission
+from services.post.service.creator import PostCreator
+from services.post.service.reader import PostReader
+from services.post.service.writer import Change, PostWriter
 from services.post.tests.fakes import (
     AUTHOR,
     OTHER,
@@ -25,20 +21,18 @@ from services.post.tests.fakes import (
     InMemoryMarks,
     InMemoryMedia,
     InMemoryPosts,
-    Outbox,
     draft,
     failed,
     processing,
     ready,
 )
-from services.post.writing import Change, PostWriter
 
 POST = first_id_at(now_ms())
 
 
 class World:
     def __init__(self, *media: object) -> None:
-        self.store, self.outbox = InMemoryPosts(), Outbox()
+        self.store, self.outbox = InMemoryPosts(), CollectedEvents()
         self.media = InMemoryMedia(*media)  # type: ignore[arg-type]
         self.writer = PostWriter(self.store, self.media, self.outbox)
 
@@ -168,7 +162,7 @@ async def test_an_edit_meanwhile_is_listed_and_told_whoever_publishes(monkeypatc
     await world.writer.create(AUTHOR, POST, draft(1, caption="#old"))
     publish = world.store.publish
 
-    async def edited_meanwhile(post: StoredPost, events: Sequence[Record]) -> None:
+    async def edited_meanwhile(post: StoredPost, events: Sequence[EventRecord]) -> None:
         await world.writer.edit(AUTHOR, POST, Change("#new", None, keep_location=True))
         await publish(post, events)
 
@@ -182,14 +176,14 @@ async def test_an_edit_meanwhile_is_listed_and_told_whoever_publishes(monkeypatc
 async def test_sent_again_it_is_the_post_as_it_is_and_nothing_is_uploaded() -> None:
     world = World()
     reader = PostReader(world.store, InMemoryAuthors(), InMemoryMarks(), "http://feedmill")
-    keys: Idempotency = NotImplemented  # the route's
-    api = PostApi(world.writer, reader, world.media, keys, settings_for(PostSettings, {}))
+    creator = PostCreator(world.writer, reader, world.media, seconds_a_picture=5)
     for _ in range(2):
         picture = UploadFile(BytesIO(b"a picture"))
-        answer = await api.create(Principal(AUTHOR, 1, "user"), POST, Submission(b"", draft(), [picture]))
-        assert answer.status == 202
+        created = await creator.create(AUTHOR, POST, draft(), [picture], retried=True)
+        assert created.shown is None
         await world.writer.edit(AUTHOR, POST, Change("edited", None, keep_location=True))
     assert list(world.media.known) == [1]
     await world.writer.media_done(ready(1))
-    answer = await api.create(Principal(AUTHOR, 1, "user"), POST, Submission(b"", draft(), []))
-    assert (answer.status, orjson.loads(answer.body)["post"]["caption"]) == (201, "edited")
+    created = await creator.create(AUTHOR, POST, draft(), [], retried=True)
+    assert created.shown is not None
+    assert created.shown.caption == "edited"

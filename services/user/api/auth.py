@@ -7,19 +7,9 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from libs.common.core.errors import UnauthorizedError
 from libs.common.web.auth import CurrentUser, Principal, bearer, optional_principal
-from libs.common.web.pagination import DEFAULT_LIMIT, CursorParam, Limit
+from libs.common.web.paging import PagingDep
 from libs.common.web.params import IdempotencyKey, PathId
-from services.user.api.state import (
-    AccountsDep,
-    CursorsDep,
-    Keys,
-    LoginLimitDep,
-    ProfilesDep,
-    PublicUrl,
-    require_own_origin,
-)
-from services.user.domain.accounts import REFRESH_TOKEN_LIFE
-from services.user.schemas import (
+from services.user.api.schemas import (
     Jwks,
     LoginRequest,
     Me,
@@ -33,6 +23,8 @@ from services.user.schemas import (
     Tokens,
     User,
 )
+from services.user.api.use_cases import LoginLimitDep, PublicUrl, UseCases, require_own_origin
+from services.user.domain.accounts import REFRESH_TOKEN_LIFE
 from services.user.service.accounts import SignedIn
 from services.user.service.profiles import Profiles
 
@@ -81,38 +73,36 @@ async def _welcome(signed_in: SignedIn, profiles: Profiles, response: Response, 
 async def register(
     body: RegisterRequest,
     response: Response,
-    accounts: AccountsDep,
-    profiles: ProfilesDep,
+    api: UseCases,
     public_url: PublicUrl,
     user_agent: UserAgent = "",
     key: IdempotencyKey = None,
 ) -> SignedInView:
     """Open an account and sign in. Sent again with the same key and password, it signs in to the same account."""
-    signed_in = await accounts.register(body.registration(), user_agent, key)
-    return await _welcome(signed_in, profiles, response, public_url)
+    signed_in = await api.accounts.register(body.registration(), user_agent, key)
+    return await _welcome(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/login", response_model=SignedInView)
 async def login(
     body: LoginRequest,
     response: Response,
-    accounts: AccountsDep,
-    profiles: ProfilesDep,
+    api: UseCases,
     public_url: PublicUrl,
     limit: LoginLimitDep,
     user_agent: UserAgent = "",
 ) -> SignedInView:
     """Sign in by username, email address or phone number."""
     await limit.count(body.name().lower())
-    signed_in = await accounts.log_in(body.name(), body.password, user_agent)
-    return await _welcome(signed_in, profiles, response, public_url)
+    signed_in = await api.accounts.log_in(body.name(), body.password, user_agent)
+    return await _welcome(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/refresh", response_model=Tokens, response_model_exclude_none=True)
 async def refresh(
     request: Request,
     response: Response,
-    accounts: AccountsDep,
+    api: UseCases,
     public_url: PublicUrl,
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
@@ -121,7 +111,7 @@ async def refresh(
     given = body and body.refresh_token
     if not given:
         require_own_origin(request)
-    signed_in = await accounts.refresh(given or cookie)
+    signed_in = await api.accounts.refresh(given or cookie)
     _set_cookie(response, signed_in.refresh_token, public_url)
     return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if given else None)
 
@@ -130,7 +120,7 @@ async def refresh(
 async def logout(
     request: Request,
     response: Response,
-    accounts: AccountsDep,
+    api: UseCases,
     public_url: PublicUrl,
     principal: Annotated[Principal | None, Depends(_leaving)],
     body: RefreshRequest | None = None,
@@ -143,51 +133,46 @@ async def logout(
         raise UnauthorizedError
     if not given and principal is None:
         require_own_origin(request)
-    await accounts.log_out(token, principal.user_id if principal else None, principal.session_id if principal else None)
+    await api.accounts.log_out(
+        token, principal.user_id if principal else None, principal.session_id if principal else None
+    )
     response.delete_cookie(
         COOKIE, path=COOKIE_PATH, secure=public_url.startswith("https://"), httponly=True, samesite="strict"
     )
 
 
 @router.get("/v1/auth/me", response_model=Me)
-async def me(principal: CurrentUser, accounts: AccountsDep, profiles: ProfilesDep, public_url: PublicUrl) -> Me:
+async def me(principal: CurrentUser, api: UseCases, public_url: PublicUrl) -> Me:
     """Oneself, with the private fields."""
-    profile = await profiles.get(principal.user_id, principal.user_id)
-    return Me(user=OwnUser.own(profile, await accounts.contact(principal.user_id), public_url))
+    profile = await api.profiles.get(principal.user_id, principal.user_id)
+    return Me(user=OwnUser.own(profile, await api.accounts.contact(principal.user_id), public_url))
 
 
 @router.get("/v1/auth/sessions", response_model=SessionList)
-async def sessions(
-    principal: CurrentUser,
-    accounts: AccountsDep,
-    cursors: CursorsDep,
-    limit: Limit = DEFAULT_LIMIT,
-    cursor: CursorParam = None,
-) -> SessionList:
-    """One's living sessions, newest first."""
+async def sessions(principal: CurrentUser, api: UseCases, paging: PagingDep) -> SessionList:
+    """List the caller's active sessions, newest first."""
     listing = f"sessions:{principal.user_id}"
-    page = await accounts.sessions(principal.user_id, cursors.after(listing, cursor), limit)
+    page = await api.accounts.sessions(principal.user_id, paging.after(listing), paging.limit)
     views = [SessionView.of(session, principal.session_id) for session in page.items]
-    following = None if page.last is None else cursors.encode(listing, [page.last])
-    return SessionList(sessions=views, next_cursor=following, has_more=following is not None)
+    return SessionList(sessions=views, **paging.fields(listing, page.last))
 
 
 @router.delete("/v1/auth/sessions/{session_id}", status_code=204, response_model=None)
-async def end_session(session_id: PathId, principal: CurrentUser, accounts: AccountsDep) -> None:
+async def end_session(session_id: PathId, principal: CurrentUser, api: UseCases) -> None:
     """Sign a device out."""
-    await accounts.end_session(principal.user_id, session_id)
+    await api.accounts.end_session(principal.user_id, session_id)
 
 
 @router.post("/v1/auth/password", status_code=204, response_model=None)
-async def change_password(
-    body: PasswordRequest, principal: CurrentUser, accounts: AccountsDep, limit: LoginLimitDep
-) -> None:
+async def change_password(body: PasswordRequest, principal: CurrentUser, api: UseCases, limit: LoginLimitDep) -> None:
     """Change the password; all other sessions end. Guessing the present one is limited as at the login."""
     await limit.count(f"id:{principal.user_id}")
-    await accounts.change_password(principal.user_id, principal.session_id, body.current_password, body.new_password)
+    await api.accounts.change_password(
+        principal.user_id, principal.session_id, body.current_password, body.new_password
+    )
 
 
 @router.get("/.well-known/jwks.json", response_model=Jwks)
-async def jwks(keys: Keys) -> Jwks:
+async def jwks(api: UseCases) -> Jwks:
     """The public keys of access tokens."""
-    return Jwks(keys=keys.published())
+    return Jwks(keys=api.keys.published())

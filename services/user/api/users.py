@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from libs.common.web.auth import CurrentUser, ReaderId
+from libs.common.web.paging import PagingDep
 from libs.common.web.params import PathId
-from services.user.api.paging import PagingDep
-from services.user.api.state import GraphDep, ProfilesDep, PublicUrl
-from services.user.schemas import ProfileRequest, User, UserList
+from services.user.api.paging import user_list
+from services.user.api.schemas import ProfileRequest, User, UserList
+from services.user.api.use_cases import PublicUrl, UseCases
 
 router = APIRouter(tags=["people"])
 
@@ -17,41 +18,38 @@ router = APIRouter(tags=["people"])
 async def search_users(
     q: Annotated[str, Query(min_length=1, max_length=31, description="how the username begins, with or without @")],
     reader: ReaderId,
-    profiles: ProfilesDep,
+    api: UseCases,
     paging: PagingDep,
+    public_url: PublicUrl,
 ) -> UserList:
     """People by the beginning of their username."""
     listing = f"search:{q}"
     position = paging.cursors.decode(listing, paging.cursor)
-    page = await profiles.search(q, reader, str(position[0]) if position else None, paging.limit)
-    return paging.answer(listing, page)
+    page = await api.profiles.search(q, reader, str(position[0]) if position else None, paging.limit)
+    return user_list(paging, listing, page, public_url)
 
 
 @router.get("/v1/users/by-username/{username}", response_model=User)
-async def get_user_by_username(username: str, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
+async def get_user_by_username(username: str, reader: ReaderId, api: UseCases, public_url: PublicUrl) -> User:
     """A profile."""
-    return User.of(await profiles.by_username(username, reader), public_url)
+    return User.of(await api.profiles.by_username(username, reader), public_url)
 
 
 @router.get("/v1/users/{user_id}", response_model=User)
-async def get_user(user_id: PathId, reader: ReaderId, profiles: ProfilesDep, public_url: PublicUrl) -> User:
+async def get_user(user_id: PathId, reader: ReaderId, api: UseCases, public_url: PublicUrl) -> User:
     """A profile."""
-    return User.of(await profiles.get(user_id, reader), public_url)
+    return User.of(await api.profiles.get(user_id, reader), public_url)
 
 
 @router.patch("/v1/users/{user_id}", response_model=User)
-async def patch_user(
-    user_id: PathId, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, url: PublicUrl
-) -> User:
+async def patch_user(user_id: PathId, body: ProfileRequest, me: CurrentUser, api: UseCases, url: PublicUrl) -> User:
     """Change one's own profile. An account that goes public lets all in who wait."""
-    await profiles.update(me.user_id, user_id, body.change(), body.avatar_media_id)
-    await graph.admit_waiting(me.user_id)
-    return User.of(await profiles.get(me.user_id, me.user_id), url)
+    await api.profiles.update(me.user_id, user_id, body.change(), body.avatar_media_id)
+    await api.graph.admit_waiting(me.user_id)
+    return User.of(await api.profiles.get(me.user_id, me.user_id), url)
 
 
 @router.put("/v1/users/{user_id}", response_model=User)
-async def put_user(
-    user_id: PathId, body: ProfileRequest, me: CurrentUser, profiles: ProfilesDep, graph: GraphDep, url: PublicUrl
-) -> User:
-    """The same as PATCH."""
-    return await patch_user(user_id, body, me, profiles, graph, url)
+async def put_user(user_id: PathId, body: ProfileRequest, me: CurrentUser, api: UseCases, url: PublicUrl) -> User:
+    """Change one's own profile; the same as PATCH."""
+    return await patch_user(user_id, body, me, api, url)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from libs.common.core.errors import ConflictError, KeyReusedError, NotFoundError
 from libs.contracts.base import utc_now
 from libs.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
+from libs.contracts.records import EventOutbox
 from services.user.domain.accounts import (
     Attempt,
     Contact,
@@ -31,14 +32,13 @@ from services.user.errors import (
 )
 from services.user.ports import (
     AccountStore,
-    EventPublisher,
     PasswordHasher,
     RefreshTokens,
+    RevokedSessions,
     SessionStore,
-    Shutouts,
     TokenSigner,
 )
-from services.user.service.events import Clock, micros, user_record
+from services.user.service.events import Clock, micros
 
 _USER_AGENT_CHARS = 200
 
@@ -66,8 +66,8 @@ class Accounts:
         hasher: PasswordHasher,
         signer: TokenSigner,
         refresh_tokens: RefreshTokens,
-        shutouts: Shutouts,
-        events: EventPublisher,
+        revoked_sessions: RevokedSessions,
+        events: EventOutbox,
         mint: Callable[[], int],
         clock: Clock = utc_now,
     ) -> None:
@@ -76,7 +76,7 @@ class Accounts:
         self._hasher = hasher
         self._signer = signer
         self._refresh_tokens = refresh_tokens
-        self._shutouts = shutouts
+        self._revoked_sessions = revoked_sessions
         self._events = events
         self._mint = mint
         self._clock = clock
@@ -108,7 +108,7 @@ class Accounts:
             user_id, form.username, name, form.email, form.phone, password_hash, micros(now), now, attempt
         )
         session, token = self._new_session(user_id, user_agent), self._refresh_tokens.first()
-        record = user_record(UserCreated, user_id, account.version)
+        record = self._events.record(UserCreated(user_id=user_id), user_id, account.version)
         await self._accounts.open(account, session, _hash(token), record)
         await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
@@ -150,7 +150,7 @@ class Accounts:
         following = self._refresh_tokens.after(token)
         rotation = await self._sessions.rotate(_hash(token), _hash(following), self._clock())
         if rotation.verdict is Verdict.REUSED:
-            await self._shutouts.end([rotation.session_id])
+            await self._revoked_sessions.end([rotation.session_id])
             raise RefreshTokenReusedError
         if rotation.verdict is Verdict.DEAD:
             raise InvalidRefreshTokenError
@@ -161,7 +161,7 @@ class Accounts:
         ended = await self._sessions.end_by_token(_hash(token), self._clock()) if token is not None else None
         if user_id is not None and session_id is not None:
             await self._sessions.end(user_id, session_id, self._clock())
-        await self._shutouts.end([one for one in (ended, session_id) if one is not None])
+        await self._revoked_sessions.end([one for one in (ended, session_id) if one is not None])
 
     async def end_session(self, user_id: int, session_id: int) -> None:
         """End one of one's own sessions.
@@ -171,7 +171,7 @@ class Accounts:
         """
         if not await self._sessions.end(user_id, session_id, self._clock()):
             raise NotFoundError
-        await self._shutouts.end([session_id])
+        await self._revoked_sessions.end([session_id])
 
     async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[Session, int]:
         """One's own living sessions, newest first."""
@@ -199,7 +199,7 @@ class Accounts:
             raise PasswordIsNameError
         new_hash, now = await self._hasher.hash(normal_password(new)), self._clock()
         ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)
-        await self._shutouts.end(ended)
+        await self._revoked_sessions.end(ended)
 
     async def _verified(self, found: Credentials | None, password: str) -> bool:
         """Whether it is the password. As many hashes for an account that is not there."""
@@ -220,15 +220,23 @@ class Accounts:
     async def _set_banned(self, user_id: int, kind: type[UserEvent], *, banned: bool) -> None:
         await self.contact(user_id)
         records = await self._accounts.set_banned(
-            user_id, self._clock(), lambda version: user_record(kind, user_id, version), banned=banned
+            user_id,
+            self._clock(),
+            lambda version: self._events.record(kind(user_id=user_id), user_id, version),
+            banned=banned,
         )
         await self._events.committed(records)
-        # Of a ban and an unban that race, the last to commit need not be the last to mark.
-        marked = None
-        while marked is not banned:
-            await (self._shutouts.ban if banned else self._shutouts.unban)(user_id)
+        await self._mark_ban(user_id, banned=banned)
+
+    async def _mark_ban(self, user_id: int, *, banned: bool) -> None:
+        """Mark or unmark the account for all services, until the mark agrees with the record: two requests may race."""
+        while True:
+            await (self._revoked_sessions.ban if banned else self._revoked_sessions.unban)(user_id)
             found = await self._accounts.credentials_of(user_id)
-            marked, banned = banned, found is not None and found.banned
+            recorded = found is not None and found.banned
+            if recorded is banned:
+                return
+            banned = recorded
 
     def _new_session(self, user_id: int, user_agent: str) -> Session:
         now = self._clock()

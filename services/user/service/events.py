@@ -1,14 +1,13 @@
-"""The records of this service's events."""
+"""Events of this service, and the clock of its use cases."""
 
 from collections.abc import Callable
 from datetime import datetime
 
-from libs.common.kafka.producer import Record, encode
-from libs.contracts.base import Event
-from libs.contracts.events import GraphEvent, UserEvent
+from libs.contracts.events import GraphEvent
+from libs.contracts.records import EventOutbox, EventRecord
 from services.user.domain.people import Edge
+from services.user.ports import EdgeRecord
 
-PRODUCER = "services.user"
 Clock = Callable[[], datetime]
 
 
@@ -17,12 +16,11 @@ def micros(at: datetime) -> int:
     return int(at.timestamp() * 1_000_000)
 
 
-def user_record(kind: type[UserEvent], user_id: int, version: int) -> Record:
-    """Something happened to an account."""
-    return encode(Event(payload=kind(user_id=user_id), entity=str(user_id), entity_version=version), PRODUCER)
+def edge_records(outbox: EventOutbox) -> EdgeRecord:
+    """Encodes events of edges. The fields of these events are the edge's two ends, in order."""
 
+    def record(kind: type[GraphEvent], edge: Edge, version: int) -> EventRecord:
+        payload = kind.model_validate(dict(zip(kind.model_fields, (edge.from_id, edge.to_id), strict=True)))
+        return outbox.record(payload, edge.entity, version)
 
-def edge_record(kind: type[GraphEvent], edge: Edge, version: int) -> Record:
-    """Something happened to an edge."""
-    payload = kind.model_validate(dict(zip(kind.model_fields, (edge.from_id, edge.to_id), strict=True)))
-    return encode(Event(payload=payload, entity=edge.entity, entity_version=version), PRODUCER)
+    return record

@@ -1,13 +1,13 @@
 """Following, requests to follow, and who follows whom."""
 
 from libs.common.core.errors import NotFoundError
-from libs.common.kafka.producer import Record
 from libs.contracts.base import utc_now
+from libs.contracts.records import EventOutbox, EventRecord
 from services.user.domain.people import Edge, Page, Profile
 from services.user.errors import CannotFollowSelfError
-from services.user.ports import EventPublisher, GraphStore, PeopleLists
+from services.user.ports import GraphStore, PeopleLists
 from services.user.service.audiences import Audiences
-from services.user.service.events import Clock, edge_record
+from services.user.service.events import Clock
 from services.user.service.profiles import Profiles
 
 REQUESTS_AT_ONCE = 200  # turned into follows in one transaction: some 100 ms
@@ -22,7 +22,7 @@ class Graph:
         lists: PeopleLists,
         profiles: Profiles,
         audiences: Audiences,
-        events: EventPublisher,
+        events: EventOutbox,
         clock: Clock = utc_now,
     ) -> None:
         self._store = store
@@ -43,7 +43,7 @@ class Graph:
         if follower_id == followee_id:
             raise CannotFollowSelfError
         edge = Edge(follower_id, followee_id)
-        await self._events.committed(await self._store.add(edge, self._clock(), edge_record))
+        await self._events.committed(await self._store.add(edge, self._clock()))
         await self._audiences.settle_mode(followee_id)
         return await self._profiles.get(followee_id, follower_id)
 
@@ -60,17 +60,17 @@ class Graph:
     async def approve(self, owner_id: int, requester_id: int) -> None:
         """Let a requester follow. Raises NotFoundError: nobody of this id waits, or not any more."""
         edge = await self._request(owner_id, requester_id)
-        await self._answered(await self._store.accept(edge, self._clock(), edge_record))
+        await self._answered(await self._store.accept(edge, self._clock()))
         await self._audiences.settle_mode(owner_id)
 
     async def deny(self, owner_id: int, requester_id: int) -> None:
         """Forget a request. Raises NotFoundError: nobody of this id waits, or not any more."""
         edge = await self._request(owner_id, requester_id)
-        await self._answered(await self._store.deny(edge, self._clock(), edge_record))
+        await self._answered(await self._store.deny(edge, self._clock()))
 
     async def admit_waiting(self, owner_id: int) -> None:
         """Turn all requests that wait at a public account into follows; nothing at a private one."""
-        while records := await self._store.accept_some(owner_id, REQUESTS_AT_ONCE, self._clock(), edge_record):
+        while records := await self._store.accept_some(owner_id, REQUESTS_AT_ONCE, self._clock()):
             await self._events.committed(records)
         await self._audiences.settle_mode(owner_id)
 
@@ -98,14 +98,14 @@ class Graph:
         return await self._page(await self._lists.mutuals(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
 
     async def _remove(self, edge: Edge) -> None:
-        await self._events.committed(await self._store.remove(edge, self._clock(), edge_record))
+        await self._events.committed(await self._store.remove(edge, self._clock()))
         await self._audiences.settle_mode(edge.to_id)
 
     async def _request(self, owner_id: int, requester_id: int) -> Edge:
         requester = await self._profiles.get(requester_id, owner_id)
         return Edge(requester.user_id, owner_id)
 
-    async def _answered(self, records: list[Record]) -> None:
+    async def _answered(self, records: list[EventRecord]) -> None:
         if not records:
             raise NotFoundError
         await self._events.committed(records)

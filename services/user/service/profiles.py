@@ -7,10 +7,11 @@ from dataclasses import replace
 from libs.common.core.errors import ForbiddenError, NotFoundError
 from libs.contracts.base import utc_now
 from libs.contracts.events import UserUpdated
+from libs.contracts.records import EventOutbox
 from services.user.domain.people import Avatar, Page, Profile, ProfileChange
 from services.user.errors import MediaNotFoundError, MediaNotReadyError
-from services.user.ports import EventPublisher, MediaLibrary, ProfileStore
-from services.user.service.events import Clock, micros, user_record
+from services.user.ports import MediaLibrary, ProfileStore
+from services.user.service.events import Clock, micros
 
 _USERNAME_PART = re.compile(r"[a-z0-9_]{1,30}")
 
@@ -18,9 +19,7 @@ _USERNAME_PART = re.compile(r"[a-z0-9_]{1,30}")
 class Profiles:
     """Use cases of profiles."""
 
-    def __init__(
-        self, store: ProfileStore, media: MediaLibrary, events: EventPublisher, clock: Clock = utc_now
-    ) -> None:
+    def __init__(self, store: ProfileStore, media: MediaLibrary, events: EventOutbox, clock: Clock = utc_now) -> None:
         self._store = store
         self._media = media
         self._events = events
@@ -87,7 +86,10 @@ class Profiles:
             avatar = await self._avatar(owner_id, avatar_media_id)
             change = replace(change, avatar=avatar)
         records = await self._store.update(
-            owner_id, change, micros(self._clock()), lambda version: user_record(UserUpdated, owner_id, version)
+            owner_id,
+            change,
+            micros(self._clock()),
+            lambda version: self._events.record(UserUpdated(user_id=owner_id), owner_id, version),
         )
         await self._events.committed(records)
         return await self.get(owner_id, owner_id)

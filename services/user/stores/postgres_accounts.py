@@ -7,8 +7,9 @@ from datetime import datetime
 import asyncpg
 
 from libs.common.core.errors import ConflictError
-from libs.common.kafka.producer import Record
-from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from libs.common.stores.postgres import Connection, Postgres
+from libs.common.stores.postgres_outbox import PostgresOutbox
+from libs.contracts.records import EventRecord
 from services.user.domain.accounts import (
     ATTEMPT_LIFE,
     REFRESH_TOKEN_LIFE,
@@ -92,7 +93,7 @@ class PostgresAccountStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
         async with _unique(), self._postgres.transaction() as connection:
             await connection.execute(
                 "INSERT INTO users (user_id, username, display_name, email, phone, password_hash, version, created_at)"
@@ -151,7 +152,7 @@ class PostgresAccountStore:
             )
             return [row["session_id"] for row in ended]
 
-    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[EventRecord]:
         """See the port."""
         async with self._postgres.transaction() as connection:
             now_us = int(now.timestamp() * 1_000_000)

@@ -1,14 +1,14 @@
 """Follows, follow requests, blocks and mutes in PostgreSQL."""
 
 import random
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
 from libs.common.core.errors import NotFoundError
-from libs.common.kafka.producer import Record
-from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from libs.common.stores.postgres import Connection, Postgres
+from libs.common.stores.postgres_outbox import PostgresOutbox
 from libs.contracts.events import (
     BlockCreated,
     BlockDeleted,
@@ -20,6 +20,7 @@ from libs.contracts.events import (
     MuteCreated,
     MuteDeleted,
 )
+from libs.contracts.records import EventRecord
 from services.user.domain.people import BROUGHT_AFTER, Edge
 from services.user.errors import BlockedByYouError
 from services.user.ports import EdgeRecord
@@ -106,12 +107,11 @@ async def _standing(connection: Connection, edge: Edge, sql: str = _STANDING) ->
 class PostgresGraphStore:
     """Implements `ports.GraphStore`."""
 
-    def __init__(self, postgres: Postgres) -> None:
+    def __init__(self, postgres: Postgres, record: EdgeRecord) -> None:
         self._postgres = postgres
+        self._record = record
 
-    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-
+    async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
             standing = await _standing(connection, edge)
             if standing["following"]:
@@ -123,27 +123,24 @@ class PostgresGraphStore:
             withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
             return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
 
-        return await self._between(edge, now, record, change)
+        return await self._between(edge, now, change)
 
-    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-        return await self._between(edge, now, record, lambda connection: _parted(connection, edge))
+    async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return await self._between(edge, now, lambda connection: _parted(connection, edge))
 
-    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-
+    async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
             withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
             if not withdrawn:
                 return []
             return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
 
-        return await self._between(edge, now, record, change)
+        return await self._between(edge, now, change)
 
-    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port. In place of the pairs' locks it holds the account, so that nobody asks, and the requests."""
+    async def accept_some(self, target_id: int, limit: int, now: datetime) -> list[EventRecord]:
+        """Locks the account, so that no new request comes, and the requests, in place of each pair."""
 
-        async def transaction() -> list[Record]:
+        async def transaction() -> list[EventRecord]:
             async with self._postgres.transaction() as connection:
                 if not await connection.fetchval(_HOLD_IF_PUBLIC, target_id):
                     return []
@@ -152,73 +149,72 @@ class PostgresGraphStore:
                 rows = await connection.fetch(_FOLLOW_ALL, asked, target_id, now, now + BROUGHT_AFTER)
                 changes: list[Change] = [(FollowRequestDeleted, Edge(i, target_id)) for i in asked]
                 changes += [(FollowCreated, Edge(row["follower_id"], target_id)) for row in rows]
-                return await self._told(connection, changes, now, record)
+                return await self._count(connection, changes, now)
 
         return await retried(transaction)
 
-    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-        return await self._between(edge, now, record, lambda c: _changed(c, _WITHDRAW, FollowRequestDeleted, edge))
+    async def deny(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return await self._between(edge, now, lambda c: _changed(c, _WITHDRAW, FollowRequestDeleted, edge))
 
-    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-
+    async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
             blocked = await _changed(connection, _BLOCK, BlockCreated, edge, now)
             if not blocked:
                 return []
             return blocked + await _parted(connection, edge) + await _parted(connection, edge.reversed)
 
-        return await self._between(edge, now, record, change)
+        return await self._between(edge, now, change)
 
-    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-        return await self._between(edge, now, record, lambda c: _changed(c, _UNBLOCK, BlockDeleted, edge))
+    async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return await self._between(edge, now, lambda c: _changed(c, _UNBLOCK, BlockDeleted, edge))
 
-    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-        return await self._between(edge, now, record, lambda c: _changed(c, _MUTE, MuteCreated, edge, now))
+    async def mute(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return await self._between(edge, now, lambda c: _changed(c, _MUTE, MuteCreated, edge, now))
 
-    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        """See the port."""
-
+    async def unmute(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
             unmuted = await _changed(connection, _UNMUTE, MuteDeleted, edge)
             if unmuted:
                 await connection.execute(_PULL, edge.from_id, edge.to_id, now + BROUGHT_AFTER)
             return unmuted
 
-        return await self._between(edge, now, record, change)
+        return await self._between(edge, now, change)
 
     async def _between(
-        self, edge: Edge, now: datetime, record: EdgeRecord, change: Callable[[Connection], Awaitable[list[Change]]]
-    ) -> list[Record]:
-        """Change what is between two people, count and tell it, all or nothing."""
+        self, edge: Edge, now: datetime, change: Callable[[Connection], Awaitable[list[Change]]]
+    ) -> list[EventRecord]:
+        """Run `change` with the pair locked, update counts and write events, all or nothing."""
 
-        async def transaction() -> list[Record]:
+        async def transaction() -> list[EventRecord]:
             async with self._postgres.transaction() as connection:
                 await connection.execute(_LOCK_PAIR, edge.from_id, edge.to_id)
-                return await self._told(connection, await change(connection), now, record)
+                return await self._count(connection, await change(connection), now)
 
         return await retried(transaction)
 
-    @staticmethod
-    async def _told(
-        connection: Connection, changes: Sequence[Change], now: datetime, record: EdgeRecord
-    ) -> list[Record]:
-        """Count the follows and write the events. The row of whom an edge goes from gives out versions, so that those
-        of an edge always grow."""
+    async def _count(self, connection: Connection, changes: Sequence[Change], now: datetime) -> list[EventRecord]:
+        """Update the follow counts and write the events.
+
+        The event's version comes from slot 0 of the user whom the edge starts from, so versions of one edge only grow.
+        """
         if not changes:
             return []
-        moved: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+        followers, following = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
         for kind, edge in changes:
-            sign = (kind is FollowCreated) - (kind is FollowDeleted)
-            moved[edge.from_id, 0][1] += sign
-            if sign:
-                moved[edge.to_id, random.randrange(SLOTS)][0] += sign
-        columns = zip(*((*row, *by) for row, by in sorted(moved.items())), strict=True)
-        rows = await connection.fetch(_COUNT, *map(list, columns), int(now.timestamp() * 1_000_000))
+            step = (kind is FollowCreated) - (kind is FollowDeleted)
+            following[edge.from_id, 0] += step
+            if step:
+                followers[edge.to_id, random.randrange(SLOTS)] += step
+        slots = sorted({*followers, *following})
+        rows = await connection.fetch(
+            _COUNT,
+            [user_id for user_id, _ in slots],
+            [slot for _, slot in slots],
+            [followers[one] for one in slots],
+            [following[one] for one in slots],
+            int(now.timestamp() * 1_000_000),
+        )
         version_of = {row["user_id"]: row["version"] for row in rows if row["slot"] == 0}
-        records = [record(kind, edge, version_of[edge.from_id]) for kind, edge in changes]
+        records = [self._record(kind, edge, version_of[edge.from_id]) for kind, edge in changes]
         await PostgresOutbox.insert(connection, records)
         return records

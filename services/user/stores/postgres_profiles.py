@@ -4,8 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from libs.common.kafka.producer import Record
-from libs.common.stores.postgres import Connection, Postgres, PostgresOutbox
+from libs.common.stores.postgres import Connection, Postgres
+from libs.common.stores.postgres_outbox import PostgresOutbox
+from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.user.domain.people import Authored, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
@@ -95,7 +96,7 @@ class PostgresProfileStore:
         rows = await self._postgres.fetch(_SEARCH, prefix, prefix + _PAST_USERNAMES, after, limit, reader_id)
         return [row["user_id"] for row in rows]
 
-    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
+    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[EventRecord]:
         """See the port."""
         avatar = change.avatar
         async with self._postgres.transaction() as connection:

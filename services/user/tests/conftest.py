@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from libs.common.stores.postgres import Postgres, migrate, open_postgres
+from libs.common.stores.postgres import Postgres, open_postgres
 from libs.common.testing import settings_for
-from services.user.__main__ import MIGRATIONS, NAME
+from services.user.__main__ import APPLICATION
 from services.user.settings import UserSettings
 
 
@@ -17,6 +17,6 @@ def user_settings(store_env: dict[str, str]) -> UserSettings:
 
 @pytest.fixture(scope="session")
 async def postgres(user_settings: UserSettings) -> AsyncIterator[Postgres]:
-    await migrate(user_settings, user_settings.keyspace(NAME), MIGRATIONS)
-    async with open_postgres(user_settings, user_settings.keyspace(NAME)) as opened:
+    await APPLICATION.migrate(user_settings)
+    async with open_postgres(user_settings, user_settings.keyspace("user")) as opened:
         yield opened

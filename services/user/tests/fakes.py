@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count, pairwise
 
 from libs.common.core.errors import NotFoundError
-from libs.common.kafka.producer import Record
+from libs.common.testing.events import CollectedEvents
 from libs.contracts.events import (
     BlockCreated,
     BlockDeleted,
@@ -18,6 +18,7 @@ from libs.contracts.events import (
     MuteCreated,
     MuteDeleted,
 )
+from libs.contracts.records import EventRecord
 from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,
@@ -52,7 +53,8 @@ from services.user.errors import (
     UsernameTakenError,
     WrongPasswordError,
 )
-from services.user.ports import EdgeRecord, MakeRecord
+from services.user.ports import MakeRecord
+from services.user.service.events import edge_records
 
 Meanwhile = Callable[[], Awaitable[None]]
 
@@ -70,24 +72,11 @@ class SteppingClock:
         self.now += timedelta(**by)
 
 
-class CollectedEvents:
-    """Implements `ports.EventPublisher`."""
-
-    def __init__(self) -> None:
-        self.records: list[Record] = []
-
-    async def committed(self, records: Sequence[Record]) -> None:
-        self.records.extend(records)
-
-    def types(self) -> list[str]:
-        return [dict(record.headers)["type"].decode() for record in self.records]
-
-
 async def _nothing() -> None: ...
 
 
 class CollectedShutouts:
-    """Implements `ports.Shutouts`; before the next mark is made, `meanwhile` happens, once."""
+    """Implements `ports.RevokedSessions`; before the next mark is made, `meanwhile` happens, once."""
 
     def __init__(self) -> None:
         self.meanwhile: Meanwhile = _nothing
@@ -150,7 +139,7 @@ class InMemoryAccountStore:
         self._sessions = sessions
         self.meanwhile: Meanwhile = _nothing
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: Record) -> None:
+    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
         await self.meanwhile()
         for other in self._world.accounts.values():
             if other.username == account.username:
@@ -196,7 +185,7 @@ class InMemoryAccountStore:
         self._world.ended |= ended
         return list(ended)
 
-    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[Record]:
+    async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[EventRecord]:
         if banned == (user_id in self._world.banned):
             return []
         self._world.banned ^= {user_id}
@@ -295,7 +284,7 @@ class InMemoryProfileStore:
         names = sorted((p.username, p.user_id) for p in people)
         return [i for name, i in names if name.startswith(prefix) and name > after][:limit]
 
-    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[Record]:
+    async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[EventRecord]:
         profile = self._world.profiles[user_id]
         if change.sets_avatar:
             profile = replace(profile, avatar_path=change.avatar.path if change.avatar else None)
@@ -311,8 +300,9 @@ class InMemoryGraphStore:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._record = edge_records(CollectedEvents())
 
-    async def add(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
         if not self._world.seen(edge.to_id, edge.from_id):
             raise NotFoundError
         if edge in self._world.follows:
@@ -320,67 +310,67 @@ class InMemoryGraphStore:
         if edge in self._world.blocks:
             raise BlockedByYouError
         if self._world.profiles[edge.to_id].is_private:
-            return self._put(self._world.requests, FollowRequestCreated, edge, record)
-        return self._take(self._world.requests, FollowRequestDeleted, edge, record) + self._follow(edge, now, record)
+            return self._put(self._world.requests, FollowRequestCreated, edge)
+        return self._take(self._world.requests, FollowRequestDeleted, edge) + self._follow(edge, now)
 
-    async def remove(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        return self._part(edge, record)
+    async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return self._part(edge)
 
-    async def accept(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge, record)
-        return withdrawn + self._follow(edge, now, record) if withdrawn else []
+    async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge)
+        return withdrawn + self._follow(edge, now) if withdrawn else []
 
-    async def accept_some(self, target_id: int, limit: int, now: datetime, record: EdgeRecord) -> list[Record]:
+    async def accept_some(self, target_id: int, limit: int, now: datetime) -> list[EventRecord]:
         if self._world.profiles[target_id].is_private:
             return []
         waiting = [edge for edge in self._world.requests if edge.to_id == target_id][:limit]
-        return [made for edge in waiting for made in await self.accept(edge, now, record)]
+        return [made for edge in waiting for made in await self.accept(edge, now)]
 
-    async def deny(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        return self._take(self._world.requests, FollowRequestDeleted, edge, record)
+    async def deny(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return self._take(self._world.requests, FollowRequestDeleted, edge)
 
-    async def block(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        blocked = self._put(self._world.blocks, BlockCreated, edge, record)
-        return blocked + self._part(edge, record) + self._part(edge.reversed, record) if blocked else []
+    async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        blocked = self._put(self._world.blocks, BlockCreated, edge)
+        return blocked + self._part(edge) + self._part(edge.reversed) if blocked else []
 
-    async def unblock(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        return self._take(self._world.blocks, BlockDeleted, edge, record)
+    async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return self._take(self._world.blocks, BlockDeleted, edge)
 
-    async def mute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        return self._put(self._world.mutes, MuteCreated, edge, record)
+    async def mute(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        return self._put(self._world.mutes, MuteCreated, edge)
 
-    async def unmute(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
-        unmuted = self._take(self._world.mutes, MuteDeleted, edge, record)
+    async def unmute(self, edge: Edge, now: datetime) -> list[EventRecord]:
+        unmuted = self._take(self._world.mutes, MuteDeleted, edge)
         if unmuted and edge in self._world.follows:
             self._world.pull_until[edge] = now + BROUGHT_AFTER
         return unmuted
 
-    def _follow(self, edge: Edge, now: datetime, record: EdgeRecord) -> list[Record]:
+    def _follow(self, edge: Edge, now: datetime) -> list[EventRecord]:
         self._world.follows.add(edge)
         self._world.pull_until[edge] = now + BROUGHT_AFTER
-        return [self._told(FollowCreated, edge, record)]
+        return [self._told(FollowCreated, edge)]
 
-    def _part(self, edge: Edge, record: EdgeRecord) -> list[Record]:
-        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge, record)
+    def _part(self, edge: Edge) -> list[EventRecord]:
+        withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge)
         if edge not in self._world.follows:
             return withdrawn
         self._world.follows.remove(edge)
-        return [*withdrawn, self._told(FollowDeleted, edge, record)]
+        return [*withdrawn, self._told(FollowDeleted, edge)]
 
-    def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
+    def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge) -> list[EventRecord]:
         if edge in tie or edge.to_id not in self._world.profiles:
             return []
         tie.append(edge)
-        return [self._told(kind, edge, record)]
+        return [self._told(kind, edge)]
 
-    def _take(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> list[Record]:
+    def _take(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge) -> list[EventRecord]:
         if edge not in tie:
             return []
         tie.remove(edge)
-        return [self._told(kind, edge, record)]
+        return [self._told(kind, edge)]
 
-    def _told(self, kind: type[GraphEvent], edge: Edge, record: EdgeRecord) -> Record:
-        return record(kind, edge, next(self._world.versions))
+    def _told(self, kind: type[GraphEvent], edge: Edge) -> EventRecord:
+        return self._record(kind, edge, next(self._world.versions))
 
 
 class InMemoryPeopleLists:

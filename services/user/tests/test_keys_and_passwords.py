@@ -21,9 +21,9 @@ from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.web.auth import TokenVerifier
-from services.user.keys import FIRST_KEY, KeyFolder, ensure_key
-from services.user.passwords import LESS_URGENT, Argon2Hasher, hashing_gate
-from services.user.schemas import LoginRequest, ProfileRequest, RegisterRequest
+from services.user.api.schemas import LoginRequest, ProfileRequest, RegisterRequest
+from services.user.security.keys import FIRST_KEY, KeyFolder, ensure_key
+from services.user.security.passwords import LESS_URGENT, Argon2Hasher, hashing_gate
 
 
 async def test_a_signed_token_names_its_person(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from libs.common.core.errors import NotFoundError
+from libs.invalidation.table import invalidation_of
 from services.user.domain.people import BROUGHT_AFTER, Edge, ProfileChange
 from services.user.errors import BlockedByYouError, CannotBlockSelfError
 from services.user.tests.test_people import STAR, House
@@ -94,7 +95,11 @@ async def test_a_block_ends_all_that_was_between_two_and_tells_it_once() -> None
     assert (house.world.follows, house.world.requests) == (set(), [])
     assert house.events.types() == ["block.created", "follow.deleted", "follow_request.deleted"]
     assert [record.key for record in house.events.records] == [str(STAR), str(STAR), str(FAN)]
-    assert [record.touches for record in house.events.records] == [(STAR, FAN), (STAR,), ()]
+    assert [invalidation_of(record.payload).active for record in house.events.records if record.payload] == [
+        {STAR, FAN},
+        {STAR},
+        set(),
+    ]
 
 
 async def test_to_the_blocked_the_blocker_is_not_there() -> None:

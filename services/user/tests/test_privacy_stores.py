@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from libs.common.core.errors import NotFoundError
-from libs.common.kafka.producer import Record
 from libs.common.stores.postgres import Postgres
+from libs.common.testing.events import CollectedEvents
 from libs.contracts.events import UserBanned, UserUnbanned, UserUpdated
+from libs.contracts.records import EventRecord
 from services.user.domain.accounts import Login, Verdict
 from services.user.domain.people import BROUGHT_AFTER, Edge, Followees, ProfileChange, Relation, Relationship
 from services.user.errors import BlockedByYouError
-from services.user.service.events import edge_record, user_record
+from services.user.service.events import edge_records
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
@@ -25,30 +26,35 @@ from services.user.tests.test_stores import NOW, PATHS, RUN, _hash, counts, foll
 pytestmark = pytest.mark.stores
 ROUNDS = 8
 
+EVENTS = CollectedEvents()
+RECORD = edge_records(EVENTS)
 
-def types(records: list[Record]) -> list[str]:
+
+def types(records: list[EventRecord]) -> list[str]:
     return [dict(record.headers)["type"].decode() for record in records]
 
 
 async def set_private(postgres: Postgres, user_id: int, *, private: bool) -> None:
     change = ProfileChange(is_private=private)
     await PostgresProfileStore(postgres, PATHS).update(
-        user_id, change, 5, lambda v: user_record(UserUpdated, user_id, v)
+        user_id, change, 5, lambda v: EVENTS.record(UserUpdated(user_id=user_id), user_id, v)
     )
 
 
-async def set_banned(postgres: Postgres, user_id: int, *, banned: bool) -> list[Record]:
+async def set_banned(postgres: Postgres, user_id: int, *, banned: bool) -> list[EventRecord]:
     kind = UserBanned if banned else UserUnbanned
     accounts = PostgresAccountStore(postgres)
-    return await accounts.set_banned(user_id, NOW, lambda v: user_record(kind, user_id, v), banned=banned)
+    return await accounts.set_banned(
+        user_id, NOW, lambda v: EVENTS.record(kind(user_id=user_id), user_id, v), banned=banned
+    )
 
 
-async def block(graph: PostgresGraphStore, blocker: int, blocked: int) -> list[Record]:
-    return await graph.block(Edge(blocker, blocked), NOW, edge_record)
+async def block(graph: PostgresGraphStore, blocker: int, blocked: int) -> list[EventRecord]:
+    return await graph.block(Edge(blocker, blocked), NOW)
 
 
 async def admit(graph: PostgresGraphStore, target: int, limit: int = 3) -> None:
-    while await graph.accept_some(target, limit, NOW, edge_record):
+    while await graph.accept_some(target, limit, NOW):
         pass
 
 
@@ -67,7 +73,7 @@ async def outcomes(*acts: Awaitable[Any]) -> list[type[Exception]]:
 
 
 async def test_a_request_waits_and_is_answered_once(postgres: Postgres) -> None:
-    graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
+    graph, lists = PostgresGraphStore(postgres, RECORD), PostgresPeopleLists(postgres)
     fan, other, star = await people(postgres, 3)
     await set_private(postgres, star, private=True)
     assert types(await follow(graph, fan, star)) == ["follow_request.created"]
@@ -77,10 +83,10 @@ async def test_a_request_waits_and_is_answered_once(postgres: Postgres) -> None:
     [(place, _), _] = await lists.requesters(star, None, 10)
     assert [user for _, user in await lists.requesters(star, place, 10)] == [fan]
     assert await seen_from(postgres, fan, star) == Relationship(False, False, requested=True)
-    assert types(await graph.accept(Edge(fan, star), NOW, edge_record)) == ["follow_request.deleted", "follow.created"]
-    assert await graph.accept(Edge(fan, star), NOW, edge_record) == []
-    assert types(await graph.deny(Edge(other, star), NOW, edge_record)) == ["follow_request.deleted"]
-    assert await graph.deny(Edge(other, star), NOW, edge_record) == []
+    assert types(await graph.accept(Edge(fan, star), NOW)) == ["follow_request.deleted", "follow.created"]
+    assert await graph.accept(Edge(fan, star), NOW) == []
+    assert types(await graph.deny(Edge(other, star), NOW)) == ["follow_request.deleted"]
+    assert await graph.deny(Edge(other, star), NOW) == []
     assert await follow(graph, fan, star) == []
     assert await counts(postgres, star) == (1, 0, 0)
     assert types(await unfollow(graph, fan, star)) == ["follow.deleted"]
@@ -88,7 +94,7 @@ async def test_a_request_waits_and_is_answered_once(postgres: Postgres) -> None:
 
 
 async def test_who_is_not_there_can_not_be_followed(postgres: Postgres) -> None:
-    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
+    graph, (fan, star) = PostgresGraphStore(postgres, RECORD), await people(postgres, 2)
     with pytest.raises(NotFoundError):
         await follow(graph, fan, 1)
     await set_banned(postgres, star, banned=True)
@@ -103,7 +109,7 @@ async def test_who_is_not_there_can_not_be_followed(postgres: Postgres) -> None:
 
 
 async def test_a_block_and_all_it_ends_are_one(postgres: Postgres) -> None:
-    graph, (ann, bob) = PostgresGraphStore(postgres), await people(postgres, 2)
+    graph, (ann, bob) = PostgresGraphStore(postgres, RECORD), await people(postgres, 2)
     await set_private(postgres, ann, private=True)
     await follow(graph, ann, bob)
     await follow(graph, bob, ann)
@@ -116,22 +122,22 @@ async def test_a_block_and_all_it_ends_are_one(postgres: Postgres) -> None:
     assert await PostgresPeopleLists(postgres).requesters(ann, None, 10) == []
     assert await seen_from(postgres, ann, bob) == Relationship(False, False, blocking=True)
     assert await seen_from(postgres, bob, ann) is None
-    assert types(await graph.unblock(Edge(ann, bob), NOW, edge_record)) == ["block.deleted"]
-    assert await graph.unblock(Edge(ann, bob), NOW, edge_record) == []
+    assert types(await graph.unblock(Edge(ann, bob), NOW)) == ["block.deleted"]
+    assert await graph.unblock(Edge(ann, bob), NOW) == []
 
 
 async def test_a_block_or_mute_of_nobody_leaves_no_row(postgres: Postgres) -> None:
-    graph, (ann, bob) = PostgresGraphStore(postgres), await people(postgres, 2)
+    graph, (ann, bob) = PostgresGraphStore(postgres, RECORD), await people(postgres, 2)
     assert await block(graph, ann, 1) == []
-    assert await graph.mute(Edge(ann, 1), NOW, edge_record) == []
+    assert await graph.mute(Edge(ann, 1), NOW) == []
     assert await postgres.fetch("SELECT blocked FROM blocks WHERE blocker = $1", ann) == []
     await set_banned(postgres, bob, banned=True)
     assert types(await block(graph, ann, bob)) == ["block.created"]
-    assert types(await graph.mute(Edge(ann, bob), NOW, edge_record)) == ["mute.created"]
+    assert types(await graph.mute(Edge(ann, bob), NOW)) == ["mute.created"]
 
 
 async def test_both_follow_and_both_block_at_once(postgres: Postgres) -> None:
-    graph = PostgresGraphStore(postgres)
+    graph = PostgresGraphStore(postgres, RECORD)
     for _ in range(ROUNDS):
         ann, bob = await people(postgres, 2)
         await asyncio.gather(follow(graph, ann, bob), follow(graph, bob, ann))
@@ -146,7 +152,7 @@ async def test_both_follow_and_both_block_at_once(postgres: Postgres) -> None:
 
 @pytest.mark.parametrize("private", [False, True])
 async def test_no_follow_is_left_between_the_blocked(postgres: Postgres, *, private: bool) -> None:
-    graph, audience = PostgresGraphStore(postgres), PostgresAudienceStore(postgres)
+    graph, audience = PostgresGraphStore(postgres, RECORD), PostgresAudienceStore(postgres)
     for _ in range(ROUNDS):
         fan, star = await people(postgres, 2)
         await set_private(postgres, star, private=private)
@@ -154,7 +160,7 @@ async def test_no_follow_is_left_between_the_blocked(postgres: Postgres, *, priv
         await outcomes(
             unfollow(graph, fan, star),
             follow(graph, fan, star),
-            graph.accept(Edge(fan, star), NOW, edge_record),
+            graph.accept(Edge(fan, star), NOW),
             block(graph, star, fan),
             follow(graph, star, fan),
         )
@@ -165,7 +171,7 @@ async def test_no_follow_is_left_between_the_blocked(postgres: Postgres, *, priv
 
 
 async def test_nobody_keeps_waiting_at_an_account_that_went_public(postgres: Postgres) -> None:
-    graph, lists = PostgresGraphStore(postgres), PostgresPeopleLists(postgres)
+    graph, lists = PostgresGraphStore(postgres, RECORD), PostgresPeopleLists(postgres)
     star, fans = await person(postgres), await people(postgres, 12)
     await set_private(postgres, star, private=True)
     for fan in fans[:6]:
@@ -187,12 +193,12 @@ async def test_nobody_keeps_waiting_at_an_account_that_went_public(postgres: Pos
 
 
 async def test_accepting_many_counts_each_and_versions_grow(postgres: Postgres) -> None:
-    graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 5)
+    graph, star, fans = PostgresGraphStore(postgres, RECORD), await person(postgres), await people(postgres, 5)
     await set_private(postgres, star, private=True)
     for fan in fans:
         await follow(graph, fan, star)
     await set_private(postgres, star, private=False)
-    records = await graph.accept_some(star, 3, NOW, edge_record)
+    records = await graph.accept_some(star, 3, NOW)
     assert types(records) == ["follow_request.deleted"] * 3 + ["follow.created"] * 3
     assert [record.key for record in records] == [str(fan) for fan in fans[:3]] * 2
     assert len({record.event_id for record in records}) == 6
@@ -202,20 +208,20 @@ async def test_accepting_many_counts_each_and_versions_grow(postgres: Postgres) 
 
 async def test_muted_and_banned_followees_are_in_no_feed(postgres: Postgres) -> None:
     graph, audience, lists = (
-        PostgresGraphStore(postgres),
+        PostgresGraphStore(postgres, RECORD),
         PostgresAudienceStore(postgres),
         PostgresPeopleLists(postgres),
     )
     fan, star, other = await people(postgres, 3)
     for followee in (star, other):
         await follow(graph, fan, followee)
-    assert types(await graph.mute(Edge(fan, star), NOW, edge_record)) == ["mute.created"]
-    assert await graph.mute(Edge(fan, star), NOW, edge_record) == []
+    assert types(await graph.mute(Edge(fan, star), NOW)) == ["mute.created"]
+    assert await graph.mute(Edge(fan, star), NOW) == []
     assert (await audience.followees(fan, NOW)).ids == [other]
     assert [user for _, user in await lists.muted(fan, None, 10)] == [star]
     later = NOW + timedelta(days=1)
-    assert types(await graph.unmute(Edge(fan, star), later, edge_record)) == ["mute.deleted"]
-    assert await graph.unmute(Edge(fan, star), later, edge_record) == []
+    assert types(await graph.unmute(Edge(fan, star), later)) == ["mute.deleted"]
+    assert await graph.unmute(Edge(fan, star), later) == []
     for now, pulled in ((later, [star]), (later + BROUGHT_AFTER, [])):
         found = await audience.followees(fan, now)
         assert found == Followees(found.ids, pulled, pulled)
@@ -232,7 +238,7 @@ async def test_muted_and_banned_followees_are_in_no_feed(postgres: Postgres) -> 
 
 async def test_lists_and_search_leave_out_who_may_not_be_seen(postgres: Postgres) -> None:
     graph, lists, store = (
-        PostgresGraphStore(postgres),
+        PostgresGraphStore(postgres, RECORD),
         PostgresPeopleLists(postgres),
         PostgresProfileStore(postgres, PATHS),
     )
@@ -242,7 +248,7 @@ async def test_lists_and_search_leave_out_who_may_not_be_seen(postgres: Postgres
     for one in (plain, blocker, banned):
         await follow(graph, one, star)
         await follow(graph, star, one)
-        await graph.mute(Edge(reader, one), NOW, edge_record)
+        await graph.mute(Edge(reader, one), NOW)
         await follow(graph, reader, one)
     await set_banned(postgres, banned, banned=True)
     await block(graph, blocker, reader)

@@ -9,14 +9,16 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
+from devstack.settings import ROOT
 from libs.common.core.ids import MAX_ID
 from libs.common.core.settings import Settings
-from libs.common.kafka.producer import Record
-from libs.common.stores.postgres import Postgres, migrate
+from libs.common.stores.migrations import migrate
+from libs.common.stores.postgres import Postgres, postgres_migrations
+from libs.common.testing.events import CollectedEvents
 from libs.common.testing.eventually import eventually
 from libs.contracts.events import GraphEvent, UserCreated, UserUpdated
+from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.user.__main__ import MIGRATIONS
 from services.user.domain.accounts import ATTEMPT_LIFE, Attempt, Login, NewAccount, Registered, Session, Verdict
 from services.user.domain.people import (
     BROUGHT_AFTER,
@@ -36,20 +38,24 @@ from services.user.errors import (
     WrongPasswordError,
 )
 from services.user.ports import GraphStore
-from services.user.service.events import edge_record, user_record
+from services.user.service.events import edge_records
 from services.user.settings import UserSettings
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
-from services.user.stores.postgres_tallies import PostgresTallyStore
+from services.user.stores.postgres_reconciliation import PostgresTallyStore
 
 pytestmark = pytest.mark.stores
 PATHS = SecretPaths("a secret")
 NOW = datetime(2025, 6, 1, tzinfo=UTC)
 _ids = itertools.count(time.time_ns() // 1000)  # also in a database that outlives the run
 RUN = f"{next(_ids):x}"
+
+MIGRATIONS = ROOT / "services" / "user" / "migrations"
+EVENTS = CollectedEvents()
+RECORD = edge_records(EVENTS)
 
 
 def _hash(user_id: int) -> bytes:
@@ -61,7 +67,7 @@ async def person(postgres: Postgres, name: str = "") -> int:
     name = name or f"person{user_id}"
     account = NewAccount(user_id, name, name, f"{name}@x.org", f"+4912345{user_id}", "hash", user_id, created_at=NOW)
     session = Session(user_id, user_id, "test", NOW, NOW)
-    record = user_record(UserCreated, user_id, user_id)
+    record = EVENTS.record(UserCreated(user_id=user_id), user_id, user_id)
     await PostgresAccountStore(postgres).open(account, session, _hash(user_id), record)
     return user_id
 
@@ -70,14 +76,14 @@ async def people(postgres: Postgres, count: int) -> list[int]:
     return [await person(postgres) for _ in range(count)]
 
 
-async def follow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
+async def follow(graph: GraphStore, follower: int, followee: int) -> list[EventRecord]:
     edge = Edge(follower, followee)
-    return await graph.add(edge, NOW, edge_record)
+    return await graph.add(edge, NOW)
 
 
-async def unfollow(graph: GraphStore, follower: int, followee: int) -> list[Record]:
+async def unfollow(graph: GraphStore, follower: int, followee: int) -> list[EventRecord]:
     edge = Edge(follower, followee)
-    return await graph.remove(edge, NOW, edge_record)
+    return await graph.remove(edge, NOW)
 
 
 async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
@@ -87,10 +93,10 @@ async def counts(postgres: Postgres, user_id: int) -> tuple[int, int, int]:
 
 async def test_migrating_twice_and_at_once_runs_each_file_once(user_settings: Settings) -> None:
     database = f"{user_settings.namespace}migrated_at_once_{RUN}"
-    ran = await asyncio.gather(*(migrate(user_settings, database, MIGRATIONS) for _ in range(3)))
+    ran = await asyncio.gather(*(migrate(postgres_migrations(user_settings, database), MIGRATIONS) for _ in range(3)))
     files = len(list(MIGRATIONS.glob("*.sql"))) + 1  # and the one that all services have
     assert sorted(len(names) for names in ran) == [0, 0, files]
-    assert await migrate(user_settings, database, MIGRATIONS) == []
+    assert await migrate(postgres_migrations(user_settings, database), MIGRATIONS) == []
 
 
 async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgres) -> None:
@@ -108,7 +114,7 @@ async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgre
     ):
         other = next(_ids)
         account = NewAccount(other, username, username, email, phone, "hash", other, created_at=NOW)
-        session, record = Session(other, other, "", NOW, NOW), user_record(UserCreated, other, other)
+        session, record = Session(other, other, "", NOW, NOW), EVENTS.record(UserCreated(user_id=other), other, other)
         with pytest.raises(error):
             await store.open(account, session, _hash(other), record)
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
@@ -121,7 +127,7 @@ async def test_an_attempt_to_register_is_found_for_a_day(postgres: Postgres) -> 
     async def open_account(one: int, now: datetime, attempt: Attempt | None) -> None:
         account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, now, attempt)
         session = Session(one, one, "", now, now)
-        await store.open(account, session, _hash(one), user_record(UserCreated, one, one))
+        await store.open(account, session, _hash(one), EVENTS.record(UserCreated(user_id=one), one, one))
 
     await open_account(user_id, NOW, Attempt(key, b"form"))
     assert await store.registered(key, f"r{user_id:x}") == Registered(user_id, b"form")
@@ -202,7 +208,7 @@ async def test_no_session_starts_beside_a_new_password_or_a_ban(postgres: Postgr
 
 
 async def test_counts_are_exact_under_concurrent_follows_and_unfollows(postgres: Postgres) -> None:
-    graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 20)
+    graph, star, fans = PostgresGraphStore(postgres, RECORD), await person(postgres), await people(postgres, 20)
 
     async def change_mind(fan: int, stays: bool) -> None:
         await asyncio.gather(follow(graph, fan, star), follow(graph, star, fan), follow(graph, fan, star))
@@ -218,7 +224,7 @@ async def test_counts_are_exact_under_concurrent_follows_and_unfollows(postgres:
 
 
 async def test_an_edge_and_its_event_are_one_and_versions_grow(postgres: Postgres) -> None:
-    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
+    graph, (fan, star) = PostgresGraphStore(postgres, RECORD), await people(postgres, 2)
     records = [await follow(graph, fan, star), await unfollow(graph, fan, star), await follow(graph, fan, star)]
     assert await follow(graph, fan, star) == []
     kept = await postgres.fetch(
@@ -230,19 +236,18 @@ async def test_an_edge_and_its_event_are_one_and_versions_grow(postgres: Postgre
 
 
 async def test_what_fails_after_the_edge_leaves_no_edge(postgres: Postgres) -> None:
-    graph, (fan, star) = PostgresGraphStore(postgres), await people(postgres, 2)
-
-    def broken(kind: type[GraphEvent], edge: Edge, version: int) -> Record:
+    def broken(kind: type[GraphEvent], edge: Edge, version: int) -> EventRecord:
         raise ValueError(version)
 
+    graph, (fan, star) = PostgresGraphStore(postgres, broken), await people(postgres, 2)
     with pytest.raises(ValueError, match=r"\d+"):
-        await graph.add(Edge(fan, star), NOW, broken)
+        await graph.add(Edge(fan, star), NOW)
     assert await PostgresAudienceStore(postgres).follower_ids(star, 0, MAX_ID, 10) == []
     assert await counts(postgres, star) == (0, 0, 0)
 
 
 async def test_follower_pages_and_ranges_hold_each_once(postgres: Postgres) -> None:
-    graph, star, fans = PostgresGraphStore(postgres), await person(postgres), await people(postgres, 7)
+    graph, star, fans = PostgresGraphStore(postgres, RECORD), await person(postgres), await people(postgres, 7)
     audience, lists = PostgresAudienceStore(postgres), PostgresPeopleLists(postgres)
     assert await audience.follower_ranges(star, 3) == []
     assert await audience.follower_ids(star, 0, MAX_ID, 10) == []
@@ -260,7 +265,7 @@ async def test_follower_pages_and_ranges_hold_each_once(postgres: Postgres) -> N
 
 async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
     audience, (fan, star) = PostgresAudienceStore(postgres), await people(postgres, 2)
-    await follow(PostgresGraphStore(postgres), fan, star)
+    await follow(PostgresGraphStore(postgres, RECORD), fan, star)
     later = NOW + BROUGHT_AFTER
     assert (await audience.followees(fan, later - timedelta(seconds=1))).pull == [star]
     assert (await audience.followees(fan, later)).pull == []
@@ -276,7 +281,7 @@ async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
 
 async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres) -> None:
     graph, audience, (small, large, *fans) = (
-        PostgresGraphStore(postgres),
+        PostgresGraphStore(postgres, RECORD),
         PostgresAudienceStore(postgres),
         await people(postgres, 5),
     )
@@ -291,7 +296,7 @@ async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres
 
 async def test_profiles_are_seen_from_the_reader(postgres: Postgres) -> None:
     graph, store, (fan, star) = (
-        PostgresGraphStore(postgres),
+        PostgresGraphStore(postgres, RECORD),
         PostgresProfileStore(postgres, PATHS),
         await people(postgres, 2),
     )
@@ -313,7 +318,9 @@ async def test_a_profile_changes_with_its_event(postgres: Postgres) -> None:
     store, user_id = PostgresProfileStore(postgres, PATHS), await person(postgres)
 
     async def change(change: ProfileChange) -> int:
-        [record] = await store.update(user_id, change, 5, lambda version: user_record(UserUpdated, user_id, version))
+        [record] = await store.update(
+            user_id, change, 5, lambda version: EVENTS.record(UserUpdated(user_id=user_id), user_id, version)
+        )
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is not None
         return int(orjson.loads(record.value)["entity_version"])
 
@@ -342,7 +349,7 @@ async def test_posts_are_counted_once_in_any_order_and_delete_wins(postgres: Pos
 
 
 async def test_wrong_counts_are_mended_while_others_follow(postgres: Postgres) -> None:
-    graph, store = PostgresGraphStore(postgres), PostgresTallyStore(postgres)
+    graph, store = PostgresGraphStore(postgres, RECORD), PostgresTallyStore(postgres)
     followee, *followers = await people(postgres, 9)
     await follow(graph, followers[0], followee)
     await postgres.execute("UPDATE user_counts SET followers = followers + 5, posts = 3 WHERE user_id = $1", followee)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.base import Event
 from libs.contracts.events import (
     AuditedMember,
@@ -22,7 +22,7 @@ from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.consumers import CounterConsumers
 from workers.counters.domain import CommentPlace, Folded, Membership
 from workers.counters.ports import Page
-from workers.counters.service import PostCounters
+from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
 POSTS, MEMBERS, EVENTS = 2, 4, 25
@@ -40,10 +40,10 @@ class Partition:
         self.cached: dict[int, PostCounted] = {}
         self.kept: dict[tuple[int, str], tuple[int, int]] = {}
         self.committed = 0
-        self.acts = [_delivery(offset, rng) for offset in range(EVENTS)]
-        self.log = [self._audit(d) if rng.random() < AUDITS else d for d in self.acts]
+        self.changes = [_delivery(offset, rng) for offset in range(EVENTS)]
+        self.log = [self._audit(d) if rng.random() < AUDITS else d for d in self.changes]
 
-    def _audit(self, instead_of: Delivery) -> Delivery:
+    def _audit(self, instead_of: ReceivedEvent) -> ReceivedEvent:
         """Of a like by its record, which may be ahead of the counters."""
         payload = instead_of.payload
         if not isinstance(payload, LikeCreated | LikeDeleted):
@@ -53,7 +53,7 @@ class Partition:
         member = AuditedMember(member=payload.actor_id, present=present, version=version)
         audit = CountsAudited(post_id=payload.post_id, kind="like", members=(member,))
         event = Event(payload=audit, entity=str(uuid4()), entity_version=0)
-        return Delivery(event.envelope("tests", None), audit, 0, instead_of.offset)
+        return ReceivedEvent(event.envelope("tests", None), audit, 0, instead_of.offset)
 
     def put(self, counted: PostCounted) -> None:
         """As the script in Redis does."""
@@ -69,10 +69,10 @@ class Partition:
     def expected(self, post_id: int, kind: CountKind) -> int:
         return sum(not isinstance(d.payload, LikeDeleted) for d in self._last(post_id, kind).values())
 
-    def _last(self, post_id: int, kind: CountKind) -> dict[int, Delivery]:
+    def _last(self, post_id: int, kind: CountKind) -> dict[int, ReceivedEvent]:
         kinds = (SaveCreated,) if kind is CountKind.SAVE else (LikeCreated, LikeDeleted)
-        last: dict[int, Delivery] = {}
-        for delivery in self.acts:
+        last: dict[int, ReceivedEvent] = {}
+        for delivery in self.changes:
             payload = delivery.payload
             if not isinstance(payload, kinds) or payload.post_id != post_id:
                 continue
@@ -82,14 +82,14 @@ class Partition:
         return last
 
 
-def _delivery(offset: int, rng: random.Random) -> Delivery:
+def _delivery(offset: int, rng: random.Random) -> ReceivedEvent:
     """Versions come out of order, as the relay may send them, but no version says two things."""
     post_id, member, version = rng.randrange(POSTS), rng.randrange(MEMBERS), offset + rng.choice((0, -5))
     version = version * EVENTS + offset
     kind = rng.choice((LikeCreated, LikeDeleted, SaveCreated))
     payload: InteractionEvent = kind(post_id=post_id, author_id=9, actor_id=member)
     event = Event(payload=payload, entity=str(uuid4()), entity_version=max(0, version))
-    return Delivery(event.envelope("tests", None), payload, 0, offset)
+    return ReceivedEvent(event.envelope("tests", None), payload, 0, offset)
 
 
 class Worker:

@@ -3,12 +3,16 @@ import pytest
 from libs.common.core.errors import UnavailableError
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CountKind
-from workers.counters.domain import Act, Folded, Membership
-from workers.counters.service import PostCounters
+from workers.counters.domain import Folded, Membership, MembershipChange
+from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
 POST = 5
-ACTS = [(CountKind.LIKE, Act(1, True, 10)), (CountKind.LIKE, Act(2, True, 11)), (CountKind.COMMENT, Act(7, True, 1))]
+ACTS = [
+    (CountKind.LIKE, MembershipChange(1, True, 10)),
+    (CountKind.LIKE, MembershipChange(2, True, 11)),
+    (CountKind.COMMENT, MembershipChange(7, True, 1)),
+]
 
 
 class InMemoryCounts:
@@ -53,7 +57,7 @@ async def test_a_zombie_that_writes_late_changes_nothing() -> None:
     ledger, topic = InMemoryLedger(), InMemoryCounts()
     counters = PostCounters(ledger, InMemoryCounts(), topic, epoch=0)
     stale = await ledger.read(POST, CountKind.LIKE, [1])
-    await counters.apply(POST, [*ACTS, (CountKind.LIKE, Act(3, True, 12))], last_offset=3)
+    await counters.apply(POST, [*ACTS, (CountKind.LIKE, MembershipChange(3, True, 12))], last_offset=3)
     await ledger.write(POST, CountKind.LIKE, Folded({1: Membership(True, 10)}, stale.total + 1), at=2)
     await counters.apply(POST, [], last_offset=4)
     assert like_count(topic) == 3

@@ -7,12 +7,13 @@ from uuid import uuid4
 import pytest
 
 from devstack.settings import ROOT
-from libs.common.stores.cassandra import Cassandra, migrate
+from libs.common.stores.cassandra import Cassandra, cassandra_migrations
+from libs.common.stores.migrations import migrate
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CommentCountKind, CountKind
-from workers.counters.domain import Act, CommentPlace, Folded, Membership, fold, write_time
+from workers.counters.domain import CommentPlace, Folded, Membership, MembershipChange, fold, write_time
 from workers.counters.ports import Page
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
@@ -27,9 +28,9 @@ LIKED = "SELECT like_count FROM comments_by_likes WHERE post_id = %s AND parent_
 async def ledger(store_env: dict[str, str]) -> AsyncIterator[CassandraLedger]:
     settings = settings_for(CountersSettings, store_env)
     keyspace = settings.keyspace("interaction")
-    await migrate(settings, keyspace, ROOT / "services" / "interaction" / "migrations")
+    await migrate(cassandra_migrations(settings, keyspace), ROOT / "services" / "interaction" / "migrations")
     async with Cassandra(settings, keyspace) as cassandra:
-        yield await CassandraLedger.open(cassandra)
+        yield await CassandraLedger(cassandra).prepare()
 
 
 @pytest.fixture
@@ -37,46 +38,46 @@ def post_id() -> int:
     return uuid4().int >> 66
 
 
-async def apply(ledger: CassandraLedger, post_id: int, acts: list[Act], offset: int) -> None:
-    page = await ledger.read(post_id, LIKE, {act.member for act in acts})
-    await ledger.write(post_id, LIKE, fold(page.members, page.total, acts), write_time(0, offset))
+async def apply(ledger: CassandraLedger, post_id: int, changes: list[MembershipChange], offset: int) -> None:
+    page = await ledger.read(post_id, LIKE, {change.member for change in changes})
+    await ledger.write(post_id, LIKE, fold(page.members, page.total, changes), write_time(0, offset))
 
 
-async def like(ledger: CassandraLedger, place: CommentPlace, acts: list[Act], offset: int) -> None:
-    page = await ledger.read(place.comment_id, CommentCountKind.LIKE, {act.member for act in acts})
-    await ledger.write_likes(place, page.total, fold(page.members, page.total, acts), write_time(0, offset))
+async def like(ledger: CassandraLedger, place: CommentPlace, changes: list[MembershipChange], offset: int) -> None:
+    page = await ledger.read(place.comment_id, CommentCountKind.LIKE, {change.member for change in changes})
+    await ledger.write_likes(place, page.total, fold(page.members, page.total, changes), write_time(0, offset))
 
 
 async def test_a_liked_comment_has_one_place_by_its_likes(ledger: CassandraLedger, post_id: int) -> None:
     place = CommentPlace(post_id, 0, post_id + 1)
     steps = [
-        [Act(1, True, 1), Act(2, True, 2)],
-        [Act(1, False, 3), Act(3, True, 4)],
-        [Act(3, False, 5)],
-        [Act(2, False, 6)],
+        [MembershipChange(1, True, 1), MembershipChange(2, True, 2)],
+        [MembershipChange(1, False, 3), MembershipChange(3, True, 4)],
+        [MembershipChange(3, False, 5)],
+        [MembershipChange(2, False, 6)],
     ]
-    for offset, (acts, expected) in enumerate(zip(steps, ([2], [2], [1], []), strict=True)):
+    for offset, (changes, expected) in enumerate(zip(steps, ([2], [2], [1], []), strict=True)):
         for _ in range(2):
-            await like(ledger, place, acts, offset)
+            await like(ledger, place, changes, offset)
         rows = await ledger._cassandra.execute(LIKED, (post_id,))
         assert [row.like_count for row in rows] == expected
         assert (await ledger.read(place.comment_id, CommentCountKind.LIKE, [1])).total == sum(expected)
 
 
 async def test_a_topic_delivered_again_from_the_start_counts_the_same(ledger: CassandraLedger, post_id: int) -> None:
-    steps = [[Act(i % 7, i % 3 != 0, i) for i in range(start, start + 10)] for start in range(0, 60, 10)]
+    steps = [[MembershipChange(i % 7, i % 3 != 0, i) for i in range(start, start + 10)] for start in range(0, 60, 10)]
     for _ in range(2):
-        for i, acts in enumerate(steps):
-            await apply(ledger, post_id, acts, i)
-    final = {act.member: act.present for acts in steps for act in acts}
+        for i, changes in enumerate(steps):
+            await apply(ledger, post_id, changes, i)
+    final = {change.member: change.present for changes in steps for change in changes}
     assert (await ledger.totals(post_id))[LIKE] == sum(final.values())
 
 
 async def test_a_late_write_of_a_zombie_loses(ledger: CassandraLedger, post_id: int) -> None:
-    await apply(ledger, post_id, [Act(1, True, 1)], 0)
+    await apply(ledger, post_id, [MembershipChange(1, True, 1)], 0)
     stale = await ledger.read(post_id, LIKE, [2])
-    await apply(ledger, post_id, [Act(2, True, 2), Act(3, True, 3)], 2)
-    await apply(ledger, post_id, [Act(2, False, 4)], 3)
+    await apply(ledger, post_id, [MembershipChange(2, True, 2), MembershipChange(3, True, 3)], 2)
+    await apply(ledger, post_id, [MembershipChange(2, False, 4)], 3)
     await ledger.write(post_id, LIKE, Folded({2: Membership(True, 2)}, stale.total + 1), write_time(0, 1))
     page = await ledger.read(post_id, LIKE, [1, 2, 3])
     assert page.total == 2

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.fanout.backpressure import Backpressure
 from workers.fanout.domain import Level, Thresholds, next_level
+from workers.fanout.service.backpressure import Backpressure
 from workers.fanout.tests.world import LATEST, InMemoryGaps, InMemoryPulls
 
 THRESHOLDS = Thresholds(100_000, 500_000, 1_000_000, 100_000)

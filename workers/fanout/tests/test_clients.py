@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.web.client import ServiceClient
@@ -96,8 +96,8 @@ async def test_the_lag_is_that_of_all_groups() -> None:
     assert await KafkaLag(cast("LagMeter", Meter()), {"a": "x", "b": "y"}).total() == 7
 
 
-def _delivered(event: Event, topic: str) -> Delivery:
+def _delivered(event: Event, topic: str) -> ReceivedEvent:
     assert event.payload.topic == topic
     received = decode(event.envelope("test").encode())
     assert received is not None
-    return Delivery(received.envelope, received.payload, 0, 0)
+    return ReceivedEvent(received.envelope, received.payload, 0, 0)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
 from workers.fanout.domain import Level
 from workers.fanout.ports import Audience, Chunk, Lane, Post
-from workers.fanout.service import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
 POST = Post(100, AUTHOR)
@@ -169,13 +169,13 @@ class InMemoryPulls:
     skips = 0
     forgotten = 0
 
-    async def mark_skipped(self) -> None:
+    async def stamp_unpushed(self) -> None:
         self.skips += 1
 
-    async def mark_pulled(self) -> None:
+    async def stamp_pulled(self) -> None:
         self.marks += 1
 
-    async def forget(self) -> None:
+    async def bump_generation(self) -> None:
         self.forgotten += 1
 
 

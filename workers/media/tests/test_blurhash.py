@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.media.blurhash import _DIGITS, Pixels, encode
+from workers.media.decoding.blurhash import _DIGITS, Pixels, encode
 
 
 def number(text: str) -> int:

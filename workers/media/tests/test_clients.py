@@ -12,11 +12,11 @@ from PIL import Image
 
 from libs.contracts.failures import FailureReason
 from workers.media.clients import STDERR_BYTES, ChildDecoder
+from workers.media.decoding.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused
-from workers.media.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s
 from workers.media.tests.hostile import claiming, jpeg, png, png_chunk, rescanned
 
-CONFINED = "from workers.media.sandbox import confine; confine(); "
+CONFINED = "from workers.media.decoding.sandbox import confine; confine(); "
 
 
 def children() -> list[str]:
@@ -77,7 +77,8 @@ async def test_a_picture_that_takes_all_its_cpu_time_is_too_complex(tmp_path: Pa
 
 async def test_larger_pictures_may_take_more_cpu_time(tmp_path: Path) -> None:
     limits = CONFINED + (
-        "import json, resource; from workers.media.sandbox import allow_cpu; from workers.media.structure import *;"
+        "import json, resource;"
+        "from workers.media.decoding.sandbox import allow_cpu; from workers.media.decoding.structure import *;"
         "before = resource.getrlimit(resource.RLIMIT_CPU); allow_cpu(MAX_PIXELS);"
         "print(json.dumps({'reason': '', 'detail': [*before, *resource.getrlimit(resource.RLIMIT_CPU)]}))"
     )

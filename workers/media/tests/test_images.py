@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
+from workers.media.decoding.images import FIT_PX, Picture, dominant_color, make_variants
+from workers.media.decoding.png_color import png_profile
+from workers.media.decoding.structure import NotShowableError, check, picture_only
 from workers.media.domain import FILES
-from workers.media.images import FIT_PX, Picture, dominant_color, make_variants
-from workers.media.png_color import png_profile
-from workers.media.structure import NotShowableError, check, picture_only
 from workers.media.tests.hostile import png, png_chunk
 
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)

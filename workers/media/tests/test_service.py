@@ -10,17 +10,17 @@ import pytest
 from structlog.testing import capture_logs
 
 from libs.common.core.errors import UnavailableError
-from libs.common.kafka.consumer import Delivery
+from libs.common.kafka.consumer import ReceivedEvent
 from libs.common.stores.objects import FolderObjectStore
 from libs.common.testing.eventually import eventually
 from libs.contracts.base import Event, Payload
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from libs.media.paths import SecretPaths
-from workers.media import service
 from workers.media.consumers import MediaConsumers
 from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, variant_paths
-from workers.media.service import WAITING_PER_OWNER, Processing
+from workers.media.service import processing
+from workers.media.service.processing import WAITING_PER_OWNER, Processing
 
 DECODED = Decoded(800, 600, "LEHV6nWB2yk8", "#336699")
 SECRET, PATHS = "0123456789abcdef" * 2, SecretPaths("a secret")
@@ -230,7 +230,7 @@ async def test_why_a_picture_was_refused_is_logged(tmp_path: Path) -> None:
         {
             "event": "upload_refused",
             "log_level": "info",
-            "module": "workers.media.service",
+            "module": "workers.media.service.processing",
             "media_id": 7,
             "reason": "corrupt",
             "detail": "OSError('image file is truncated')",
@@ -247,7 +247,7 @@ async def test_while_the_store_is_away_the_upload_is_the_runners_and_the_store_i
     shutil.rmtree(root)
     with pytest.raises(UnavailableError):
         await room.processing.process(UPLOAD)
-    assert (room.slept, room.published.events) == ([service.AWAY_S], [])
+    assert (room.slept, room.published.events) == ([processing.AWAY_S], [])
 
 
 def upload(name: str) -> MediaUploaded:
@@ -258,9 +258,9 @@ def upload(name: str) -> MediaUploaded:
     )
 
 
-def delivered(payload: Payload) -> Delivery:
+def delivered(payload: Payload) -> ReceivedEvent:
     envelope = Event(payload=payload, entity=payload.key(), entity_version=1).envelope("tests")
-    return Delivery(envelope, payload, 0, 0)
+    return ReceivedEvent(envelope, payload, 0, 0)
 
 
 class Queue:

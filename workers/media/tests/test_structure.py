@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from workers.media.structure import (
+from workers.media.decoding.structure import (
     MAX_PARTS,
     MAX_PIXELS,
     MAX_SCANS,

@@ -1,0 +1,35 @@
+"""Liveness, readiness and metrics."""
+
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from libs.common.web.runtime import Runtime
+
+
+def health_router(runtime_of: Callable[[], Runtime[Any] | None]) -> APIRouter:
+    """Routes that only operators and probes call; `runtime_of` gives None until the deployable has started."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/health/live")
+    async def live() -> Response:
+        runtime = runtime_of()
+        alive = runtime is not None and runtime.live()
+        return JSONResponse({"live": alive}, 200 if alive else 503)
+
+    @router.get("/health/ready")
+    async def ready(request: Request) -> Response:
+        runtime = runtime_of()
+        checks = await runtime.readiness() if runtime else {"started": False}
+        if request.app.state.stop_by is not None:
+            checks["shutting_down"] = False
+        return JSONResponse({"ready": all(checks.values()), "checks": checks}, 200 if all(checks.values()) else 503)
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

@@ -1,0 +1,196 @@
+"""What a deployable is built on: clients, consumers, background tasks, readiness and draining."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from contextlib import AsyncExitStack, suppress
+from typing import Any, Generic, TypeVar
+
+from redis.asyncio import Redis
+
+from libs.common.core.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
+from libs.common.core.logging import get_logger
+from libs.common.core.policies import SERVICE_READ, Policy
+from libs.common.core.settings import Settings
+from libs.common.kafka.consumer import ConsumerRunner, Handler, ReceivedEvent
+from libs.common.kafka.outbox import Outbox
+from libs.common.kafka.producer import EventProducer
+from libs.common.web.auth import NoKeys, ServiceTokens, TokenVerifier
+from libs.common.web.client import ServiceClient
+from libs.common.web.paging import Cursors
+
+ReadyCheck = Callable[[], Awaitable[bool]]
+READY_DEADLINE_S = 2.0
+LEAVE_S = 5.0  # beyond the drain: background tasks leave their consumer groups and flush
+FLUSH_S = 1.0  # for the events of the last commits; the relay of another process publishes the rest
+PUBLISHERS = ("outbox-direct", "outbox-relay")
+log = get_logger(__name__)
+S_co = TypeVar("S_co", bound=Settings, covariant=True)
+
+
+class Runtime(Generic[S_co]):
+    """Everything that is opened here, or on `stack`, is closed in reverse order at the end.
+
+    Args:
+        name: of the deployable.
+        settings: its settings.
+        stack: closes what is opened.
+        redis: a client with the policy for writes.
+        urls: of the services, by name.
+        groups: consumer group → topics, as declared; `consume` takes no other.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: S_co,
+        stack: AsyncExitStack,
+        redis: "Redis",
+        urls: Mapping[str, str] = {},
+        groups: Mapping[str, tuple[str, ...]] = {},
+    ) -> None:
+        self.name = name
+        self.settings = settings
+        self.stack = stack
+        self.redis = redis
+        self.tokens = ServiceTokens(settings.internal_secret.get_secret_value(), name)
+        self.cursors = Cursors(settings.cursor_secret.get_secret_value())
+        self.token_verifier = TokenVerifier(NoKeys())
+        """Checks access tokens; `compose` may set another one."""
+        self.ready_checks: dict[str, ReadyCheck] = {}
+        self._urls = urls
+        self._groups = dict(groups)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._outboxes: list[Outbox] = []
+        self._clients: dict[tuple[str, Policy], ServiceClient] = {}
+        self._producer: EventProducer | None = None
+
+    def client(self, service: str, policy: Policy = SERVICE_READ) -> ServiceClient:
+        """The client of another service for calls under this policy."""
+        if (service, policy) not in self._clients:
+            client = ServiceClient(service, self._urls[service], self.settings, self.tokens, policy)
+            self.stack.push_async_callback(client.close)
+            self._clients[service, policy] = client
+        return self._clients[service, policy]
+
+    async def producer(self) -> EventProducer:
+        """The deployable's one producer of events."""
+        if self._producer is None:
+            self._producer = await self.stack.enter_async_context(EventProducer(self.settings, self.name))
+        return self._producer
+
+    async def consume(
+        self,
+        group: str,
+        handler: Handler,
+        on_dead_letter: Callable[[ReceivedEvent], Awaitable[None]] | None = None,
+        *,
+        runner: type[ConsumerRunner] = ConsumerRunner,
+        serves_without: bool = False,
+    ) -> None:
+        """Consume the topics that libs/deployables.py declares for the group.
+
+        Args:
+            group: each may be consumed once.
+            handler: see `Handler`.
+            on_dead_letter: is told of each event that went to the dead letters.
+            runner: in order within a partition, or `UnorderedRunner`.
+            serves_without: whether the deployable is ready although Kafka was away when it started.
+        """
+        consumer = runner(self.settings, group, self._groups.pop(group), handler, await self.producer(), on_dead_letter)
+        self.ready_checks[group] = consumer.assigned_or_kafka_away if serves_without else consumer.assigned
+        self.start(group, consumer.run())
+
+    def check_complete(self) -> None:
+        """Raises RuntimeError for a declared group that nothing consumes."""
+        if self._groups:
+            raise RuntimeError(f"declared, but not consumed: {', '.join(self._groups)}")
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run `work` until the end. If it ends before, the process is no longer live and stops itself."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks[name] = task
+        task.add_done_callback(self._on_done)
+        self.stack.push_async_callback(self._cancel, task)
+
+    def relay(self, outbox: Outbox) -> None:
+        """Publish committed events. While one of them waits for too long, writes are refused."""
+        self._outboxes.append(outbox)
+        direct, relay = PUBLISHERS
+        self.start(direct, outbox.run_direct())
+        self.start(relay, outbox.run_relay())
+
+    def accepts_writes(self) -> bool:
+        """Whether events are published soon enough for more of them."""
+        return all(outbox.waited_s < self.settings.outbox_wait_s for outbox in self._outboxes)
+
+    async def minter(self, leases: NodeLeaseStore) -> IdMinter:
+        """An id minter whose lease is renewed in the background."""
+        minter = IdMinter(leases)
+        await minter.acquire()
+
+        async def renew() -> None:
+            wait_s = RENEW_S
+            while True:
+                await asyncio.sleep(wait_s)
+                try:
+                    await minter.renew()
+                    wait_s = RENEW_S
+                except Exception as error:  # the store is away: mint() refuses once the lease has run out
+                    log.warning("id_lease_not_renewed", error=repr(error))
+                    wait_s = RENEW_AGAIN_S
+
+        self.start("id-lease", renew())
+        return minter
+
+    def live(self) -> bool:
+        """Whether every background task still runs."""
+        return not any(task.done() for task in self._tasks.values())
+
+    async def readiness(self) -> dict[str, bool]:
+        """The answer of each readiness check."""
+
+        async def ask(check: ReadyCheck) -> bool:
+            try:
+                async with asyncio.timeout(READY_DEADLINE_S):
+                    return await check()
+            except Exception as error:
+                log.warning("readiness_check_failed", error=repr(error))
+                return False
+
+        answers = await asyncio.gather(*(ask(check) for check in self.ready_checks.values()))
+        return dict(zip(self.ready_checks, answers, strict=True))
+
+    async def drain(self, left_s: float) -> None:
+        """Let all background tasks finish their current work, and cancel those that take longer than `left_s`.
+
+        Those that publish events come last, because the others may still commit some.
+        """
+        publishers = {task for name, task in self._tasks.items() if name in PUBLISHERS}
+        await _finish(set(self._tasks.values()) - publishers, left_s - FLUSH_S)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                await asyncio.gather(*(outbox.flush() for outbox in self._outboxes))
+        await _finish(publishers, FLUSH_S)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            log.error(
+                "background_task_ended", task=task.get_name(), error=repr(task.exception()), exc_info=task.exception()
+            )
+            signal.raise_signal(signal.SIGTERM)
+
+    @staticmethod
+    async def _cancel(task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _finish(tasks: Collection[asyncio.Task[None]], left_s: float) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        _, late = await asyncio.wait(tasks, timeout=left_s)
+        for task in late:
+            log.warning("background_task_cancelled", task=task.get_name())
+            task.cancel()

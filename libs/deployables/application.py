@@ -1,0 +1,83 @@
+"""The entry point of a deployable: `python -m services.post [serve|migrate]`."""
+
+import argparse
+import asyncio
+import importlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+from fastapi import APIRouter, FastAPI
+from starlette.types import ASGIApp
+
+from libs.common.core.logging import configure_logging, get_logger
+from libs.common.core.tracing import configure_tracing
+from libs.common.stores.migrations import migrate
+from libs.common.stores.rate import Limit
+from libs.common.web.app import Compose, S, create_app
+from libs.common.web.server import serve
+from libs.deployables import BY_NAME, Deployable, service_urls
+
+ROOT = Path(__file__).parents[2]
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Application(Generic[S]):
+    """A deployable of libs/deployables.py, put together. The fields are those of `create_app`."""
+
+    name: str
+    settings: type[S]
+    compose: Compose[S]
+    routers: Sequence[APIRouter] = ()
+    body_limits: Mapping[str, int] | None = None
+    eventless: Sequence[str] = ()
+    limits: Callable[[S], Mapping[str, Limit]] | None = None
+    middleware: Callable[[ASGIApp], ASGIApp] | None = None
+
+    @property
+    def declared(self) -> Deployable:
+        """The row of the table."""
+        return BY_NAME[self.name]
+
+    def build(self, settings: S) -> FastAPI:
+        """The ASGI application."""
+        return create_app(
+            self.name,
+            settings,
+            self.compose,
+            self.routers,
+            body_limits=self.body_limits or {},
+            eventless=self.eventless,
+            limits=self.limits(settings) if self.limits else None,
+            middleware=self.middleware,
+            urls=service_urls(),
+            groups=self.declared.consumes,
+        )
+
+    async def migrate(self, settings: S) -> list[str]:
+        """Bring the deployable's tables up to date; the names of the migrations that ran."""
+        store = self.declared.store
+        if store is None:
+            return []
+        # imported by name: a deployable installs the driver of its own store only
+        adapter: Any = importlib.import_module(f"libs.common.stores.{store}")
+        opened = getattr(adapter, f"{store}_migrations")(settings, settings.keyspace(self.name))
+        return await migrate(opened, ROOT.joinpath(*self.declared.module.split("."), "migrations"))
+
+    def main(self) -> None:
+        """Run the command line."""
+        parser = argparse.ArgumentParser(prog=f"python -m {self.declared.module}")
+        parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
+        command = parser.parse_args().command
+        settings = self.settings()
+        configure_logging(self.name, settings.log_level)
+        configure_tracing(self.name)
+        if command == "migrate":
+            started = time.monotonic()
+            ran = asyncio.run(self.migrate(settings))
+            log.info("migrated", ran=ran, seconds=round(time.monotonic() - started, 2))
+        else:
+            serve(self.build(settings), settings)

@@ -1,0 +1,79 @@
+"""What each event invalidates: one table for the services that publish events and for those that consume them."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from libs.contracts import events
+from libs.contracts.base import Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidation:
+    """Ids whose stamps change.
+
+    `active`: users whose own feed changes. `changed`: posts and authors of which no feed may show a cached copy.
+    `visibility`: users for whom it changes whom they may see, or who may see them.
+    """
+
+    active: frozenset[int] = frozenset()
+    changed: frozenset[int] = frozenset()
+    visibility: frozenset[int] = frozenset()
+
+    @classmethod
+    def merge(cls, parts: Iterable[Self]) -> Self:
+        """All ids of all parts."""
+        found = list(parts)
+        return cls(
+            frozenset().union(*(part.active for part in found)),
+            frozenset().union(*(part.changed for part in found)),
+            frozenset().union(*(part.visibility for part in found)),
+        )
+
+
+def _active(*fields: str) -> Callable[[Any], Invalidation]:
+    return lambda payload: Invalidation(active=_ids(payload, fields))
+
+
+def _relation(*fields: str) -> Callable[[Any], Invalidation]:
+    return lambda payload: Invalidation(active=_ids(payload, fields), visibility=_ids(payload, fields))
+
+
+def _ids(payload: Payload, fields: Iterable[str]) -> frozenset[int]:
+    return frozenset(getattr(payload, field) for field in fields)
+
+
+def _post_changed(payload: Any) -> Invalidation:
+    return Invalidation(active=frozenset({payload.author_id}), changed=frozenset({payload.post_id}))
+
+
+def _banned(payload: Any) -> Invalidation:
+    return Invalidation(changed=frozenset({payload.user_id}), visibility=frozenset({payload.user_id}))
+
+
+TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
+    events.PostCreated: _active("author_id"),
+    events.PostUpdated: _post_changed,
+    events.PostDeleted: _post_changed,
+    events.FollowCreated: _relation("follower_id"),
+    events.FollowDeleted: _relation("follower_id"),
+    events.BlockCreated: _relation("blocker_id", "blocked_id"),
+    events.BlockDeleted: _relation("blocker_id", "blocked_id"),
+    events.MuteCreated: _relation("muter_id"),
+    events.MuteDeleted: _relation("muter_id"),
+    events.UserUpdated: _relation("user_id"),
+    events.UserBanned: _banned,
+    events.LikeCreated: _active("actor_id"),
+    events.LikeDeleted: _active("actor_id"),
+    events.SaveCreated: _active("actor_id"),
+    events.SaveDeleted: _active("actor_id"),
+    events.CommentCreated: _active("actor_id"),
+    events.CommentDeleted: _active("actor_id"),
+}
+"""Events that are absent invalidate nothing."""
+
+
+def invalidation_of(payload: Payload) -> Invalidation:
+    """What `payload` invalidates."""
+    rule = TABLE.get(type(payload))
+    return rule(payload) if rule else Invalidation()

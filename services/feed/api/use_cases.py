@@ -1,0 +1,21 @@
+"""What the routes call."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from libs.common.web.app import use_cases
+from services.feed.service.explain import FeedExplainer
+from services.feed.service.reader import FeedReader
+
+
+@dataclass(frozen=True, slots=True)
+class FeedUseCases:
+    """Put together in `__main__`."""
+
+    reader: FeedReader
+    explainer: FeedExplainer
+
+
+UseCases = Annotated[FeedUseCases, Depends(use_cases)]

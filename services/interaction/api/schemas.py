@@ -1,0 +1,72 @@
+"""Requests and answers of the interaction service."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from libs.common.web.text import VisibleText
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id
+from libs.contracts.public import Author, Post
+from services.interaction.service.views import COMMENT_CHARS, Comment
+
+
+class Liked(BaseModel):
+    """The caller's own act is counted already."""
+
+    liked: bool
+    like_count: int
+
+
+class Saved(BaseModel):
+    """The caller's own act is counted already."""
+
+    saved: bool
+    save_count: int
+
+
+class UserPage(BaseModel):
+    """People, newest act first."""
+
+    users: list[Author]
+    next_cursor: str | None
+    has_more: bool
+
+
+class SavedPage(BaseModel):
+    """Saved posts, last saved first."""
+
+    posts: list[Post]
+    next_cursor: str | None
+    has_more: bool
+
+
+class CreateComment(RequestBody):
+    """A comment, or a reply to one."""
+
+    text: Annotated[VisibleText, Field(min_length=1, max_length=COMMENT_CHARS, description="at most 2,200 code points")]
+    parent_id: Id | None = None
+
+
+CommentOrder = Literal["oldest", "top"]
+
+
+class CommentPage(BaseModel):
+    """Comments, in the order that was asked for."""
+
+    comments: list[Comment]
+    next_cursor: str | None
+    has_more: bool
+
+
+class MarksRequest(BaseModel):
+    """Posts, and whose marks on them."""
+
+    reader_id: int | None = None
+    post_ids: list[int] = Field(max_length=500)
+
+
+class AuditRequest(BaseModel):
+    """Posts whose counts are to be looked at."""
+
+    post_ids: list[int] = Field(max_length=100)

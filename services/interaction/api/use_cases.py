@@ -1,0 +1,24 @@
+"""What the routes call."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+
+from libs.common.stores.idempotency import Idempotency
+from libs.common.web.app import use_cases
+from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.reconciliation import Reconciler
+
+
+@dataclass(frozen=True, slots=True)
+class InteractionUseCases:
+    """Put together in `__main__`."""
+
+    marks: Marks
+    comments: Comments
+    reconciler: Reconciler
+    idempotency: Idempotency
+
+
+UseCases = Annotated[InteractionUseCases, Depends(use_cases)]

@@ -1,0 +1,104 @@
+"""Public routes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from libs.common.stores.idempotency import Answer
+from libs.common.web.auth import CurrentUser
+from libs.common.web.devices import DEVICE_HEADERS
+from libs.common.web.middleware import charge_place
+from libs.common.web.params import Digits, IdempotencyKey, PathId
+from services.media.api.body import body_of, declared_type
+from services.media.api.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
+from services.media.api.use_cases import UseCases
+from services.media.domain import Upload
+
+IMMUTABLE = "public, max-age=31536000, immutable"
+EDGE_S = 30  # then the gateway asks again, so that a deleted medium is gone there, too
+_UPLOAD_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+_FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The bytes"}
+router = APIRouter(tags=["media"])
+
+
+@router.post("/v1/media/upload-url", response_model=UploadTicket)
+async def create_upload_url(
+    body: UploadRequest, user: CurrentUser, api: UseCases, key: IdempotencyKey = None
+) -> Response:
+    """Ask where to put an image. Of an animation the first frame is shown."""
+
+    async def create(upload_id: int) -> Answer:
+        ticket = await api.library.announce(body.upload(upload_id, user.user_id))
+        return Answer(200, UploadTicket.of(ticket).model_dump_json().encode())
+
+    answer = await api.idempotency.run(user.user_id, key, b"upload-url " + body.model_dump_json().encode(), create)
+    return Response(answer.body, answer.status, media_type="application/json")
+
+
+async def _signed_upload(
+    request: Request,
+    upload_id: PathId,
+    api: UseCases,
+    expires: Annotated[int, Digits, Query(ge=0, lt=1 << 40)],
+    signature: Annotated[str, Query(max_length=64)],
+) -> Upload:
+    upload = await api.library.authorize_put(upload_id, expires, signature, declared_type(request))
+    charge_place(request.scope, upload.owner_id)  # no token says whose it is
+    return upload
+
+
+@router.put("/v1/media/uploads/{upload_id}", status_code=204, response_model=None, openapi_extra=_UPLOAD_BODY)
+async def put_upload(request: Request, upload: Annotated[Upload, Depends(_signed_upload)], api: UseCases) -> None:
+    """Put the bytes; the signature in the URL is all the right that is needed."""
+    await api.library.receive(upload, body_of(request))
+
+
+@router.post("/v1/media/upload-url/{upload_id}/complete", response_model=MediaState)
+async def complete_upload(upload_id: PathId, user: CurrentUser, api: UseCases) -> MediaState:
+    """Say that the bytes are put; doing it twice answers the same."""
+    media = await api.library.complete(user.user_id, upload_id)
+    return MediaState(media_id=media.media_id, status=status_of(media))
+
+
+@router.get(
+    "/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True, dependencies=DEVICE_HEADERS
+)
+async def read_media(request: Request, media_id: PathId, user: CurrentUser, api: UseCases) -> MediaAnswer:
+    """Where one's own upload stands, and its URLs once it is ready."""
+    media = await api.library.show(user.user_id, media_id)
+    return MediaAnswer.of(media, request.app.state.settings.public_url)
+
+
+@router.delete("/v1/media/{media_id}", status_code=204)
+async def delete_media(media_id: PathId, user: CurrentUser, api: UseCases) -> None:
+    """Delete one's own upload that no post and no profile shows; 409 `media_in_use` otherwise."""
+    await api.lifetime.delete(user.user_id, media_id)
+
+
+@router.get(
+    "/v1/m/{prefix}/{user_id}/{media_id}/{secret}/{name}",
+    response_model=None,
+    response_class=FileResponse,
+    responses={200: _FILE, 206: {**_FILE, "description": "A range of the bytes"}, 304: {"description": "Not changed"}},
+)
+async def read_variant(
+    request: Request, prefix: str, user_id: str, media_id: str, secret: str, name: str, api: UseCases
+) -> Response:
+    """The bytes of one variant; they never change."""
+    file = await api.library.variant(prefix, user_id, media_id, secret, name)
+    # Not from the file's time: making a variant again must not change the tag that caches hold.
+    headers = {
+        "Cache-Control": IMMUTABLE,
+        "X-Accel-Expires": str(EDGE_S),
+        "ETag": f'"{media_id}-{name}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if headers["ETag"] in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    return FileResponse(file.path, media_type=file.content_type, headers=headers)

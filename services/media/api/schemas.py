@@ -1,0 +1,124 @@
+"""Requests and answers."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.media import Dimensions, MayFail, MediaDocument
+from libs.contracts.public import Media
+from libs.media.image_types import ACCEPTED, canonical_type
+from libs.media.paths import new_secret
+from services.media.domain import StoredMedia, Upload
+from services.media.service.library import Ticket
+
+StatusName = Literal["processing", "ready", "failed"]
+
+
+class UploadRequest(RequestBody):
+    """What is going to be put."""
+
+    model_config = ConfigDict(strict=True)
+
+    content_type: Annotated[str, Field(max_length=100, examples=list(ACCEPTED)), AfterValidator(canonical_type)]
+    file_size: int = Field(ge=1, description="bytes; an image has at most 10 MB")
+    purpose: Literal["post", "avatar"] = "post"
+
+    def upload(self, upload_id: int, owner_id: int) -> Upload:
+        """As the service takes it."""
+        return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
+
+
+class UploadTicket(BaseModel):
+    """Where to put it, how, and until when."""
+
+    upload_id: Id
+    upload_url: str
+    method: Literal["PUT"] = "PUT"
+    headers: dict[str, str]
+    expires_at: Timestamp
+
+    @classmethod
+    def of(cls, ticket: Ticket) -> "UploadTicket":
+        """The public form."""
+        return cls(
+            upload_id=ticket.upload.upload_id,
+            upload_url=ticket.upload_url,
+            headers={"Content-Type": ticket.upload.content_type},
+            expires_at=ticket.expires_at,
+        )
+
+
+class MediaState(BaseModel):
+    """Where a piece of media stands."""
+
+    media_id: Id
+    status: StatusName
+
+
+class MediaAnswer(MediaState, MayFail):
+    """The state and, when ready, the media as posts show it."""
+
+    type: str | None = None
+    urls: dict[str, str] | None = None
+    dimensions: Dimensions | None = None
+    placeholder: str | None = None
+    dominant_color: str | None = None
+    preferred: str | None = None
+
+    @classmethod
+    def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":
+        """The public form."""
+        shown = Media.of(media.document, public_url).model_dump(exclude={"media_id"}) if media.document else {}
+        return cls(media_id=media.media_id, status=status_of(media), reason=media.reason, **shown)
+
+
+class BatchRequest(BaseModel):
+    """Which media."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    media_ids: Annotated[list[int], Field(max_length=100)]
+    profile_of: int | None = None
+    """Whose profile is going to show them."""
+
+
+class OwnedMedia(BaseModel):
+    """Media as other services see it."""
+
+    media_id: int
+    owner_id: int
+    status: StatusName
+    reason: str | None
+    document: MediaDocument | None
+
+    @classmethod
+    def of(cls, media: StoredMedia) -> "OwnedMedia":
+        """The internal form."""
+        return cls(
+            media_id=media.media_id,
+            owner_id=media.owner_id,
+            status=status_of(media),
+            reason=media.reason,
+            document=media.document,
+        )
+
+
+class BatchAnswer(BaseModel):
+    """Those that exist."""
+
+    media: list[OwnedMedia]
+
+
+class StoreAnswer(BaseModel):
+    """What was taken over."""
+
+    media_id: int
+    status: StatusName
+
+
+def status_of(media: StoredMedia) -> StatusName:
+    """The status by its public name."""
+    names: tuple[StatusName, ...] = ("processing", "failed", "ready")
+    return names[media.status - 1]

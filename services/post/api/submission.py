@@ -1,0 +1,113 @@
+"""What a client sent to make a post: JSON that names uploads, or a form with the pictures themselves."""
+
+import asyncio
+import hashlib
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from libs.common.core.errors import BadRequestError, TooLargeError, invalid_field
+from libs.common.web.validation import request_invalid
+from libs.media.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
+from services.post.api.schemas import MEDIA_A_POST, CreateMultipart, CreatePost
+from services.post.domain import Draft
+from services.post.errors import ContentTypeError
+
+IMAGE_BYTES = 10 * 1024 * 1024
+PICTURE = "image"  # a field that may be sent several times
+MAX_FILES = 100  # parsed at most; so many that the refusal can say how many are too many
+MAX_FIELDS = MEDIA_A_POST + 4  # each of up to 1 MB in memory; a picture without a filename is one
+BODY_BYTES = MEDIA_A_POST * IMAGE_BYTES + 1024 * 1024  # ten pictures, the caption, the boundaries
+
+
+class _Utf8Parser(MultiPartParser):
+    """Refuses text that is not UTF-8, which the parser alone takes for Latin-1."""
+
+    def on_part_end(self) -> None:
+        if self._current_part.file is None and self._current_part.field_name != PICTURE:
+            try:
+                bytes(self._current_part.data).decode()
+            except UnicodeDecodeError as error:
+                raise MultiPartException(f"The field {self._current_part.field_name} is not UTF-8") from error
+        super().on_part_end()
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """The checked request. `fingerprint` tells it from others; `images` are still to be uploaded."""
+
+    fingerprint: bytes
+    draft: Draft
+    images: Sequence[UploadFile]
+
+
+@asynccontextmanager
+async def submission_of(request: Request) -> AsyncIterator[Submission]:
+    """Parse the body. Spooled files go with the context.
+
+    Raises:
+        RequestValidationError, TooLargeError, ContentTypeError, BadRequestError.
+    """
+    kind = canonical_type(request.headers.get("content-type", ""))
+    if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
+        yield _from_json(await request.body())
+    elif kind == "multipart/form-data":
+        parser = _Utf8Parser(request.headers, request.stream(), max_files=MAX_FILES, max_fields=MAX_FIELDS)
+        try:
+            form = await parser.parse()
+        except MultiPartException as error:
+            raise BadRequestError(error.message) from error
+        try:
+            yield await _from_form(form)
+        finally:
+            await form.close()
+    else:
+        raise ContentTypeError
+
+
+def _from_json(body: bytes) -> Submission:
+    """Reads JSON as the other routes do: also UTF-16, and with a byte order mark."""
+    try:
+        wanted = CreatePost.model_validate(json.loads(body))
+    except json.JSONDecodeError as error:
+        fault = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error", "input": {}}
+        raise RequestValidationError([fault]) from error
+    except ValidationError as error:
+        raise request_invalid(error) from error
+    except (ValueError, RecursionError) as error:  # no text, a number of thousands of digits, too deep
+        raise BadRequestError("The body is not valid JSON") from error
+    draft = Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
+    return Submission(body, draft, ())
+
+
+async def _from_form(form: FormData) -> Submission:
+    """All that was sent is used, or the form is refused."""
+    images = form.getlist(PICTURE)
+    rest = [(name, value) for name, value in form.multi_items() if name != PICTURE]
+    if twice := [name for name, times in Counter(name for name, _ in rest).items() if times > 1]:
+        raise invalid_field(twice[0], "The field is given more than once")
+    try:
+        wanted = CreateMultipart.model_validate({**dict(rest), "image": ["" for _ in images]})
+    except ValidationError as error:
+        raise request_invalid(error) from error
+    digest, files = hashlib.sha256(wanted.caption.encode()), list[UploadFile]()
+    for index, image in enumerate(images):
+        if not isinstance(image, UploadFile):  # the parser takes it for text
+            raise invalid_field(f"image.{index}", "The picture has no filename. Send it as a file, with a filename.")
+        if (image.size or 0) > IMAGE_BYTES:
+            raise TooLargeError(f"image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes")
+        content = await image.read()
+        if accepted_type(content[:HEAD_BYTES]) is None:
+            raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), "media_type_not_accepted")
+        digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # some 10 ms, beside the event loop
+        await image.seek(0)
+        files.append(image)
+    return Submission(digest.digest(), Draft(wanted.caption, (), (), None), files)

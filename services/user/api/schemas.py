@@ -1,0 +1,367 @@
+"""What is asked of this service, and what it answers."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from libs.common.web.auth import ACCESS_TOKEN_S
+from libs.common.web.text import Name, Prose, Text
+from libs.common.web.validation import RequestBody
+from libs.contracts.base import Id, Timestamp
+from libs.contracts.public import Author
+from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
+from services.user.domain.people import Mode, Profile, ProfileChange, Relation
+from services.user.errors import PasswordIsNameError
+from services.user.security.common_passwords import LEAST_CHARS, is_common
+
+MAX_BATCH = 500
+_LOGIN_CHARS = 254  # the longest email address
+
+
+# As browsers check it (HTML, "valid email address"), with two labels or more.
+_LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
+_EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
+
+
+def _not_reserved(username: str) -> str:
+    if username in RESERVED_USERNAMES:
+        raise ValueError("this username is reserved")
+    return username
+
+
+def _hard_to_guess(password: str) -> str:
+    if not password.strip():
+        raise ValueError("must not be blank")
+    if is_common(password):
+        raise ValueError("this password is one of the commonest: choose another")
+    return password
+
+
+NewUsername = Annotated[
+    Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower), AfterValidator(_not_reserved)
+]
+Email = Annotated[Text, Field(max_length=_LOGIN_CHARS, pattern=_EMAIL), AfterValidator(str.lower)]
+Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
+NewPassword = Annotated[
+    Text,
+    Field(
+        min_length=LEAST_CHARS,
+        max_length=128,
+        description="8 to 128 code points; none of the 3,000 commonest passwords, nor a name of the account",
+    ),
+    AfterValidator(_hard_to_guess),
+]
+GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
+GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
+DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
+Bio = Annotated[Prose, Field(max_length=500, description="at most 500 code points")]
+RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
+
+
+class RegisterRequest(RequestBody):
+    """A new account; `email` or `phone` is needed."""
+
+    username: NewUsername
+    password: NewPassword
+    email: Email | None = None
+    phone: Phone | None = None
+    display_name: DisplayName | None = None
+
+    @model_validator(mode="after")
+    def _is_reachable(self) -> "RegisterRequest":
+        if self.email is None and self.phone is None:
+            raise ValueError("give an email address or a phone number")
+        if Contact(self.username, self.email, self.phone).has_name(self.password):
+            raise ValueError(PasswordIsNameError.title)
+        return self
+
+    def registration(self) -> Registration:
+        """As the use case takes it."""
+        return Registration(self.username, self.password, self.email, self.phone, self.display_name)
+
+
+class LoginRequest(RequestBody):
+    """Exactly one of the three names the account."""
+
+    password: GivenPassword
+    login: GivenLogin | None = None
+    email: GivenLogin | None = None
+    username: GivenLogin | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "LoginRequest":
+        if sum(name is not None for name in (self.login, self.email, self.username)) != 1:
+            raise ValueError("give one of login, email, username")
+        return self
+
+    def name(self) -> str:
+        """The one that was given."""
+        return self.login or self.email or self.username or ""
+
+
+class RefreshRequest(RequestBody):
+    """Left out by browsers, which send the cookie."""
+
+    refresh_token: RefreshToken | None = None
+
+
+class PasswordRequest(RequestBody):
+    """A change of password."""
+
+    current_password: GivenPassword
+    new_password: NewPassword
+
+
+class ProfileRequest(RequestBody):
+    """What is left out or null stays as it is; only `avatar_media_id` may be null to be removed."""
+
+    display_name: DisplayName | None = None
+    bio: Bio | None = None
+    is_private: bool | None = None
+    avatar_media_id: Id | None = None
+
+    def change(self) -> ProfileChange:
+        """As the use case takes it."""
+        sets_avatar = "avatar_media_id" in self.model_fields_set
+        return ProfileChange(self.display_name, self.bio, self.is_private, sets_avatar)
+
+
+class RelationshipView(BaseModel):
+    """How the reader and this person stand to one another."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    following: bool
+    followed_by: bool
+    requested: bool
+    blocking: bool
+    muting: bool
+
+
+def _avatar_url(profile: Profile, public_url: str) -> str | None:
+    return f"{public_url}/v1/m/{profile.avatar_path}" if profile.avatar_path else None
+
+
+class User(BaseModel):
+    """A person."""
+
+    user_id: Id
+    username: str
+    display_name: str
+    bio: str
+    avatar_url: str | None
+    is_verified: bool
+    is_private: bool
+    follower_count: int
+    following_count: int
+    post_count: int
+    created_at: Timestamp
+    relationship: RelationshipView | None
+
+    @classmethod
+    def of(cls, profile: Profile, public_url: str) -> "User":
+        """The public form."""
+        return cls(
+            user_id=profile.user_id,
+            username=profile.username,
+            display_name=profile.display_name,
+            bio=profile.bio,
+            avatar_url=_avatar_url(profile, public_url),
+            is_verified=profile.is_verified,
+            is_private=profile.is_private,
+            follower_count=profile.follower_count,
+            following_count=profile.following_count,
+            post_count=profile.post_count,
+            created_at=profile.created_at,
+            relationship=RelationshipView.model_validate(profile.relationship) if profile.relationship else None,
+        )
+
+
+class OwnUser(User):
+    """Oneself, with the private fields."""
+
+    email: str | None
+    phone: str | None
+
+    @classmethod
+    def own(cls, profile: Profile, contact: Contact, public_url: str) -> "OwnUser":
+        """The owner's form."""
+        public = User.of(profile, public_url).model_dump()
+        return cls(**public, email=contact.email, phone=contact.phone)
+
+
+class Tokens(BaseModel):
+    """A pair of tokens; `expires_in` is the access token's life in seconds."""
+
+    access_token: str
+    refresh_token: str | None = Field(
+        default=None, description="absent after a refresh by cookie: the cookie alone holds the new one"
+    )
+    expires_in: int = ACCESS_TOKEN_S
+
+
+class SignedInView(Tokens):
+    """A pair of tokens, and for whom."""
+
+    user: User
+
+
+class Me(BaseModel):
+    """Oneself."""
+
+    user: OwnUser
+
+
+class SessionView(BaseModel):
+    """A device that is signed in."""
+
+    session_id: Id
+    user_agent: str
+    created_at: Timestamp
+    last_used_at: Timestamp
+    current: bool
+
+    @classmethod
+    def of(cls, session: Session, current_id: int) -> "SessionView":
+        """The public form."""
+        return cls(
+            session_id=session.session_id,
+            user_agent=session.user_agent,
+            created_at=session.created_at,
+            last_used_at=session.last_used_at,
+            current=session.session_id == current_id,
+        )
+
+
+class SessionList(BaseModel):
+    """One's sessions, newest first."""
+
+    sessions: list[SessionView]
+    next_cursor: str | None
+    has_more: bool
+
+
+class UserList(BaseModel):
+    """People."""
+
+    users: list[User]
+    next_cursor: str | None
+    has_more: bool
+
+
+class Following(BaseModel):
+    """What a follow led to."""
+
+    following: bool
+    requested: bool
+
+    @classmethod
+    def of(cls, profile: Profile) -> "Following":
+        """As the account then stands to its new follower."""
+        ours = profile.relationship
+        return cls(following=ours is not None and ours.following, requested=ours is not None and ours.requested)
+
+
+class Jwks(BaseModel):
+    """Public keys of access tokens."""
+
+    keys: list[dict[str, str]]
+
+
+class UserBatchRequest(RequestBody):
+    """Whose profiles. With a reader, those parted from the reader by a block are left out; with `posts` all whose posts
+    the reader, or without one nobody in particular, may not see."""
+
+    user_ids: list[Id] = Field(max_length=MAX_BATCH)
+    reader_id: Id | None = None
+    posts: bool = False
+
+
+class Authors(BaseModel):
+    """Those that may be shown."""
+
+    users: list[Author]
+
+    @classmethod
+    def of(cls, profiles: list[Profile], public_url: str) -> "Authors":
+        """As posts and comments show them."""
+        return cls(
+            users=[
+                Author(
+                    user_id=profile.user_id,
+                    username=profile.username,
+                    display_name=profile.display_name,
+                    avatar_url=_avatar_url(profile, public_url),
+                    is_verified=profile.is_verified,
+                )
+                for profile in profiles
+            ]
+        )
+
+
+class AudiencesRequest(RequestBody):
+    """Of which authors; the followers come along of push authors who have no more than so many."""
+
+    user_ids: list[Id] = Field(max_length=MAX_BATCH)
+    followers_up_to: int = Field(ge=0, le=10_000)
+
+
+class AudienceView(BaseModel):
+    """For fan-out."""
+
+    user_id: int
+    follower_count: int
+    mode: Mode
+    followers: list[int] | None
+
+
+class AudienceViews(BaseModel):
+    """Of the authors that there are."""
+
+    audiences: list[AudienceView]
+
+
+class Ranges(BaseModel):
+    """Half-open, `(after, up_to]`."""
+
+    ranges: list[tuple[int, int]]
+
+
+class AccountIds(BaseModel):
+    """Account ids, ascending."""
+
+    ids: list[int]
+
+
+class PostsOfUser(BaseModel):
+    """Posts by their records in the post service, where these differ from what is counted."""
+
+    there: list[int]
+    gone: list[int]
+
+
+class FolloweesView(BaseModel):
+    """`pull` is a part of `followees`, `fresh` a part of `pull`."""
+
+    followees: list[int]
+    pull: list[int]
+    fresh: list[int]
+
+
+class RelationView(BaseModel):
+    """Why an author's posts are, or are not, in a reader's feed."""
+
+    exists: bool
+    following: bool = False
+    muted: bool = False
+    blocked: bool = Field(default=False, description="either way")
+    banned: bool = False
+    private: bool = False
+
+    @classmethod
+    def of(cls, relation: Relation | None) -> "RelationView":
+        """None is of nobody."""
+        if relation is None:
+            return cls(exists=False)
+        return cls(exists=True, **asdict(relation))

@@ -1,0 +1,67 @@
+"""Counting."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
+from prometheus_client import Counter
+
+from libs.contracts.events import PostCounted
+from libs.contracts.public import CommentCountKind, CountKind
+from workers.counters.domain import CommentPlace, MembershipChange, fold, write_time
+from workers.counters.ports import CountsCache, CountsTopic, Ledger
+
+COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])
+
+MembershipChanges = Sequence[tuple[CountKind, MembershipChange]]
+
+
+class PostCounters:
+    """Applies membership changes to the ledger and publishes absolute counts. Idempotent: a repeat publishes again."""
+
+    def __init__(self, ledger: Ledger, cache: CountsCache, topic: CountsTopic, epoch: int) -> None:
+        self._ledger = ledger
+        self._cache = cache
+        self._topic = topic
+        self._epoch = epoch
+
+    async def apply(
+        self, post_id: int, changes: MembershipChanges, last_offset: int, recounted: Collection[CountKind] = frozenset()
+    ) -> None:
+        """Apply changes of one post, up to the event at `last_offset`; totals of `recounted` kinds are counted anew."""
+        at = write_time(self._epoch, last_offset)
+        by_kind: dict[CountKind, list[MembershipChange]] = defaultdict(list, {kind: [] for kind in recounted})
+        for kind, change in changes:
+            by_kind[kind].append(change)
+        await asyncio.gather(
+            *(self._apply(post_id, kind, of_kind, at, recount=kind in recounted) for kind, of_kind in by_kind.items())
+        )
+        totals = await self._ledger.totals(post_id)
+        counted = PostCounted(
+            post_id=post_id,
+            sequence=at,
+            like_count=totals[CountKind.LIKE],
+            comment_count=totals[CountKind.COMMENT],
+            save_count=totals[CountKind.SAVE],
+            view_count=totals[CountKind.VIEW],
+        )
+        await self._topic.publish(counted)
+        await self._cache.put(counted)  # Redis is waited for: it may come back with the counts of before
+
+    async def apply_likes(self, place: CommentPlace, changes: Sequence[MembershipChange], last_offset: int) -> None:
+        """Likes of a comment, up to the event at `last_offset`."""
+        page = await self._ledger.read(place.comment_id, CommentCountKind.LIKE, {change.member for change in changes})
+        folded = fold(page.members, page.total, changes)
+        if folded.members:
+            await self._ledger.write_likes(place, page.total, folded, write_time(self._epoch, last_offset))
+            COUNTED.labels(CommentCountKind.LIKE).inc(len(folded.members))
+
+    async def _apply(
+        self, post_id: int, kind: CountKind, changes: Sequence[MembershipChange], at: int, *, recount: bool
+    ) -> None:
+        read = self._ledger.recount if recount else self._ledger.read
+        page = await read(post_id, kind, {change.member for change in changes})
+        folded = fold(page.members, page.total, changes)
+        if folded.members or recount:
+            await self._ledger.write(post_id, kind, folded, at)
+            COUNTED.labels(kind).inc(len(folded.members))
