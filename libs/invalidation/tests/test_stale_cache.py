@@ -9,6 +9,8 @@ from libs.common.testing import settings_for
 from libs.invalidation import ACT_S, Acts, LastShown
 from libs.invalidation.stamps import CLOCKS_APART_S
 
+pytestmark = pytest.mark.stores
+
 READER, AUTHOR, OTHER = 1, 2, 3
 
 
