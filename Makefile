@@ -1,6 +1,6 @@
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint audit check-install contracts fmt bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint advisories check-install contracts fmt bench chaos soak
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -51,8 +51,8 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
 
-audit: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
-	@.ci/audit
+advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
+	@.ci/advisories
 
 check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
 	@tests/platforms/check-install $(SUITE)
