@@ -1,4 +1,5 @@
 PYTHON := .venv/bin/python
+FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
 .PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint advisories check-install contracts fmt bench chaos soak
 
@@ -24,22 +25,22 @@ logs: ## follow all logs; NAME=feed for one
 	@$(PYTHON) -m devstack logs $(NAME)
 
 seed: ## add to the sample world: USERS=30 POSTS=60
-	@$(PYTHON) -m devstack run ops seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
+	@$(FEEDMILL) seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
 
 oracle: ## recompute feeds from the records, name what the real ones have wrong; ARGS="--fresh <reader> …"
-	@$(PYTHON) -m devstack run ops oracle $(ARGS)
+	@$(FEEDMILL) oracle $(ARGS)
 
 explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
-	@$(PYTHON) -m devstack run ops explain $(READER) $(POST)
+	@$(FEEDMILL) explain $(READER) $(POST)
 
 rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
-	@$(PYTHON) -m devstack run ops rebuild $(ARGS)
+	@$(FEEDMILL) rebuild $(ARGS)
 
 dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
-	@$(PYTHON) -m devstack run ops dlq $(or $(ARGS),list)
+	@$(FEEDMILL) dlq $(or $(ARGS),list)
 
 reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
-	@$(PYTHON) -m devstack run ops reconcile $(ARGS)
+	@$(FEEDMILL) reconcile $(ARGS)
 
 test: bootstrap ## every test; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
