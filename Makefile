@@ -1,10 +1,12 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint advisories check-install contracts fmt bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test check-install lint fmt contracts advisories bench chaos soak
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run
 
 bootstrap: ## install what this machine lacks
 	@devstack/bootstrap
@@ -24,6 +26,8 @@ status: ## every process: state, port, memory
 logs: ## follow all logs; NAME=feed for one
 	@$(PYTHON) -m devstack logs $(NAME)
 
+##@ Operate
+
 seed: ## add to the sample world: USERS=30 POSTS=60
 	@$(FEEDMILL) seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
 
@@ -36,14 +40,21 @@ explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
 rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
 	@$(FEEDMILL) rebuild $(ARGS)
 
-dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
-	@$(FEEDMILL) dlq $(or $(ARGS),list)
-
 reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
 	@$(FEEDMILL) reconcile $(ARGS)
 
-test: bootstrap ## every test; ARGS="-k feed" goes to pytest
+dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
+	@$(FEEDMILL) dlq $(or $(ARGS),list)
+
+##@ Test
+
+test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
+
+check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
+	@tests/platforms/check-install $(SUITE)
+
+##@ Develop
 
 lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/ruff check
@@ -52,18 +63,17 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
 
-advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
-	@.ci/advisories
-
-check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
-	@tests/platforms/check-install $(SUITE)
+fmt: ## format and fix
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
 
 contracts: bootstrap ## write schemas and docs/events.md from the code
 	@$(PYTHON) -m libs.contracts write
 
-fmt: ## format and fix
-	@.venv/bin/ruff check --fix
-	@.venv/bin/ruff format
+advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
+	@.ci/advisories
+
+##@ Measure
 
 bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
 	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
