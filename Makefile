@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test check-install lint fmt contracts advisories bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,12 @@ dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop pos
 	@$(FEEDMILL) dlq $(or $(ARGS),list)
 
 ##@ Test
+
+check: bootstrap ## before each commit, in less than a minute: lint and unit, side by side
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+unit: bootstrap ## the tests that need no store and no running system; ARGS="-k feed" goes to pytest
+	@.venv/bin/pytest -m "not stores and not stack" $(ARGS)
 
 test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
