@@ -1,9 +1,12 @@
 PYTHON := .venv/bin/python
+FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq test lint audit check-install contracts fmt bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos soak
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run
 
 bootstrap: ## install what this machine lacks
 	@devstack/bootstrap
@@ -23,26 +26,41 @@ status: ## every process: state, port, memory
 logs: ## follow all logs; NAME=feed for one
 	@$(PYTHON) -m devstack logs $(NAME)
 
+##@ Operate
+
 seed: ## add to the sample world: USERS=30 POSTS=60
-	@$(PYTHON) -m devstack run ops seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
+	@$(FEEDMILL) seed $(if $(USERS),--users $(USERS)) $(if $(POSTS),--posts $(POSTS))
 
 oracle: ## recompute feeds from the records, name what the real ones have wrong; ARGS="--fresh <reader> …"
-	@$(PYTHON) -m devstack run ops oracle $(ARGS)
+	@$(FEEDMILL) oracle $(ARGS)
 
 explain: ## why POST=<id> is, or is not, in the feed of READER=<id>
-	@$(PYTHON) -m devstack run ops explain $(READER) $(POST)
+	@$(FEEDMILL) explain $(READER) $(POST)
 
 rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3", "--all", "--dry-run"
-	@$(PYTHON) -m devstack run ops rebuild $(ARGS)
-
-dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
-	@$(PYTHON) -m devstack run ops dlq $(or $(ARGS),list)
+	@$(FEEDMILL) rebuild $(ARGS)
 
 reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
-	@$(PYTHON) -m devstack run ops reconcile $(ARGS)
+	@$(FEEDMILL) reconcile $(ARGS)
 
-test: bootstrap ## every test; ARGS="-k feed" goes to pytest
+dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
+	@$(FEEDMILL) dlq $(or $(ARGS),list)
+
+##@ Test
+
+check: bootstrap ## before each commit, in less than a minute: lint and unit, side by side
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+
+unit: bootstrap ## the tests that need no store and no running system; ARGS="-k feed" goes to pytest
+	@.venv/bin/pytest -m "not stores and not stack" $(ARGS)
+
+test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
+
+check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
+	@tests/platforms/check-install $(SUITE)
+
+##@ Develop
 
 lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/ruff check
@@ -51,18 +69,17 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
 
-audit: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
-	@.ci/audit
-
-check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
-	@tests/platforms/check-install $(SUITE)
+fmt: ## format and fix
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
 
 contracts: bootstrap ## write schemas and docs/events.md from the code
 	@$(PYTHON) -m libs.contracts write
 
-fmt: ## format and fix
-	@.venv/bin/ruff check --fix
-	@.venv/bin/ruff format
+advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
+	@.ci/advisories
+
+##@ Measure
 
 bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
 	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)

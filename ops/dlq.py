@@ -15,17 +15,17 @@ ERROR_CHARACTERS = 120
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-commands."""
-    actions = parser.add_subparsers(dest="action", required=True)
+    actions = parser.add_subparsers(dest="action", required=True, title="actions", metavar="ACTION")
     listing = actions.add_parser("list", help=f"what waits, oldest first, {LISTED} of a topic")
     listing.add_argument("topics", nargs="*", metavar="TOPIC", help=f"of {', '.join(DEAD_LETTER_TOPICS)}; none: all")
     showing = actions.add_parser("show", help="one letter: headers, and the event or its raw bytes")
-    showing.add_argument("topic")
-    showing.add_argument("offset", type=int)
-    for name, meaning in (("replay", "send to the topic again"), ("drop", "give up")):
+    showing.add_argument("topic", metavar="TOPIC")
+    showing.add_argument("offset", metavar="OFFSET", type=int)
+    for name, meaning in (("replay", "send letters to their topic again"), ("drop", "give letters up")):
         handling = actions.add_parser(name, help=meaning)
-        handling.add_argument("topic")
+        handling.add_argument("topic", metavar="TOPIC")
         which = handling.add_mutually_exclusive_group(required=True)
-        which.add_argument("offsets", nargs="*", type=int, default=[], metavar="OFFSET")
+        which.add_argument("offsets", nargs="*", type=int, default=[], metavar="OFFSET", help="as list shows it")
         which.add_argument("--all", action="store_true", help="all that wait")
         which.add_argument("--group", help="all that this group could not handle")
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import closing
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from libs.common.core.console import say
 from ops.client import Account, Api, ApiFailure, Json, when_allowed
@@ -37,12 +38,13 @@ async def seed(base_url: str, users: int, posts: int) -> str:
     return f"log in as {names} … with the password {PASSWORD}"
 
 
-async def _bounded(work: Iterable[Awaitable[T]]) -> list[T]:
+async def _bounded(work: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     slots = asyncio.Semaphore(AT_ONCE)
 
-    async def one(item: Awaitable[T]) -> T:
-        async with slots:
-            return await item
+    async def one(item: Coroutine[Any, Any, T]) -> T:
+        with closing(item):  # after a failure, those that never began would warn
+            async with slots:
+                return await item
 
     return list(await asyncio.gather(*(one(item) for item in work)))
 

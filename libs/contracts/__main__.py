@@ -41,8 +41,8 @@ def events_page() -> str:
     lines = [
         "# Events",
         "",
-        "Generated from `libs/contracts` and `libs/deployables` by `make contracts`. The envelope and each payload have",
-        "a JSON Schema in `libs/contracts/schemas`, and golden examples beside it.",
+        "Generated from `libs/contracts` and `libs/deployables` by `make contracts`. The envelope and each payload",
+        "have a JSON Schema in `libs/contracts/schemas`, and golden examples beside it.",
         "Every topic has a dead-letter topic `<topic>.dlq`.",
         "",
         "| topic | key | types | produced by | consumed by | partitions |",

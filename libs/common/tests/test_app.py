@@ -19,6 +19,7 @@ from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import Outbox
 from libs.common.testing import SECRET, settings_for
 from libs.common.web import middleware, problems
+from libs.common.web import runtime as web_runtime
 from libs.common.web.app import create_app
 from libs.common.web.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
 from libs.common.web.middleware import charge_place
@@ -280,7 +281,9 @@ async def test_health_and_metrics(client: httpx2.AsyncClient) -> None:
     assert "feedmill_http_request_seconds" in (await client.get("/metrics")).text
 
 
-async def test_a_failing_check_is_not_ready() -> None:
+async def test_a_failing_check_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_runtime, "READY_DEADLINE_S", 0.05)
+
     async def broken(runtime: Runtime[Settings]) -> None:
         async def hangs() -> bool:
             await asyncio.sleep(60)
@@ -495,7 +498,8 @@ class WaitingOutbox:
     run_relay = flush = run_direct
 
 
-async def test_acts_are_refused_while_their_events_wait_for_too_long() -> None:
+async def test_acts_are_refused_while_their_events_wait_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_runtime, "FLUSH_S", 0.05)  # the end of the application waits so long for this outbox
     outbox = WaitingOutbox()
 
     async def acting(runtime: Runtime[Settings]) -> object:

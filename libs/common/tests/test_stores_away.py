@@ -27,6 +27,8 @@ from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault, FaultProxy, address_of
 
+pytestmark = pytest.mark.stores
+
 CUT_OFF_S = 2 * REDIS_READ.timeout_s
 RECOVERY_S = 5.0
 WRITERS = 50

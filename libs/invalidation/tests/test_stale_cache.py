@@ -9,6 +9,8 @@ from libs.common.testing import settings_for
 from libs.invalidation import STAMP_S, InvalidationStamps, StaleIfErrorCache
 from libs.invalidation.stamps import CLOCK_SKEW_S
 
+pytestmark = pytest.mark.stores
+
 READER, AUTHOR, OTHER = 1, 2, 3
 
 
