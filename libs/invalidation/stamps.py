@@ -20,7 +20,7 @@ from libs.common.stores.redis import get_many
 
 DEADLINE_S = 0.1  # an act is not held up for longer by its marks
 ACT_S = 180  # longer than anything is kept that depends on them
-LAST_KNOWN_S = 86_400  # how long records may be shown while their owners are away, as whom a reader follows (SPEC §4)
+LAST_KNOWN_S = 86_400  # maximum age of records that are shown while their owner is away (docs/figures.md)
 CLOCKS_APART_S = 1  # of two machines that are kept on time, far beyond what they are
 log = get_logger(__name__)
 

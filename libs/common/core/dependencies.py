@@ -18,7 +18,7 @@ from libs.common.core.fairness import FairGate, Place
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 
-BREAKER_FAILURES = 5  # in a row (scale §10.4)
+BREAKER_FAILURES = 5  # in a row (docs/figures.md)
 PROBE_S = 0.5  # times patience: what one small query to a store that works may take
 PROBE_MAX_S = 2.0  # with the longest pause, recovery stays below 5 s whatever the patience
 PROBE_PAUSE_S = 0.2  # after the first probe without an answer, then twice as long each time
@@ -58,7 +58,7 @@ class Policy:
 
 
 # Retries stand where the failing thing is called: a service that answers 503 has tried again already, so its callers
-# repeat only what did not reach it. Figures of scale §10.2 where it has any.
+# repeat only what did not reach it. Figures: ADR 10.
 REDIS_READ = Policy(0.05, retries=2, backoff_s=0.01)
 REDIS_WRITE = Policy(0.5, retries=3, backoff_s=0.05, growth=2)
 CASSANDRA_READ = Policy(0.2, retries=2, backoff_s=0.05)
