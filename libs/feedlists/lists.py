@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from libs.common.stores.redis_functions import Functions
 
-CAP = 500  # entries kept (SPEC: feed window)
+CAP = 500  # entries of a list (docs/figures.md)
 SLACK = 50  # a list is trimmed once in so many pushes, not at every one
 TTL_S = 7 * 86_400  # renewed whenever the reader comes
 ACTIVE_S = TTL_S - 86_400  # a list with less to live was not read for 24 h

@@ -11,7 +11,7 @@ from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryState, FeedList, Gap
 from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
 
-LATEST = 50  # newest posts of one pulled author (SPEC §3.3)
+LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 
 class LastKnownError(UnavailableError):

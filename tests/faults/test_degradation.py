@@ -1,4 +1,4 @@
-"""Each row of "promises under failure" (SPEC §4): what users get while something is away, and that it ends by itself.
+"""Each row of "When a part is away" (docs/guarantees.md): what users get meanwhile, and that it ends by itself.
 
 Ranking, the feature store and recommendations have no row yet: there are none.
 """

@@ -15,7 +15,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.policies import Failures
 
-BREAKER_FAILURES = 5  # in a row (scale §10.4)
+BREAKER_FAILURES = 5  # in a row (docs/figures.md)
 PROBE_S = 0.5  # times timeout_factor: what one small query to a store that works may take
 PROBE_MAX_S = 2.0  # with the longest pause, recovery stays below 5 s whatever the timeout_factor
 PROBE_PAUSE_S = 0.2  # after the first probe without an answer, then twice as long each time

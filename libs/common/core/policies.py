@@ -28,7 +28,7 @@ class Policy:
 
 
 # Retries stand where the failing thing is called: a service that answers 503 has tried again already, so its callers
-# repeat only what did not reach it. Figures of scale §10.2 where it has any.
+# repeat only what did not reach it. Figures: docs/figures.md.
 REDIS_READ = Policy(0.05, retries=2, backoff_s=0.01)
 REDIS_WRITE = Policy(0.5, retries=3, backoff_s=0.05, growth=2)
 CASSANDRA_READ = Policy(0.2, retries=2, backoff_s=0.05)

@@ -10,9 +10,9 @@ from services.feed.domain.feed import RankingFeatures, Source
 
 PAGE_SIZE = 20  # pages that the composition is measured on
 MAX_OF_AUTHOR = 3  # posts of one author on such a page
-MIN_PULLED, MAX_PULLED = 2, 3  # of authors whose posts are not pushed (SPEC §3.3)
+MIN_PULLED, MAX_PULLED = 2, 3  # of authors whose posts are not pushed (docs/figures.md)
 HALF_LIFE_MS = 6 * 3_600_000
-_LIKE, _COMMENT, _SAVE = 0.5, 0.3, 0.2  # weights of scale §7.2
+_LIKE, _COMMENT, _SAVE = 0.5, 0.3, 0.2  # weights (docs/figures.md)
 _RECENCY, _ENGAGEMENT = 0.4, 0.6
 _FULL_ENGAGEMENT = 10  # the logarithm of some 20,000 of each
 
@@ -26,12 +26,12 @@ class Score:
 
     @property
     def total(self) -> float:
-        """Recency · 0.4 + engagement · 0.6 (scale §7.2)."""
+        """Recency · 0.4 + engagement · 0.6 (docs/figures.md)."""
         return _RECENCY * self.recency + _ENGAGEMENT * self.engagement
 
 
 def score(features: RankingFeatures, now_ms: int) -> Score:
-    """Recency with a half-life of 6 h, and log engagement (scale §7.2)."""
+    """Recency with a half-life of 6 h, and log engagement (docs/figures.md)."""
     engagement = (
         _LIKE * math.log1p(features.like_count)
         + _COMMENT * math.log1p(features.comment_count)

@@ -16,7 +16,7 @@ from services.feed.domain.feed import Followees
 from services.feed.ports import CachedPage, PageDependencies, Position, Session
 
 POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
-FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (SPEC §4)
+FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (docs/figures.md)
 _NONE = b"-"
 _INT64 = "q"
 

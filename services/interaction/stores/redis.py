@@ -11,7 +11,7 @@ from libs.contracts.public import Counts
 from services.interaction.domain import Counted, MarkKind
 from services.interaction.ports import Ledger
 
-TTL_S = 3_600  # as cached posts (SPEC: 3600 s)
+TTL_S = 3_600  # (docs/figures.md)
 log = get_logger(__name__)
 
 

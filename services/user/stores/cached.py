@@ -14,7 +14,7 @@ from services.user.stores.postgres_accounts import PostgresSessionStore
 from services.user.stores.postgres_profiles import PostgresProfileStore
 
 KEPT_MAX = 20_000  # sessions
-SESSION_S = 60  # an ended one may live on for so long anywhere (API.md)
+SESSION_S = 60  # an ended one may live on for so long anywhere (docs/figures.md)
 
 
 class CachedProfileStore(PostgresProfileStore):

@@ -4,7 +4,7 @@ from redis.asyncio import Redis
 
 from libs.contracts.events import PostCounted
 
-TTL_S = 3_600  # as cached posts (SPEC: 3600 s); a post that nobody touches falls out
+TTL_S = 3_600  # a post that nobody changes expires (docs/figures.md)
 # Sequences outgrow the doubles of Lua, so they are compared as text.
 _PUT = """
 local known = redis.call('GET', KEYS[1])
