@@ -56,7 +56,7 @@ async def test_many_scans_are_refused_before_any_decoder_is_loaded(tmp_path: Pat
     source = tmp_path / "source"
     source.write_bytes(claiming(rescanned(jpeg(progressive=True), 500), 7_000, 7_000))
     without_pillow = CONFINED + (
-        "import sys, json, pathlib; sys.modules['PIL'] = None; from workers.media import decode; "
+        "import sys, json, pathlib; sys.modules['PIL'] = None; from workers.media.decoding import decode; "
         "print(json.dumps(decode.main(*map(pathlib.Path, sys.argv[1:]))))"
     )
     assert await scripted(without_pillow).decode(source, tmp_path) == Refused(FailureReason.TOO_COMPLEX)
@@ -92,7 +92,7 @@ async def test_a_picture_that_takes_all_its_memory_is_too_complex(tmp_path: Path
     """However often it is tried: the limit is the same on an idle machine."""
     (tmp_path / "source").write_bytes(jpeg())
     greedy = CONFINED + (
-        "import sys, json, pathlib; from workers.media import decode, images; "
+        "import sys, json, pathlib; from workers.media.decoding import decode, images; "
         "images.make_variants = lambda *_: bytearray(1 << 31); "
         "print(json.dumps(decode.main(*map(pathlib.Path, sys.argv[1:]))))"
     )
@@ -158,7 +158,7 @@ async def test_a_full_disk_is_no_verdict(tmp_path: Path) -> None:
 async def test_a_broken_installation_is_no_verdict(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(jpeg())
     broken = CONFINED + (
-        "import sys, pathlib; sys.modules['PIL._webp'] = None; from workers.media import decode; "
+        "import sys, pathlib; sys.modules['PIL._webp'] = None; from workers.media.decoding import decode; "
         "decode.main(*map(pathlib.Path, sys.argv[1:]))"
     )
     with pytest.raises(DecodingFailedError) as caught:
