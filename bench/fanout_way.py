@@ -22,7 +22,7 @@ from libs.common.testing.eventually import eventually
 from libs.contracts.base import Event, utc_now
 from libs.contracts.events import PostCreated
 from libs.contracts.topics import TOPICS, dead_letter_topic
-from libs.feedlists import CAP, FeedLists, Ledger
+from libs.feedlists import CAP, DeliveryProgress, FeedLists
 
 NAMESPACE = "bench_"  # the worker's own topics and lists; followers come from the running user service
 FOLLOWERS = 50_000
@@ -54,13 +54,13 @@ async def measure(running: Settings) -> tuple[float, float]:
         await stack.enter_async_context(_topics(settings))
         await stack.enter_async_context(_worker())
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
-        ledger, first = Ledger(redis, settings.redis_prefix("feed")), author + CAP + 1
+        ledger, first = DeliveryProgress(redis, settings.redis_prefix("feed")), author + CAP + 1
         way = [await _way(producer, ledger, author, first + n) for n in range(ROUNDS)]
         bare = [await _bare(lists, followers, first + ROUNDS + n) for n in range(ROUNDS)]
     return FOLLOWERS / min(way), FOLLOWERS / min(bare)
 
 
-async def _way(producer: EventProducer, ledger: Ledger, author_id: int, post_id: int) -> float:
+async def _way(producer: EventProducer, ledger: DeliveryProgress, author_id: int, post_id: int) -> float:
     started = utc_now()
     created = PostCreated(post_id=post_id, author_id=author_id, created_at=started)
     await producer.publish(Event(payload=created, entity=str(post_id), entity_version=1))

@@ -11,7 +11,7 @@ from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.testing.eventually import eventually
 from libs.contracts.base import utc_now
-from libs.feedlists import Ledger
+from libs.feedlists import DeliveryProgress
 
 GROUPS = {"fanout": "posts", "fanout-chunks": "feed.fanout", "fanout-slow-chunks": "feed.fanout.slow"}
 DEADLINE_S = 900.0
@@ -22,7 +22,7 @@ async def entries_a_second(settings: Settings, redis: "Redis", authors: Sequence
 
     The posts are events alone: the post service would be measured instead.
     """
-    ledger = Ledger(redis, settings.redis_prefix("feed"))
+    ledger = DeliveryProgress(redis, settings.redis_prefix("feed"))
     async with EventProducer(settings, "bench") as producer, LagMeter(settings) as meter:
 
         async def caught_up() -> bool:

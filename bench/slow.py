@@ -6,8 +6,8 @@ from bench.figures import Latency, Row, rows_of
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
-from libs.feedlists import Ledger
-from libs.feedlists.delivery import DeliveryState
+from libs.feedlists import DeliveryProgress
+from libs.feedlists.delivery import DeliveryStatus
 
 FOLLOWERS, SMALL_FOLLOWERS = 1_000_000, 100
 EVERY = 10  # one of the million in so many has a feed list
@@ -30,7 +30,7 @@ async def measure(settings: Settings) -> list[Row]:
         await people.give_lists((*followers[::EVERY], *small_followers))
         large, small = await people.author(large_id), await people.author(small_id)
         reader = await people.sign_in(small_followers[-1])
-        pushes = Pushes(people, Ledger(people.redis, settings.redis_prefix("feed")), large)
+        pushes = Pushes(people, DeliveryProgress(people.redis, settings.redis_prefix("feed")), large)
         alone = [await delivered(people.api, small, reader, set()) for _ in range(ROUNDS)]
         behind = []
         for _ in range(ROUNDS):
@@ -43,7 +43,7 @@ async def measure(settings: Settings) -> list[Row]:
 class Pushes:
     """Posts of the large author, one after the other."""
 
-    def __init__(self, people: Crowd, ledger: Ledger, author: Author) -> None:
+    def __init__(self, people: Crowd, ledger: DeliveryProgress, author: Author) -> None:
         self._people = people
         self._ledger = ledger
         self._author = author
@@ -72,7 +72,7 @@ class Pushes:
     async def _finished(self) -> bool:
         return (await self._state()).finished_at is not None
 
-    async def _state(self) -> DeliveryState:
+    async def _state(self) -> DeliveryStatus:
         state = await self._ledger.of(self._post_id)
         assert state is not None
         return state

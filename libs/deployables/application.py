@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from libs.common.core.logging import configure_logging, get_logger
 from libs.common.core.tracing import configure_tracing
 from libs.common.stores.migrations import migrate
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.web.app import Compose, S, create_app
 from libs.common.web.server import serve
 from libs.deployables import BY_NAME, Deployable, service_urls
@@ -34,7 +34,7 @@ class Application(Generic[S]):
     routers: Sequence[APIRouter] = ()
     body_limits: Mapping[str, int] | None = None
     eventless: Sequence[str] = ()
-    limits: Callable[[S], Mapping[str, Limit]] | None = None
+    limits: Callable[[S], Mapping[str, RateLimit]] | None = None
     middleware: Callable[[ASGIApp], ASGIApp] | None = None
 
     @property

@@ -1,23 +1,23 @@
 """Feed lists: one Redis LIST of post ids for each reader, written by fan-out and read by the feed service."""
 
-from libs.feedlists.backpressure import PublishedLevel
-from libs.feedlists.delivery import DeliveryState, Ledger, Mode, Progress, Range, RemovalLedger
-from libs.feedlists.gaps import Gap, Gaps
-from libs.feedlists.lists import CAP, FeedList, FeedLists, Pushed, Withdrawn
+from libs.feedlists.backpressure import PublishedBackpressure
+from libs.feedlists.delivery import ChunkProgress, DeliveryProgress, DeliveryStatus, Mode, Range, RemovalProgress
+from libs.feedlists.lists import CAP, FeedList, FeedLists, PushResult, RemovalResult
+from libs.feedlists.unpushed import UnpushedRange, UnpushedRanges
 
 __all__ = [
     "CAP",
-    "DeliveryState",
+    "ChunkProgress",
+    "DeliveryProgress",
+    "DeliveryStatus",
     "FeedList",
     "FeedLists",
-    "Gap",
-    "Gaps",
-    "Ledger",
     "Mode",
-    "Progress",
-    "PublishedLevel",
-    "Pushed",
+    "PublishedBackpressure",
+    "PushResult",
     "Range",
-    "RemovalLedger",
-    "Withdrawn",
+    "RemovalProgress",
+    "RemovalResult",
+    "UnpushedRange",
+    "UnpushedRanges",
 ]

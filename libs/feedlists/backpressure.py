@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 LIFE_S = 30  # without workers there is no level
 
 
-class PublishedLevel:
+class PublishedBackpressure:
     """One number for all."""
 
     def __init__(self, redis: "Redis", prefix: str) -> None:

@@ -17,7 +17,7 @@ _DEAD_POST = "dead:"
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveryState:
+class DeliveryStatus:
     """The delivery of one post, or of its delete.
 
     `delivered` counts the feeds that took it: that hold the post, or are without it. `retries` are chunks begun again,
@@ -38,7 +38,7 @@ class DeliveryState:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ChunkProgress:
     """How far a chunk is: followers up to `after_id` have the post, and `delivered` of them a feed that took it."""
 
     after_id: int
@@ -46,7 +46,7 @@ class Progress:
     is_done: bool
 
 
-class Ledger:
+class DeliveryProgress:
     """One hash a post. Fields hold absolute values and are written by chunk, so writing them again changes nothing.
 
     `plan` the bounds of the chunks; for the chunk after id n: `tries:n`, `at:n` (cursor-delivered), `done:n`
@@ -92,7 +92,7 @@ class Ledger:
                 _state(pipe, self._key(post_id), "skipped")
             await pipe.execute()
 
-    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
+    async def begun(self, post_id: int, chunk_after_id: int) -> ChunkProgress:
         """Note that a worker takes the chunk; how far it came before."""
         key = self._key(post_id)
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -101,9 +101,9 @@ class Ledger:
             pipe.expire(key, LIFE_S)
             (at, done), *_ = await pipe.execute()
         if done:
-            return Progress(chunk_after_id, _pair(done)[0], is_done=True)
+            return ChunkProgress(chunk_after_id, _pair(done)[0], is_done=True)
         after_id, delivered = _pair(at) if at else (chunk_after_id, 0)
-        return Progress(after_id, delivered, is_done=False)
+        return ChunkProgress(after_id, delivered, is_done=False)
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
         """The chunk's followers up to `after_id` have the post, in `delivered` feeds since the chunk's beginning."""
@@ -126,7 +126,7 @@ class Ledger:
             pipe.expire(key, LIFE_S)
             await pipe.execute()
 
-    async def of(self, post_id: int) -> DeliveryState | None:
+    async def of(self, post_id: int) -> DeliveryStatus | None:
         """None for a post that was never planned, or more than 7 days ago."""
         raw: Any = await self._redis.hgetall(self._key(post_id))
         fields: dict[str, bytes] = {name.decode(): value for name, value in raw.items()}
@@ -136,7 +136,7 @@ class Ledger:
         return f"{self._prefix}{self._NAME}:{post_id}"
 
 
-class RemovalLedger(Ledger):
+class RemovalProgress(DeliveryProgress):
     """The same of deletes. A post that is in it is not pushed any more."""
 
     _NAME = "removal"
@@ -172,7 +172,7 @@ def _state(pipe: Any, key: str, mode: Mode, follower_count: int | None = None) -
     pipe.expire(key, LIFE_S)
 
 
-def _delivery_state(fields: dict[str, bytes]) -> DeliveryState:
+def _delivery_state(fields: dict[str, bytes]) -> DeliveryStatus:
     by_kind: dict[str, dict[str, bytes]] = {"at": {}, "done": {}, "tries": {}, "dead": {}}
     for name, value in fields.items():
         kind, colon, chunk = name.partition(":")
@@ -186,7 +186,7 @@ def _delivery_state(fields: dict[str, bytes]) -> DeliveryState:
     is_finished = len(done) >= chunks and not dead_letters
     finished_ms = max([started_ms, *(ms for _, ms in done)]) if is_finished else None
     mode: Any = fields["mode"].decode()
-    return DeliveryState(
+    return DeliveryStatus(
         mode=mode,
         followers=int(fields.get("followers", 0)),
         chunks=chunks,

@@ -39,7 +39,7 @@ class FeedList:
 
 
 @dataclass(frozen=True, slots=True)
-class Pushed:
+class PushResult:
     """What a push did: entries written, entries that were there already, lists let go because nobody reads them."""
 
     written: int
@@ -48,7 +48,7 @@ class Pushed:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawn:
+class RemovalResult:
     """What a withdrawal did: entries taken out, lists that were without it already."""
 
     taken: int
@@ -86,17 +86,19 @@ class FeedLists:
         """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
         return f"{self.key(user_id)}:late"
 
-    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+    async def deliver(
+        self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+    ) -> PushResult:
         """Put posts into the feeds that exist. Doing it again writes none, and finds all of them held.
 
         With `active_only`, lists that were not read for 24 h are deleted instead: their readers get new ones.
         """
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
-        return Pushed(*await self._spread("push", user_ids, FEEDS_A_CALL, args) or (0, 0, 0))
+        return PushResult(*await self._spread("push", user_ids, FEEDS_A_CALL, args) or (0, 0, 0))
 
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
-    ) -> list[Pushed]:
+    ) -> list[PushResult]:
         """The same for many posts, each a pair of its id and the users whose feeds it goes to; they share calls."""
         by_bucket = defaultdict[int, list[tuple[int, int, int]]](list)
         for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda one: one[1][0]):
@@ -119,11 +121,11 @@ class FeedLists:
                 for start in range(0, len(entries), FEEDS_A_CALL)
             )
         )
-        return [Pushed(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
+        return [PushResult(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
 
-    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         """Take a post out of the feeds that exist. Doing it again finds all of them without it."""
-        return Withdrawn(*await self._spread("withdraw", user_ids, FEEDS_A_WITHDRAWAL, (post_id,)) or (0, 0))
+        return RemovalResult(*await self._spread("withdraw", user_ids, FEEDS_A_WITHDRAWAL, (post_id,)) or (0, 0))
 
     async def _spread(
         self, function: str, user_ids: Iterable[int], feeds_a_call: int, args: Sequence[int]

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import REDIS_READ
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.stores.redis import open_redis
 from libs.common.web.limits import MINUTE_S
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
-from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.feedlists import DeliveryProgress, FeedLists, PublishedBackpressure, RemovalProgress, UnpushedRanges
 from libs.invalidation import InvalidationStamps
 from services.feed import internal
 from services.feed.api import routes
@@ -38,12 +38,12 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     graph = CachedGraph(UserServiceGraph(runtime.client("user")), stamps)
     posts = CachedPosts(PostServicePosts(runtime.client("post")), stamps)
     marks = InteractionServiceMarks(runtime.client("interaction"))
-    gaps = Gaps(redis, lists)
+    gaps = UnpushedRanges(redis, lists)
     source = CandidateGatherer(graph, posts, lists, gaps, cache, settings.window_days)
     paginator = FeedPaginator(source, posts, lists, cache)
-    monitor = BackpressureMonitor(PublishedLevel(redis, prefix))
+    monitor = BackpressureMonitor(PublishedBackpressure(redis, prefix))
     await monitor.look()
-    ranking = FairGate(
+    ranking = FairSemaphore(
         "ranking",
         RANKED_AT_ONCE,
         RANKING_SHARES.if_limited(settings.rate_limits),
@@ -53,7 +53,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     reader = FeedReader(
         paginator, source, graph, posts, marks, cache, monitor, runtime.cursors, settings.public_url, ranking
     )
-    progress = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+    progress = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
     consumers = FeedConsumers(source, graph, posts, lists, cache, stamps)
     await runtime.consume("feed", consumers.on_events, serves_without=True)
     runtime.start("backpressure", monitor.run())
@@ -61,9 +61,9 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     return FeedUseCases(reader, FeedExplainer(paginator, source, graph, posts, lists, gaps, *progress, ranking))
 
 
-def limits(settings: FeedSettings) -> Mapping[str, Limit]:
+def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:
     """Rate limits by route; explaining a post ranks the whole feed."""
-    feed = Limit("feed", settings.feeds_a_minute, MINUTE_S)
+    feed = RateLimit("feed", settings.feeds_a_minute, MINUTE_S)
     return {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from libs.common.core.errors import UnavailableError
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.contracts.base import Payload
 from libs.contracts.public import Author, Engagement, PostRecord
-from libs.feedlists import DeliveryState, FeedList, Gap
+from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
 from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
 
 LATEST = 50  # newest posts of one pulled author (docs/figures.md)
@@ -78,7 +78,7 @@ class FeedListStore(Protocol):
 class UnpushedRangeStore(Protocol):
     """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
 
-    async def of(self, user_id: int) -> list[Gap]: ...
+    async def of(self, user_id: int) -> list[UnpushedRange]: ...
 
 
 class BackpressureSource(Protocol):
@@ -98,10 +98,10 @@ class Load(Protocol):
 class DeliveryProgressStore(Protocol):
     """How far the fan-out of a post is. Raises redis.RedisError."""
 
-    async def of(self, post_id: int) -> DeliveryState | None: ...
+    async def of(self, post_id: int) -> DeliveryStatus | None: ...
 
 
-class RemovalLedger(DeliveryProgressStore, Protocol):
+class RemovalProgressStore(DeliveryProgressStore, Protocol):
     """The same of deletes."""
 
     async def author(self, post_id: int) -> int | None:
@@ -166,7 +166,7 @@ class PageDependencies:
 class Cache(Protocol):
     """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
 
-    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
+    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
         """A page that is still true: no push, act or deletion has come since. The request is counted on the way."""
 
     async def stamp(self, reader_id: int) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.web.keyspace import open_keyspace
 from libs.common.web.limits import HOUR_S
 from libs.common.web.runtime import Runtime
@@ -44,13 +44,13 @@ async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     )
 
 
-def limits(settings: InteractionSettings) -> Mapping[str, Limit]:
+def limits(settings: InteractionSettings) -> Mapping[str, RateLimit]:
     """Rate limits by route."""
-    likes = Limit("likes", settings.likes_an_hour, HOUR_S)
+    likes = RateLimit("likes", settings.likes_an_hour, HOUR_S)
     return {
         "POST /v1/posts/{post_id}/like": likes,
         "POST /v1/comments/{comment_id}/like": likes,
-        "POST /v1/posts/{post_id}/comments": Limit("comments", settings.comments_an_hour, HOUR_S),
+        "POST /v1/posts/{post_id}/comments": RateLimit("comments", settings.comments_an_hour, HOUR_S),
     }
 
 

@@ -1,7 +1,7 @@
 """The post service."""
 
 from libs.common.core.policies import SERVICE_FILE
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.web.keyspace import open_keyspace
 from libs.common.web.limits import HOUR_S
 from libs.common.web.runtime import Runtime
@@ -46,7 +46,7 @@ APPLICATION = Application(
     compose=compose,
     routers=[routes.router, internal.router],
     body_limits={"/v1/posts": BODY_BYTES},
-    limits=lambda settings: {"POST /v1/posts": Limit("posts", settings.posts_an_hour, HOUR_S)},
+    limits=lambda settings: {"POST /v1/posts": RateLimit("posts", settings.posts_an_hour, HOUR_S)},
 )
 
 if __name__ == "__main__":

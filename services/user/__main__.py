@@ -1,6 +1,6 @@
 """The user service: accounts, sessions, profiles and the follow graph."""
 
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
 from libs.common.web.limits import MINUTE_S
 from libs.common.web.revocation import RevokedSessions
@@ -30,8 +30,8 @@ from services.user.stores.postgres_accounts import PostgresAccountStore
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
-from services.user.stores.postgres_profiles import PostgresAuthoredStore
-from services.user.stores.postgres_reconciliation import PostgresTallyStore
+from services.user.stores.postgres_profiles import PostgresAuthoredPostStore
+from services.user.stores.postgres_reconciliation import PostgresAccountCountStore
 
 AUTH_BODY_BYTES = 8 * 1024  # the longest is a registration with a password of 128 characters: under 2 KB, escaped
 
@@ -59,7 +59,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         outbox,
         database.mint,
     )
-    authored = PostgresAuthoredStore(postgres)
+    authored = PostgresAuthoredPostStore(postgres)
     await runtime.consume("user-posts", UserConsumers(authored).on_posts, serves_without=True)
     return UserUseCases(
         accounts,
@@ -67,7 +67,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         Graph(graph, lists, profiles, audiences, outbox),
         BlocksAndMutes(graph, lists, profiles, audiences, outbox),
         audiences,
-        CountReconciliation(PostgresTallyStore(postgres), authored),
+        CountReconciliation(PostgresAccountCountStore(postgres), authored),
         keys,
     )
 
@@ -80,7 +80,9 @@ APPLICATION = Application(
     body_limits={"/v1/auth/": AUTH_BODY_BYTES},
     eventless=[f"/v1/auth/{name}" for name in ("login", "refresh", "logout", "password", "sessions/")],
     limits=lambda settings: {
-        "POST /v1/auth/register": Limit("registrations", settings.registrations_a_minute, MINUTE_S, of_address=True)
+        "POST /v1/auth/register": RateLimit(
+            "registrations", settings.registrations_a_minute, MINUTE_S, per_address=True
+        )
     },
 )
 

@@ -4,20 +4,20 @@ from collections.abc import Sequence
 
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import PostCreated, PostDeleted
-from services.user.domain.people import Authored
-from services.user.ports import AuthoredStore
+from services.user.domain.people import AuthoredPost
+from services.user.ports import AuthoredPostStore
 
 
 class UserConsumers:
     """Event handlers."""
 
-    def __init__(self, store: AuthoredStore) -> None:
+    def __init__(self, store: AuthoredPostStore) -> None:
         self._store = store
 
     async def on_posts(self, events: Sequence[ReceivedEvent]) -> None:
         """Idempotent, in any order."""
         changes = [
-            Authored(event.payload.author_id, event.payload.post_id, isinstance(event.payload, PostDeleted))
+            AuthoredPost(event.payload.author_id, event.payload.post_id, isinstance(event.payload, PostDeleted))
             for event in events
             if isinstance(event.payload, PostCreated | PostDeleted)
         ]

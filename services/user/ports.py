@@ -16,8 +16,9 @@ from services.user.domain.accounts import (
     Session,
 )
 from services.user.domain.people import (
+    AccountCounts,
     Audience,
-    Authored,
+    AuthoredPost,
     Edge,
     Followees,
     Mode,
@@ -25,7 +26,6 @@ from services.user.domain.people import (
     Profile,
     ProfileChange,
     Relation,
-    Tally,
 )
 
 MakeRecord = Callable[[int], EventRecord]
@@ -207,20 +207,20 @@ class AudienceStore(Protocol):
         """None for an unknown author."""
 
 
-class AuthoredStore(Protocol):
+class AuthoredPostStore(Protocol):
     """Which posts a user has, for an exact count."""
 
-    async def apply(self, changes: Sequence[Authored]) -> None:
+    async def apply(self, changes: Sequence[AuthoredPost]) -> None:
         """In any order, any number of times; a deleted post stays deleted."""
 
 
-class TallyStore(Protocol):
+class AccountCountStore(Protocol):
     """Whether a user's counts are what the follows and posts say."""
 
     async def user_ids(self, after_id: int, limit: int) -> list[int]:
         """Ascending."""
 
-    async def tallies(self, user_id: int) -> tuple[Tally, Tally]:
+    async def tallies(self, user_id: int) -> tuple[AccountCounts, AccountCounts]:
         """From the rows, and as counted, at one moment."""
 
     async def post_ids(self, user_id: int) -> list[int]:

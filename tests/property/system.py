@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.ids import EPOCH_MS, first_id_at, id_time, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.consumer import ReceivedEvent as EventDelivery
@@ -25,7 +25,7 @@ from libs.contracts.events import (
     UserUnbanned,
     UserUpdated,
 )
-from libs.feedlists import FeedLists, Gaps, Ledger, RemovalLedger
+from libs.feedlists import DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
 from libs.invalidation import InvalidationStamps
 from services.feed.consumers import FeedConsumers
 from services.feed.service.candidates import CandidateGatherer
@@ -76,15 +76,15 @@ class System:
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
         self._settings = settings.model_copy(update={"namespace": prefix})
         self.lists = FeedLists(redis, prefix, 4)
-        self.gaps = Gaps(redis, self.lists)
-        self.ledger, self.removals = Ledger(redis, prefix), RemovalLedger(redis, prefix)
+        self.gaps = UnpushedRanges(redis, self.lists)
+        self.ledger, self.removals = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
         self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
         cache = RedisFeedCache(redis, self.lists, self._stamps, page_s=60, session_s=60)
         graph, posts = CachedGraph(owners, self._stamps), CachedPosts(owners, self._stamps)
         source = CandidateGatherer(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
         self.source = source
-        paginator, ranking = FeedPaginator(source, posts, self.lists, cache), FairGate("ranking", 1)
+        paginator, ranking = FeedPaginator(source, posts, self.lists, cache), FairSemaphore("ranking", 1)
         self.reader = FeedReader(
             paginator, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill", ranking
         )

@@ -23,7 +23,7 @@ from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCreated, PostDeleted
 from libs.contracts.records import EventRecord, encode
-from libs.feedlists import Pushed, Range, Withdrawn
+from libs.feedlists import PushResult, Range, RemovalResult
 from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
@@ -74,27 +74,29 @@ class Lists:
     def __init__(self) -> None:
         self.held: dict[int, list[int]] = defaultdict(list)
 
-    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+    async def deliver(
+        self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+    ) -> PushResult:
         wanted = [(user, post) for user in user_ids for post in post_ids]
         new = [(user, post) for user, post in wanted if self.is_new(user, post)]
         for user, post in new:
             self.held[user].append(post)
-        return Pushed(len(new), len(wanted) - len(new), 0)
+        return PushResult(len(new), len(wanted) - len(new), 0)
 
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
-    ) -> Sequence[Pushed]:
+    ) -> Sequence[PushResult]:
         return [await self.deliver(users, [post]) for post, users in posts]
 
     def is_new(self, user_id: int, post_id: int) -> bool:
         return post_id not in self.held[user_id]
 
-    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         users = list(user_ids)
         taken = [user for user in users if post_id in self.held[user]]
         for user in taken:
             self.held[user].remove(post_id)
-        return Withdrawn(len(taken), len(users) - len(taken))
+        return RemovalResult(len(taken), len(users) - len(taken))
 
 
 class Database:

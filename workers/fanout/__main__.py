@@ -1,11 +1,11 @@
 """The fan-out worker: it pushes new posts into the feed lists of followers."""
 
 from libs.common.kafka.lag import LagMeter
-from libs.common.stores.rate import SharedRate
+from libs.common.stores.rate import SharedRateLimit
 from libs.common.web.runtime import Runtime
 from libs.deployables import BY_NAME
 from libs.deployables.application import Application
-from libs.feedlists import FeedLists, Gaps, Ledger, PublishedLevel, RemovalLedger
+from libs.feedlists import DeliveryProgress, FeedLists, PublishedBackpressure, RemovalProgress, UnpushedRanges
 from libs.invalidation import InvalidationStamps
 from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
 from workers.fanout.consumers import FanoutConsumers
@@ -22,11 +22,11 @@ async def compose(runtime: Runtime[FanoutSettings]) -> None:
     meter = await runtime.stack.enter_async_context(LagMeter(settings))
     prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
     fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
-    graph, gaps = UserServiceGraph(runtime.client("user")), Gaps(redis, fast)
-    ledgers = Ledgers(Ledger(redis, prefix), RemovalLedger(redis, prefix))
-    level, stamps = PublishedLevel(redis, prefix), InvalidationStamps(redis, settings)
+    graph, gaps = UserServiceGraph(runtime.client("user")), UnpushedRanges(redis, fast)
+    ledgers = Ledgers(DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix))
+    level, stamps = PublishedBackpressure(redis, prefix), InvalidationStamps(redis, settings)
     load = Backpressure(KafkaLag(meter, GROUPS), level, gaps, stamps, settings.thresholds())
-    rate = SharedRate(redis, prefix, "slow-lane", settings.slow_lane_rate)
+    rate = SharedRateLimit(redis, prefix, "slow-lane", settings.slow_lane_rate)
     fanout = Fanout(
         graph,
         {

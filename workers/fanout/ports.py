@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
+from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
 
 Lane = Literal["push", "slow"]
@@ -53,15 +53,17 @@ class Graph(Protocol):
 class Feeds(Protocol):
     """The feed lists."""
 
-    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+    async def deliver(
+        self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+    ) -> PushResult:
         """Put posts into the feeds that exist, or of active readers alone. Doing it again writes none."""
 
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
-    ) -> Sequence[Pushed]:
+    ) -> Sequence[PushResult]:
         """The same for many posts, each with its own readers."""
 
-    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         """Take a post out of the feeds that exist. Doing it again finds them without it."""
 
 
@@ -79,7 +81,7 @@ class DeliveryLedger(Protocol):
     async def skipped(self, post_ids: Iterable[int]) -> None:
         """Posts that went into a gap."""
 
-    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
+    async def begun(self, post_id: int, chunk_after_id: int) -> ChunkProgress:
         """Note that a worker takes the chunk; how far it came before."""
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
@@ -88,7 +90,7 @@ class DeliveryLedger(Protocol):
     async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
         """The chunk, or the event of the post, went to the dead letters."""
 
-    async def of(self, post_id: int) -> DeliveryState | None:
+    async def of(self, post_id: int) -> DeliveryStatus | None:
         """None for what was never planned."""
 
 
@@ -102,7 +104,7 @@ class RemovalLedger(DeliveryLedger, Protocol):
         """Those that were deleted."""
 
 
-class GapLog(Protocol):
+class UnpushedRangeLog(Protocol):
     """Posts that are not pushed, for readers to pull."""
 
     async def extend(self, post_ids: Iterable[int]) -> None:
@@ -118,7 +120,7 @@ class GapLog(Protocol):
         """The open gap, if any, grows no more."""
 
 
-class PullBoard(Protocol):
+class PullStamps(Protocol):
     """What tells readers that there is something to pull."""
 
     async def stamp_pulled(self) -> None: ...

@@ -34,7 +34,7 @@ class Outcome(Enum):
     UNKNOWN = auto()
 
 
-class Breaker:
+class CircuitBreaker:
     """Keeps callers away from a dependency that does not answer.
 
     Failures in a row do not open it by themselves: they start a probe, and only a probe without an answer opens it. So
@@ -63,7 +63,7 @@ class Breaker:
         self._failures = 0
         self._probing: asyncio.Task[None] | None = None
 
-    def admits(self) -> bool:
+    def allows_calls(self) -> bool:
         """Whether a call may be made."""
         if self.is_open:
             REFUSED.labels(self.name, "breaker").inc()

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from prometheus_client import Counter
 
-from libs.common.core.breaker import REFUSED, TICK_S, Breaker
+from libs.common.core.breaker import REFUSED, TICK_S, CircuitBreaker
 from libs.common.core.context import caller, remaining_s
 from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
-from libs.common.core.fairness import FairGate, Place
+from libs.common.core.fairness import FairSemaphore, Slot
 from libs.common.core.policies import Failures, Policy
 from libs.common.core.settings import Settings
 
@@ -27,7 +27,7 @@ class Dependency:
     Args:
         name: such as `post` or `cassandra`.
         settings: how patient.
-        probe: see Breaker.
+        probe: see CircuitBreaker.
         failures: what a call raises when there is no answer; TimeoutError always counts.
         retried: the failures after which a call is repeated; all of them by default.
     """
@@ -42,12 +42,12 @@ class Dependency:
         at_once: int = AT_ONCE,
     ) -> None:
         self.name = name
-        self.breaker = Breaker(name, probe, settings.timeout_factor)
+        self.breaker = CircuitBreaker(name, probe, settings.timeout_factor)
         self._patience = settings.timeout_factor
         self._failures: Failures = (*failures, TimeoutError)
         self._retried = self._failures if retried is None else retried
         self._budget = BUDGET_MAX
-        self._slots = FairGate(name, at_once, queue=at_once)
+        self._slots = FairSemaphore(name, at_once, queue=at_once)
         self._second_tries = RETRIED.labels(name)
 
     def timeout_s(self, policy: Policy) -> float:
@@ -63,9 +63,9 @@ class Dependency:
         """
         retries, backoff_s = policy.retries, policy.backoff_s
         while True:
-            if not self.breaker.admits():
+            if not self.breaker.allows_calls():
                 raise self._unavailable()
-            place = await take_place(self._slots, self.timeout_s(policy))
+            place = await take_slot(self._slots, self.timeout_s(policy))
             try:
                 with self.breaker.watch(self._failures, self.timeout_s(policy) / 2, policy.contention):
                     async with asyncio.timeout(min(self.timeout_s(policy), remaining_s())):
@@ -112,7 +112,7 @@ class Dependency:
         return True
 
 
-async def take_place(gate: FairGate, wait_s: float) -> Place:
+async def take_slot(gate: FairSemaphore, wait_s: float) -> Slot:
     """A place among those who use a dependency, dealt out in turn between callers.
 
     Waits as long as a try may take. That there is none says nothing about the dependency.

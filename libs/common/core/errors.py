@@ -62,7 +62,7 @@ class UnsupportedMediaError(ApiError):
 
 
 class EncodedBodyError(UnsupportedMediaError):
-    code, title = "encoded_body", "Bodies are taken without Content-Encoding only"
+    code, title = "encoded_body", "BodyChecks are taken without Content-Encoding only"
     headers = {"Accept-Encoding": "identity"}
 
 

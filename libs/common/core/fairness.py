@@ -15,21 +15,21 @@ REFUSED = Metric("feedmill_gate_refused_total", "Requests for shared capacity th
 
 
 @dataclass(frozen=True, slots=True)
-class Shares:
+class CallerShares:
     """How many slots and places in the queue, together, one account and one address may use; None: all of them."""
 
     account: int | None = None
     address: int | None = None
 
-    def if_limited(self, limited: bool) -> "Shares":
+    def if_limited(self, limited: bool) -> "CallerShares":
         """No shares where all callers are one machine: sample worlds, tests, benchmarks (FEEDMILL_RATE_LIMITS)."""
-        return self if limited else Shares()
+        return self if limited else CallerShares()
 
 
-class Place:
+class Slot:
     """A slot in use. Releasing it twice does nothing."""
 
-    def __init__(self, gate: "FairGate", keys: list[Hashable]) -> None:
+    def __init__(self, gate: "FairSemaphore", keys: list[Hashable]) -> None:
         self._gate = gate
         self._keys: list[Hashable] | None = keys
 
@@ -45,7 +45,7 @@ class Place:
             self._gate.release(keys)
 
 
-class FairGate:
+class FairSemaphore:
     """Lets at most `slots` callers in at once; who waits is let in in turn between callers, not in order of arrival.
 
     Args:
@@ -57,7 +57,7 @@ class FairGate:
     """
 
     def __init__(
-        self, name: str, slots: int, shares: Shares = Shares(), *, queue: int = 0, wait_s: float = 1.0
+        self, name: str, slots: int, shares: CallerShares = CallerShares(), *, queue: int = 0, wait_s: float = 1.0
     ) -> None:
         self._name = name
         self._free = slots
@@ -69,7 +69,7 @@ class FairGate:
         """By caller, in the order of their turns. Never empty deques, and only while no slot is free."""
 
     @asynccontextmanager
-    async def enter(self) -> AsyncIterator[Place]:
+    async def enter(self) -> AsyncIterator[Slot]:
         """A slot for the caller of the request in hand, until the block ends. Raises as `acquire`."""
         place = await self.acquire(caller())
         try:
@@ -77,7 +77,7 @@ class FairGate:
         finally:
             place.release()
 
-    async def acquire(self, who: Caller | None, wait_s: float | None = None) -> Place:
+    async def acquire(self, who: Caller | None, wait_s: float | None = None) -> Slot:
         """A slot. `None` is ourselves, who have no share. `wait_s` is for this one, in place of the gate's.
 
         Raises:
@@ -87,14 +87,14 @@ class FairGate:
         keys = self.count(who)
         if self._free:
             self._free -= 1
-            return Place(self, keys)
+            return Slot(self, keys)
         try:
             await self._turn(keys[0] if keys else None, self._wait_s if wait_s is None else wait_s)
         except BaseException:
             self._used.subtract(keys)
             self._forget(keys)
             raise
-        return Place(self, keys)
+        return Slot(self, keys)
 
     def count(self, who: Caller | None) -> list[Hashable]:
         """Add one to what the caller uses. Account first: it is whose turn it is. Raises TooManyInProgressError."""
@@ -108,7 +108,7 @@ class FairGate:
         return [key for key, _ in keys]
 
     def release(self, keys: list[Hashable]) -> None:
-        """Called by `Place`."""
+        """Called by `Slot`."""
         self._used.subtract(keys)
         self._forget(keys)
         self._pass_on()

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 
-from libs.common.core.breaker import TICK_S, Breaker
+from libs.common.core.breaker import TICK_S, CircuitBreaker
 from libs.common.core.context import remaining_s
-from libs.common.core.dependency import take_place
+from libs.common.core.dependency import take_slot
 from libs.common.core.errors import DeadlineError, UnavailableError
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import POSTGRES
 from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration
@@ -50,15 +50,15 @@ class Postgres:
         self._pool = pool
         self._dsn = dsn
         self._timeout_s = POSTGRES.timeout_s * settings.timeout_factor
-        self._places = FairGate("postgres", POOL_SIZE, queue=MAX_WAITING)
-        self._breaker = Breaker("postgres", self._probe, settings.timeout_factor)
+        self._places = FairSemaphore("postgres", POOL_SIZE, queue=MAX_WAITING)
+        self._breaker = CircuitBreaker("postgres", self._probe, settings.timeout_factor)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction."""
-        if not self._breaker.admits():
+        if not self._breaker.allows_calls():
             raise UnavailableError("PostgreSQL does not answer")
-        place = await take_place(self._places, self._timeout_s)
+        place = await take_slot(self._places, self._timeout_s)
         try:
             with self._breaker.watch(Unavailable, self._timeout_s / 2):
                 timeout_s = min(self._timeout_s, remaining_s())

@@ -21,7 +21,7 @@ LOCAL_SHARE = 0.1  # of a limit, for what one process lets pass without the shar
 LOCAL_CALLERS, LOCAL_S = 20_000, 3_600  # remembered: some 4 MB, and the longest period of a limit
 
 
-class SharedRate:
+class SharedRateLimit:
     """At most `per_s` on average over all who use the name.
 
     Takers queue by sleeping. Each waits for one take at a time, so the queue is as long as there are takers, and one
@@ -47,16 +47,16 @@ class SharedRate:
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class RateLimit:
     """So many in a time. All of them may come at once; then one more as soon as its share of the time has gone by.
 
-    `of_address`: it is the address that is limited, whoever asks from there.
+    `per_address`: it is the address that is limited, whoever asks from there.
     """
 
     name: str
     count: int
     period_s: int
-    of_address: bool = False
+    per_address: bool = False
 
     @property
     def share_us(self) -> int:
@@ -70,22 +70,22 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RateVerdict:
     """On one request, by the limit that leaves it least.
 
     `remaining` more may come at once, all of them again after `reset_s`; `retry_after_s` is 0 unless it is refused.
     """
 
-    limit: Limit
+    limit: RateLimit
     remaining: int
     reset_s: int
     retry_after_s: int
 
 
-Keyed = tuple[Sequence[str], Sequence[Limit]]  # one caller's: keys of one slot, and their limits
+Keyed = tuple[Sequence[str], Sequence[RateLimit]]  # one caller's: keys of one slot, and their limits
 
 
-class Charge:
+class RateCheck:
     """One request to be counted: alone, or in a pipeline with what else it asks of Redis.
 
     It may be charged to several callers, such as a person and an address. Each is counted for itself: what one of them
@@ -95,10 +95,10 @@ class Charge:
     def __init__(self, functions: Functions, callers: Sequence[Keyed]) -> None:
         self._functions = functions
         self.callers = callers
-        self.verdict: Verdict | None = None
+        self.verdict: RateVerdict | None = None
         """None until it is counted."""
 
-    async def take(self) -> Verdict:
+    async def take(self) -> RateVerdict:
         """Count it now. Raises RedisError."""
         return self.settle(await self._functions.pipelined(self.queue))
 
@@ -113,7 +113,7 @@ class Charge:
         """Whether it is counted, and not refused."""
         return self.verdict is not None and not self.verdict.retry_after_s
 
-    def settle(self, answers: Sequence[Sequence[int]]) -> Verdict:
+    def settle(self, answers: Sequence[Sequence[int]]) -> RateVerdict:
         """Take in what Redis answered."""
         limits = [limit for _, limits in self.callers for limit in limits]
         ahead_us = [us for answer in answers for us in answer]
@@ -121,24 +121,24 @@ class Charge:
         return self.verdict
 
 
-def _verdict(limit: Limit, ahead_us: int) -> Verdict:
+def _verdict(limit: RateLimit, ahead_us: int) -> RateVerdict:
     left_us = limit.whole_us - ahead_us
     reset_s = math.ceil(min(ahead_us, limit.whole_us) / _US)
-    return Verdict(limit, max(0, left_us // limit.share_us), reset_s, max(0, math.ceil(-left_us / _US)))
+    return RateVerdict(limit, max(0, left_us // limit.share_us), reset_s, max(0, math.ceil(-left_us / _US)))
 
 
-def _strictest(verdicts: Iterable[Verdict]) -> Verdict:
+def _strictest(verdicts: Iterable[RateVerdict]) -> RateVerdict:
     return min(verdicts, key=lambda one: (-one.retry_after_s, one.remaining))
 
 
-class LocalLimiter:
+class LocalRateLimiter:
     """Counts in this process what the shared count had no time for, against a share of each limit."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._free_us: TTLCache[str, int] = TTLCache(LOCAL_CALLERS, LOCAL_S, clock)
 
-    def take(self, charge: Charge) -> Verdict:
+    def take(self, charge: RateCheck) -> RateVerdict:
         """Count it, unless it is refused."""
         now_us = int(self._clock() * _US)
         ahead_us: dict[str, int] = {}
@@ -154,7 +154,7 @@ class LocalLimiter:
         return strictest
 
 
-class Limiter:
+class RateLimiter:
     """Counts requests against limits. A limit of 0 is off; `disabled` turns all of them off."""
 
     def __init__(self, redis: "Redis", prefix: str, *, disabled: bool = False) -> None:
@@ -162,15 +162,15 @@ class Limiter:
         self._prefix = prefix
         self._disabled = disabled
 
-    def charge(self, callers: Mapping[str, Sequence[Limit]]) -> Charge | None:
+    def charge(self, callers: Mapping[str, Sequence[RateLimit]]) -> RateCheck | None:
         """One request, by the name of each caller that it is charged to; None when nothing limits it."""
         keyed: list[Keyed] = []
         for who, limits in callers.items():
             real = [limit for limit in limits if limit.count and not self._disabled]
             if real:
                 keyed.append(([f"{self._prefix}{{{who}}}:{limit.name}" for limit in real], real))
-        return Charge(self._functions, keyed) if keyed else None
+        return RateCheck(self._functions, keyed) if keyed else None
 
-    async def take_all(self, charges: Sequence[Charge]) -> None:
+    async def take_all(self, charges: Sequence[RateCheck]) -> None:
         """Count them in one round trip, whatever comes of it. Raises RedisError."""
         await self._functions.pipelined(lambda pipe: [charge.queue(pipe) for charge in charges])

@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from libs.common.core.breaker import Breaker, Outcome
+from libs.common.core.breaker import CircuitBreaker, Outcome
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
 
@@ -51,7 +51,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         async with Redis.from_url(url, retry=Retry(NoBackoff(), 0), single_connection_client=True) as own:
             await own.get("probe")
 
-    breaker = Breaker(name, probe, settings.timeout_factor)
+    breaker = CircuitBreaker(name, probe, settings.timeout_factor)
     options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
@@ -79,8 +79,8 @@ class _Pool(BlockingConnectionPool):
     """Hands out no connection while the breaker is open: whoever asks can do without Redis at once."""
 
     async def get_connection(self, *args: Any, **options: Any) -> Any:
-        breaker: Breaker = self.connection_kwargs["breaker"]
-        if not breaker.admits():
+        breaker: CircuitBreaker = self.connection_kwargs["breaker"]
+        if not breaker.allows_calls():
             raise RedisConnectionError("Redis does not answer")
         try:
             return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
@@ -110,7 +110,7 @@ class _Steady(Connection):
 class _Connection(_Steady):
     """Tells the breaker what came of it."""
 
-    def __init__(self, *, breaker: Breaker, **options: Any) -> None:
+    def __init__(self, *, breaker: CircuitBreaker, **options: Any) -> None:
         super().__init__(**options)
         self._breaker = breaker
 

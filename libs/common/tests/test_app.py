@@ -22,7 +22,7 @@ from libs.common.web import middleware, problems
 from libs.common.web import runtime as web_runtime
 from libs.common.web.app import create_app
 from libs.common.web.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
-from libs.common.web.middleware import charge_place
+from libs.common.web.middleware import charge_slot
 from libs.common.web.runtime import Runtime
 from libs.common.web.validation import RequestBody, count_of
 
@@ -51,7 +51,7 @@ async def make_box(box: Box) -> Box:
 
 @router.put("/v1/uploads/{account}")
 async def put_upload(request: Request, account: int, works: bool = False) -> int:
-    charge_place(request.scope, account)
+    charge_slot(request.scope, account)
     if not works:
         request.app.state.use_cases.set()
     size = len(await request.body())

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from libs.common.core.breaker import BREAKER_FAILURES, PROBE_PAUSE_MAX_S, PROBE_PAUSE_S, Breaker, Outcome
+from libs.common.core.breaker import BREAKER_FAILURES, PROBE_PAUSE_MAX_S, PROBE_PAUSE_S, CircuitBreaker, Outcome
 from libs.common.core.context import Caller, remaining_s, set_caller, set_deadline
 from libs.common.core.dependency import BUDGET_MAX, Dependency
 from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
@@ -47,7 +47,7 @@ async def never() -> int:
     return 0
 
 
-BREAKERS: list[Breaker] = []
+BREAKERS: list[CircuitBreaker] = []
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +78,8 @@ class Store:
         self.pauses.append(pause_s)
         await asyncio.sleep(0)
 
-    def breaker(self) -> Breaker:
-        BREAKERS.append(made := Breaker("store", self.probe, 1.0, self.sleep))
+    def breaker(self) -> CircuitBreaker:
+        BREAKERS.append(made := CircuitBreaker("store", self.probe, 1.0, self.sleep))
         return made
 
     def dependency(self, **changes: object) -> Dependency:
@@ -93,7 +93,7 @@ def dependency(**changes: object) -> Dependency:
     return Store(is_up=True).dependency(**changes)
 
 
-def fail(breaker: Breaker, times: int = BREAKER_FAILURES) -> None:
+def fail(breaker: CircuitBreaker, times: int = BREAKER_FAILURES) -> None:
     for _ in range(times):
         breaker.record(Outcome.FAILED)
 
@@ -108,9 +108,9 @@ async def test_failures_of_a_store_that_answers_the_probe_open_nothing() -> None
     breaker = store.breaker()
     for _ in range(3):
         fail(breaker)
-        assert breaker.admits()
+        assert breaker.allows_calls()
         await some_turns()
-    assert breaker.admits()
+    assert breaker.allows_calls()
     assert store.probes == 3, "the count starts anew each time"
     fail(breaker, BREAKER_FAILURES - 1)
     breaker.record(Outcome.ANSWERED)
@@ -123,18 +123,18 @@ async def test_a_breaker_is_open_until_a_probe_is_answered() -> None:
     store = Store(is_up=False)
     breaker = store.breaker()
     fail(breaker)
-    assert breaker.admits(), "it is not known yet"
+    assert breaker.allows_calls(), "it is not known yet"
     await some_turns()
-    assert not breaker.admits()
+    assert not breaker.allows_calls()
     assert store.probes > 3
     breaker.record(Outcome.ANSWERED)  # of a call that was on its way before
     await some_turns()
-    assert not breaker.admits()
+    assert not breaker.allows_calls()
     assert max(store.pauses) <= PROBE_PAUSE_MAX_S
     assert store.pauses[0] <= PROBE_PAUSE_S
     store.is_up = True
     await some_turns()
-    assert breaker.admits()
+    assert breaker.allows_calls()
     fail(breaker, BREAKER_FAILURES - 1)
     probes = store.probes
     await some_turns()
@@ -149,12 +149,12 @@ async def test_a_caller_who_gets_an_answer_keeps_it_closed() -> None:
     assert store.probes == 1
     breaker.record(Outcome.ANSWERED)
     await some_turns()
-    assert breaker.admits()
+    assert breaker.allows_calls()
     assert store.probes == 1
 
 
 async def test_a_probe_that_hangs_is_not_answered() -> None:
-    breaker = Breaker("store", never, 0.02)
+    breaker = CircuitBreaker("store", never, 0.02)
     fail(breaker)
 
     async def is_open() -> bool:
@@ -188,7 +188,7 @@ async def test_a_probe_has_not_the_deadline_of_the_request_that_failed() -> None
     assert store.deadlines == [math.inf]
 
 
-async def tried(breaker: Breaker, error: BaseException, enough_s: float = LONG_S) -> None:
+async def tried(breaker: CircuitBreaker, error: BaseException, enough_s: float = LONG_S) -> None:
     """As often as would open it."""
     for _ in range(BREAKER_FAILURES):
         with pytest.raises(type(error)), breaker.watch((Down,), enough_s, (Odd,)):

@@ -9,28 +9,28 @@ from hypothesis import strategies as st
 
 from libs.common.core.context import Caller, set_caller
 from libs.common.core.errors import OverloadedError, TooManyInProgressError
-from libs.common.core.fairness import FairGate, Place, Shares
+from libs.common.core.fairness import CallerShares, FairSemaphore, Slot
 
 ANN, BOB, CAT = (Caller(account, f"192.0.2.{account}") for account in (1, 2, 3))
 
 
-async def waiting(gate: FairGate, *people: Caller | None) -> "list[asyncio.Task[Place]]":
+async def waiting(gate: FairSemaphore, *people: Caller | None) -> "list[asyncio.Task[Slot]]":
     tasks = [asyncio.create_task(gate.acquire(who)) for who in people]
     await asyncio.sleep(0)
     return tasks
 
 
-def admitted(tasks: "list[asyncio.Task[Place]]") -> list[int]:
+def admitted(tasks: "list[asyncio.Task[Slot]]") -> list[int]:
     return [i for i, task in enumerate(tasks) if task.done()]
 
 
 @pytest.mark.parametrize(
     ("shares", "same"),
-    [(Shares(account=2), Caller(1, "192.0.2.9")), (Shares(address=2), Caller(9, ANN.address))],
+    [(CallerShares(account=2), Caller(1, "192.0.2.9")), (CallerShares(address=2), Caller(9, ANN.address))],
     ids=["account", "address"],
 )
-async def test_one_caller_has_a_share(shares: Shares, same: Caller) -> None:
-    gate = FairGate("t", 5, shares)
+async def test_one_caller_has_a_share(shares: CallerShares, same: Caller) -> None:
+    gate = FairSemaphore("t", 5, shares)
     places = [await gate.acquire(ANN), await gate.acquire(same)]
     with pytest.raises(TooManyInProgressError):
         await gate.acquire(ANN)
@@ -40,7 +40,7 @@ async def test_one_caller_has_a_share(shares: Shares, same: Caller) -> None:
 
 
 async def test_who_waits_uses_its_share_too() -> None:
-    gate = FairGate("t", 1, Shares(account=2), queue=9)
+    gate = FairSemaphore("t", 1, CallerShares(account=2), queue=9)
     await gate.acquire(ANN)
     (task,) = await waiting(gate, ANN)
     with pytest.raises(TooManyInProgressError):
@@ -49,7 +49,7 @@ async def test_who_waits_uses_its_share_too() -> None:
 
 
 async def test_an_account_found_later_is_charged() -> None:
-    gate = FairGate("t", 5, Shares(account=1))
+    gate = FairSemaphore("t", 5, CallerShares(account=1))
     first, second = [await gate.acquire(Caller(None, ANN.address)) for _ in range(2)]
     first.charge(7)
     with pytest.raises(TooManyInProgressError):
@@ -59,13 +59,13 @@ async def test_an_account_found_later_is_charged() -> None:
 
 
 async def test_our_own_work_has_no_share() -> None:
-    gate = FairGate("t", 3, Shares(1, 1))
+    gate = FairSemaphore("t", 3, CallerShares(1, 1))
     for _ in range(3):
         await gate.acquire(None)
 
 
 async def test_the_caller_in_hand_is_charged() -> None:
-    gate = FairGate("t", 3, Shares(account=1))
+    gate = FairSemaphore("t", 3, CallerShares(account=1))
     set_caller(ANN)
     try:
         async with gate.enter():
@@ -77,7 +77,7 @@ async def test_the_caller_in_hand_is_charged() -> None:
 
 
 async def test_turns_go_round_between_callers() -> None:
-    gate = FairGate("t", 1, queue=9)
+    gate = FairSemaphore("t", 1, queue=9)
     place = await gate.acquire(CAT)
     tasks = await waiting(gate, ANN, ANN, ANN, BOB, BOB, CAT)
     order: list[int] = []
@@ -90,7 +90,7 @@ async def test_turns_go_round_between_callers() -> None:
 
 
 async def test_a_full_queue_refuses_at_once() -> None:
-    gate = FairGate("t", 1, queue=1)
+    gate = FairSemaphore("t", 1, queue=1)
     await gate.acquire(ANN)
     (task,) = await waiting(gate, ANN)
     with pytest.raises(OverloadedError):
@@ -99,7 +99,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
 
 
 async def test_in_a_full_queue_the_last_of_whoever_waits_most_gives_way() -> None:
-    gate = FairGate("t", 1, queue=3)
+    gate = FairSemaphore("t", 1, queue=3)
     place = await gate.acquire(CAT)
     tasks = await waiting(gate, ANN, ANN, ANN, BOB)
     with pytest.raises(OverloadedError):
@@ -112,7 +112,7 @@ async def test_in_a_full_queue_the_last_of_whoever_waits_most_gives_way() -> Non
 
 
 async def test_who_waits_too_long_is_refused_and_leaves_nothing_behind() -> None:
-    gate = FairGate("t", 1, Shares(account=1), queue=1, wait_s=0.001)
+    gate = FairSemaphore("t", 1, CallerShares(account=1), queue=1, wait_s=0.001)
     place = await gate.acquire(ANN)
     for _ in range(3):
         with pytest.raises(OverloadedError):
@@ -126,7 +126,7 @@ async def test_who_waits_too_long_is_refused_and_leaves_nothing_behind() -> None
 async def test_no_slot_is_lost_or_made(seed: int, slots: int, queue: int) -> None:
     """People come, leave, wait, time out and give up at any moment; afterwards all slots are there, and no more."""
     rng = random.Random(seed)
-    gate = FairGate("t", slots, Shares(account=3, address=4), queue=queue, wait_s=rng.choice([0.0, 60.0]))
+    gate = FairSemaphore("t", slots, CallerShares(account=3, address=4), queue=queue, wait_s=rng.choice([0.0, 60.0]))
     inside = 0
 
     async def visit(who: Caller) -> None:

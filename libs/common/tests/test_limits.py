@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from libs.common.core.errors import UnauthorizedError
 from libs.common.core.settings import Settings
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.proxy import Fault, FaultProxy, address_of
@@ -22,7 +22,7 @@ from libs.common.web.runtime import Runtime
 
 pytestmark = pytest.mark.stores
 NO_PARTITION = "redis://127.0.0.1:1/0"
-LOGINS = Limit("logins", 1, HOUR_S)
+LOGINS = RateLimit("logins", 1, HOUR_S)
 Client = Callable[..., AbstractAsyncContextManager[httpx2.AsyncClient]]
 router = APIRouter()
 entered, release = asyncio.Event(), asyncio.Event()
@@ -77,8 +77,8 @@ async def client(store_env: dict[str, str]) -> AsyncIterator[Client]:
             runtime.token_verifier = NumberVerifier()
 
         limits = {
-            "POST /v1/things/{name}/paint": Limit("paint", 2, HOUR_S),
-            "POST /v1/things/{name}/join": Limit("join", 2, HOUR_S, of_address=True),
+            "POST /v1/things/{name}/paint": RateLimit("paint", 2, HOUR_S),
+            "POST /v1/things/{name}/join": RateLimit("join", 2, HOUR_S, per_address=True),
         }
         app = create_app("things", common.model_copy(update=changes), compose, [router], limits=limits)
         http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app), base_url="http://t")

@@ -6,7 +6,7 @@ import time
 import pytest
 from redis.asyncio import Redis
 
-from libs.common.stores.rate import LOCAL_SHARE, Limit, Limiter, LocalLimiter, SharedRate, Verdict
+from libs.common.stores.rate import LOCAL_SHARE, LocalRateLimiter, RateLimit, RateLimiter, RateVerdict, SharedRateLimit
 from libs.common.testing.eventually import eventually
 from libs.common.web.limits import HOUR_S
 
@@ -14,18 +14,18 @@ pytestmark = pytest.mark.stores
 
 
 async def test_what_goes_beyond_the_burst_waits_its_turn(redis: "Redis", prefix: str) -> None:
-    one, other = (SharedRate(redis, prefix, "test", 10_000) for _ in range(2))
+    one, other = (SharedRateLimit(redis, prefix, "test", 10_000) for _ in range(2))
     started = time.perf_counter()
     waits = [await rate.reserve(1_000) for rate in (one, other, one, other)]
     passed_ms = (time.perf_counter() - started) * 1000
     assert waits[0] == 0
     for turn, wait in enumerate(waits):
         assert 100 * turn - passed_ms - 1 <= wait <= 100 * turn
-    assert await SharedRate(redis, prefix, "another", 10_000).reserve(1_000) == 0
+    assert await SharedRateLimit(redis, prefix, "another", 10_000).reserve(1_000) == 0
 
 
 async def test_takers_together_keep_the_rate(redis: "Redis", prefix: str) -> None:
-    rates = [SharedRate(redis, prefix, "test", 20_000) for _ in range(3)]
+    rates = [SharedRateLimit(redis, prefix, "test", 20_000) for _ in range(3)]
     started = time.perf_counter()
     await asyncio.gather(*(rate.take(1_000) for rate in rates for _ in range(3)))
     passed_s = time.perf_counter() - started
@@ -33,7 +33,7 @@ async def test_takers_together_keep_the_rate(redis: "Redis", prefix: str) -> Non
 
 
 async def test_unused_time_is_not_saved_up(redis: "Redis", prefix: str) -> None:
-    rate = SharedRate(redis, prefix, "test", 100_000)
+    rate = SharedRateLimit(redis, prefix, "test", 100_000)
     await rate.take(1_000)
 
     async def run_out() -> bool:
@@ -43,17 +43,17 @@ async def test_unused_time_is_not_saved_up(redis: "Redis", prefix: str) -> None:
     assert await rate.reserve(20_000) == pytest.approx(100, abs=2)
 
 
-POSTS, REQUESTS = Limit("posts", 3, HOUR_S), Limit("requests", 5, HOUR_S)
+POSTS, REQUESTS = RateLimit("posts", 3, HOUR_S), RateLimit("requests", 5, HOUR_S)
 
 
-async def ask(limiter: Limiter, who: str, *limits: Limit) -> Verdict:
+async def ask(limiter: RateLimiter, who: str, *limits: RateLimit) -> RateVerdict:
     charge = limiter.charge({who: limits})
     assert charge is not None
     return await charge.take()
 
 
 async def test_all_of_a_limit_at_once_and_no_more(redis: "Redis", prefix: str) -> None:
-    limiters = [Limiter(redis, prefix) for _ in range(2)]
+    limiters = [RateLimiter(redis, prefix) for _ in range(2)]
     verdicts = await asyncio.gather(*(ask(limiters[i % 2], "user:1", POSTS) for i in range(20)))
     assert sorted(v.remaining for v in verdicts if not v.retry_after_s) == [0, 1, 2]
     third = HOUR_S // 3
@@ -62,7 +62,7 @@ async def test_all_of_a_limit_at_once_and_no_more(redis: "Redis", prefix: str) -
 
 
 async def test_what_is_refused_by_one_limit_takes_nothing_from_another(redis: "Redis", prefix: str) -> None:
-    limiter = Limiter(redis, prefix)
+    limiter = RateLimiter(redis, prefix)
     for remaining in (2, 1, 0):
         verdict = await ask(limiter, "user:1", REQUESTS, POSTS)
         assert (verdict.limit, verdict.remaining) == (POSTS, remaining)
@@ -72,7 +72,7 @@ async def test_what_is_refused_by_one_limit_takes_nothing_from_another(redis: "R
 
 
 async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> None:
-    limiter, quick = Limiter(redis, prefix), Limit("quick", 5, 1)
+    limiter, quick = RateLimiter(redis, prefix), RateLimit("quick", 5, 1)
     verdicts = [await ask(limiter, "user:1", quick) for _ in range(6)]
     assert verdicts[-1].retry_after_s <= 1
 
@@ -83,12 +83,12 @@ async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> Non
 
 
 async def test_what_is_lifted_is_not_counted(redis: "Redis", prefix: str) -> None:
-    assert Limiter(redis, prefix).charge({"user:1": [Limit("posts", 0, HOUR_S)]}) is None
-    assert Limiter(redis, prefix, disabled=True).charge({"user:1": [POSTS]}) is None
+    assert RateLimiter(redis, prefix).charge({"user:1": [RateLimit("posts", 0, HOUR_S)]}) is None
+    assert RateLimiter(redis, prefix, disabled=True).charge({"user:1": [POSTS]}) is None
 
 
 async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:
-    limiter = Limiter(redis, prefix)
+    limiter = RateLimiter(redis, prefix)
     await ask(limiter, "user:1", POSTS)
     charge = limiter.charge({"user:1": [REQUESTS, POSTS], "ip:1": [REQUESTS]})
     assert charge is not None
@@ -103,7 +103,7 @@ async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:
 
 async def test_each_caller_of_a_charge_is_counted(redis: "Redis", prefix: str) -> None:
     """The callers' keys lie on different nodes of a cluster."""
-    limiter = Limiter(redis, prefix)
+    limiter = RateLimiter(redis, prefix)
     for number in range(REQUESTS.count):
         charge = limiter.charge({"ip:1": [REQUESTS], f"user:{number}": [POSTS]})
         assert charge is not None
@@ -116,14 +116,14 @@ async def test_each_caller_of_a_charge_is_counted(redis: "Redis", prefix: str) -
 
 async def test_a_process_lets_a_share_pass_by_itself(redis: "Redis", prefix: str) -> None:
     now_s = 0.0
-    local = LocalLimiter(lambda: now_s)
-    limits = [Limit("many", 20, 60), Limit("few", 3, HOUR_S)]
+    local = LocalRateLimiter(lambda: now_s)
+    limits = [RateLimit("many", 20, 60), RateLimit("few", 3, HOUR_S)]
     for who, names in (("user:1", limits[:1]), ("user:2", limits)):
-        charge = Limiter(redis, prefix).charge({who: names})
+        charge = RateLimiter(redis, prefix).charge({who: names})
         assert charge is not None
         passed = [not local.take(charge).retry_after_s for _ in range(4)]
         assert passed == [True, len(names) == 1, False, False]
-    charge = Limiter(redis, prefix).charge({"user:1": limits[:1]})
+    charge = RateLimiter(redis, prefix).charge({"user:1": limits[:1]})
     assert charge is not None
     now_s += 60 / (20 * LOCAL_SHARE)
     assert not local.take(charge).retry_after_s

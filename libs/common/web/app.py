@@ -13,14 +13,14 @@ from starlette.types import ASGIApp
 
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.stores.rate import Limit, Limiter
+from libs.common.stores.rate import RateLimit, RateLimiter
 from libs.common.stores.redis import open_redis
 from libs.common.web.auth import TokenVerifier
 from libs.common.web.devices import Devices
 from libs.common.web.health import health_router
 from libs.common.web.jwks import RemoteKeys
 from libs.common.web.limits import MINUTE_S, RateLimited, RequestLimits
-from libs.common.web.middleware import Admission, Bodies, BodySizes, HeadAsGet, RequestContext
+from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLimits, HeadAsGet, RequestContext
 from libs.common.web.problems import Problem, install_error_handlers
 from libs.common.web.revocation import RevokedSessions
 from libs.common.web.runtime import LEAVE_S, Runtime
@@ -39,7 +39,7 @@ CORS: dict[str, Any] = {
     ],
     "expose_headers": [
         "ETag",
-        "RateLimit-Limit",
+        "RateLimit-RateLimit",
         "RateLimit-Remaining",
         "RateLimit-Reset",
         "Retry-After",
@@ -56,11 +56,11 @@ Compose = Callable[[Runtime[S]], Awaitable[object]]
 """Opens stores, starts consumers and returns the use cases; routes find them with `use_cases`."""
 
 
-def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, Limit] | None) -> RequestLimits:
+def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, RateLimit] | None) -> RequestLimits:
     """All deployables count the requests of a person, and of an address, together."""
-    limiter = Limiter(redis, settings.redis_prefix("rate"), disabled=not settings.rate_limits or rules is None)
-    person = Limit("requests", settings.requests_a_minute, MINUTE_S)
-    address = Limit("requests", settings.address_requests_a_minute, MINUTE_S, of_address=True)
+    limiter = RateLimiter(redis, settings.redis_prefix("rate"), disabled=not settings.rate_limits or rules is None)
+    person = RateLimit("requests", settings.requests_a_minute, MINUTE_S)
+    address = RateLimit("requests", settings.address_requests_a_minute, MINUTE_S, per_address=True)
     return RequestLimits(limiter, person, address, rules or {}, settings.timeout_factor)
 
 
@@ -77,7 +77,7 @@ def create_app(
     *,
     body_limits: Mapping[str, int] = {},
     eventless: Sequence[str] = (),
-    limits: Mapping[str, Limit] | None = None,
+    limits: Mapping[str, RateLimit] | None = None,
     middleware: Callable[[ASGIApp], ASGIApp] | None = None,
     urls: Mapping[str, str] = {},
     groups: Mapping[str, tuple[str, ...]] = {},
@@ -143,14 +143,14 @@ def create_app(
     install_error_handlers(app)
     for router in (*routers, health_router(lambda: running[0] if running else None)):
         app.include_router(router)
-    sizes = BodySizes(body_limits)
-    app.add_middleware(Bodies, sizes=sizes)
+    sizes = BodySizeLimits(body_limits)
+    app.add_middleware(BodyChecks, sizes=sizes)
     if limits is not None:
         app.add_middleware(RateLimited)
     if middleware is not None:
         app.add_middleware(middleware)
     app.add_middleware(Devices)
-    app.add_middleware(Admission, settings=settings, sizes=sizes, eventless=eventless)
+    app.add_middleware(AdmissionControl, settings=settings, sizes=sizes, eventless=eventless)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS)
     app.add_middleware(RequestContext)

@@ -14,7 +14,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.core.errors import ApiError, RateLimitedError, UnavailableError
-from libs.common.stores.rate import Charge, Limit, Limiter, LocalLimiter, Verdict
+from libs.common.stores.rate import LocalRateLimiter, RateCheck, RateLimit, RateLimiter, RateVerdict
 from libs.common.web.auth import TokenVerifier, bearer_token
 from libs.common.web.problems import problem_of
 
@@ -39,7 +39,7 @@ def client_address(scope: Scope) -> str:
     return str(address)
 
 
-def rate_headers(verdict: Verdict) -> Iterable[tuple[bytes, bytes]]:
+def rate_headers(verdict: RateVerdict) -> Iterable[tuple[bytes, bytes]]:
     """`RateLimit-…`, for an answer."""
     yield b"ratelimit-limit", b"%d" % verdict.limit.count
     yield b"ratelimit-remaining", b"%d" % verdict.remaining
@@ -58,31 +58,36 @@ class RequestLimits:
     """
 
     def __init__(
-        self, limiter: Limiter, person: Limit, address: Limit, rules: Mapping[str, Limit], timeout_factor: float
+        self,
+        limiter: RateLimiter,
+        person: RateLimit,
+        address: RateLimit,
+        rules: Mapping[str, RateLimit],
+        timeout_factor: float,
     ) -> None:
         self._limiter = limiter
-        self._local = LocalLimiter()
+        self._local = LocalRateLimiter()
         self._person, self._address = person, address
         self._deadline_s = DEADLINE_S * timeout_factor
-        self._later: list[Charge] = []
+        self._later: list[RateCheck] = []
         self._counting: asyncio.Task[None] | None = None
-        self._rules: list[tuple[str, Pattern[str], Limit]] = []
+        self._rules: list[tuple[str, Pattern[str], RateLimit]] = []
         for route, limit in rules.items():
             method, path = route.split()
             self._rules.append((method, compile_path(path)[0], limit))
 
-    def charge(self, scope: Scope, user_id: int | None) -> Charge | None:
+    def charge(self, scope: Scope, user_id: int | None) -> RateCheck | None:
         """The request in hand; None when nothing limits it."""
         method, path = scope["method"], scope["path"]
         own = [limit for on, pattern, limit in self._rules if on == method and pattern.match(path)]
         address = f"ip:{client_address(scope)}"
         if user_id is None:
             return self._limiter.charge({address: [self._address, *own]})
-        of_address = [self._address, *(limit for limit in own if limit.of_address)]
-        of_person = [self._person, *(limit for limit in own if not limit.of_address)]
-        return self._limiter.charge({address: of_address, f"user:{user_id}": of_person})
+        per_address = [self._address, *(limit for limit in own if limit.per_address)]
+        of_person = [self._person, *(limit for limit in own if not limit.per_address)]
+        return self._limiter.charge({address: per_address, f"user:{user_id}": of_person})
 
-    async def count(self, charge: Charge) -> Verdict | None:
+    async def count(self, charge: RateCheck) -> RateVerdict | None:
         """Count the request; None when it goes on uncounted.
 
         While Redis is away everything does. Time-outs and full pools may be the caller's own doing: then only a share
@@ -128,7 +133,7 @@ class RequestLimits:
         if self._counting is not None:
             await self._counting
 
-    async def enforce(self, scope: Scope, who: str, limit: Limit) -> None:
+    async def enforce(self, scope: Scope, who: str, limit: RateLimit) -> None:
         """Count the request against a limit that must hold whatever happens.
 
         Raises:
@@ -146,7 +151,7 @@ class RequestLimits:
             raise _refusal(verdict)
 
 
-def _refusal(verdict: Verdict) -> RateLimitedError:
+def _refusal(verdict: RateVerdict) -> RateLimitedError:
     REFUSED.labels(verdict.limit.name).inc()
     return RateLimitedError(verdict.retry_after_s)
 
@@ -165,12 +170,12 @@ class RateLimited:
             await self._count(scope)
 
         async def send_with_rate(message: Message) -> None:
-            verdict: Verdict | None = scope.get(VERDICT)
+            verdict: RateVerdict | None = scope.get(VERDICT)
             if message["type"] == "http.response.start" and verdict and not _is_for_all(message):
                 message["headers"] = [*message["headers"], *rate_headers(verdict)]
             await send(message)
 
-        verdict: Verdict | None = scope.get(VERDICT)
+        verdict: RateVerdict | None = scope.get(VERDICT)
         if verdict and verdict.retry_after_s:
             await problem_of(_refusal(verdict))(scope, receive, send_with_rate)
         else:

@@ -18,7 +18,7 @@ from libs.common.core.errors import (
     SlowBodyError,
     TooLargeError,
 )
-from libs.common.core.fairness import FairGate, Place, Shares
+from libs.common.core.fairness import CallerShares, FairSemaphore, Slot
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens, TokenVerifier, bearer_token
@@ -110,7 +110,7 @@ class RequestContext:
                 log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
 
 
-class BodySizes:
+class BodySizeLimits:
     """How many bytes a body may have.
 
     Args:
@@ -132,21 +132,21 @@ class BodySizes:
         return self.limit(scope) > JSON_BODY_BYTES
 
 
-class Admission:
+class AdmissionControl:
     """Refuses, before any work, what exceeds the capacity of the process or the caller's share of it (ADR 12).
 
     Also what comes too late for whoever asked, and requests to write while their events have nowhere to go. Calls of
     other deployables have capacity of their own, and so have bodies that clients are still sending.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, sizes: BodySizes, eventless: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, sizes: BodySizeLimits, eventless: Sequence[str] = ()) -> None:
         self._app = app
         self._sizes = sizes
         self._eventless = eventless
         slots, limited = settings.max_in_flight, settings.rate_limits
 
-        def gate(name: str, account: int, address: int) -> FairGate:
-            return FairGate(name, slots, Shares(max(1, account), max(1, address)).if_limited(limited))
+        def gate(name: str, account: int, address: int) -> FairSemaphore:
+            return FairSemaphore(name, slots, CallerShares(max(1, account), max(1, address)).if_limited(limited))
 
         self._public = gate("public", slots // ACCOUNT_PART, slots // ADDRESS_PART)
         # one request makes several calls, and requests of all services meet here
@@ -157,7 +157,7 @@ class Admission:
         if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
             await self._app(scope, receive, send)
             return
-        after_s, started, places = _after_s(scope), False, list[Place]()
+        after_s, started, places = _after_s(scope), False, list[Slot]()
 
         async def send_and_tell(message: Message) -> None:
             nonlocal started
@@ -182,7 +182,7 @@ class Admission:
             for place in places:
                 place.release()
 
-    async def _refusal(self, scope: Scope, after_s: float | None, places: list[Place]) -> ApiError | None:
+    async def _refusal(self, scope: Scope, after_s: float | None, places: list[Slot]) -> ApiError | None:
         """Why the request is not admitted; else None, and its place is among `places`."""
         if after_s == 0:
             return DeadlineError()
@@ -200,7 +200,7 @@ class Admission:
         is_eventless = not path.startswith(PUBLIC) or any(_is_under(path, name) for name in self._eventless)
         return is_eventless or scope["method"] in ("GET", "HEAD", "OPTIONS")
 
-    async def _admit(self, scope: Scope, places: list[Place]) -> None:
+    async def _admit(self, scope: Scope, places: list[Slot]) -> None:
         if _is_internal(scope):
             set_caller(who := Caller.parse(header(scope, CALLER).decode("latin-1")))
             places.append(await self._internal.acquire(who))
@@ -213,7 +213,7 @@ class Admission:
             place.charge(account)
         set_caller(Caller(account, address))
 
-    def _receive(self, scope: Scope, receive: Receive, places: list[Place]) -> Receive:
+    def _receive(self, scope: Scope, receive: Receive, places: list[Slot]) -> Receive:
         """For a large body: once all of it is there, the request takes a place among those that work."""
         if _is_internal(scope) or not self._sizes.is_large(scope):
             return receive
@@ -232,7 +232,7 @@ class Admission:
         return receive_and_move
 
 
-def charge_place(scope: Scope, account: int) -> None:
+def charge_slot(scope: Scope, account: int) -> None:
     """Count the request for this account, too, where no token says so. Raises TooManyInProgressError."""
     if (place := scope.get(PLACE)) is not None:
         place.charge(account)
@@ -270,10 +270,10 @@ def _after_s(scope: Scope) -> float | None:
     return int(raw) / 1_000 if raw.isdigit() and len(raw) < 10 else None
 
 
-class Bodies:
+class BodyChecks:
     """Refuses a body that is encoded, larger than its route takes, or sent too slowly."""
 
-    def __init__(self, app: ASGIApp, sizes: BodySizes) -> None:
+    def __init__(self, app: ASGIApp, sizes: BodySizeLimits) -> None:
         self._app = app
         self._sizes = sizes
 

@@ -11,9 +11,9 @@ from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
-from libs.feedlists.gaps import Gaps
-from libs.feedlists.lists import FeedLists, Pushed
+from libs.feedlists.lists import FeedLists, PushResult
 from libs.feedlists.tests.cluster import NODES
+from libs.feedlists.unpushed import UnpushedRanges
 
 pytestmark = [pytest.mark.stores, pytest.mark.xdist_group("redis-cluster")]
 USERS = range(1, 65)
@@ -43,13 +43,13 @@ async def test_buckets_spread_over_the_nodes(cluster: RedisCluster, lists: FeedL
 async def test_a_node_without_functions_gets_them(cluster: RedisCluster, lists: FeedLists) -> None:
     for post_id, node in enumerate(cluster.get_primaries(), POST):
         await cluster.execute_command("FUNCTION FLUSH", target_nodes=node)
-        assert await lists.deliver(USERS, [post_id]) == Pushed(len(USERS), 0, 0)
+        assert await lists.deliver(USERS, [post_id]) == PushResult(len(USERS), 0, 0)
 
 
 async def test_a_node_that_is_emptied_alone_leaves_no_list_without_its_gaps(
     cluster: RedisCluster, lists: FeedLists
 ) -> None:
-    gaps = Gaps(cast("Redis", cluster), lists)
+    gaps = UnpushedRanges(cast("Redis", cluster), lists)
     skipped = first_id_at(now_ms())
     for node in cluster.get_primaries():
         await gaps.extend([skipped])
@@ -67,7 +67,7 @@ async def test_a_slot_that_is_elsewhere_is_found(cluster: RedisCluster, lists: F
     slots.update(dict.fromkeys(slots, slots[0]))  # as after resharding
     first = await lists.deliver(USERS, [POST])
     assert first.written + first.held == len(USERS)  # redirected calls may be made twice
-    assert await lists.deliver(USERS, [POST]) == Pushed(0, len(USERS), 0)
+    assert await lists.deliver(USERS, [POST]) == PushResult(0, len(USERS), 0)
 
 
 async def test_a_cluster_that_is_away_is_a_redis_error() -> None:

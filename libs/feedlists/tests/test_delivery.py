@@ -5,8 +5,8 @@ from enum import IntEnum
 import pytest
 from redis.asyncio import Redis
 
-from libs.feedlists.backpressure import PublishedLevel
-from libs.feedlists.delivery import LIFE_S, Ledger, Progress, RemovalLedger
+from libs.feedlists.backpressure import PublishedBackpressure
+from libs.feedlists.delivery import LIFE_S, ChunkProgress, DeliveryProgress, RemovalProgress
 
 pytestmark = pytest.mark.stores
 POST = 381_000_000_000_000_000
@@ -18,15 +18,17 @@ class Two(IntEnum):
 
 
 @pytest.fixture
-def ledger(redis: "Redis", prefix: str) -> Ledger:
-    return Ledger(redis, prefix)
+def ledger(redis: "Redis", prefix: str) -> DeliveryProgress:
+    return DeliveryProgress(redis, prefix)
 
 
-async def test_what_was_never_planned_has_no_state(ledger: Ledger) -> None:
+async def test_what_was_never_planned_has_no_state(ledger: DeliveryProgress) -> None:
     assert await ledger.of(POST) is None
 
 
-async def test_a_small_delivery_is_one_record_and_again_the_same(ledger: Ledger, redis: "Redis", prefix: str) -> None:
+async def test_a_small_delivery_is_one_record_and_again_the_same(
+    ledger: DeliveryProgress, redis: "Redis", prefix: str
+) -> None:
     await ledger.delivered([(POST, 7, 5)])
     first = await ledger.of(POST)
     await ledger.delivered([(POST, 7, 5)])
@@ -38,7 +40,7 @@ async def test_a_small_delivery_is_one_record_and_again_the_same(ledger: Ledger,
     assert LIFE_S - 60 < await redis.ttl(f"{prefix}ledger:{POST}") <= LIFE_S
 
 
-async def test_chunks_are_followed_to_their_end_whatever_is_delivered_again(ledger: Ledger) -> None:
+async def test_chunks_are_followed_to_their_end_whatever_is_delivered_again(ledger: DeliveryProgress) -> None:
     await ledger.planned(POST, mode="slow", follower_count=15_000, chunks=CHUNKS)
     for _ in range(2):
         await ledger.progressed(POST, 0, after_id=60, delivered=40, done=False)
@@ -57,11 +59,11 @@ async def test_chunks_are_followed_to_their_end_whatever_is_delivered_again(ledg
     assert state.started_at <= state.finished_at
 
 
-async def test_a_chunk_goes_on_where_it_was(ledger: Ledger) -> None:
+async def test_a_chunk_goes_on_where_it_was(ledger: DeliveryProgress) -> None:
     await ledger.planned(POST, mode="push", follower_count=15_000, chunks=CHUNKS)
-    assert await ledger.begun(POST, 100) == Progress(100, 0, is_done=False)
+    assert await ledger.begun(POST, 100) == ChunkProgress(100, 0, is_done=False)
     await ledger.progressed(POST, 100, after_id=180, delivered=30, done=False)
-    assert await ledger.begun(POST, 100) == Progress(180, 30, is_done=False)
+    assert await ledger.begun(POST, 100) == ChunkProgress(180, 30, is_done=False)
     await ledger.progressed(POST, 100, after_id=250, delivered=55, done=True)
     assert (await ledger.begun(POST, 100)).is_done
     state = await ledger.of(POST)
@@ -69,12 +71,12 @@ async def test_a_chunk_goes_on_where_it_was(ledger: Ledger) -> None:
     assert state.retries == 2
 
 
-async def test_a_post_planned_again_keeps_its_first_chunks(ledger: Ledger) -> None:
+async def test_a_post_planned_again_keeps_its_first_chunks(ledger: DeliveryProgress) -> None:
     for chunks in (CHUNKS, [(0, 120), (120, 260), (260, 270)]):
         assert await ledger.planned(POST, mode="push", follower_count=3, chunks=chunks) == CHUNKS
 
 
-async def test_posts_that_are_pulled_or_skipped_say_so(ledger: Ledger) -> None:
+async def test_posts_that_are_pulled_or_skipped_say_so(ledger: DeliveryProgress) -> None:
     assert await ledger.planned(POST, mode="pull", follower_count=10**7) == []
     await ledger.planned(POST + 1, mode="push", follower_count=15_000, chunks=CHUNKS)
     for _ in range(2):
@@ -87,7 +89,7 @@ async def test_posts_that_are_pulled_or_skipped_say_so(ledger: Ledger) -> None:
     ]
 
 
-async def test_what_lies_in_the_dead_letters_is_counted_until_it_is_done(ledger: Ledger) -> None:
+async def test_what_lies_in_the_dead_letters_is_counted_until_it_is_done(ledger: DeliveryProgress) -> None:
     await ledger.planned(POST, mode="push", follower_count=15_000, chunks=CHUNKS)
     await ledger.progressed(POST, 0, after_id=100, delivered=70, done=True)
     for _ in range(2):
@@ -107,9 +109,9 @@ async def test_what_lies_in_the_dead_letters_is_counted_until_it_is_done(ledger:
 
 
 async def test_deletes_have_a_ledger_of_their_own_and_remember_whose_post_it_was(
-    ledger: Ledger, redis: "Redis", prefix: str
+    ledger: DeliveryProgress, redis: "Redis", prefix: str
 ) -> None:
-    removals = RemovalLedger(redis, prefix)
+    removals = RemovalProgress(redis, prefix)
     await ledger.delivered([(POST, 7, 5)])
     assert await removals.known([POST, POST + 1]) == set()
     for _ in range(2):
@@ -129,8 +131,8 @@ async def test_deletes_have_a_ledger_of_their_own_and_remember_whose_post_it_was
 
 
 async def test_the_level_is_one_for_all_and_passes_away(redis: "Redis", prefix: str) -> None:
-    level = PublishedLevel(redis, prefix)
+    level = PublishedBackpressure(redis, prefix)
     assert await level.read() is None
     await level.publish(Two.TWO)
-    assert await PublishedLevel(redis, prefix).read() == 2
+    assert await PublishedBackpressure(redis, prefix).read() == 2
     assert 0 < await redis.ttl(f"{prefix}level") <= 30

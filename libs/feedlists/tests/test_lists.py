@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from libs.feedlists.lists import ACTIVE_S, CAP, FEEDS_A_WITHDRAWAL, SLACK, FeedLists, Pushed, Withdrawn
+from libs.feedlists.lists import ACTIVE_S, CAP, FEEDS_A_WITHDRAWAL, SLACK, FeedLists, PushResult, RemovalResult
 
 pytestmark = pytest.mark.stores
 BASE = 381_000_000_000_000_000
@@ -25,13 +25,13 @@ async def held(lists: FeedLists, user_id: int) -> list[int]:
 
 
 async def test_push_leaves_absent_lists_absent(lists: FeedLists) -> None:
-    assert await lists.deliver([1, 2, 3], [BASE]) == Pushed(0, 0, 0)
+    assert await lists.deliver([1, 2, 3], [BASE]) == PushResult(0, 0, 0)
     assert await lists.read(1) is None
 
 
 async def test_a_begun_list_takes_pushes_and_says_that_it_is_building(lists: FeedLists) -> None:
     await lists.begin(1)
-    assert await lists.deliver([1], [BASE]) == Pushed(1, 0, 0)
+    assert await lists.deliver([1], [BASE]) == PushResult(1, 0, 0)
     found = await lists.read(1)
     assert found is not None
     assert (found.post_ids, found.building, found.complete) == ((BASE,), True, False)
@@ -40,8 +40,8 @@ async def test_a_begun_list_takes_pushes_and_says_that_it_is_building(lists: Fee
 async def test_redelivery_writes_nothing(lists: FeedLists) -> None:
     await lists.begin(1)
     await lists.deliver([1], [BASE + 2, BASE + 1])
-    assert await lists.deliver([1], [BASE + 1]) == Pushed(0, 1, 0)
-    assert await lists.deliver([1], [BASE + 1, BASE + 2]) == Pushed(0, 2, 0)
+    assert await lists.deliver([1], [BASE + 1]) == PushResult(0, 1, 0)
+    assert await lists.deliver([1], [BASE + 1, BASE + 2]) == PushResult(0, 2, 0)
     assert await held(lists, 1) == [BASE + 2, BASE + 1]
 
 
@@ -50,12 +50,12 @@ async def test_posts_of_many_authors_share_calls(lists: FeedLists) -> None:
     for user_id in range(1, 30):
         await lists.begin(user_id)
     posts = [(BASE + 2, range(1, 40)), (BASE + 1, range(10, 20)), (BASE + 3, range(15, 16)), (BASE + 4, [])]
-    first = [Pushed(29, 0, 0), Pushed(10, 0, 0), Pushed(1, 0, 0), Pushed(0, 0, 0)]
+    first = [PushResult(29, 0, 0), PushResult(10, 0, 0), PushResult(1, 0, 0), PushResult(0, 0, 0)]
     assert await lists.deliver_each(posts) == first
-    assert await lists.deliver_each(posts) == [Pushed(0, p.written, 0) for p in first]
+    assert await lists.deliver_each(posts) == [PushResult(0, p.written, 0) for p in first]
     assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1]
     assert await held(lists, 29) == [BASE + 2]
-    assert await lists.deliver_each([(BASE, [15])]) == [Pushed(1, 0, 0)]
+    assert await lists.deliver_each([(BASE, [15])]) == [PushResult(1, 0, 0)]
     assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1, BASE]
     assert await lists.deliver_each([]) == []
 
@@ -89,7 +89,7 @@ async def test_a_full_list_keeps_the_youngest_and_forgets_that_it_was_complete(l
     assert found.post_ids[0] == BASE + CAP + SLACK + 1
     assert CAP <= len(found.post_ids) <= CAP + SLACK
     for late in (BASE - 1, found.post_ids[-1] - 1):
-        assert await lists.deliver([1], [late]) == Pushed(0, 0, 0), "below the cut others are missing, too"
+        assert await lists.deliver([1], [late]) == PushResult(0, 0, 0), "below the cut others are missing, too"
         assert await lists.merge(1, [late], finish=False)
     again = await lists.read(1)
     assert again is not None
@@ -122,7 +122,7 @@ async def test_merge_into_nothing_says_so(lists: FeedLists) -> None:
 async def test_functions_come_back_after_a_flush(lists: FeedLists, redis: "Redis") -> None:
     await lists.begin(1)
     await redis.function_flush()
-    assert await lists.deliver([1], [BASE]) == Pushed(1, 0, 0)
+    assert await lists.deliver([1], [BASE]) == PushResult(1, 0, 0)
 
 
 async def test_remove_takes_out(lists: FeedLists) -> None:
@@ -141,30 +141,30 @@ async def test_a_withdrawal_takes_out_of_the_lists_that_there_are_and_again_find
     await lists.deliver(readers, [BASE, BASE + 1, BASE + 2])
     await lists.remove(1, [BASE + 1])
     for taken, without in ((len(readers) - 1, 1), (0, len(readers))):
-        assert await lists.withdraw([*readers, 10_000], BASE + 1) == Withdrawn(taken, without)
+        assert await lists.withdraw([*readers, 10_000], BASE + 1) == RemovalResult(taken, without)
     assert await held(lists, 2) == [BASE + 2, BASE]
-    assert await lists.withdraw([], BASE) == Withdrawn(0, 0)
+    assert await lists.withdraw([], BASE) == RemovalResult(0, 0)
 
 
 async def test_a_delivery_done_again_finds_all_it_wrote(lists: FeedLists) -> None:
     for user_id in (1, 2):
         await lists.begin(user_id)
     posts = [BASE + 2, BASE]
-    assert await lists.deliver([1, 2, 3], posts) == Pushed(4, 0, 0)
-    assert await lists.deliver([1, 2, 3], posts) == Pushed(0, 4, 0)
-    assert await lists.deliver([1], [BASE + 1]) == Pushed(1, 0, 0)
-    assert await lists.deliver([], posts) == Pushed(0, 0, 0)
+    assert await lists.deliver([1, 2, 3], posts) == PushResult(4, 0, 0)
+    assert await lists.deliver([1, 2, 3], posts) == PushResult(0, 4, 0)
+    assert await lists.deliver([1], [BASE + 1]) == PushResult(1, 0, 0)
+    assert await lists.deliver([], posts) == PushResult(0, 0, 0)
 
 
 async def test_lists_of_the_inactive_are_let_go_instead_of_written(lists: FeedLists, redis: "Redis") -> None:
     for user_id in (1, 2):
         await lists.begin(user_id)
     await redis.expire(lists.key(2), ACTIVE_S - 1)
-    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == Pushed(1, 0, 1)
-    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == Pushed(0, 1, 0)
+    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == PushResult(1, 0, 1)
+    assert await lists.deliver([1, 2, 3], [BASE], active_only=True) == PushResult(0, 1, 0)
     assert await lists.read(2) is None
     await lists.begin(2)
-    assert await lists.deliver([2], [BASE + 1], active_only=True) == Pushed(1, 0, 0)
+    assert await lists.deliver([2], [BASE + 1], active_only=True) == PushResult(1, 0, 0)
 
 
 async def test_healing_unites_and_is_remembered(lists: FeedLists) -> None:

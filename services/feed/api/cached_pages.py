@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.core.errors import ApiError
 from libs.common.core.paging import DEFAULT_LIMIT, MAX_LIMIT
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import bearer_token
 from libs.common.web.limits import VERDICT, rate_headers
 from services.feed.domain.feed import Order
@@ -51,7 +51,7 @@ class CachedPages:
             user = await state.token_verifier.verify(token)
         except ApiError:
             return None
-        charge: Charge | None = state.request_limits.charge(scope, user.user_id)
+        charge: RateCheck | None = state.request_limits.charge(scope, user.user_id)
         served: Served | None = await state.use_cases.reader.kept(user.user_id, *asked, charge)
         if charge is not None and charge.verdict is not None:
             scope[VERDICT] = charge.verdict

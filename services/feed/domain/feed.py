@@ -53,7 +53,7 @@ class DeliveryPace(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class CoverageGap:
     """A reason, and between which ids. `stale`: what was kept is shown in place of what an owner would say."""
 
     reason: GapReason
@@ -91,7 +91,7 @@ class Candidates:
 
     post_ids: tuple[int, ...]
     floor: int
-    gaps: frozenset[Gap] = frozenset()
+    gaps: frozenset[CoverageGap] = frozenset()
 
 
 def source_of(author_id: int, reader_id: int, followees: Followees) -> Source | None:

@@ -10,17 +10,16 @@ from redis.exceptions import RedisError
 from libs.common.core.errors import UnavailableError
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.logging import get_logger
-from libs.feedlists import CAP
-from libs.feedlists import Gap as PushGap
-from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, window_start
+from libs.feedlists import CAP, UnpushedRange
+from services.feed.domain.feed import Candidates, CoverageGap, Followees, GapReason, window_start
 from services.feed.ports import LATEST, Cache, FeedListStore, Graph, Posts, UnpushedRangeStore, last_known
 from services.feed.service.single_flight import SingleFlight
 
 REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
 KEEP_FOLLOWEES_S = 3_600  # they are kept for 24 h: once an hour, or when they changed, is often enough
 READERS_KEPT = 100_000
-SOURCE_DOWN = frozenset({Gap(GapReason.SOURCE_DOWN)})
-STALE = frozenset({Gap(GapReason.SOURCE_DOWN, stale=True)})
+SOURCE_DOWN = frozenset({CoverageGap(GapReason.SOURCE_DOWN)})
+STALE = frozenset({CoverageGap(GapReason.SOURCE_DOWN, stale=True)})
 log = get_logger(__name__)
 
 
@@ -128,7 +127,7 @@ class CandidateGatherer:
             return await self._from_records(followees, SOURCE_DOWN)
 
     async def _healed(
-        self, reader_id: int, followees: Followees, listed: Candidates, unhealed: Sequence[PushGap]
+        self, reader_id: int, followees: Followees, listed: Candidates, unhealed: Sequence[UnpushedRange]
     ) -> Candidates:
         """With what was not pushed; what lies in gaps that are over is in the list from then on."""
         first_id, last_id = min(gap.first_id for gap in unhealed), max(gap.last_id for gap in unhealed)
@@ -140,7 +139,7 @@ class CandidateGatherer:
         over = [gap.gap_id for gap in unhealed if not gap.is_open]
         if over and not followees.stale:
             await self._lists.heal(reader_id, pulled[-CAP:], max(over))
-        lossy = {Gap(GapReason.LOSSY, gap.first_id, gap.last_id) for gap in unhealed if gap.is_open}
+        lossy = {CoverageGap(GapReason.LOSSY, gap.first_id, gap.last_id) for gap in unhealed if gap.is_open}
         floor = max([listed.floor, *(ids[-1] for ids in recent.values() if len(ids) == CAP)])
         return Candidates((*listed.post_ids, *pulled), floor, frozenset(lossy))
 
@@ -153,7 +152,7 @@ class CandidateGatherer:
             return Candidates((), self.window_start(), STALE)
         except TimeoutError:
             found = await self._lists.read(reader_id)
-            rebuilding = frozenset({Gap(GapReason.REBUILDING)})
+            rebuilding = frozenset({CoverageGap(GapReason.REBUILDING)})
             return Candidates(found.post_ids if found else (), self.window_start(), rebuilding)
 
     async def _rebuild(self, reader_id: int, followees: Followees) -> Candidates:
@@ -181,7 +180,7 @@ class CandidateGatherer:
             followees = await self.followees(reader_id)
             await self._rebuilds.join(reader_id, lambda: self._rebuild(reader_id, followees))
 
-    async def _from_records(self, followees: Followees, gaps: frozenset[Gap]) -> Candidates:
+    async def _from_records(self, followees: Followees, gaps: frozenset[CoverageGap]) -> Candidates:
         start = self.window_start()
         recent = await self._posts.recent(followees.all, start, None, CAP)
         newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]

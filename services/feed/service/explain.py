@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, UnavailableError
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.ids import now_ms
-from libs.feedlists import DeliveryState
+from libs.feedlists import DeliveryStatus
 from services.feed.domain.explanation import Reason, reason_of
 from services.feed.domain.feed import RankingFeatures, Source, source_of
 from services.feed.domain.ranking import Score, score
-from services.feed.ports import DeliveryProgressStore, FeedListStore, Graph, Posts, RemovalLedger, UnpushedRangeStore
+from services.feed.ports import (
+    DeliveryProgressStore,
+    FeedListStore,
+    Graph,
+    Posts,
+    RemovalProgressStore,
+    UnpushedRangeStore,
+)
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.paginator import FeedPaginator, Reader
 
@@ -29,8 +36,8 @@ class Explanation:
     source: Source | None = None
     rank: int | None = None
     score: Score | None = None
-    delivery: DeliveryState | None = None
-    removal: DeliveryState | None = None
+    delivery: DeliveryStatus | None = None
+    removal: DeliveryStatus | None = None
 
 
 class FeedExplainer:
@@ -45,8 +52,8 @@ class FeedExplainer:
         lists: FeedListStore,
         unpushed_ranges: UnpushedRangeStore,
         ledger: DeliveryProgressStore,
-        removals: RemovalLedger,
-        ranking: FairGate,
+        removals: RemovalProgressStore,
+        ranking: FairSemaphore,
     ) -> None:
         self._paginator = paginator
         self._source = source
@@ -94,7 +101,7 @@ class FeedExplainer:
             raise NotFoundError
         return Explanation(post_id, Reason.DELETED, delivery=delivery, removal=removal)
 
-    async def _reason(self, user_id: int, post_id: int, source: Source) -> tuple[Reason, DeliveryState | None]:
+    async def _reason(self, user_id: int, post_id: int, source: Source) -> tuple[Reason, DeliveryStatus | None]:
         try:
             found, gaps, delivery = await asyncio.gather(
                 self._lists.read(user_id), self._unpushed_ranges.of(user_id), self._ledger.of(post_id)

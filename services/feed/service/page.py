@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from libs.common.core.ids import id_time
 from libs.contracts.base import Timestamp
 from libs.contracts.public import Post
-from services.feed.domain.feed import DeliveryPace, Gap, GapReason, Source
+from services.feed.domain.feed import CoverageGap, DeliveryPace, GapReason, Source
 
 
 class FeedPost(Post):
@@ -17,7 +17,7 @@ class FeedPost(Post):
     reason: str | None = None
 
 
-class CoverageGap(BaseModel):
+class CoverageGapView(BaseModel):
     """Something that may be missing, and why; `lossy` is what was pulled because it was not pushed."""
 
     reason: GapReason
@@ -25,7 +25,7 @@ class CoverageGap(BaseModel):
     until: Timestamp | None = None
 
     @classmethod
-    def of(cls, gap: Gap) -> "CoverageGap":
+    def of(cls, gap: CoverageGap) -> "CoverageGapView":
         """With times for ids."""
         return cls(
             reason=gap.reason,
@@ -38,15 +38,15 @@ class Coverage(BaseModel):
     """Whether the page shows all that it should. While `delivery` is not normal, posts may be on their way to it."""
 
     complete: bool
-    gaps: list[CoverageGap]
+    gaps: list[CoverageGapView]
     delivery: DeliveryPace
 
     @classmethod
-    def of(cls, gaps: frozenset[Gap], pace: DeliveryPace) -> "Coverage":
+    def of(cls, gaps: frozenset[CoverageGap], pace: DeliveryPace) -> "Coverage":
         """In a fixed order."""
         complete = pace is DeliveryPace.NORMAL and all(gap.reason is GapReason.LOSSY for gap in gaps)
         said = {replace(gap, stale=False) for gap in gaps}
-        return cls(complete=complete, gaps=[CoverageGap.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
+        return cls(complete=complete, gaps=[CoverageGapView.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
 
 
 class FeedPage(BaseModel):

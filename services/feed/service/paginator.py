@@ -14,14 +14,14 @@ from libs.common.core.ids import MAX_ID, id_time_ms
 from libs.common.core.logging import get_logger
 from libs.contracts.public import PostRecord
 from services.feed.domain.cursor import TAIL, ChronologicalCursor, RankedCursor, new_session
-from services.feed.domain.feed import Candidates, Followees, Gap, GapReason, Source, source_of
+from services.feed.domain.feed import Candidates, CoverageGap, Followees, GapReason, Source, source_of
 from services.feed.domain.ranking import rank
 from services.feed.ports import Cache, FeedListStore, Posts, Session, last_known
 from services.feed.service.candidates import SOURCE_DOWN, STALE, CandidateGatherer
 
 PINNED_MAX = 600  # posts of one order, whose ids fit into a cursor; the rest is shown after them
 FILL_UP = 100  # posts looked at together when a first look found too many that are hidden
-INCOMPLETE = STALE | {Gap(GapReason.REBUILDING)}
+INCOMPLETE = STALE | {CoverageGap(GapReason.REBUILDING)}
 log = get_logger(__name__)
 
 
@@ -52,7 +52,7 @@ class FeedSlice:
     session_id: str
     after: Item | None
     following: ChronologicalCursor | RankedCursor | None
-    gaps: frozenset[Gap] = frozenset()
+    gaps: frozenset[CoverageGap] = frozenset()
 
 
 class FeedPaginator:
@@ -84,7 +84,7 @@ class FeedPaginator:
 
     async def ranked(self, reader: Reader, at: RankedCursor | None, limit: int) -> FeedSlice:
         """In the pinned order, then newest first to the end of the window."""
-        gaps: frozenset[Gap] = frozenset()
+        gaps: frozenset[CoverageGap] = frozenset()
         items: list[Item] = []
         if at is None or at.position != TAIL:
             session = await self._session(reader, at)
@@ -121,7 +121,9 @@ class FeedPaginator:
         except RedisError as error:
             log.warning("session_not_kept", error=repr(error))
 
-    async def _pin(self, reader: Reader, at: RankedCursor | None) -> tuple[RankedCursor, Session, frozenset[Gap]]:
+    async def _pin(
+        self, reader: Reader, at: RankedCursor | None
+    ) -> tuple[RankedCursor, Session, frozenset[CoverageGap]]:
         """A new order. After a lost session: of what was there then and was not shown, behind what was shown."""
         candidates = await self._source.gather(reader.user_id, reader.followees)
         newest = candidates.post_ids[0] + 1 if candidates.post_ids else 0
@@ -141,7 +143,7 @@ class FeedPaginator:
 
     async def _ranked(
         self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]
-    ) -> tuple[Session, frozenset[Gap]]:
+    ) -> tuple[Session, frozenset[CoverageGap]]:
         """The order; newest first while nobody says what it depends on."""
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
         pinned = waiting[: max(0, PINNED_MAX - len(shown))]
@@ -159,9 +161,9 @@ class FeedPaginator:
 
     async def _below(
         self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int
-    ) -> tuple[list[Item], frozenset[Gap]]:
+    ) -> tuple[list[Item], frozenset[CoverageGap]]:
         """Up to `wanted` posts under `bound`, newest first, from the records; as far as these can be had."""
-        items, step, gaps = list[Item](), wanted, frozenset[Gap]()
+        items, step, gaps = list[Item](), wanted, frozenset[CoverageGap]()
         while len(items) < wanted and not gaps:
             try:
                 older = await self._source.older(reader.user_id, reader.followees, after, bound, step)
@@ -176,13 +178,13 @@ class FeedPaginator:
 
     async def _visible(
         self, reader: Reader, post_ids: Sequence[int], wanted: int
-    ) -> tuple[list[tuple[int, Item]], frozenset[Gap]]:
+    ) -> tuple[list[tuple[int, Item]], frozenset[CoverageGap]]:
         """The first `wanted` posts among `post_ids` that the reader may see, each with its index.
 
         While the post service is away, those of them that are known.
         """
         found: list[tuple[int, Item]] = []
-        start, step, gaps = 0, wanted, frozenset[Gap]()
+        start, step, gaps = 0, wanted, frozenset[CoverageGap]()
         while start < len(post_ids) and len(found) < wanted:
             chunk = post_ids[start : start + step]
             try:

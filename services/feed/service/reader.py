@@ -9,13 +9,13 @@ from prometheus_client import Counter
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, UnavailableError
-from libs.common.core.fairness import FairGate, Shares
+from libs.common.core.fairness import CallerShares, FairSemaphore
 from libs.common.core.logging import get_logger
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.public import Author, Engagement, Post
 from services.feed.domain.cursor import ChronologicalCursor, RankedCursor, parse_cursor, session_top
-from services.feed.domain.feed import DeliveryPace, Gap, Order, Source, source_of
+from services.feed.domain.feed import CoverageGap, DeliveryPace, Order, Source, source_of
 from services.feed.ports import Cache, Graph, Load, Marks, PageDependencies, Position, Posts, last_known
 from services.feed.service.candidates import SOURCE_DOWN, STALE, CandidateGatherer
 from services.feed.service.page import Coverage, FeedPage, FeedPost
@@ -26,7 +26,7 @@ READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "ca
 READERS_REMEMBERED = 10_000  # for the oracle to choose from, and to be warmed
 RANKED_AT_ONCE = 32  # some 10 ms of CPU each, and waiting for stores
 RANKING_QUEUE = 64  # under a second; who comes after these is refused at once
-RANKING_SHARES = Shares(account=4, address=8)
+RANKING_SHARES = CallerShares(account=4, address=8)
 _WITHOUT_GAPS = {pace: Coverage.of(frozenset(), pace).model_dump_json().encode() for pace in DeliveryPace}
 log = get_logger(__name__)
 
@@ -72,7 +72,7 @@ class FeedReader:
         load: Load,
         cursors: Cursors,
         public_url: str,
-        ranking: FairGate,
+        ranking: FairSemaphore,
     ) -> None:
         self._paginator = paginator
         self._source = source
@@ -146,7 +146,7 @@ class FeedReader:
             raise NotFoundError
         return position
 
-    async def kept(self, user_id: int, order: Order, limit: int, charge: Charge | None = None) -> Served | None:
+    async def kept(self, user_id: int, order: Order, limit: int, charge: RateCheck | None = None) -> Served | None:
         """The first page, if it is kept and true, and may be read: the request is counted on the way."""
         try:
             cached = await self._cache.page(user_id, _variant(order, limit), charge)
@@ -226,7 +226,7 @@ class FeedReader:
             relied_on={i for record in relied_on for i in (record.post_id, record.author_id)},
         )
 
-    def _page(self, user_id: int, part: FeedSlice, posts: list[FeedPost], gaps: frozenset[Gap]) -> FeedPage:
+    def _page(self, user_id: int, part: FeedSlice, posts: list[FeedPost], gaps: frozenset[CoverageGap]) -> FeedPage:
         cursor = None
         if part.following is not None:
             cursor = self._cursors.encode(_listing(user_id), part.following.fields())
@@ -240,7 +240,7 @@ class FeedReader:
             coverage=Coverage.of(gaps, self._load.pace),
         )
 
-    async def _authors_of(self, items: Sequence[Item]) -> tuple[dict[int, Author], frozenset[Gap]]:
+    async def _authors_of(self, items: Sequence[Item]) -> tuple[dict[int, Author], frozenset[CoverageGap]]:
         """Their profiles; those last known while the user service is down."""
         author_ids = list({item.record.author_id for item in items})
         try:
@@ -248,7 +248,9 @@ class FeedReader:
         except UnavailableError as error:
             return last_known(error), STALE
 
-    async def _marks_of(self, user_id: int, items: Sequence[Item]) -> tuple[dict[int, Engagement], frozenset[Gap]]:
+    async def _marks_of(
+        self, user_id: int, items: Sequence[Item]
+    ) -> tuple[dict[int, Engagement], frozenset[CoverageGap]]:
         """The marks; the counts as the posts know them while the interaction service is down."""
         try:
             return await self._marks.of(user_id, [item.record.post_id for item in items]), frozenset()

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from redis.asyncio import Redis, RedisCluster
 
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.feedlists import FeedLists
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
@@ -33,7 +33,7 @@ class RedisFeedCache:
         self._page_s = page_s
         self._session_s = session_s
 
-    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
+    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
         if not self._page_s:
             return None
         raw, stamps = await self._page_stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"), charge=charge)
@@ -54,7 +54,7 @@ class RedisFeedCache:
         return b"\n".join(stamps).decode()
 
     async def _page_stamps(
-        self, reader_id: int, *page_key: str, charge: Charge | None = None
+        self, reader_id: int, *page_key: str, charge: RateCheck | None = None
     ) -> tuple[bytes | None, list[bytes]]:
         """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
         late, own = self._lists.late_key(reader_id), self._stamps.activity(reader_id)

@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import Principal
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.domain.feed import Order
@@ -24,7 +24,7 @@ class Kept:
 
     def charge(self, scope: Scope, user_id: int) -> None: ...
 
-    async def kept(self, user_id: int, order: Order, limit: int, charge: Charge | None) -> Served:
+    async def kept(self, user_id: int, order: Order, limit: int, charge: RateCheck | None) -> Served:
         self.asked.append((user_id, order, limit))
         return Served(b"{}", "hit", "normal")
 

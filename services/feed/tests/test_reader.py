@@ -10,7 +10,7 @@ from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, OverloadedError, UnavailableError
 from libs.common.web.paging import InvalidCursorError
-from libs.feedlists import Gap
+from libs.feedlists import UnpushedRange
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage, Position
 from services.feed.service.reader import Served, Updates
@@ -207,13 +207,13 @@ async def test_posts_that_backpressure_kept_back_are_pulled_and_then_healed(worl
     pushed = [await world.post(PUSHED, minutes_ago=9)]
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     skipped = [await world.post(PUSHED, minutes_ago=m, pushed=False) for m in (8, 6)]
-    world.gaps.gaps = [Gap(1, skipped[0], skipped[-1], is_open=True)]
+    world.gaps.gaps = [UnpushedRange(1, skipped[0], skipped[-1], is_open=True)]
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == [*skipped[::-1], *pushed]
     coverage = orjson.loads(served.body)["coverage"]
     assert (coverage["complete"], coverage["gaps"][0]["reason"]) == (True, "lossy")
     assert world.lists.lists[READER].post_ids == tuple(pushed)
-    world.gaps.gaps = [Gap(1, skipped[0], skipped[-1], is_open=False)]
+    world.gaps.gaps = [UnpushedRange(1, skipped[0], skipped[-1], is_open=False)]
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == [*skipped[::-1], *pushed]
     assert orjson.loads(served.body)["coverage"]["gaps"] == []
@@ -314,7 +314,7 @@ async def test_a_gap_is_not_healed_with_followees_that_may_be_old(world: World) 
     seen = await world.post(PUSHED)
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     skipped = await world.post(PUSHED, pushed=False)
-    world.gaps.gaps = [Gap(1, skipped, skipped, is_open=False)]
+    world.gaps.gaps = [UnpushedRange(1, skipped, skipped, is_open=False)]
     world.graph.down = True
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [skipped, seen]
     assert world.lists.lists[READER].healed == 0

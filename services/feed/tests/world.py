@@ -7,14 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from libs.common.core.errors import UnavailableError
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.ids import first_id_at, id_time_ms, now_ms
-from libs.common.stores.rate import Charge
+from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.base import Payload
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
-from libs.feedlists import CAP, FeedList, Gap
+from libs.feedlists import CAP, FeedList, UnpushedRange
 from libs.invalidation.table import Invalidation, invalidation_of
 from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
 from services.feed.ports import LATEST, CachedPage, PageDependencies, Position, Session
@@ -133,9 +133,9 @@ class InMemoryLists:
 
 class InMemoryGaps:
     def __init__(self) -> None:
-        self.gaps: list[Gap] = []
+        self.gaps: list[UnpushedRange] = []
 
-    async def of(self, user_id: int) -> list[Gap]:
+    async def of(self, user_id: int) -> list[UnpushedRange]:
         return self.gaps
 
 
@@ -185,7 +185,7 @@ class InMemoryCache:
         self.followees: dict[int, Followees] = {}
         self.kept: CachedPage | None = None
 
-    async def page(self, reader_id: int, variant: str, charge: Charge | None = None) -> CachedPage | None:
+    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
         return self.kept
 
     async def stamp(self, reader_id: int) -> str:
@@ -252,7 +252,7 @@ class World:
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
-        self.load, self.ranking = FixedLoad(), FairGate("ranking", 1)
+        self.load, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
         self.stamps, self.now_s = InMemoryStamps(), 0.0
         graph = CachedGraph(self.graph, self.stamps, lambda: self.now_s)
         posts = CachedPosts(self.posts, self.stamps, lambda: self.now_s)

@@ -1,4 +1,4 @@
-"""Bodies of uploads."""
+"""BodyChecks of uploads."""
 
 from collections.abc import AsyncIterator
 

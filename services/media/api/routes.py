@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse
 from libs.common.stores.idempotency import Answer
 from libs.common.web.auth import CurrentUser
 from libs.common.web.devices import DEVICE_HEADERS
-from libs.common.web.middleware import charge_place
+from libs.common.web.middleware import charge_slot
 from libs.common.web.params import Digits, IdempotencyKey, PathId
 from services.media.api.body import body_of, declared_type
 from services.media.api.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
@@ -49,7 +49,7 @@ async def _signed_upload(
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
     upload = await api.library.authorize_put(upload_id, expires, signature, declared_type(request))
-    charge_place(request.scope, upload.owner_id)  # no token says whose it is
+    charge_slot(request.scope, upload.owner_id)  # no token says whose it is
     return upload
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 
-from libs.common.stores.rate import Limit
+from libs.common.stores.rate import RateLimit
 from libs.common.web.app import use_cases
 from libs.common.web.limits import MINUTE_S, RequestLimits, client_address
 from services.user.errors import ForeignOriginError
@@ -59,7 +59,7 @@ class LoginLimit:
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._limit = Limit("logins", request.app.state.settings.logins_a_minute, MINUTE_S)
+        self._limit = RateLimit("logins", request.app.state.settings.logins_a_minute, MINUTE_S)
 
     async def count(self, account: str) -> None:
         """Raises RateLimitedError, or UnavailableError when Redis cannot count."""

@@ -144,7 +144,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
-class Authored:
+class AuthoredPost:
     """That a post exists, or existed."""
 
     user_id: int
@@ -153,7 +153,7 @@ class Authored:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class AccountCounts:
     """What is counted of a user."""
 
     followers: int

@@ -11,27 +11,27 @@ from argon2 import PasswordHasher as Argon2
 from argon2.exceptions import VerificationError
 
 from libs.common.core.context import caller
-from libs.common.core.fairness import FairGate, Shares
+from libs.common.core.fairness import CallerShares, FairSemaphore
 from libs.common.core.settings import Settings
 
 AT_ONCE = 2  # each takes 64 MiB and a core for some 50 ms
 QUEUE = 8  # a wait of 0.2 s; who comes after these is refused at once
 WAIT_S = 2.0  # times timeout_factor
-SHARES = Shares(account=2, address=8)  # in a full queue an address gives way to others anyway
+SHARES = CallerShares(account=2, address=8)  # in a full queue an address gives way to others anyway
 LESS_URGENT = 10  # nice: each hash has four threads of its own, which would leave the event loop a ninth of the CPU
 T = TypeVar("T")
 
 
-def hashing_gate(settings: Settings) -> FairGate:
+def hashing_gate(settings: Settings) -> FairSemaphore:
     """What all hashing of a process goes through."""
     shares = SHARES.if_limited(settings.rate_limits)
-    return FairGate("passwords", AT_ONCE, shares, queue=QUEUE, wait_s=WAIT_S * settings.timeout_factor)
+    return FairSemaphore("passwords", AT_ONCE, shares, queue=QUEUE, wait_s=WAIT_S * settings.timeout_factor)
 
 
 class Argon2Hasher:
-    """Implements `ports.PasswordHasher`. Raises OverloadedError and TooManyInProgressError as `FairGate` does."""
+    """Implements `ports.PasswordHasher`. Raises OverloadedError and TooManyInProgressError as `FairSemaphore` does."""
 
-    def __init__(self, argon2: Argon2, nobody: str, gate: FairGate) -> None:
+    def __init__(self, argon2: Argon2, nobody: str, gate: FairSemaphore) -> None:
         self._argon2 = argon2
         self._nobody = nobody
         self._gate = gate
@@ -39,7 +39,7 @@ class Argon2Hasher:
         self._threads = ThreadPoolExecutor(AT_ONCE, "passwords", os.nice, (LESS_URGENT,))
 
     @classmethod
-    async def create(cls, gate: FairGate, argon2: Argon2 | None = None) -> Self:
+    async def create(cls, gate: FairSemaphore, argon2: Argon2 | None = None) -> Self:
         """With a hash of nobody's password, so that an unknown login takes as long as a known one."""
         argon2 = argon2 or Argon2()
         return cls(argon2, await asyncio.to_thread(argon2.hash, secrets.token_urlsafe(32)), gate)

@@ -3,23 +3,23 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.user.domain.people import Authored, Tally
-from services.user.ports import AuthoredStore, TallyStore
+from services.user.domain.people import AccountCounts, AuthoredPost
+from services.user.ports import AccountCountStore, AuthoredPostStore
 
 
 @dataclass(frozen=True, slots=True)
 class CountComparison:
     """Counts from the rows and as counted, and which posts are counted."""
 
-    recorded: Tally
-    counted: Tally
+    recorded: AccountCounts
+    counted: AccountCounts
     post_ids: list[int]
 
 
 class CountReconciliation:
     """Use cases of reconciliation."""
 
-    def __init__(self, store: TallyStore, authored: AuthoredStore) -> None:
+    def __init__(self, store: AccountCountStore, authored: AuthoredPostStore) -> None:
         self._store = store
         self._authored = authored
 
@@ -36,8 +36,8 @@ class CountReconciliation:
         """Learn of posts that are `there` or `gone`, as from their events, and count anew. A deleted post stays so."""
         await self._authored.apply(
             [
-                *(Authored(user_id, post_id, deleted=False) for post_id in there),
-                *(Authored(user_id, post_id, deleted=True) for post_id in gone),
+                *(AuthoredPost(user_id, post_id, deleted=False) for post_id in there),
+                *(AuthoredPost(user_id, post_id, deleted=True) for post_id in gone),
             ]
         )
         await self._store.recount(user_id)

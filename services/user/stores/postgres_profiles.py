@@ -8,7 +8,7 @@ from libs.common.stores.postgres import Connection, Postgres
 from libs.common.stores.postgres_outbox import PostgresOutbox
 from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.user.domain.people import Authored, Profile, ProfileChange, Relationship
+from services.user.domain.people import AuthoredPost, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
 from services.user.stores.retries import retried
 from services.user.stores.visibility import seen
@@ -118,13 +118,13 @@ class PostgresProfileStore:
             return records
 
 
-class PostgresAuthoredStore:
-    """Implements `ports.AuthoredStore`."""
+class PostgresAuthoredPostStore:
+    """Implements `ports.AuthoredPostStore`."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def apply(self, changes: Sequence[Authored]) -> None:
+    async def apply(self, changes: Sequence[AuthoredPost]) -> None:
         """See the port."""
         deleted_of: dict[tuple[int, int], bool] = {}
         for change in changes:

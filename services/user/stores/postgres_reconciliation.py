@@ -1,7 +1,7 @@
 """Counts beside the rows that they count, in PostgreSQL."""
 
 from libs.common.stores.postgres import Postgres
-from services.user.domain.people import Tally
+from services.user.domain.people import AccountCounts
 
 # One statement sees one moment, and a follow changes its row and its count at once: a difference is an error.
 _TALLIES = """
@@ -25,8 +25,8 @@ ON CONFLICT (user_id, slot) DO UPDATE SET
 _LOCK_RECOUNT = "SELECT pg_advisory_xact_lock(hashtextextended('recount ' || $1::bigint, 0))"
 
 
-class PostgresTallyStore:
-    """Implements `ports.TallyStore`."""
+class PostgresAccountCountStore:
+    """Implements `ports.AccountCountStore`."""
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
@@ -36,10 +36,10 @@ class PostgresTallyStore:
         sql = "SELECT user_id FROM users WHERE user_id > $1 ORDER BY user_id LIMIT $2"
         return [row["user_id"] for row in await self._postgres.fetch(sql, after_id, limit)]
 
-    async def tallies(self, user_id: int) -> tuple[Tally, Tally]:
+    async def tallies(self, user_id: int) -> tuple[AccountCounts, AccountCounts]:
         """See the port."""
         followers, following, posts, *counted = await self._postgres.fetchrow(_TALLIES, user_id) or [0] * 6
-        return Tally(followers, following, posts), Tally(*counted)
+        return AccountCounts(followers, following, posts), AccountCounts(*counted)
 
     async def post_ids(self, user_id: int) -> list[int]:
         """See the port."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from libs.common.core.context import Caller, set_caller
 from libs.common.core.errors import OverloadedError, TooManyInProgressError, UnauthorizedError
-from libs.common.core.fairness import FairGate
+from libs.common.core.fairness import FairSemaphore
 from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
@@ -86,7 +86,7 @@ def test_those_that_start_at_once_agree_on_one_key(tmp_path: Path) -> None:
     assert (tmp_path / "keys" / FIRST_KEY).stat().st_mode & 0o777 == 0o600
 
 
-def gate(*, rate_limits: bool = True) -> FairGate:
+def gate(*, rate_limits: bool = True) -> FairSemaphore:
     return hashing_gate(settings_for(Settings, {}, rate_limits=rate_limits))
 
 

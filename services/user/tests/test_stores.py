@@ -22,13 +22,13 @@ from libs.media.paths import SecretPaths
 from services.user.domain.accounts import ATTEMPT_LIFE, Attempt, Login, NewAccount, Registered, Session, Verdict
 from services.user.domain.people import (
     BROUGHT_AFTER,
+    AccountCounts,
     Audience,
-    Authored,
+    AuthoredPost,
     Avatar,
     Edge,
     ProfileChange,
     Relationship,
-    Tally,
 )
 from services.user.errors import (
     EmailTakenError,
@@ -44,8 +44,8 @@ from services.user.stores.postgres_accounts import PostgresAccountStore, Postgre
 from services.user.stores.postgres_audience import PostgresAudienceStore
 from services.user.stores.postgres_graph import PostgresGraphStore
 from services.user.stores.postgres_lists import PostgresPeopleLists
-from services.user.stores.postgres_profiles import PostgresAuthoredStore, PostgresProfileStore
-from services.user.stores.postgres_reconciliation import PostgresTallyStore
+from services.user.stores.postgres_profiles import PostgresAuthoredPostStore, PostgresProfileStore
+from services.user.stores.postgres_reconciliation import PostgresAccountCountStore
 
 pytestmark = pytest.mark.stores
 PATHS = SecretPaths("a secret")
@@ -335,25 +335,25 @@ async def test_a_profile_changes_with_its_event(postgres: Postgres) -> None:
 
 
 async def test_posts_are_counted_once_in_any_order_and_delete_wins(postgres: Postgres) -> None:
-    store, user_id = PostgresAuthoredStore(postgres), await person(postgres)
-    created = [Authored(user_id, post, deleted=False) for post in (1, 2, 3, 4)]
-    deleted = [Authored(user_id, post, deleted=True) for post in (2, 5)]
+    store, user_id = PostgresAuthoredPostStore(postgres), await person(postgres)
+    created = [AuthoredPost(user_id, post, deleted=False) for post in (1, 2, 3, 4)]
+    deleted = [AuthoredPost(user_id, post, deleted=True) for post in (2, 5)]
     await store.apply(deleted[1:])
-    await store.apply([*created, Authored(user_id, 5, deleted=False)])
+    await store.apply([*created, AuthoredPost(user_id, 5, deleted=False)])
     assert (await counts(postgres, user_id))[2] == 4
     for _ in range(2):
         await asyncio.gather(store.apply(deleted), store.apply(created), store.apply(list(reversed(created))))
     assert (await counts(postgres, user_id))[2] == 3
-    await store.apply([Authored(user_id, 6, deleted=False), Authored(user_id, 6, deleted=True)])
+    await store.apply([AuthoredPost(user_id, 6, deleted=False), AuthoredPost(user_id, 6, deleted=True)])
     assert (await counts(postgres, user_id))[2] == 3
 
 
 async def test_wrong_counts_are_mended_while_others_follow(postgres: Postgres) -> None:
-    graph, store = PostgresGraphStore(postgres, RECORD), PostgresTallyStore(postgres)
+    graph, store = PostgresGraphStore(postgres, RECORD), PostgresAccountCountStore(postgres)
     followee, *followers = await people(postgres, 9)
     await follow(graph, followers[0], followee)
     await postgres.execute("UPDATE user_counts SET followers = followers + 5, posts = 3 WHERE user_id = $1", followee)
-    assert await store.tallies(followee) == (Tally(1, 0, 0), Tally(6, 0, 3))
+    assert await store.tallies(followee) == (AccountCounts(1, 0, 0), AccountCounts(6, 0, 3))
     mending = [store.recount(followee) for _ in range(3)]
     await asyncio.gather(*mending, *(follow(graph, one, followee) for one in followers[1:]))
     assert await counts(postgres, followee) == (8, 0, 0)

@@ -6,7 +6,7 @@ from prometheus_client import Gauge
 
 from libs.common.core.logging import get_logger
 from workers.fanout.domain import Level, Thresholds, next_level
-from workers.fanout.ports import GapLog, LagSource, LevelBoard, PullBoard
+from workers.fanout.ports import LagSource, LevelBoard, PullStamps, UnpushedRangeLog
 
 TICK_S = 1.0
 DEADLINE_S = 10.0  # an answer older than this says nothing about now
@@ -19,7 +19,7 @@ class Backpressure:
     """Knows the level. All workers go on from the published one, so that a restart does not forget it."""
 
     def __init__(
-        self, lag: LagSource, board: LevelBoard, gaps: GapLog, pulls: PullBoard, thresholds: Thresholds
+        self, lag: LagSource, board: LevelBoard, gaps: UnpushedRangeLog, pulls: PullStamps, thresholds: Thresholds
     ) -> None:
         self._lag = lag
         self._board = board

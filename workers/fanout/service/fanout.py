@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
 
-from libs.feedlists import Pushed, Range
+from libs.feedlists import PushResult, Range
 from workers.fanout.domain import Level
 from workers.fanout.ports import (
     Audience,
@@ -14,14 +14,14 @@ from workers.fanout.ports import (
     ChunkQueue,
     DeliveryLedger,
     Feeds,
-    GapLog,
     Graph,
     Lane,
     Load,
     Post,
-    PullBoard,
+    PullStamps,
     RateLimit,
     RemovalLedger,
+    UnpushedRangeLog,
 )
 
 POSTS_AT_ONCE = 64  # of one partition: their authors are asked for together, and small ones share calls
@@ -100,7 +100,7 @@ class Delivery:
         return pushed.written + pushed.held
 
     @staticmethod
-    def _count(level: Level, pushed: Pushed) -> None:
+    def _count(level: Level, pushed: PushResult) -> None:
         DELIVERIES.inc(pushed.written)
         if pushed.dropped:
             SKIPPED.labels(int(level), "list").inc(pushed.dropped)
@@ -140,9 +140,9 @@ class Fanout:
         removals: Mapping[Lane, Removal],
         queue: ChunkQueue,
         ledgers: Ledgers,
-        gaps: GapLog,
+        gaps: UnpushedRangeLog,
         load: Load,
-        pulls: PullBoard,
+        pulls: PullStamps,
         *,
         chunk_followers: int,
         slow_lane_from: int,

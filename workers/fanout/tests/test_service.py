@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.feedlists import Pushed, Withdrawn
+from libs.feedlists import PushResult, RemovalResult
 from workers.fanout.domain import Level
 from workers.fanout.ports import Chunk, Post
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
@@ -175,12 +175,14 @@ class Interrupted(InMemoryFeeds):
         self._meanwhile = meanwhile
         self.is_away = False
 
-    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         if self.is_away:
             raise TimeoutError
         return await super().withdraw(user_ids, post_id)
 
-    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+    async def deliver(
+        self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+    ) -> PushResult:
         await self._meanwhile()
         return await super().deliver(user_ids, post_ids, active_only=active_only)
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from libs.feedlists import DeliveryState, Mode, Progress, Pushed, Range, Withdrawn
+from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
 from workers.fanout.ports import Audience, Chunk, Lane, Post
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
@@ -48,24 +48,26 @@ class InMemoryFeeds:
         self.held: set[tuple[int, int]] = set()
         self.inactive: set[int] = set()
 
-    async def deliver(self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False) -> Pushed:
+    async def deliver(
+        self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+    ) -> PushResult:
         users = set(user_ids)
         dropped = users & self.inactive if active_only else set()
         wanted = {(user, post) for user in users - dropped for post in post_ids}
         new = wanted - self.held
         self.held |= new
-        return Pushed(len(new), len(wanted) - len(new), len(dropped))
+        return PushResult(len(new), len(wanted) - len(new), len(dropped))
 
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
-    ) -> Sequence[Pushed]:
+    ) -> Sequence[PushResult]:
         return [await self.deliver(users, [post], active_only=active_only) for post, users in posts]
 
-    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> Withdrawn:
+    async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         unwanted = {(user, post_id) for user in user_ids}
         taken = unwanted & self.held
         self.held -= taken
-        return Withdrawn(len(taken), len(unwanted) - len(taken))
+        return RemovalResult(len(taken), len(unwanted) - len(taken))
 
 
 class InMemoryQueue:
@@ -83,7 +85,7 @@ class InMemoryLedger:
     def __init__(self) -> None:
         self.modes: dict[int, Mode] = {}
         self.plans: dict[int, Sequence[Range]] = {}
-        self.progress: dict[tuple[int, int], Progress] = {}
+        self.progress: dict[tuple[int, int], ChunkProgress] = {}
         self.dead: set[tuple[int, int | None]] = set()
 
     async def planned(
@@ -95,25 +97,25 @@ class InMemoryLedger:
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
         for post_id, _, delivered in counts:
             self.modes[post_id] = "push"
-            self.progress[post_id, 0] = Progress(0, delivered, is_done=True)
+            self.progress[post_id, 0] = ChunkProgress(0, delivered, is_done=True)
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         self.modes |= dict.fromkeys(post_ids, "skipped")
 
-    async def begun(self, post_id: int, chunk_after_id: int) -> Progress:
-        return self.progress.get((post_id, chunk_after_id), Progress(chunk_after_id, 0, is_done=False))
+    async def begun(self, post_id: int, chunk_after_id: int) -> ChunkProgress:
+        return self.progress.get((post_id, chunk_after_id), ChunkProgress(chunk_after_id, 0, is_done=False))
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
-        self.progress[post_id, chunk_after_id] = Progress(after_id, delivered, is_done=done)
+        self.progress[post_id, chunk_after_id] = ChunkProgress(after_id, delivered, is_done=done)
 
     async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
         self.dead.add((post_id, chunk_after_id))
 
-    async def of(self, post_id: int) -> DeliveryState | None:
+    async def of(self, post_id: int) -> DeliveryStatus | None:
         if post_id not in self.modes:
             return None
         now = datetime.now(UTC)
-        return DeliveryState(self.modes[post_id], 0, 0, 0, 0, now, None, 0, 0)
+        return DeliveryStatus(self.modes[post_id], 0, 0, 0, 0, now, None, 0, 0)
 
     def delivered_in_all(self) -> int:
         return sum(progress.delivered for progress in self.progress.values())

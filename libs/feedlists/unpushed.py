@@ -16,7 +16,7 @@ _OPEN, _LAST, _SERVER = b"open", b"last", b"server"
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class UnpushedRange:
     """A closed interval of post ids, some of which were not pushed. Only while it is open does it grow.
 
     A reader who pulled a gap that is not open has all that was in it: later gaps have greater numbers.
@@ -28,7 +28,7 @@ class Gap:
     is_open: bool
 
 
-class Gaps:
+class UnpushedRanges:
     """The gaps, once for each bucket. They may be lost with its lists: new ones are made from the records."""
 
     def __init__(self, redis: "Redis", lists: FeedLists) -> None:
@@ -66,7 +66,7 @@ class Gaps:
                 pipe.hdel(key, _OPEN)
             await pipe.execute()
 
-    async def of(self, user_id: int) -> list[Gap]:
+    async def of(self, user_id: int) -> list[UnpushedRange]:
         """The gaps of the last 7 days that the reader's list may have to be healed for, oldest first."""
         fields = await self._redis.hgetall(self._keys[self._lists.bucket(user_id)])
         return [gap for gap in _gaps(fields) if gap.last_id >= _horizon()]
@@ -76,11 +76,11 @@ def _horizon() -> int:
     return first_id_at(now_ms() - WINDOW_S * 1_000)
 
 
-def _gaps(fields: dict[Any, Any]) -> list[Gap]:
+def _gaps(fields: dict[Any, Any]) -> list[UnpushedRange]:
     opened = fields.get(_OPEN)
     found = []
     for number, bounds in fields.items():
         if number not in (_OPEN, _LAST, _SERVER):
             first, last = bounds.split(b"-")
-            found.append(Gap(int(number), int(first), int(last), number == opened))
+            found.append(UnpushedRange(int(number), int(first), int(last), number == opened))
     return sorted(found, key=lambda gap: gap.gap_id)

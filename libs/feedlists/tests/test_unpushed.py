@@ -1,4 +1,4 @@
-"""Gaps on a real Redis."""
+"""UnpushedRanges on a real Redis."""
 
 from dataclasses import replace
 
@@ -6,8 +6,8 @@ import pytest
 from redis.asyncio import Redis
 
 from libs.common.core.ids import first_id_at, now_ms
-from libs.feedlists.gaps import WINDOW_S, Gap, Gaps
 from libs.feedlists.lists import FeedLists
+from libs.feedlists.unpushed import WINDOW_S, UnpushedRange, UnpushedRanges
 
 pytestmark = pytest.mark.stores
 READERS = range(16)  # some in each bucket
@@ -19,11 +19,11 @@ def lists(redis: "Redis", prefix: str) -> FeedLists:
 
 
 @pytest.fixture
-def gaps(redis: "Redis", lists: FeedLists) -> Gaps:
-    return Gaps(redis, lists)
+def gaps(redis: "Redis", lists: FeedLists) -> UnpushedRanges:
+    return UnpushedRanges(redis, lists)
 
 
-async def seen(gaps: Gaps) -> list[Gap]:
+async def seen(gaps: UnpushedRanges) -> list[UnpushedRange]:
     """What all readers see, each with numbers of the bucket's own."""
     first, *others = [await gaps.of(reader_id) for reader_id in READERS]
     for other in others:
@@ -31,7 +31,7 @@ async def seen(gaps: Gaps) -> list[Gap]:
     return first
 
 
-async def test_an_open_gap_is_the_hull_of_what_came(gaps: Gaps) -> None:
+async def test_an_open_gap_is_the_hull_of_what_came(gaps: UnpushedRanges) -> None:
     post = first_id_at(now_ms())
     assert await seen(gaps) == []
     await gaps.extend([])
@@ -43,14 +43,14 @@ async def test_an_open_gap_is_the_hull_of_what_came(gaps: Gaps) -> None:
     assert (gap.first_id, gap.last_id, gap.is_open) == (post + 1, post + 9, True)
 
 
-async def test_ids_of_different_length_are_compared_as_numbers(gaps: Gaps) -> None:
+async def test_ids_of_different_length_are_compared_as_numbers(gaps: UnpushedRanges) -> None:
     await gaps.extend([10**18])
     await gaps.extend([10**18 - 1])
     [gap] = await seen(gaps)
     assert (gap.first_id, gap.last_id) == (10**18 - 1, 10**18)
 
 
-async def test_a_closed_gap_does_not_grow(gaps: Gaps) -> None:
+async def test_a_closed_gap_does_not_grow(gaps: UnpushedRanges) -> None:
     post = first_id_at(now_ms())
     for n in range(3):
         await gaps.extend([post + n])
@@ -62,7 +62,7 @@ async def test_a_closed_gap_does_not_grow(gaps: Gaps) -> None:
     assert len({gap.gap_id for gap in found}) == 4
 
 
-async def test_gaps_older_than_any_feed_are_forgotten(gaps: Gaps, redis: "Redis", lists: FeedLists) -> None:
+async def test_gaps_older_than_any_feed_are_forgotten(gaps: UnpushedRanges, redis: "Redis", lists: FeedLists) -> None:
     now = first_id_at(now_ms())
     old = first_id_at(now_ms() - WINDOW_S * 1_000) - 1
     await gaps.extend([old])
@@ -75,7 +75,7 @@ async def test_gaps_older_than_any_feed_are_forgotten(gaps: Gaps, redis: "Redis"
         assert 0 < await redis.ttl(key) <= WINDOW_S
 
 
-async def test_an_open_gap_keeps_what_is_old_while_it_grows(gaps: Gaps) -> None:
+async def test_an_open_gap_keeps_what_is_old_while_it_grows(gaps: UnpushedRanges) -> None:
     old = first_id_at(now_ms() - WINDOW_S * 1_000) - 1
     await gaps.extend([old])
     await gaps.extend([first_id_at(now_ms() - WINDOW_S * 1_000 + 60_000)])
@@ -83,14 +83,14 @@ async def test_an_open_gap_keeps_what_is_old_while_it_grows(gaps: Gaps) -> None:
     assert gap.first_id == old
 
 
-async def test_a_redis_without_functions_gets_them(gaps: Gaps, redis: "Redis") -> None:
+async def test_a_redis_without_functions_gets_them(gaps: UnpushedRanges, redis: "Redis") -> None:
     await redis.function_flush()
     await gaps.extend([first_id_at(now_ms())])
     assert len(await seen(gaps)) == 1
 
 
 async def test_a_server_in_the_place_of_another_lacks_its_last_writes(
-    gaps: Gaps, lists: FeedLists, redis: "Redis"
+    gaps: UnpushedRanges, lists: FeedLists, redis: "Redis"
 ) -> None:
     """Here it is the same one, whose name in the buckets is another's."""
     for _ in range(2):
