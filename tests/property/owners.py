@@ -7,7 +7,6 @@ from itertools import pairwise
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
 from services.feed.domain.feed import Followees, RankingFeatures, Relation
-from services.feed.service import candidates
 from services.feed.tests.world import record
 from workers.fanout.ports import Audience
 
@@ -76,7 +75,7 @@ class Owners:
         ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start - 1, None, vars(candidates)["LATEST"])
+        return await self.recent(author_ids, window_start, None, vars(sources)["LATEST"])
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int

@@ -26,7 +26,7 @@ READER, AUTHOR, STRANGER = 1, 2, 3
 @pytest.fixture
 async def system(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[System]:
     """A reader with a list, nine posts in it, one of them deleted, and a stranger's post elsewhere."""
-    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 60)  # of real time
+    monkeypatch.setattr("services.feed.service.sources.REBUILD_S", 60)  # of real time
     settings = settings_for(Settings, store_env)
     async with open_redis(settings) as redis:
         system = System(redis, settings)
