@@ -96,7 +96,7 @@ class FeedExplainer:
                 self._removals.author(post_id), self._ledger.of(post_id), self._removals.of(post_id)
             )
         except RedisError as error:
-            raise UnavailableError("the ledger can't be read just now") from error
+            raise UnavailableError("The delivery records are temporarily unavailable.") from error
         if author_id is None or source_of(author_id, user_id, await self._source.followees(user_id)) is None:
             raise NotFoundError
         return Explanation(post_id, Reason.DELETED, delivery=delivery, removal=removal)
@@ -107,7 +107,7 @@ class FeedExplainer:
                 self._lists.read(user_id), self._unpushed_ranges.of(user_id), self._ledger.of(post_id)
             )
         except RedisError as error:
-            raise UnavailableError("the feed lists can't be read just now") from error
+            raise UnavailableError("The feed lists are temporarily unavailable.") from error
         healed = found.healed if found else 0
         reason = reason_of(
             post_id,

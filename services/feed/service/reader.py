@@ -134,14 +134,14 @@ class FeedReader:
         try:
             await self._cache.save_position(user_id, position)
         except RedisError as error:
-            raise UnavailableError("positions can't be kept just now") from error
+            raise UnavailableError("The feed position cannot be saved at the moment.") from error
 
     async def position(self, user_id: int) -> Position:
         """Where one was last, on any device. Raises NotFoundError, UnavailableError."""
         try:
             position = await self._cache.position(user_id)
         except RedisError as error:
-            raise UnavailableError("positions can't be read just now") from error
+            raise UnavailableError("The feed position is temporarily unavailable.") from error
         if position is None:
             raise NotFoundError
         return position
@@ -216,7 +216,7 @@ class FeedReader:
             if item.record.author_id in authors
         ]
         if not posts and (part.gaps | author_gaps) & STALE:
-            raise UnavailableError("nothing of the feed is known just now")
+            raise UnavailableError("The feed is temporarily unavailable.")
         page = self._page(reader.user_id, part, posts, gaps)
         relied_on = [item.record for item in (*part.items, part.after) if item]
         return _Made(

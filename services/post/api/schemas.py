@@ -19,14 +19,14 @@ Caption = Annotated[Prose, Field(max_length=CAPTION_CHARS, description="at most 
 
 def _distinct(ids: list[int]) -> list[int]:
     if len(set(ids)) != len(ids):
-        raise ValueError("each media id once")
+        raise ValueError("must not contain duplicates")
     return ids
 
 
 def _tag(text: str) -> str:
     tag = normal_tag(text)
     if tag is None:
-        raise ValueError("a hashtag has letters, marks, digits and _, at least one letter, and at most 100 characters")
+        raise ValueError("must have letters, digits and _ only, at least one letter, and at most 100 characters")
     return tag
 
 

@@ -12,7 +12,6 @@ from libs.contracts.base import Id, Timestamp
 from libs.contracts.public import Author
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
-from services.user.errors import PasswordIsNameError
 from services.user.security.common_passwords import LEAST_CHARS, is_common
 
 MAX_BATCH = 500
@@ -26,7 +25,7 @@ _EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
 
 def _not_reserved(username: str) -> str:
     if username in RESERVED_USERNAMES:
-        raise ValueError("this username is reserved")
+        raise ValueError("must not be a reserved username")
     return username
 
 
@@ -34,7 +33,7 @@ def _hard_to_guess(password: str) -> str:
     if not password.strip():
         raise ValueError("must not be blank")
     if is_common(password):
-        raise ValueError("this password is one of the commonest: choose another")
+        raise ValueError("must not be one of the most common passwords")
     return password
 
 
@@ -71,9 +70,9 @@ class RegisterRequest(RequestBody):
     @model_validator(mode="after")
     def _is_reachable(self) -> "RegisterRequest":
         if self.email is None and self.phone is None:
-            raise ValueError("give an email address or a phone number")
+            raise ValueError("must have an email address or a phone number")
         if Contact(self.username, self.email, self.phone).has_name(self.password):
-            raise ValueError(PasswordIsNameError.title)
+            raise ValueError("password must not be the username, email address or phone number")
         return self
 
     def registration(self) -> Registration:
@@ -92,7 +91,7 @@ class LoginRequest(RequestBody):
     @model_validator(mode="after")
     def _names_one(self) -> "LoginRequest":
         if sum(name is not None for name in (self.login, self.email, self.username)) != 1:
-            raise ValueError("give one of login, email, username")
+            raise ValueError("must have exactly one of login, email and username")
         return self
 
     def name(self) -> str:
