@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 
 class FieldError(BaseModel):
-    """What is wrong with one field of the request."""
+    """An error in one field of the request."""
 
     field: str
     message: str

@@ -30,7 +30,7 @@ log = get_logger(__name__)
 
 
 class Problem(BaseModel):
-    """The body of every error answer."""
+    """The body of every error response (RFC 9457)."""
 
     type: str
     title: str
@@ -40,7 +40,7 @@ class Problem(BaseModel):
     request_id: str
     errors: list[FieldError] | None = None
     errors_omitted: int | None = None
-    """How many more there are than `errors` lists; absent when it lists them all."""
+    """The number of errors that `errors` does not list. Absent when it lists all."""
 
 
 class BodyError(HTTPException):
