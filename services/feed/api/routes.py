@@ -2,13 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.core.paging import DEFAULT_LIMIT
 from libs.common.web.auth import CurrentUser
 from libs.common.web.devices import DEVICE_HEADERS
 from libs.common.web.paging import CursorParam, Limit
 from libs.common.web.params import PathId
+from services.feed.api.cached_pages import LOOKUP
 from services.feed.api.schemas import FeedExplanation, FeedPosition, FeedUpdates, SessionId
 from services.feed.api.use_cases import UseCases
 from services.feed.domain.feed import Order
@@ -20,6 +21,7 @@ router = APIRouter(tags=["feed"])
 
 @router.get("/v1/feed", response_model=FeedPage, dependencies=DEVICE_HEADERS)
 async def read_feed(
+    request: Request,
     user: CurrentUser,
     api: UseCases,
     order: Annotated[Order, Query()] = Order.RANKED,
@@ -27,7 +29,7 @@ async def read_feed(
     cursor: CursorParam = None,
 ) -> Response:
     """Get the caller's home feed. All pages of a `ranked` feed follow the order of the first page."""
-    served = await api.reader.page(user.user_id, order, limit, cursor)
+    served = await api.reader.page(user.user_id, order, limit, cursor, lookup=request.scope.get(LOOKUP))
     headers = {"X-Feed-Quality": served.quality, "X-Cache-Status": served.cache, "Cache-Control": "private, no-store"}
     return Response(served.body, media_type="application/json", headers=headers)
 

@@ -49,15 +49,24 @@ class Coverage(BaseModel):
         return cls(complete=complete, gaps=[CoverageGapView.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
 
 
-class FeedPage(BaseModel):
-    """A page of the feed."""
-
-    # The fields that change with time come last: a cached page rewrites them.
+class PageContent(BaseModel):
+    """The part of a page that is cached."""
 
     posts: list[FeedPost]
     next_cursor: str | None
     has_more: bool
     feed_session_id: str
+
+
+class FeedPage(PageContent):
+    """One page of the feed."""
+
     cached: bool
     cache_age_seconds: int
     coverage: Coverage
+
+
+def page_json(content: bytes, coverage: bytes, age_s: int | None = None) -> bytes:
+    """The JSON of a `FeedPage`, from that of its content and its coverage; `age_s` is None for a new page."""
+    cached = b"false" if age_s is None else b"true"
+    return b'%s,"cached":%s,"cache_age_seconds":%d,"coverage":%s}' % (content[:-1], cached, age_s or 0, coverage)

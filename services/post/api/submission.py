@@ -103,7 +103,7 @@ async def _from_form(form: FormData) -> Submission:
         if not isinstance(image, UploadFile):  # the parser takes it for text
             raise invalid_field(f"image.{index}", "The picture has no filename. Send it as a file, with a filename.")
         if (image.size or 0) > IMAGE_BYTES:
-            raise TooLargeError(f"image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes.")
+            raise TooLargeError(f"The file image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes.")
         content = await image.read()
         if accepted_type(content[:HEAD_BYTES]) is None:
             raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), NotAnImageError)
