@@ -31,7 +31,7 @@ _ADDRESS = re.compile(
 
 
 class Status(StrEnum):
-    """Where a post stands."""
+    """The status of a post."""
 
     PROCESSING = "processing"
     PUBLISHED = "published"

@@ -84,7 +84,7 @@ def translates_errors(adapter: C) -> C:
             try:
                 return await method(*args, **kwargs)
             except RedisError as error:
-                raise UnavailableError("Redis does not answer") from error
+                raise UnavailableError("Redis does not respond.") from error
 
         return call
 

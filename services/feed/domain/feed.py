@@ -11,14 +11,14 @@ DAY_MS = 86_400_000
 
 
 class Order(StrEnum):
-    """How a feed is sorted."""
+    """The order of a feed."""
 
     RANKED = "ranked"
     CHRONOLOGICAL = "chronological"
 
 
 class Source(StrEnum):
-    """Why a post is in the feed."""
+    """How a post came into the feed."""
 
     OWN = "own"
     PUSHED = "pushed"
@@ -26,7 +26,7 @@ class Source(StrEnum):
 
 
 class GapReason(StrEnum):
-    """Why something may be missing, or came another way."""
+    """Why posts may be missing, or came another way."""
 
     REBUILDING = "rebuilding"
     SOURCE_DOWN = "source_down"
@@ -35,7 +35,7 @@ class GapReason(StrEnum):
 
 
 class DeliveryPace(StrEnum):
-    """How pushed posts come into lists, by the backpressure level of fan-out."""
+    """How fast new posts arrive in feeds, by the backpressure level of fan-out."""
 
     NORMAL = "normal"
     BEHIND = "behind"

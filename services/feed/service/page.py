@@ -11,14 +11,14 @@ from services.feed.domain.feed import CoverageGap, DeliveryPace, GapReason, Sour
 
 
 class FeedPost(Post):
-    """A post, and why it is here."""
+    """A post in the feed, with its source."""
 
     source: Source
     reason: str | None = None
 
 
 class CoverageGapView(BaseModel):
-    """Something that may be missing, and why; `lossy` is what was pulled because it was not pushed."""
+    """A range of time whose posts may be missing from the page, with the reason."""
 
     reason: GapReason
     since: Timestamp | None = None
@@ -35,7 +35,7 @@ class CoverageGapView(BaseModel):
 
 
 class Coverage(BaseModel):
-    """Whether the page shows all that it should. While `delivery` is not normal, posts may be on their way to it."""
+    """Whether the page is complete. While `delivery` is not `normal`, new posts may arrive late."""
 
     complete: bool
     gaps: list[CoverageGapView]

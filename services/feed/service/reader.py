@@ -225,7 +225,7 @@ class FeedReader:
             if item.record.author_id in authors.values
         ]
         if not posts and (authors.stale or part.gaps & STALE):
-            raise UnavailableError("The feed is temporarily unavailable")
+            raise UnavailableError("The feed is temporarily unavailable.")
         relied_on = [item.record for item in (*part.items, part.lookahead) if item]
         return _Made(
             content=self._content(reader.user_id, part, posts),

@@ -12,6 +12,7 @@ from libs.common.core.errors import ApiError, NotFoundError, TooLargeError, Unav
 from libs.common.core.logging import get_logger
 from libs.contracts.events import MediaUploaded
 from libs.contracts.records import EventOutbox
+from libs.media.errors import NotAnImageError
 from libs.media.image_types import ACCEPTED, HEAD_BYTES, accepted_type, refusal_of
 from libs.media.paths import SecretPaths
 from services.media.domain import (
@@ -24,7 +25,6 @@ from services.media.domain import (
     variant_type,
 )
 from services.media.errors import (
-    NotAnImageError,
     SizeMismatchError,
     TypeMismatchError,
     UploadCompletedError,
@@ -82,9 +82,9 @@ class MediaLibrary:
     async def announce(self, upload: Upload) -> Ticket:
         """Allow these bytes to be put. Announcing the same again changes nothing but the expiry."""
         if upload.content_type not in ACCEPTED:
-            raise UnsupportedMediaError(f"Accepted are {', '.join(ACCEPTED)}")
+            raise UnsupportedMediaError(f"Accepted types are {', '.join(ACCEPTED)}.")
         if upload.file_size > MAX_IMAGE_BYTES:
-            raise TooLargeError(f"an image has at most {MAX_IMAGE_BYTES} bytes")
+            raise TooLargeError(f"An image can have at most {MAX_IMAGE_BYTES} bytes.")
         await self._lifetime.announced(upload)
         await self._store.announce(upload)
         expires = int(self._clock()) + self._upload_url_s
@@ -97,7 +97,7 @@ class MediaLibrary:
         if upload is None or not self._signer.holds(upload, expires, signature, self._clock()):
             raise UploadUrlInvalidError
         if content_type and content_type != upload.content_type:
-            raise TypeMismatchError(f"the upload was declared as {upload.content_type}")
+            raise TypeMismatchError(f"The upload was declared as {upload.content_type}.")
         await self._require_open(upload_id)
         return upload
 
@@ -125,7 +125,7 @@ class MediaLibrary:
         size = await self._objects.put(upload.source_key, _at_most(body, MAX_IMAGE_BYTES))
         try:
             if not size:
-                raise SizeMismatchError("the file is empty")
+                raise SizeMismatchError("The file is empty.")
             return await self._take_over(upload, size)
         except ApiError:
             await self._objects.delete(upload.source_key)
@@ -196,7 +196,7 @@ async def _at_most(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
     async for chunk in body:
         seen += len(chunk)
         if seen > limit:
-            raise TooLargeError(f"more than {limit} bytes")
+            raise TooLargeError(f"The body has more than {limit} bytes.")
         yield chunk
 
 
@@ -206,4 +206,4 @@ async def _exactly(body: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes
         seen += len(chunk)
         yield chunk
     if seen != size:
-        raise SizeMismatchError(f"{seen} bytes instead of {size}")
+        raise SizeMismatchError(f"The file has {seen} bytes instead of {size}.")

@@ -54,7 +54,9 @@ class Lifetime:
         sizes = await self.store.unposted(upload.owner_id)
         others = sum(size for media_id, size in sizes.items() if media_id != upload.upload_id)
         if others + size > self.max_unposted_bytes:
-            raise TooMuchUnpostedError(f"{others} of {self.max_unposted_bytes} bytes are not posted yet")
+            raise TooMuchUnpostedError(
+                f"{others} of {self.max_unposted_bytes} bytes are not posted yet. Post or delete some uploads first."
+            )
         await self.store.count_unposted(upload.owner_id, upload.upload_id, size, ttl_s)
 
     async def shown(self, post_id: int, owner_id: int, media_ids: Sequence[int]) -> None:

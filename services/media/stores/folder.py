@@ -18,7 +18,7 @@ class FolderMediaObjects(FolderObjectStore):
         try:
             return await super().put(key, body, check)
         except OSError as error:
-            raise UnavailableError("the object store does not take files") from error
+            raise UnavailableError("The object store does not accept files.") from error
 
     async def head(self, key: str, size: int) -> bytes:
         return await asyncio.to_thread(_head, self.path(key), size)

@@ -12,10 +12,10 @@ from libs.common.testing.events import CollectedEvents
 from libs.contracts.codec import decode
 from libs.contracts.events import MediaUploaded
 from libs.contracts.media import Dimensions, MediaDocument
+from libs.media.errors import NotAnImageError
 from libs.media.paths import SecretPaths
 from services.media.domain import MAX_IMAGE_BYTES, Status, StoredMedia, Upload, UploadSigner
 from services.media.errors import (
-    NotAnImageError,
     SizeMismatchError,
     TypeMismatchError,
     UploadCompletedError,
@@ -115,7 +115,7 @@ async def test_completing_before_the_put(room: Room) -> None:
 
 async def test_completing_what_is_no_image(room: Room) -> None:
     await room.put(body=b"GIF89a" + b"." * (len(PNG) - 6))
-    with pytest.raises(NotAnImageError, match=r"The file is GIF. Accepted are JPEG, PNG, WebP."):
+    with pytest.raises(NotAnImageError, match=r"The type of the file is GIF. Accepted types are JPEG, PNG, WebP."):
         await room.library.complete(OWNER, UPLOAD.upload_id)
     assert not room.store.media
 

@@ -43,12 +43,12 @@ _BODIES: dict[str, Any] = {
     "/v1/posts",
     status_code=201,
     response_model=Created,
-    responses={202: {"model": Accepted, "description": "It is made, and can't be shown yet"}},
+    responses={202: {"model": Accepted, "description": "The post is created, but not published yet"}},
     openapi_extra=_BODIES,
     dependencies=DEVICE_HEADERS,
 )
 async def create_post(request: Request, user: CurrentUser, api: UseCases, key: IdempotencyKey = None) -> Response:
-    """A new post, from uploaded media (JSON) or from pictures in one request (multipart)."""
+    """Create a post from uploaded media (JSON), or from images in the same request (multipart)."""
     async with submission_of(request) as submission:
 
         async def create(post_id: int) -> Answer:
@@ -62,7 +62,7 @@ async def create_post(request: Request, user: CurrentUser, api: UseCases, key: I
 
 
 def _answer(created: CreatedPost) -> Answer:
-    """201 with the post when it can be shown, 202 when it will be."""
+    """201 with the post if it is published, otherwise 202."""
     post = created.post
     if created.shown is not None:
         return Answer(
@@ -79,20 +79,20 @@ def _answer(created: CreatedPost) -> Answer:
 
 @router.get("/v1/posts/{post_id}/status")
 async def get_post_status(post_id: PathId, reader_id: ReaderId, api: UseCases) -> PostStatus:
-    """Where a post stands; before it is published only its author may ask."""
+    """Get the status of a post. Before publication only its author may read it."""
     post = await api.reader.stored(reader_id, post_id)
     return PostStatus(post_id=post.post_id, status=post.status, reason=post.reason)
 
 
 @router.get("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def get_post(post_id: PathId, reader_id: ReaderId, api: UseCases) -> Post:
-    """One post."""
+    """Get a post."""
     return await api.reader.one(reader_id, post_id)
 
 
 @router.patch("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: UseCases) -> Post:
-    """Change caption or location of one's own post."""
+    """Change the caption or the location of the caller's post."""
     await api.reader.stored(user.user_id, post_id)
     change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
     post = await api.writer.edit(user.user_id, post_id, change)
@@ -101,7 +101,7 @@ async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: 
 
 @router.delete("/v1/posts/{post_id}", status_code=204)
 async def delete_post(post_id: PathId, user: CurrentUser, api: UseCases) -> None:
-    """Delete one's own post."""
+    """Delete the caller's post."""
     await api.reader.stored(user.user_id, post_id)
     await api.writer.delete(user.user_id, post_id)
 

@@ -1,4 +1,4 @@
-"""Requests and answers of the post service."""
+"""Requests and responses of the post service."""
 
 from typing import Annotated
 
@@ -19,19 +19,19 @@ Caption = Annotated[Prose, Field(max_length=CAPTION_CHARS, description="at most 
 
 def _distinct(ids: list[int]) -> list[int]:
     if len(set(ids)) != len(ids):
-        raise ValueError("each media id once")
+        raise ValueError("must not contain duplicates")
     return ids
 
 
 def _tag(text: str) -> str:
     tag = normal_tag(text)
     if tag is None:
-        raise ValueError("a hashtag has letters, marks, digits and _, at least one letter, and at most 100 characters")
+        raise ValueError("must have letters, digits and _ only, at least one letter, and at most 100 characters")
     return tag
 
 
 class PostLocation(RequestBody, Location):
-    """Where it was taken."""
+    """The place of a post."""
 
     id: Annotated[Text, Field(max_length=64)] | None = None
     name: Annotated[Name, Field(min_length=1, max_length=200)]
@@ -46,15 +46,15 @@ class CreatePost(RequestBody):
         list[Annotated[Text, AfterValidator(_tag)]],
         Field(
             max_length=MAX_HASHTAGS,
-            description="beside those in the caption, 30 together: letters, marks, digits and _ of any script, with a"
-            " letter, at most 100 code points, stored in lower case (NFKC)",
+            description="hashtags besides those in the caption, at most 30 together. Letters, marks, digits and _ of"
+            " any script, at least one letter, at most 100 code points, stored in lower case (NFKC)",
         ),
     ] = []
     location: PostLocation | None = None
 
 
 class CreateMultipart(RequestBody):
-    """A new post with its pictures."""
+    """A new post with its images."""
 
     image: Annotated[
         list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
@@ -64,14 +64,14 @@ class CreateMultipart(RequestBody):
 
 
 class PatchPost(RequestBody):
-    """Changes; what is left out stays. `location: null` takes it away."""
+    """Changes of a post. Omitted fields stay the same. `location: null` removes the location."""
 
     caption: Caption | None = None
     location: PostLocation | None = None
 
 
 class Created(BaseModel):
-    """The post can be seen."""
+    """A published post."""
 
     post_id: Id
     status: Status
@@ -79,7 +79,7 @@ class Created(BaseModel):
 
 
 class Accepted(BaseModel):
-    """The post will be seen when its media are ready."""
+    """A post that is published when its media are ready."""
 
     post_id: Id
     status: Status
@@ -88,14 +88,14 @@ class Accepted(BaseModel):
 
 
 class PostStatus(MayFail):
-    """Where a post stands."""
+    """The status of a post."""
 
     post_id: Id
     status: Status
 
 
 class PostPage(BaseModel):
-    """Posts, newest first."""
+    """A page of posts, newest first."""
 
     posts: list[Post]
     next_cursor: str | None

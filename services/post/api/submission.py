@@ -14,12 +14,12 @@ from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from libs.common.core.errors import BadRequestError, TooLargeError, invalid_field
+from libs.common.core.errors import BadRequestError, TooLargeError, UnsupportedMediaError, invalid_field
 from libs.common.web.validation import request_invalid
+from libs.media.errors import NotAnImageError
 from libs.media.image_types import HEAD_BYTES, accepted_type, canonical_type, refusal_of
 from services.post.api.schemas import MEDIA_A_POST, CreateMultipart, CreatePost
 from services.post.domain import Draft
-from services.post.errors import ContentTypeError
 
 IMAGE_BYTES = 10 * 1024 * 1024
 PICTURE = "image"  # a field that may be sent several times
@@ -54,7 +54,7 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
     """Parse the body. Spooled files go with the context.
 
     Raises:
-        RequestValidationError, TooLargeError, ContentTypeError, BadRequestError.
+        RequestValidationError, TooLargeError, UnsupportedMediaError, BadRequestError.
     """
     kind = canonical_type(request.headers.get("content-type", ""))
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
@@ -64,13 +64,13 @@ async def submission_of(request: Request) -> AsyncIterator[Submission]:
         try:
             form = await parser.parse()
         except MultiPartException as error:
-            raise BadRequestError(error.message) from error
+            raise BadRequestError(f"{error.message.rstrip('.')}.") from error
         try:
             yield await _from_form(form)
         finally:
             await form.close()
     else:
-        raise ContentTypeError
+        raise UnsupportedMediaError("Send application/json or multipart/form-data.")
 
 
 def _from_json(body: bytes) -> Submission:
@@ -83,7 +83,7 @@ def _from_json(body: bytes) -> Submission:
     except ValidationError as error:
         raise request_invalid(error) from error
     except (ValueError, RecursionError) as error:  # no text, a number of thousands of digits, too deep
-        raise BadRequestError("The body is not valid JSON") from error
+        raise BadRequestError("The body is not valid JSON.") from error
     draft = Draft(wanted.caption, tuple(wanted.media_ids), tuple(wanted.hashtags), wanted.location)
     return Submission(body, draft, ())
 
@@ -93,7 +93,7 @@ async def _from_form(form: FormData) -> Submission:
     images = form.getlist(PICTURE)
     rest = [(name, value) for name, value in form.multi_items() if name != PICTURE]
     if twice := [name for name, times in Counter(name for name, _ in rest).items() if times > 1]:
-        raise invalid_field(twice[0], "The field is given more than once")
+        raise invalid_field(twice[0], "The field is given more than once.")
     try:
         wanted = CreateMultipart.model_validate({**dict(rest), "image": ["" for _ in images]})
     except ValidationError as error:
@@ -103,10 +103,10 @@ async def _from_form(form: FormData) -> Submission:
         if not isinstance(image, UploadFile):  # the parser takes it for text
             raise invalid_field(f"image.{index}", "The picture has no filename. Send it as a file, with a filename.")
         if (image.size or 0) > IMAGE_BYTES:
-            raise TooLargeError(f"image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes")
+            raise TooLargeError(f"The file image.{index} ({image.filename}) has more than {IMAGE_BYTES} bytes.")
         content = await image.read()
         if accepted_type(content[:HEAD_BYTES]) is None:
-            raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), "media_type_not_accepted")
+            raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), NotAnImageError)
         digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # some 10 ms, beside the event loop
         await image.seek(0)
         files.append(image)

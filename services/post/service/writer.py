@@ -9,6 +9,7 @@ from libs.contracts.base import utc_now
 from libs.contracts.events import PostCreated, PostDeleted, PostEvent, PostUpdated
 from libs.contracts.public import Location
 from libs.contracts.records import EventOutbox, EventRecord
+from libs.media.errors import MediaFailedError, MediaNotFoundError
 from services.post.domain import (
     CREATED_VERSION,
     MAX_HASHTAGS,
@@ -23,7 +24,7 @@ from services.post.domain import (
     hashtags_of,
     mentions_of,
 )
-from services.post.errors import NotYourPostError
+from services.post.errors import NotYourPostError, TooManyHashtagsError, TooManyMentionsError
 from services.post.ports import MediaLibrary, PostStore
 
 
@@ -167,9 +168,9 @@ def _tags_and_mentions(caption: str, explicit: Sequence[str]) -> tuple[tuple[str
     """Raises InvalidError for too many."""
     hashtags, mentions = hashtags_of(caption, explicit), mentions_of(caption)
     if len(hashtags) > MAX_HASHTAGS:
-        raise invalid_field("caption", f"A post has at most {MAX_HASHTAGS} hashtags", "too_many_hashtags")
+        raise invalid_field("caption", f"A post can have at most {MAX_HASHTAGS} hashtags.", TooManyHashtagsError)
     if len(mentions) > MAX_MENTIONS:
-        raise invalid_field("caption", f"A caption has at most {MAX_MENTIONS} mentions", "too_many_mentions")
+        raise invalid_field("caption", f"A caption can have at most {MAX_MENTIONS} mentions.", TooManyMentionsError)
     return hashtags, mentions
 
 
@@ -181,6 +182,6 @@ def _next_version(post: StoredPost) -> int:
 def _check_media(author_id: int, media_ids: Sequence[int], states: Sequence[MediaState]) -> None:
     own = {state.media_id: state for state in states if state.owner_id == author_id}
     if unknown := [media_id for media_id in media_ids if media_id not in own]:
-        raise invalid_field("media_ids", f"no such upload of yours: {unknown[0]}", "media_not_found")
+        raise invalid_field("media_ids", f"You have no upload with the id {unknown[0]}.", MediaNotFoundError)
     if any(state.status is MediaStatus.FAILED for state in own.values()):
-        raise invalid_field("media_ids", "an upload failed", "media_failed")
+        raise invalid_field("media_ids", "One of the uploads could not be processed.", MediaFailedError)

@@ -1,4 +1,4 @@
-"""Signing up, in and out."""
+"""Routes of registration, login and sessions."""
 
 from typing import Annotated
 
@@ -39,7 +39,7 @@ UserAgent = Annotated[str, Header(include_in_schema=False)]
 async def _leaving(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
-    """Who logs out, if their access token still tells: an expired one must not keep anyone in."""
+    """The caller of a logout, if the access token is valid. An expired token must not prevent a logout."""
     try:
         return await optional_principal(request, credentials)
     except UnauthorizedError:
@@ -78,7 +78,7 @@ async def register(
     user_agent: UserAgent = "",
     key: IdempotencyKey = None,
 ) -> SignedInView:
-    """Open an account and sign in. Sent again with the same key and password, it signs in to the same account."""
+    """Create an account and sign in. A repeat with the same key and password signs in to the same account."""
     signed_in = await api.accounts.register(body.registration(), user_agent, key)
     return await _welcome(signed_in, api.profiles, response, public_url)
 
@@ -92,7 +92,7 @@ async def login(
     limit: LoginLimitDep,
     user_agent: UserAgent = "",
 ) -> SignedInView:
-    """Sign in by username, email address or phone number."""
+    """Sign in with a username, an email address or a phone number."""
     await limit.count(body.name().lower())
     signed_in = await api.accounts.log_in(body.name(), body.password, user_agent)
     return await _welcome(signed_in, api.profiles, response, public_url)
@@ -107,7 +107,7 @@ async def refresh(
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> Tokens:
-    """A new pair for a refresh token, from the body or the cookie. By cookie, scripts never see the new one."""
+    """Exchange a refresh token for new tokens. With the cookie, the new refresh token is only in the cookie."""
     given = body and body.refresh_token
     if not given:
         require_own_origin(request)
@@ -126,7 +126,7 @@ async def logout(
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> None:
-    """End the sessions of the refresh token and of the access token, whichever came."""
+    """End the session of the refresh token and the session of the access token. One of the tokens is enough."""
     given = body and body.refresh_token
     token = given or cookie
     if token is None and principal is None:
@@ -143,7 +143,7 @@ async def logout(
 
 @router.get("/v1/auth/me", response_model=Me)
 async def me(principal: CurrentUser, api: UseCases, public_url: PublicUrl) -> Me:
-    """Oneself, with the private fields."""
+    """Get the caller's own account, with its private fields."""
     profile = await api.profiles.get(principal.user_id, principal.user_id)
     return Me(user=OwnUser.own(profile, await api.accounts.contact(principal.user_id), public_url))
 
@@ -159,13 +159,13 @@ async def sessions(principal: CurrentUser, api: UseCases, paging: PagingDep) -> 
 
 @router.delete("/v1/auth/sessions/{session_id}", status_code=204, response_model=None)
 async def end_session(session_id: PathId, principal: CurrentUser, api: UseCases) -> None:
-    """Sign a device out."""
+    """End one of the caller's sessions."""
     await api.accounts.end_session(principal.user_id, session_id)
 
 
 @router.post("/v1/auth/password", status_code=204, response_model=None)
 async def change_password(body: PasswordRequest, principal: CurrentUser, api: UseCases, limit: LoginLimitDep) -> None:
-    """Change the password; all other sessions end. Guessing the present one is limited as at the login."""
+    """Change the password and end all other sessions. Attempts count as logins for the rate limit."""
     await limit.count(f"id:{principal.user_id}")
     await api.accounts.change_password(
         principal.user_id, principal.session_id, body.current_password, body.new_password
@@ -174,5 +174,5 @@ async def change_password(body: PasswordRequest, principal: CurrentUser, api: Us
 
 @router.get("/.well-known/jwks.json", response_model=Jwks)
 async def jwks(api: UseCases) -> Jwks:
-    """The public keys of access tokens."""
+    """Get the public keys of access tokens."""
     return Jwks(keys=api.keys.published())

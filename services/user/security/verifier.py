@@ -1,8 +1,7 @@
 """Access tokens that end with their session."""
 
-from libs.common.web.auth import KeySource, Principal, TokenVerifier
+from libs.common.web.auth import KeySource, Principal, SessionRevokedError, TokenVerifier
 from libs.contracts.base import utc_now
-from services.user.errors import SessionRevokedError
 from services.user.ports import SessionStore
 
 

@@ -8,8 +8,9 @@ from libs.common.core.errors import ForbiddenError, NotFoundError
 from libs.contracts.base import utc_now
 from libs.contracts.events import UserUpdated
 from libs.contracts.records import EventOutbox
+from libs.media.errors import MediaNotFoundError
 from services.user.domain.people import Avatar, Page, Profile, ProfileChange
-from services.user.errors import MediaNotFoundError, MediaNotReadyError
+from services.user.errors import MediaNotReadyError
 from services.user.ports import MediaLibrary, ProfileStore
 from services.user.service.events import Clock, micros
 

@@ -25,4 +25,4 @@ async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
             return await transaction()
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))
-    raise UnavailableError("too much at once")
+    raise UnavailableError("Too many concurrent changes. Please retry.")

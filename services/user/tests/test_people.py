@@ -4,8 +4,9 @@ import pytest
 
 from libs.common.core.errors import ForbiddenError, NotFoundError
 from libs.common.testing.events import CollectedEvents
+from libs.media.errors import MediaNotFoundError
 from services.user.domain.people import Avatar, Mode, OwnedMedia, ProfileChange, next_mode
-from services.user.errors import CannotFollowSelfError, MediaNotFoundError, MediaNotReadyError
+from services.user.errors import CannotFollowSelfError, MediaNotReadyError
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
 from services.user.service.graph import Graph
