@@ -1,4 +1,4 @@
-"""BodyChecks of uploads."""
+"""Bodies of uploads."""
 
 from collections.abc import AsyncIterator
 
