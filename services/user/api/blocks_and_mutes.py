@@ -1,4 +1,4 @@
-"""Blocks and mutes."""
+"""Routes of blocks and mutes."""
 
 from fastapi import APIRouter
 

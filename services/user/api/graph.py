@@ -1,4 +1,4 @@
-"""Who follows whom."""
+"""Routes of the follow graph."""
 
 from fastapi import APIRouter
 

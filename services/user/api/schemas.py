@@ -1,4 +1,4 @@
-"""What is asked of this service, and what it answers."""
+"""Request and response models."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -13,13 +13,13 @@ from libs.contracts.public import Author
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
 from services.user.domain.people import Mode, Profile, ProfileChange, Relation
 from services.user.errors import PasswordIsNameError
-from services.user.security.common_passwords import LEAST_CHARS, is_common
+from services.user.security.common_passwords import MIN_CHARS, is_common
 
 MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
 
 
-# As browsers check it (HTML, "valid email address"), with two labels or more.
+# The rule of browsers (HTML, "valid email address"), with at least two labels.
 _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
 
@@ -46,9 +46,9 @@ Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164
 NewPassword = Annotated[
     Text,
     Field(
-        min_length=LEAST_CHARS,
+        min_length=MIN_CHARS,
         max_length=128,
-        description="8 to 128 code points; none of the 3,000 commonest passwords, nor a name of the account",
+        description="8 to 128 code points; not one of the 3,000 most common passwords, nor a name of the account",
     ),
     AfterValidator(_hard_to_guess),
 ]
@@ -56,11 +56,11 @@ GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
 DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
 Bio = Annotated[Prose, Field(max_length=500, description="at most 500 code points")]
-RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
+RefreshToken = Annotated[Text, Field(min_length=1)]  # any length, because an invalid token is answered with 401
 
 
 class RegisterRequest(RequestBody):
-    """A new account; `email` or `phone` is needed."""
+    """A new account. `email` or `phone` is required."""
 
     username: NewUsername
     password: NewPassword
@@ -77,12 +77,11 @@ class RegisterRequest(RequestBody):
         return self
 
     def registration(self) -> Registration:
-        """As the use case takes it."""
         return Registration(self.username, self.password, self.email, self.phone, self.display_name)
 
 
 class LoginRequest(RequestBody):
-    """Exactly one of the three names the account."""
+    """A login. Exactly one of `login`, `email` and `username` is required."""
 
     password: GivenPassword
     login: GivenLogin | None = None
@@ -96,25 +95,25 @@ class LoginRequest(RequestBody):
         return self
 
     def name(self) -> str:
-        """The one that was given."""
+        """Return the name that was given."""
         return self.login or self.email or self.username or ""
 
 
 class RefreshRequest(RequestBody):
-    """Left out by browsers, which send the cookie."""
+    """A refresh token. Browsers omit it and send the cookie."""
 
     refresh_token: RefreshToken | None = None
 
 
 class PasswordRequest(RequestBody):
-    """A change of password."""
+    """A change of the password."""
 
     current_password: GivenPassword
     new_password: NewPassword
 
 
 class ProfileRequest(RequestBody):
-    """What is left out or null stays as it is; only `avatar_media_id` may be null to be removed."""
+    """Profile fields to change. Omitted and null fields stay unchanged, but null removes the avatar."""
 
     display_name: DisplayName | None = None
     bio: Bio | None = None
@@ -122,13 +121,12 @@ class ProfileRequest(RequestBody):
     avatar_media_id: Id | None = None
 
     def change(self) -> ProfileChange:
-        """As the use case takes it."""
         sets_avatar = "avatar_media_id" in self.model_fields_set
         return ProfileChange(self.display_name, self.bio, self.is_private, sets_avatar)
 
 
 class RelationshipView(BaseModel):
-    """How the reader and this person stand to one another."""
+    """The relationship between the reader and this user."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -144,7 +142,7 @@ def _avatar_url(profile: Profile, public_url: str) -> str | None:
 
 
 class User(BaseModel):
-    """A person."""
+    """A user."""
 
     user_id: Id
     username: str
@@ -161,7 +159,6 @@ class User(BaseModel):
 
     @classmethod
     def of(cls, profile: Profile, public_url: str) -> "User":
-        """The public form."""
         return cls(
             user_id=profile.user_id,
             username=profile.username,
@@ -179,42 +176,41 @@ class User(BaseModel):
 
 
 class OwnUser(User):
-    """Oneself, with the private fields."""
+    """The signed-in user, with private fields."""
 
     email: str | None
     phone: str | None
 
     @classmethod
     def own(cls, profile: Profile, contact: Contact, public_url: str) -> "OwnUser":
-        """The owner's form."""
         public = User.of(profile, public_url).model_dump()
         return cls(**public, email=contact.email, phone=contact.phone)
 
 
 class Tokens(BaseModel):
-    """A pair of tokens; `expires_in` is the access token's life in seconds."""
+    """A pair of tokens. `expires_in` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str | None = Field(
-        default=None, description="absent after a refresh by cookie: the cookie alone holds the new one"
+        default=None, description="absent after a refresh by cookie, which then holds the new token"
     )
     expires_in: int = ACCESS_TOKEN_S
 
 
 class SignedInView(Tokens):
-    """A pair of tokens, and for whom."""
+    """A pair of tokens and the user they belong to."""
 
     user: User
 
 
 class Me(BaseModel):
-    """Oneself."""
+    """The signed-in user."""
 
     user: OwnUser
 
 
 class SessionView(BaseModel):
-    """A device that is signed in."""
+    """An active session: a signed-in device."""
 
     session_id: Id
     user_agent: str
@@ -224,7 +220,6 @@ class SessionView(BaseModel):
 
     @classmethod
     def of(cls, session: Session, current_id: int) -> "SessionView":
-        """The public form."""
         return cls(
             session_id=session.session_id,
             user_agent=session.user_agent,
@@ -235,7 +230,7 @@ class SessionView(BaseModel):
 
 
 class SessionList(BaseModel):
-    """One's sessions, newest first."""
+    """A page of the user's sessions, newest first."""
 
     sessions: list[SessionView]
     next_cursor: str | None
@@ -243,7 +238,7 @@ class SessionList(BaseModel):
 
 
 class UserList(BaseModel):
-    """People."""
+    """A page of users."""
 
     users: list[User]
     next_cursor: str | None
@@ -251,20 +246,19 @@ class UserList(BaseModel):
 
 
 class Following(BaseModel):
-    """What a follow led to."""
+    """The result of a follow."""
 
     following: bool
     requested: bool
 
     @classmethod
     def of(cls, profile: Profile) -> "Following":
-        """As the account then stands to its new follower."""
         ours = profile.relationship
         return cls(following=ours is not None and ours.following, requested=ours is not None and ours.requested)
 
 
 class Jwks(BaseModel):
-    """Public keys of access tokens."""
+    """Public keys of access tokens (JSON Web Key Set)."""
 
     keys: list[dict[str, str]]
 
