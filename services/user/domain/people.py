@@ -9,9 +9,7 @@ Mode = Literal["push", "pull"]
 
 BACK_TO_PUSH_RATIO = 0.9  # hysteresis: the mode of an author near the threshold stays stable
 PULLED_FOR = timedelta(days=7)  # covers posts that were never pushed; feed lists go back as far
-FRESH_FOR = timedelta(
-    hours=1
-)  # by then the event has been handled, even after an outage, and the list has the followee's posts
+FRESH_FOR = timedelta(hours=1)  # even after an outage, the event has added the followee's posts by then
 
 
 @dataclass(frozen=True, slots=True)

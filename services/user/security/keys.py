@@ -127,12 +127,8 @@ class KeyFolder:
         for path in self._folder.glob("*.pem"):
             try:
                 found.append((path.stat().st_mtime_ns, path.name, SigningKey.load(path)))
-            except (
-                OSError,
-                TypeError,
-                ValueError,
-                UnsupportedAlgorithm,
-            ) as error:  # incomplete or deleted
+            except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+                # The file is incomplete, or was deleted during the scan.
                 log.warning("key_not_usable", file=path.name, error=repr(error))
         self._keys = [key for *_, key in sorted(found, key=itemgetter(0, 1), reverse=True)] or self._keys
         self._next_scan = time.monotonic() + RESCAN_S

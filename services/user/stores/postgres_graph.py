@@ -113,12 +113,12 @@ class PostgresGraphStore:
 
     async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
-            standing = await _target_state(connection, edge)
-            if standing["following"]:
+            target = await _target_state(connection, edge)
+            if target["following"]:
                 return []
-            if standing["blocking"]:
+            if target["blocking"]:
                 raise BlockedByYouError
-            if standing["is_private"] and (await _target_state(connection, edge, _TARGET_STATE_LOCKED))["is_private"]:
+            if target["is_private"] and (await _target_state(connection, edge, _TARGET_STATE_LOCKED))["is_private"]:
                 return await _change(connection, _ASK, FollowRequestCreated, edge, now)
             withdrawn = await _change(connection, _WITHDRAW, FollowRequestDeleted, edge)
             return withdrawn + await _change(connection, _FOLLOW, FollowCreated, edge, now, now + FRESH_FOR)
