@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""Dependencies of the routes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -13,7 +13,7 @@ from services.interaction.service.reconciliation import Reconciler
 
 @dataclass(frozen=True, slots=True)
 class InteractionUseCases:
-    """Put together in `__main__`."""
+    """The use cases, as composed in `__main__`."""
 
     marks: Marks
     comments: Comments
