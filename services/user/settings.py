@@ -12,7 +12,7 @@ class UserSettings(Settings):
 
     jwt_keys_dir: Path = Field(
         default=Path("/var/lib/feedmill/jwt"),
-        description="folder of Ed25519 keys (*.pem); the newest signs",
+        description="Ed25519 keys (*.pem); the newest signs, all are published",
     )
     logins_a_minute: int = Field(
         default=5, ge=0, description="logins from an address and to an account, against password guessing; 0: no limit"

@@ -1,4 +1,4 @@
-"""Requests and answers."""
+"""Request and response models."""
 
 from typing import Annotated, Literal
 
@@ -17,7 +17,7 @@ StatusName = Literal["processing", "ready", "failed"]
 
 
 class UploadRequest(RequestBody):
-    """What is going to be put."""
+    """The file that will be uploaded."""
 
     model_config = ConfigDict(strict=True)
 
@@ -26,12 +26,11 @@ class UploadRequest(RequestBody):
     purpose: Literal["post", "avatar"] = "post"
 
     def upload(self, upload_id: int, owner_id: int) -> Upload:
-        """As the service takes it."""
         return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
 
 
 class UploadTicket(BaseModel):
-    """Where to put it, how, and until when."""
+    """The upload URL, its method and headers, and its expiry."""
 
     upload_id: Id
     upload_url: str
@@ -41,7 +40,6 @@ class UploadTicket(BaseModel):
 
     @classmethod
     def of(cls, ticket: Ticket) -> "UploadTicket":
-        """The public form."""
         return cls(
             upload_id=ticket.upload.upload_id,
             upload_url=ticket.upload_url,
@@ -51,14 +49,14 @@ class UploadTicket(BaseModel):
 
 
 class MediaState(BaseModel):
-    """Where a piece of media stands."""
+    """The processing status of media."""
 
     media_id: Id
     status: StatusName
 
 
 class MediaAnswer(MediaState, MayFail):
-    """The state and, when ready, the media as posts show it."""
+    """The status and, when ready, the media as posts show it."""
 
     type: str | None = None
     urls: dict[str, str] | None = None
@@ -69,19 +67,18 @@ class MediaAnswer(MediaState, MayFail):
 
     @classmethod
     def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":
-        """The public form."""
         shown = Media.of(media.document, public_url).model_dump(exclude={"media_id"}) if media.document else {}
         return cls(media_id=media.media_id, status=status_of(media), reason=media.reason, **shown)
 
 
 class BatchRequest(BaseModel):
-    """Which media."""
+    """The ids of the requested media."""
 
     model_config = ConfigDict(extra="forbid")
 
     media_ids: Annotated[list[int], Field(max_length=100)]
     profile_of: int | None = None
-    """Whose profile is going to show them."""
+    """The user whose profile will show the media."""
 
 
 class OwnedMedia(BaseModel):
@@ -95,7 +92,6 @@ class OwnedMedia(BaseModel):
 
     @classmethod
     def of(cls, media: StoredMedia) -> "OwnedMedia":
-        """The internal form."""
         return cls(
             media_id=media.media_id,
             owner_id=media.owner_id,
@@ -106,19 +102,19 @@ class OwnedMedia(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """Those that exist."""
+    """The existing media."""
 
     media: list[OwnedMedia]
 
 
 class StoreAnswer(BaseModel):
-    """What was taken over."""
+    """The media of the stored file."""
 
     media_id: int
     status: StatusName
 
 
 def status_of(media: StoredMedia) -> StatusName:
-    """The status by its public name."""
+    """Return the public name of the status."""
     names: tuple[StatusName, ...] = ("processing", "failed", "ready")
     return names[media.status - 1]

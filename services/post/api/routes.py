@@ -92,7 +92,7 @@ async def get_post(post_id: PathId, reader_id: ReaderId, api: UseCases) -> Post:
 
 @router.patch("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: UseCases) -> Post:
-    """PostChange caption or location of one's own post."""
+    """Change caption or location of one's own post."""
     await api.reader.stored(user.user_id, post_id)
     change = PostChange(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
     post = await api.writer.edit(user.user_id, post_id, change)

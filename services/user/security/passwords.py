@@ -61,7 +61,7 @@ class Argon2Hasher:
 
         A thread cannot be stopped, so it uses its slot until it ends, even after a cancellation.
         """
-        place = await self._gate.acquire(caller())
+        slot = await self._gate.acquire(caller())
         result = asyncio.get_running_loop().run_in_executor(self._threads, work)
-        result.add_done_callback(lambda _: place.release())
+        result.add_done_callback(lambda _: slot.release())
         return await asyncio.shield(result)
