@@ -12,7 +12,7 @@ from services.interaction import internal
 from services.interaction.api import routes
 from services.interaction.api.use_cases import InteractionUseCases
 from services.interaction.clients import PostServicePosts, UserServicePeople
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 from services.interaction.settings import InteractionSettings
 from services.interaction.stores.cassandra import (
@@ -37,7 +37,7 @@ async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     comment_store = await CassandraComments(cassandra, records).prepare()
     reconciliation_store = await CassandraReconciliationStore(cassandra, records).prepare()
     return InteractionUseCases(
-        Marks(marks_store, comment_store, ledger, posts, people, outbox, keyspace.mint),
+        LikesAndSaves(marks_store, comment_store, ledger, posts, people, outbox, keyspace.mint),
         Comments(comment_store, marks_store, ledger, posts, people, outbox),
         Reconciler(reconciliation_store, ledger, outbox, keyspace.mint),
         keyspace.idempotency,

@@ -21,7 +21,7 @@ from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
 from services.user.service.events import edge_records
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.service.reconciliation import CountReconciliation
 from services.user.settings import UserSettings
@@ -64,7 +64,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
     return UserUseCases(
         accounts,
         profiles,
-        Graph(graph, lists, profiles, audiences, outbox),
+        FollowGraph(graph, lists, profiles, audiences, outbox),
         BlocksAndMutes(graph, lists, profiles, audiences, outbox),
         audiences,
         CountReconciliation(PostgresAccountCountStore(postgres), authored),

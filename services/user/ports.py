@@ -9,23 +9,23 @@ from libs.contracts.records import EventRecord
 from services.user.domain.accounts import (
     Contact,
     Credentials,
+    DeviceSession,
     EarlierRegistration,
     Login,
     NewAccount,
     Rotation,
-    Session,
 )
 from services.user.domain.people import (
     AccountCounts,
-    Audience,
+    AuthorAudience,
     AuthoredPost,
     AvatarUpload,
     Edge,
-    Followees,
+    FollowedAuthors,
     Mode,
     Profile,
     ProfileChange,
-    Relation,
+    ReaderRelation,
 )
 
 MakeRecord = Callable[[int], EventRecord]
@@ -38,7 +38,7 @@ EdgeRecord = Callable[[type[GraphEvent], Edge, int], EventRecord]
 class AccountStore(Protocol):
     """Accounts and their credentials."""
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
+    async def open(self, account: NewAccount, session: DeviceSession, token_hash: bytes, record: EventRecord) -> None:
         """Store account, first session, event and registration attempt in one transaction.
 
         Raises:
@@ -71,7 +71,7 @@ class AccountStore(Protocol):
 class SessionStore(Protocol):
     """Sessions and their refresh tokens. Only the hash of a token is stored."""
 
-    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+    async def start(self, session: DeviceSession, token_hash: bytes, verified_hash: str) -> None:
         """Store a new session with its first token, and delete the user's expired sessions.
 
         Raises:
@@ -94,7 +94,7 @@ class SessionStore(Protocol):
     async def end_by_token(self, token_hash: bytes, now: datetime) -> int | None:
         """End the session that the token belongs to. Return its id if it was active."""
 
-    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
         """Return active sessions, newest first."""
 
 
@@ -189,7 +189,7 @@ class PeopleLists(Protocol):
 class AudienceStore(Protocol):
     """Graph queries of fan-out and of feeds."""
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         """Return the audience of each existing user.
 
         `followers` is set for push authors with at most `followers_up_to` followers.
@@ -204,13 +204,13 @@ class AudienceStore(Protocol):
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         """Return ids with `after < id <= up_to`, ascending."""
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
         """Return the followees without muted and banned ones.
 
         `pull` includes authors who left pull mode, were followed, or were unmuted a short time ago.
         """
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         """Return None for an unknown author."""
 
 

@@ -7,7 +7,7 @@ from fastapi import Depends
 
 from libs.common.stores.idempotency import Idempotency
 from libs.common.web.app import use_cases
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 
 
@@ -15,7 +15,7 @@ from services.interaction.service.reconciliation import Reconciler
 class InteractionUseCases:
     """The use cases, as composed in `__main__`."""
 
-    marks: Marks
+    marks: LikesAndSaves
     comments: Comments
     reconciler: Reconciler
     idempotency: Idempotency

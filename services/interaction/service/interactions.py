@@ -45,7 +45,7 @@ _MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
 }
 
 
-class Marks:
+class LikesAndSaves:
     """Likes and saves. All changes are idempotent."""
 
     def __init__(

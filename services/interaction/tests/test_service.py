@@ -20,7 +20,7 @@ from services.interaction.domain import (
     top_position,
 )
 from services.interaction.errors import NotYourCommentError, TooDeepError
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.tests.fakes import (
     ANN,
     BOB,
@@ -42,7 +42,7 @@ class World:
         self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), CollectedEvents()
         self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
-        self.marks = Marks(
+        self.marks = LikesAndSaves(
             self.mark_store, self.comment_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids)
         )
         self.comments = Comments(self.comment_store, self.mark_store, self.ledger, self.posts, people, self.outbox)

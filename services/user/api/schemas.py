@@ -10,8 +10,8 @@ from libs.common.web.text import Name, Prose, Text
 from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
 from libs.contracts.public import Author
-from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
-from services.user.domain.people import Mode, Profile, ProfileChange, Relation
+from services.user.domain.accounts import RESERVED_USERNAMES, Contact, DeviceSession, Registration
+from services.user.domain.people import Mode, Profile, ProfileChange, ReaderRelation
 from services.user.errors import PasswordIsNameError
 from services.user.security.common_passwords import MIN_CHARS, is_common
 
@@ -219,7 +219,7 @@ class SessionView(BaseModel):
     current: bool
 
     @classmethod
-    def of(cls, session: Session, current_id: int) -> "SessionView":
+    def of(cls, session: DeviceSession, current_id: int) -> "SessionView":
         return cls(
             session_id=session.session_id,
             user_agent=session.user_agent,
@@ -354,7 +354,7 @@ class RelationView(BaseModel):
     private: bool = False
 
     @classmethod
-    def of(cls, relation: Relation | None) -> "RelationView":
+    def of(cls, relation: ReaderRelation | None) -> "RelationView":
         """None is of nobody."""
         if relation is None:
             return cls(exists=False)

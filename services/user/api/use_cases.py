@@ -15,7 +15,7 @@ from services.user.security.keys import KeyFolder
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.service.reconciliation import CountReconciliation
 from services.user.settings import UserSettings
@@ -27,7 +27,7 @@ class UserUseCases:
 
     accounts: Accounts
     profiles: Profiles
-    graph: Graph
+    graph: FollowGraph
     blocks_and_mutes: BlocksAndMutes
     audiences: Audiences
     reconciliation: CountReconciliation

@@ -121,7 +121,7 @@ class Contact:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
+class DeviceSession:
     """A signed-in device. All its refresh tokens form one family."""
 
     session_id: int

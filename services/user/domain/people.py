@@ -105,7 +105,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
+class AuthorAudience:
     """The follower count of an author and the mode it leads to. `followers` are the ids, if there are few."""
 
     follower_count: int
@@ -122,7 +122,7 @@ def next_mode(mode: Mode, follower_count: int, threshold: int) -> Mode:
 
 
 @dataclass(frozen=True, slots=True)
-class Followees:
+class FollowedAuthors:
     """The authors of a feed. `pull` are authors whose recent posts are not all in the feed list.
 
     Of these, `fresh` are pulled only until the list has caught up with a follow or an unmute.
@@ -134,7 +134,7 @@ class Followees:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class ReaderRelation:
     """The reasons why an author's posts are, or are not, in a reader's feed. `blocked` covers both directions."""
 
     following: bool

@@ -12,13 +12,13 @@ from libs.contracts.records import EventOutbox
 from services.user.domain.accounts import (
     Contact,
     Credentials,
+    DeviceSession,
     EarlierRegistration,
     Login,
     NewAccount,
     Registration,
     RegistrationAttempt,
     RotationResult,
-    Session,
     normalized_password,
 )
 from services.user.errors import (
@@ -175,7 +175,7 @@ class Accounts:
             raise NotFoundError
         await self._revoker.end([session_id])
 
-    async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[Session]:
+    async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[DeviceSession]:
         """Return active sessions of the user, newest first."""
         found = await self._sessions.active(user_id, below_id, limit + 1, self._clock())
         return Page(found[:limit], found[limit - 1].session_id if len(found) > limit else None)
@@ -240,9 +240,9 @@ class Accounts:
                 return
             banned = recorded
 
-    def _new_session(self, user_id: int, user_agent: str) -> Session:
+    def _new_session(self, user_id: int, user_agent: str) -> DeviceSession:
         now = self._clock()
-        return Session(self._mint(), user_id, user_agent[:_USER_AGENT_CHARS], created_at=now, last_used_at=now)
+        return DeviceSession(self._mint(), user_id, user_agent[:_USER_AGENT_CHARS], created_at=now, last_used_at=now)
 
     def _signed_in(self, user_id: int, session_id: int, role: str, refresh_token: str) -> SignedIn:
         access_token = self._signer.sign(user_id, session_id, role, self._clock())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from libs.common.core.errors import NotFoundError
 from libs.contracts.base import utc_now
-from services.user.domain.people import Audience, Followees, Relation, next_mode
+from services.user.domain.people import AuthorAudience, FollowedAuthors, ReaderRelation, next_mode
 from services.user.ports import AudienceStore
 from services.user.service.events import Clock
 
@@ -19,7 +19,7 @@ class Audiences:
         self._threshold = push_threshold
         self._clock = clock
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         return await self._store.audiences(user_ids, followers_up_to)
 
     async def update_mode(self, user_id: int) -> None:
@@ -46,8 +46,8 @@ class Audiences:
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         return await self._store.follower_ids(user_id, after, up_to, limit)
 
-    async def followees(self, user_id: int) -> Followees:
+    async def followees(self, user_id: int) -> FollowedAuthors:
         return await self._store.followees(user_id, self._clock())
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         return await self._store.relation(reader_id, author_id)

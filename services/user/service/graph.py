@@ -14,7 +14,7 @@ from services.user.service.profiles import Profiles
 REQUESTS_PER_TRANSACTION = 200  # takes about 100 ms
 
 
-class Graph:
+class FollowGraph:
     """Follows, follow requests and lists of followers. All changes are idempotent."""
 
     def __init__(

@@ -15,13 +15,13 @@ from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,
     Credentials,
+    DeviceSession,
     EarlierRegistration,
     Login,
     NewAccount,
     RefreshTokenState,
     Rotation,
     RotationResult,
-    Session,
     rotation_result,
 )
 from services.user.errors import (
@@ -68,7 +68,7 @@ async def _unique() -> AsyncIterator[None]:
         raise _TAKEN[error.constraint_name] from error
 
 
-async def _insert_session(connection: Connection, session: Session, token_hash: bytes) -> None:
+async def _insert_session(connection: Connection, session: DeviceSession, token_hash: bytes) -> None:
     expires_at = session.created_at + REFRESH_TOKEN_LIFE
     await connection.execute(
         "INSERT INTO sessions (session_id, user_id, user_agent, created_at, last_used_at, expires_at)"
@@ -93,7 +93,7 @@ class PostgresAccountStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
+    async def open(self, account: NewAccount, session: DeviceSession, token_hash: bytes, record: EventRecord) -> None:
         async with _unique(), self._postgres.transaction() as connection:
             await connection.execute(
                 "INSERT INTO users (user_id, username, display_name, email, phone, password_hash, version, created_at)"
@@ -165,7 +165,7 @@ class PostgresSessionStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+    async def start(self, session: DeviceSession, token_hash: bytes, verified_hash: str) -> None:
         async with self._postgres.transaction() as connection:
             # The share lock waits for a concurrent password change or ban, and makes later ones wait.
             sql = "SELECT 1 FROM users WHERE user_id = $1 AND password_hash = $2 AND banned_at IS NULL FOR SHARE"
@@ -231,7 +231,7 @@ class PostgresSessionStore:
         row = await self._postgres.fetchrow(sql, token_hash, now)
         return row["session_id"] if row else None
 
-    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
         rows = await self._postgres.fetch(
             "SELECT session_id, user_id, user_agent, created_at, last_used_at FROM sessions"
             " WHERE user_id = $1 AND ($2::bigint IS NULL OR session_id < $2) AND revoked_at IS NULL"
@@ -241,4 +241,4 @@ class PostgresSessionStore:
             limit,
             now,
         )
-        return [Session(**row) for row in rows]
+        return [DeviceSession(**row) for row in rows]

@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import pairwise
 
 from libs.common.stores.postgres import Postgres
-from services.user.domain.people import PULLED_FOR, Audience, Followees, Mode, Relation
+from services.user.domain.people import PULLED_FOR, AuthorAudience, FollowedAuthors, Mode, ReaderRelation
 
 _AUDIENCES = """
 SELECT user_id, mode, mode_version, follower_count,
@@ -58,10 +58,10 @@ class PostgresAudienceStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         rows = await self._postgres.fetch(_AUDIENCES, user_ids, followers_up_to)
         return {
-            row["user_id"]: Audience(row["follower_count"], row["mode"], row["mode_version"], row["followers"])
+            row["user_id"]: AuthorAudience(row["follower_count"], row["mode"], row["mode_version"], row["followers"])
             for row in rows
         }
 
@@ -76,10 +76,14 @@ class PostgresAudienceStore:
         row = await self._postgres.fetchrow(_FOLLOWER_IDS, user_id, after, up_to, limit)
         return (row["ids"] or []) if row else []
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
         row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULLED_FOR, now)
-        return Followees(row["ids"] or [], row["pull"] or [], row["fresh"] or []) if row else Followees([], [], [])
+        return (
+            FollowedAuthors(row["ids"] or [], row["pull"] or [], row["fresh"] or [])
+            if row
+            else FollowedAuthors([], [], [])
+        )
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         row = await self._postgres.fetchrow(_RELATION, reader_id, author_id)
-        return Relation(**row) if row else None
+        return ReaderRelation(**row) if row else None

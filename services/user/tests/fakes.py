@@ -23,26 +23,26 @@ from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,
     Credentials,
+    DeviceSession,
     EarlierRegistration,
     Login,
     NewAccount,
     RefreshTokenState,
     Rotation,
     RotationResult,
-    Session,
     rotation_result,
 )
 from services.user.domain.people import (
     FRESH_FOR,
     PULLED_FOR,
-    Audience,
+    AuthorAudience,
     AvatarUpload,
     Edge,
-    Followees,
+    FollowedAuthors,
     Mode,
     Profile,
     ProfileChange,
-    Relation,
+    ReaderRelation,
     Relationship,
 )
 from services.user.errors import (
@@ -105,7 +105,7 @@ class World:
 
     accounts: dict[int, NewAccount] = field(default_factory=dict)
     registrations: dict[tuple[str, str], EarlierRegistration] = field(default_factory=dict)
-    sessions: dict[int, Session] = field(default_factory=dict)
+    sessions: dict[int, DeviceSession] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
     tokens: dict[bytes, tuple[int, RefreshTokenState]] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
@@ -138,7 +138,7 @@ class InMemoryAccountStore:
         self._sessions = sessions
         self.meanwhile: Meanwhile = _nothing
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
+    async def open(self, account: NewAccount, session: DeviceSession, token_hash: bytes, record: EventRecord) -> None:
         await self.meanwhile()
         for other in self._world.accounts.values():
             if other.username == account.username:
@@ -201,7 +201,7 @@ class InMemorySessionStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+    async def start(self, session: DeviceSession, token_hash: bytes, verified_hash: str) -> None:
         is_banned = session.user_id in self._world.banned
         if is_banned or self._world.accounts[session.user_id].password_hash != verified_hash:
             raise InvalidCredentialsError
@@ -244,7 +244,7 @@ class InMemorySessionStore:
         self._world.ended.add(session_id)
         return session_id
 
-    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
         mine = [
             s for s in self._world.sessions.values() if s.user_id == user_id and s.session_id not in self._world.ended
         ]
@@ -419,12 +419,12 @@ class InMemoryAudienceStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         found = {}
         for user_id in self._world.profiles.keys() & set(user_ids):
             (mode, version), followers = self._world.modes.get(user_id, ("push", 0)), self._followers(user_id)
             few = followers if mode == "push" and len(followers) <= followers_up_to else None
-            found[user_id] = Audience(len(followers), mode, version, few)
+            found[user_id] = AuthorAudience(len(followers), mode, version, few)
         return found
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
@@ -444,18 +444,18 @@ class InMemoryAudienceStore:
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         return [i for i in self._followers(user_id) if after < i <= up_to][:limit]
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
         world = self._world
         ids = [e.to_id for e in world.follows if e.from_id == user_id]
         ids = sorted(i for i in ids if i not in world.banned and Edge(user_id, i) not in world.mutes)
         pull = [i for i in ids if self._has_pull_mode(i, now) or world.pull_until[Edge(user_id, i)] > now]
-        return Followees(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
+        return FollowedAuthors(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         world, edge = self._world, Edge(reader_id, author_id)
         if author_id not in world.profiles:
             return None
-        return Relation(
+        return ReaderRelation(
             following=edge in world.follows,
             muted=edge in world.mutes,
             blocked=edge in world.blocks or edge.reversed in world.blocks,

@@ -8,7 +8,7 @@ from services.user.domain.people import Avatar, AvatarUpload, Mode, ProfileChang
 from services.user.errors import CannotFollowSelfError, MediaNotFoundError, MediaNotReadyError
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.tests.fakes import (
     InMemoryAudienceStore,
@@ -39,7 +39,7 @@ class House:
         self.audiences = Audiences(InMemoryAudienceStore(self.world), threshold, self.clock)
         parts = (self.profiles, self.audiences, self.events, self.clock)
         store, lists = InMemoryGraphStore(self.world), InMemoryPeopleLists(self.world)
-        self.graph, self.barriers = Graph(store, lists, *parts), BlocksAndMutes(store, lists, *parts)
+        self.graph, self.barriers = FollowGraph(store, lists, *parts), BlocksAndMutes(store, lists, *parts)
 
     async def mode(self) -> Mode:
         return (await self.audiences.audiences([STAR], 0))[STAR].mode

@@ -13,7 +13,7 @@ from libs.common.testing.events import CollectedEvents
 from libs.contracts.events import UserBanned, UserUnbanned, UserUpdated
 from libs.contracts.records import EventRecord
 from services.user.domain.accounts import Login, RotationResult
-from services.user.domain.people import FRESH_FOR, Edge, Followees, ProfileChange, Relation, Relationship
+from services.user.domain.people import FRESH_FOR, Edge, FollowedAuthors, ProfileChange, ReaderRelation, Relationship
 from services.user.errors import BlockedByYouError
 from services.user.service.events import edge_records
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
@@ -165,7 +165,7 @@ async def test_no_follow_is_left_between_the_blocked(postgres: Postgres, *, priv
             follow(graph, star, fan),
         )
         relation = await audience.relation(fan, star)
-        assert relation == Relation(following=False, muted=False, blocked=True, banned=False, private=private)
+        assert relation == ReaderRelation(following=False, muted=False, blocked=True, banned=False, private=private)
         assert [await counts(postgres, one) for one in (fan, star)] == [(0, 0, 0), (0, 0, 0)]
         assert await postgres.fetch("SELECT FROM follow_requests WHERE target IN ($1, $2)", fan, star) == []
 
@@ -224,12 +224,12 @@ async def test_muted_and_banned_followees_are_in_no_feed(postgres: Postgres) -> 
     assert await graph.unmute(Edge(fan, star), later) == []
     for now, pulled in ((later, [star]), (later + FRESH_FOR, [])):
         found = await audience.followees(fan, now)
-        assert found == Followees(found.ids, pulled, pulled)
+        assert found == FollowedAuthors(found.ids, pulled, pulled)
         assert sorted(found.ids) == [star, other]
     await set_banned(postgres, star, banned=True)
     assert (await audience.followees(fan, later)).ids == [other]
     relation = await audience.relation(fan, star)
-    assert relation == Relation(following=True, muted=False, blocked=False, banned=True, private=False)
+    assert relation == ReaderRelation(following=True, muted=False, blocked=False, banned=True, private=False)
     assert await audience.relation(fan, 1) is None
     await set_banned(postgres, star, banned=False)
     assert (await audience.followees(fan, NOW + timedelta(days=6))).pull == [star]

@@ -21,17 +21,17 @@ from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.user.domain.accounts import (
     ATTEMPT_LIFE,
+    DeviceSession,
     EarlierRegistration,
     Login,
     NewAccount,
     RegistrationAttempt,
     RotationResult,
-    Session,
 )
 from services.user.domain.people import (
     FRESH_FOR,
     AccountCounts,
-    Audience,
+    AuthorAudience,
     AuthoredPost,
     Avatar,
     Edge,
@@ -74,7 +74,7 @@ async def person(postgres: Postgres, name: str = "") -> int:
     user_id = next(_ids)
     name = name or f"person{user_id}"
     account = NewAccount(user_id, name, name, f"{name}@x.org", f"+4912345{user_id}", "hash", user_id, created_at=NOW)
-    session = Session(user_id, user_id, "test", NOW, NOW)
+    session = DeviceSession(user_id, user_id, "test", NOW, NOW)
     record = EVENTS.record(UserCreated(user_id=user_id), user_id, user_id)
     await PostgresAccountStore(postgres).open(account, session, _hash(user_id), record)
     return user_id
@@ -122,7 +122,10 @@ async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgre
     ):
         other = next(_ids)
         account = NewAccount(other, username, username, email, phone, "hash", other, created_at=NOW)
-        session, record = Session(other, other, "", NOW, NOW), EVENTS.record(UserCreated(user_id=other), other, other)
+        session, record = (
+            DeviceSession(other, other, "", NOW, NOW),
+            EVENTS.record(UserCreated(user_id=other), other, other),
+        )
         with pytest.raises(error):
             await store.open(account, session, _hash(other), record)
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
@@ -134,7 +137,7 @@ async def test_an_attempt_to_register_is_found_for_a_day(postgres: Postgres) -> 
 
     async def open_account(one: int, now: datetime, attempt: RegistrationAttempt | None) -> None:
         account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, now, attempt)
-        session = Session(one, one, "", now, now)
+        session = DeviceSession(one, one, "", now, now)
         await store.open(account, session, _hash(one), EVENTS.record(UserCreated(user_id=one), one, one))
 
     await open_account(user_id, NOW, RegistrationAttempt(key, b"form"))
@@ -178,13 +181,13 @@ async def test_the_session_of_a_token_ends_once(postgres: Postgres) -> None:
 async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
     accounts, sessions, user_id = PostgresAccountStore(postgres), PostgresSessionStore(postgres), await person(postgres)
     other = next(_ids)
-    await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other), "hash")
+    await sessions.start(DeviceSession(other, user_id, "other", NOW, NOW), _hash(other), "hash")
     assert [s.session_id for s in await sessions.active(user_id, None, 10, NOW)] == [other, user_id]
     assert await accounts.set_password(user_id, "hash", "new", user_id, NOW) == [other]
     with pytest.raises(WrongPasswordError):
         await accounts.set_password(user_id, "hash", "newer", other, NOW)
     with pytest.raises(InvalidCredentialsError):
-        await sessions.start(Session(next(_ids), user_id, "late", NOW, NOW), b"late%d" % user_id, "hash")
+        await sessions.start(DeviceSession(next(_ids), user_id, "late", NOW, NOW), b"late%d" % user_id, "hash")
     assert [s.session_id for s in await sessions.active(user_id, None, 10, NOW)] == [user_id]
     found = await accounts.credentials_of(user_id)
     assert found is not None
@@ -208,7 +211,7 @@ async def test_no_session_starts_beside_a_new_password_or_a_ban(postgres: Postgr
 
     async with postgres.transaction() as connection:
         await connection.execute(change, user_id)
-        late = asyncio.create_task(sessions.start(Session(other, user_id, "", NOW, NOW), _hash(other), "hash"))
+        late = asyncio.create_task(sessions.start(DeviceSession(other, user_id, "", NOW, NOW), _hash(other), "hash"))
         await eventually(waits)
     with pytest.raises(InvalidCredentialsError):
         await late
@@ -297,7 +300,7 @@ async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres
     for fan in fans:
         await follow(graph, fan, large)
     found = await audience.audiences([small, large], 2)
-    assert found == {small: Audience(1, "push", 0, [fans[0]]), large: Audience(3, "push", 0, None)}
+    assert found == {small: AuthorAudience(1, "push", 0, [fans[0]]), large: AuthorAudience(3, "push", 0, None)}
     assert await audience.set_mode(small, 0, "pull", NOW)
     assert (await audience.audiences([small], 2))[small].followers is None
 
