@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from libs.common.web.auth import CallingService
 from services.interaction.api.schemas import AuditRequest, MarksRequest
 from services.interaction.api.use_cases import UseCases
-from services.interaction.service.reconciliation import PostAudit
+from services.interaction.service.reconciliation import PostCountComparison
 from services.interaction.service.views import PostMarks
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
@@ -18,13 +18,13 @@ async def marks(wanted: MarksRequest, _: CallingService, api: UseCases) -> dict[
 
 
 @router.post("/counts/audit")
-async def audit(wanted: AuditRequest, _: CallingService, api: UseCases) -> dict[str, list[PostAudit]]:
+async def audit(wanted: AuditRequest, _: CallingService, api: UseCases) -> dict[str, list[PostCountComparison]]:
     """Counts as the records have them, as they were counted, and as they are kept for readers."""
-    return {"posts": await api.reconciler.audit(wanted.post_ids)}
+    return {"posts": await api.reconciler.compare(wanted.post_ids)}
 
 
 @router.post("/counts/mend")
 async def mend(wanted: AuditRequest, _: CallingService, api: UseCases) -> AuditRequest:
     """Have posts counted anew, soon."""
-    await api.reconciler.mend(wanted.post_ids)
+    await api.reconciler.reconcile(wanted.post_ids)
     return wanted

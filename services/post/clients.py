@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from libs.common.web.client import ServiceClient
 from libs.contracts.media import MediaDocument
 from libs.contracts.public import Author, Engagement
-from services.post.domain import MediaState, MediaStatus
+from libs.media.readiness import MediaReadiness, MediaStatus
 
 
 class UserServiceAuthors:
@@ -39,10 +39,10 @@ class MediaServiceLibrary:
         self._client = client
         self._files = files
 
-    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
+    async def states(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
         answer = await self._client.query("/internal/media/batch", {"media_ids": list(media_ids)})
         return [
-            MediaState(
+            MediaReadiness(
                 media_id=int(item["media_id"]),
                 owner_id=int(item["owner_id"]),
                 status=MediaStatus(item["status"]),

@@ -81,14 +81,14 @@ async def user_ids(limit: PageSize, api: UseCases, after: IdBound = 0) -> Accoun
 @router.get("/{user_id}/counts")
 async def audit_counts(user_id: UserId, api: UseCases) -> CountComparison:
     """Counts from the rows and as counted."""
-    return await api.reconciliation.audit(user_id)
+    return await api.reconciliation.compare(user_id)
 
 
 @router.post("/{user_id}/counts")
 async def mend_counts(user_id: UserId, body: PostsOfUser, api: UseCases) -> CountComparison:
     """Set them right."""
-    await api.reconciliation.mend(user_id, body.there, body.gone)
-    return await api.reconciliation.audit(user_id)
+    await api.reconciliation.reconcile(user_id, body.there, body.gone)
+    return await api.reconciliation.compare(user_id)
 
 
 @router.post("/{user_id}/ban", status_code=204, response_model=None)

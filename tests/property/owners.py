@@ -7,6 +7,7 @@ from itertools import pairwise
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
 from services.feed.domain.feed import Followees, RankingFeatures, Relation
+from services.feed.service import sources
 from services.feed.tests.world import record
 from workers.fanout.ports import Audience
 

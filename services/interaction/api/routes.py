@@ -10,7 +10,7 @@ from libs.common.web.paging import LongPagingDep, PagingDep
 from libs.common.web.params import IdempotencyKey, PathId
 from services.interaction.api.schemas import CommentOrder, CommentPage, CreateComment, Liked, Saved, SavedPage, UserPage
 from services.interaction.api.use_cases import UseCases
-from services.interaction.domain import FIRST_PLACE, MarkKind, of_top_place, top_place
+from services.interaction.domain import FIRST_POSITION, MarkKind, from_top_position, top_position
 from services.interaction.service.views import Comment
 
 router = APIRouter(tags=["interactions"])
@@ -102,9 +102,9 @@ async def _top_comments(
 ) -> CommentPage:
     listing = f"top:comments:{post_id}:{parent_id}"
     shown = paging.cursors.decode(listing, paging.cursor)
-    beyond = top_place(*map(int, shown)) if shown else FIRST_PLACE
+    beyond = top_position(*map(int, shown)) if shown else FIRST_POSITION
     page = await api.comments.top(user.user_id, post_id, parent_id, beyond, paging.limit)
-    following = None if page.last is None else paging.cursors.encode(listing, of_top_place(page.last))
+    following = None if page.last is None else paging.cursors.encode(listing, from_top_position(page.last))
     return CommentPage(comments=page.items, next_cursor=following, has_more=following is not None)
 
 
@@ -129,5 +129,5 @@ async def unlike_comment(comment_id: PathId, user: CurrentUser, api: UseCases) -
 @router.post("/v1/posts/{post_id}/view", status_code=202, response_class=Response)
 async def record_view(post_id: PathId, user: CurrentUser, api: UseCases) -> Response:
     """Record that the caller viewed a post."""
-    await api.comments.viewed(user.user_id, post_id)
+    await api.comments.record_view(user.user_id, post_id)
     return Response(status_code=202)

@@ -60,13 +60,13 @@ class CommentPage(BaseModel):
 
 
 class MarksRequest(BaseModel):
-    """Posts, and whose marks on them."""
+    """Posts, and the reader whose marks are requested."""
 
     reader_id: int | None = None
     post_ids: list[int] = Field(max_length=500)
 
 
 class AuditRequest(BaseModel):
-    """Posts whose counts are to be looked at."""
+    """Posts whose counts are compared or corrected."""
 
     post_ids: list[int] = Field(max_length=100)

@@ -16,7 +16,7 @@ from services.media.api.use_cases import UseCases
 from services.media.domain import Upload
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-EDGE_S = 30  # then the gateway asks again, so that a deleted medium is gone there, too
+EDGE_S = 30  # then the gateway revalidates, so that it stops serving deleted media
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -49,7 +49,7 @@ async def _signed_upload(
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
     upload = await api.library.authorize_put(upload_id, expires, signature, declared_type(request))
-    charge_slot(request.scope, upload.owner_id)  # no token says whose it is
+    charge_slot(request.scope, upload.owner_id)  # the request has no token that names the user
     return upload
 
 
@@ -92,7 +92,7 @@ async def read_variant(
 ) -> Response:
     """Get the bytes of a variant. They never change."""
     file = await api.library.variant(prefix, user_id, media_id, secret, name)
-    # Not from the file's time: making a variant again must not change the tag that caches hold.
+    # Not from the file's time: a variant that is created again must keep the tag that caches hold.
     headers = {
         "Cache-Control": IMMUTABLE,
         "X-Accel-Expires": str(EDGE_S),

@@ -41,7 +41,6 @@ class UploadTicket(BaseModel):
 
     @classmethod
     def of(cls, ticket: Ticket) -> "UploadTicket":
-        """The public form."""
         return cls(
             upload_id=ticket.upload.upload_id,
             upload_url=ticket.upload_url,
@@ -69,19 +68,18 @@ class MediaAnswer(MediaState, MayFail):
 
     @classmethod
     def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":
-        """The public form."""
         shown = Media.of(media.document, public_url).model_dump(exclude={"media_id"}) if media.document else {}
         return cls(media_id=media.media_id, status=status_of(media), reason=media.reason, **shown)
 
 
 class BatchRequest(BaseModel):
-    """Which media."""
+    """The ids of the requested media."""
 
     model_config = ConfigDict(extra="forbid")
 
     media_ids: Annotated[list[int], Field(max_length=100)]
     profile_of: int | None = None
-    """Whose profile is going to show them."""
+    """The user whose profile will show the media."""
 
 
 class OwnedMedia(BaseModel):
@@ -95,7 +93,6 @@ class OwnedMedia(BaseModel):
 
     @classmethod
     def of(cls, media: StoredMedia) -> "OwnedMedia":
-        """The internal form."""
         return cls(
             media_id=media.media_id,
             owner_id=media.owner_id,
@@ -106,19 +103,19 @@ class OwnedMedia(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """Those that exist."""
+    """The existing media."""
 
     media: list[OwnedMedia]
 
 
 class StoreAnswer(BaseModel):
-    """What was taken over."""
+    """The media of the stored file."""
 
     media_id: int
     status: StatusName
 
 
 def status_of(media: StoredMedia) -> StatusName:
-    """The status by its public name."""
+    """Return the public name of the status."""
     names: tuple[StatusName, ...] = ("processing", "failed", "ready")
     return names[media.status - 1]

@@ -21,9 +21,9 @@ from services.post.api.schemas import (
 )
 from services.post.api.submission import submission_of
 from services.post.api.use_cases import UseCases
-from services.post.domain import normal_tag
+from services.post.domain import normalized_tag
 from services.post.service.creator import CreatedPost
-from services.post.service.writer import Change
+from services.post.service.writer import PostChange
 
 router = APIRouter(tags=["posts"])
 
@@ -94,7 +94,7 @@ async def get_post(post_id: PathId, reader_id: ReaderId, api: UseCases) -> Post:
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: UseCases) -> Post:
     """Change the caption or the location of the caller's post."""
     await api.reader.stored(user.user_id, post_id)
-    change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
+    change = PostChange(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
     post = await api.writer.edit(user.user_id, post_id, change)
     return await api.reader.present(user.user_id, post)
 
@@ -117,6 +117,6 @@ async def list_user_posts(user_id: PathId, reader_id: ReaderId, api: UseCases, p
 @router.get("/v1/hashtags/{tag}/posts", dependencies=DEVICE_HEADERS)
 async def list_hashtag_posts(tag: str, reader_id: ReaderId, api: UseCases, paging: PagingDep) -> PostPage:
     """List posts with a hashtag, newest first."""
-    listing = f"hashtag-posts:{normal_tag(tag)}"
+    listing = f"hashtag-posts:{normalized_tag(tag)}"
     page = await api.reader.by_hashtag(reader_id, tag, paging.after(listing), paging.limit)
     return PostPage(posts=page.items, **paging.fields(listing, page.last))

@@ -9,10 +9,10 @@ from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
 from libs.contracts.media import MayFail
 from libs.contracts.public import Location, Post
-from services.post.domain import MAX_HASHTAGS, Status, normal_tag
+from services.post.domain import MAX_HASHTAGS, PublishStatus, normalized_tag
 
 CAPTION_CHARS = 2_200
-MEDIA_A_POST = 10
+MEDIA_PER_POST = 10
 
 Caption = Annotated[Prose, Field(max_length=CAPTION_CHARS, description="at most 2,200 code points")]
 
@@ -24,7 +24,7 @@ def _distinct(ids: list[int]) -> list[int]:
 
 
 def _tag(text: str) -> str:
-    tag = normal_tag(text)
+    tag = normalized_tag(text)
     if tag is None:
         raise ValueError("must have letters, digits and _ only, at least one letter, and at most 100 characters")
     return tag
@@ -41,7 +41,7 @@ class CreatePost(RequestBody):
     """A new post from uploaded media."""
 
     caption: Caption = ""
-    media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_A_POST), AfterValidator(_distinct)]
+    media_ids: Annotated[list[Id], Field(min_length=1, max_length=MEDIA_PER_POST), AfterValidator(_distinct)]
     hashtags: Annotated[
         list[Annotated[Text, AfterValidator(_tag)]],
         Field(
@@ -58,7 +58,7 @@ class CreateMultipart(RequestBody):
 
     image: Annotated[
         list[Annotated[str, Field(json_schema_extra={"format": "binary"})]],
-        Field(min_length=1, max_length=MEDIA_A_POST),
+        Field(min_length=1, max_length=MEDIA_PER_POST),
     ]
     caption: Caption = ""
 
@@ -74,7 +74,7 @@ class Created(BaseModel):
     """A published post."""
 
     post_id: Id
-    status: Status
+    status: PublishStatus
     post: Post
 
 
@@ -82,7 +82,7 @@ class Accepted(BaseModel):
     """A post that is published when its media are ready."""
 
     post_id: Id
-    status: Status
+    status: PublishStatus
     estimated_ready_at: Timestamp
     status_url: str
 
@@ -91,7 +91,7 @@ class PostStatus(MayFail):
     """The status of a post."""
 
     post_id: Id
-    status: Status
+    status: PublishStatus
 
 
 class PostPage(BaseModel):

@@ -36,7 +36,7 @@ RefreshCookie = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=Fal
 UserAgent = Annotated[str, Header(include_in_schema=False)]
 
 
-async def _leaving(
+async def _principal_if_valid(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
     """The caller of a logout, if the access token is valid. An expired token must not prevent a logout."""
@@ -59,7 +59,7 @@ def _set_cookie(response: Response, token: str, public_url: str) -> None:
     )
 
 
-async def _welcome(signed_in: SignedIn, profiles: Profiles, response: Response, public_url: str) -> SignedInView:
+async def _signed_in_view(signed_in: SignedIn, profiles: Profiles, response: Response, public_url: str) -> SignedInView:
     _set_cookie(response, signed_in.refresh_token, public_url)
     profile = await profiles.get(signed_in.user_id, signed_in.user_id)
     return SignedInView(
@@ -80,7 +80,7 @@ async def register(
 ) -> SignedInView:
     """Create an account and sign in. A repeat with the same key and password signs in to the same account."""
     signed_in = await api.accounts.register(body.registration(), user_agent, key)
-    return await _welcome(signed_in, api.profiles, response, public_url)
+    return await _signed_in_view(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/login", response_model=SignedInView)
@@ -95,7 +95,7 @@ async def login(
     """Sign in with a username, an email address or a phone number."""
     await limit.count(body.name().lower())
     signed_in = await api.accounts.log_in(body.name(), body.password, user_agent)
-    return await _welcome(signed_in, api.profiles, response, public_url)
+    return await _signed_in_view(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/refresh", response_model=Tokens, response_model_exclude_none=True)
@@ -108,12 +108,12 @@ async def refresh(
     cookie: RefreshCookie = None,
 ) -> Tokens:
     """Exchange a refresh token for new tokens. With the cookie, the new refresh token is only in the cookie."""
-    given = body and body.refresh_token
-    if not given:
+    from_body = body and body.refresh_token
+    if not from_body:
         require_own_origin(request)
-    signed_in = await api.accounts.refresh(given or cookie)
+    signed_in = await api.accounts.refresh(from_body or cookie)
     _set_cookie(response, signed_in.refresh_token, public_url)
-    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if given else None)
+    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if from_body else None)
 
 
 @router.post("/v1/auth/logout", status_code=204, response_model=None)
@@ -122,16 +122,16 @@ async def logout(
     response: Response,
     api: UseCases,
     public_url: PublicUrl,
-    principal: Annotated[Principal | None, Depends(_leaving)],
+    principal: Annotated[Principal | None, Depends(_principal_if_valid)],
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> None:
     """End the session of the refresh token and the session of the access token. One of the tokens is enough."""
-    given = body and body.refresh_token
-    token = given or cookie
+    from_body = body and body.refresh_token
+    token = from_body or cookie
     if token is None and principal is None:
         raise UnauthorizedError
-    if not given and principal is None:
+    if not from_body and principal is None:
         require_own_origin(request)
     await api.accounts.log_out(
         token, principal.user_id if principal else None, principal.session_id if principal else None

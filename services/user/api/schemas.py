@@ -10,15 +10,15 @@ from libs.common.web.text import Name, Prose, Text
 from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
 from libs.contracts.public import Author
-from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
-from services.user.domain.people import Mode, Profile, ProfileChange, Relation
-from services.user.security.common_passwords import LEAST_CHARS, is_common
+from services.user.domain.accounts import RESERVED_USERNAMES, Contact, DeviceSession, Registration
+from services.user.domain.people import Mode, Profile, ProfileChange, ReaderRelation
+from services.user.security.common_passwords import MIN_CHARS, is_common
 
 MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
 
 
-# As browsers check it (HTML, "valid email address"), with two labels or more.
+# The rule of browsers (HTML, "valid email address"), with at least two labels.
 _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
 
@@ -45,7 +45,7 @@ Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164
 NewPassword = Annotated[
     Text,
     Field(
-        min_length=LEAST_CHARS,
+        min_length=MIN_CHARS,
         max_length=128,
         description="8 to 128 code points; not one of the 3,000 most common passwords, not a name of the account",
     ),
@@ -55,7 +55,7 @@ GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
 DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
 Bio = Annotated[Prose, Field(max_length=500, description="at most 500 code points")]
-RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
+RefreshToken = Annotated[Text, Field(min_length=1)]  # any length, because an invalid token is answered with 401
 
 
 class RegisterRequest(RequestBody):
@@ -106,7 +106,7 @@ class RefreshRequest(RequestBody):
 
 
 class PasswordRequest(RequestBody):
-    """A change of password."""
+    """A change of the password."""
 
     current_password: GivenPassword
     new_password: NewPassword
@@ -160,7 +160,6 @@ class User(BaseModel):
 
     @classmethod
     def of(cls, profile: Profile, public_url: str) -> "User":
-        """The public form."""
         return cls(
             user_id=profile.user_id,
             username=profile.username,
@@ -185,7 +184,6 @@ class OwnUser(User):
 
     @classmethod
     def own(cls, profile: Profile, contact: Contact, public_url: str) -> "OwnUser":
-        """The owner's form."""
         public = User.of(profile, public_url).model_dump()
         return cls(**public, email=contact.email, phone=contact.phone)
 
@@ -222,8 +220,7 @@ class SessionView(BaseModel):
     current: bool
 
     @classmethod
-    def of(cls, session: Session, current_id: int) -> "SessionView":
-        """The public form."""
+    def of(cls, session: DeviceSession, current_id: int) -> "SessionView":
         return cls(
             session_id=session.session_id,
             user_agent=session.user_agent,
@@ -263,7 +260,7 @@ class Following(BaseModel):
 
 
 class Jwks(BaseModel):
-    """Public keys of access tokens."""
+    """Public keys of access tokens (JSON Web Key Set)."""
 
     keys: list[dict[str, str]]
 
@@ -359,7 +356,7 @@ class RelationView(BaseModel):
     private: bool = False
 
     @classmethod
-    def of(cls, relation: Relation | None) -> "RelationView":
+    def of(cls, relation: ReaderRelation | None) -> "RelationView":
         """None is of nobody."""
         if relation is None:
             return cls(exists=False)

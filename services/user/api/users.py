@@ -45,7 +45,7 @@ async def get_user(user_id: PathId, reader: ReaderId, api: UseCases, public_url:
 async def patch_user(user_id: PathId, body: ProfileRequest, me: CurrentUser, api: UseCases, url: PublicUrl) -> User:
     """Change the caller's profile. A change to public approves all follow requests."""
     await api.profiles.update(me.user_id, user_id, body.change(), body.avatar_media_id)
-    await api.graph.admit_waiting(me.user_id)
+    await api.graph.accept_pending(me.user_id)
     return User.of(await api.profiles.get(me.user_id, me.user_id), url)
 
 

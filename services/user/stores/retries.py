@@ -1,4 +1,4 @@
-"""Transactions that PostgreSQL asks to run again."""
+"""Retries of transactions that PostgreSQL aborted."""
 
 import asyncio
 import random
@@ -14,11 +14,11 @@ _BACKOFF_S = 0.02
 T = TypeVar("T")
 
 
-async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
-    """Run it until it is not the victim of a deadlock or a serialization failure.
+async def with_retries(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run the transaction again after a deadlock or a serialization failure.
 
     Raises:
-        UnavailableError: it was the victim every time.
+        UnavailableError: every attempt failed.
     """
     for attempt in range(ATTEMPTS):
         try:
