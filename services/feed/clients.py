@@ -54,7 +54,7 @@ class PostServicePosts:
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         known = {p: features for p in post_ids if (features := self._ranking_features.get(p))}
-        asked = await self._in_batches("/internal/posts/ranking_features", [p for p in post_ids if p not in known])
+        asked = await self._in_batches("/internal/posts/traits", [p for p in post_ids if p not in known])
         for item in asked:
             features = RankingFeatures(*item)
             known[features.post_id] = self._ranking_features[features.post_id] = features
