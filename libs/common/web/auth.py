@@ -42,7 +42,6 @@ class Principal:
 
     user_id: int
     session_id: int
-    role: str
 
 
 class KeySource(Protocol):
@@ -123,7 +122,7 @@ class TokenVerifier:
         user_id, session_id = parse_id(str(claims["sub"])), parse_id(str(claims["sid"]))
         if user_id is None or session_id is None:
             raise UnauthorizedError("the token is not valid", code="invalid_token")
-        return float(claims["exp"]), Principal(user_id, session_id, str(claims.get("role", "user")))
+        return float(claims["exp"]), Principal(user_id, session_id)
 
 
 class ServiceTokens:
