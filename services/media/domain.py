@@ -35,7 +35,6 @@ class Upload:
     owner_id: int
     content_type: str
     file_size: int
-    purpose: str
     secret: str | None = None
     """Of the variants' paths; None for one that was announced before there were secrets."""
 
