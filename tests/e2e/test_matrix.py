@@ -27,7 +27,7 @@ from services.user.security.keys import KeyFolder
 from tests.e2e.world import PASSWORD, assert_problem, publish, ready_media, snapshot, stranger
 
 pytestmark = pytest.mark.stack
-INTERNAL = {one.name: import_module(f"{one.module}.internal").router for one in SERVICES}
+APPLICATIONS = {one.name: import_module(f"{one.module}.__main__").APPLICATION for one in SERVICES}
 
 
 @dataclass(frozen=True)
@@ -242,10 +242,12 @@ async def test_internal_routes_are_for_services(api: Api, stack: Stack) -> None:
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     service = {"Authorization": ServiceTokens(environ["FEEDMILL_INTERNAL_SECRET"], "services.feed").header()}
     wrong = []
-    for name, router in INTERNAL.items():
-        for route in router.routes:
+    for name, application in APPLICATIONS.items():
+        for route in (route for router in application.routers for route in router.routes):
             assert isinstance(route, APIRoute)
             assert route.methods
+            if not route.path.startswith("/internal/"):
+                continue
             path, (method,) = re.sub(r"\{\w+\}", who.user_id, route.path), route.methods
             for url, headers, expected in (
                 (f"{api.base_url}{path}", who.headers, 404),
