@@ -11,8 +11,9 @@ from devstack.stack import Stack
 from devstack.stores import ALL
 from libs.common.testing.proxy import Fault as NetworkFault
 from libs.common.testing.proxy import FaultProxy
+from libs.deployables import DEPLOYABLES
 
-KILLED = ("user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker", GATEWAY)
+KILLED = (*(one.name for one in DEPLOYABLES if one.name != "canary"), GATEWAY)  # the canary only watches
 FROZEN = ("feed", "fanout", "counters", "interaction")
 ON_THE_WAY = (NetworkFault.LATENCY, NetworkFault.RESET, NetworkFault.HALF_OPEN)
 HELD_S = 6.0

@@ -32,6 +32,6 @@ async def store_media(
     request: Request, _: CallingService, api: UseCases, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
 ) -> StoreAnswer:
     """Take bytes that another service received: put and complete in one."""
-    upload = Upload(api.mint(), owner_id, "", 0, "post", new_secret())
+    upload = Upload(api.mint(), owner_id, "", 0, new_secret())
     media = await api.library.store(upload, body_of(request))
     return StoreAnswer(media_id=media.media_id, status=status_of(media))

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +21,13 @@ from fastapi.routing import APIRoute
 from devstack.environment import common_environ
 from devstack.stack import Stack
 from libs.common.web.auth import ACCESS_TOKEN_S, ALGORITHM, LEEWAY_S, ServiceTokens
+from libs.deployables import SERVICES
 from ops.client import Account, Api, Json
-from services.feed import internal as feed_internal
-from services.interaction import internal as interaction_internal
-from services.media import internal as media_internal
-from services.post import internal as post_internal
-from services.user import internal as user_internal
 from services.user.security.keys import KeyFolder
 from tests.e2e.world import PASSWORD, assert_problem, publish, ready_media, snapshot, stranger
 
 pytestmark = pytest.mark.stack
-INTERNAL = {
-    "feed": feed_internal.router,
-    "interaction": interaction_internal.router,
-    "media": media_internal.router,
-    "post": post_internal.router,
-    "user": user_internal.router,
-}
+APPLICATIONS = {one.name: import_module(f"{one.module}.__main__").APPLICATION for one in SERVICES}
 
 
 @dataclass(frozen=True)
@@ -251,10 +242,12 @@ async def test_internal_routes_are_for_services(api: Api, stack: Stack) -> None:
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     service = {"Authorization": ServiceTokens(environ["FEEDMILL_INTERNAL_SECRET"], "services.feed").header()}
     wrong = []
-    for name, router in INTERNAL.items():
-        for route in router.routes:
+    for name, application in APPLICATIONS.items():
+        for route in (route for router in application.routers for route in router.routes):
             assert isinstance(route, APIRoute)
             assert route.methods
+            if not route.path.startswith("/internal/"):
+                continue
             path, (method,) = re.sub(r"\{\w+\}", who.user_id, route.path), route.methods
             for url, headers, expected in (
                 (f"{api.base_url}{path}", who.headers, 404),

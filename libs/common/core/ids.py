@@ -17,6 +17,7 @@ _LAST_SEQUENCE = (1 << SEQUENCE_BITS) - 1
 LEASE_MS = 30_000  # a crashed process keeps its node number at most this long
 RENEW_S = 10.0
 RENEW_AGAIN_S = 1.0  # after one that failed
+NODES_TRIED = 64  # at random: while half of all numbers are held, the chance to find none is 2^-64
 
 
 class NoLeaseError(RuntimeError):
@@ -83,13 +84,13 @@ class IdMinter:
         self._last_ms = 0
         self._sequence = 0
 
-    async def acquire(self, attempts: int = 64) -> NodeLease:
+    async def acquire(self) -> NodeLease:
         """Take a node number that nobody holds now.
 
         Raises:
             NoLeaseError: every number tried was held.
         """
-        for _ in range(attempts):
+        for _ in range(NODES_TRIED):
             node = secrets.randbelow(NODE_COUNT)
             seen, now = await self._store.until_ms(node), self._clock_ms()
             if seen is not None and seen > now:

@@ -19,7 +19,7 @@ from libs.common.web.revocation import LIFE_S, RevokedSessions
 
 pytestmark = pytest.mark.stores
 KEY = Ed25519PrivateKey.generate()
-ADA = Principal(5, 6, "user")
+ADA = Principal(5, 6)
 
 
 class OneKey:
@@ -43,7 +43,7 @@ async def revoked_sessions(redis: "Redis", store_env: dict[str, str]) -> AsyncIt
 
 
 async def test_sessions_end_one_by_one_and_bans_hold_for_all(revoked_sessions: RevokedSessions) -> None:
-    others = [Principal(5, 7, "user"), Principal(8, 9, "user")]
+    others = [Principal(5, 7), Principal(8, 9)]
     await revoked_sessions.end([6])
     assert [await revoked_sessions.holds(who) for who in (ADA, *others)] == [True, False, False]
     await revoked_sessions.ban(5)

@@ -60,7 +60,6 @@ class Principal:
 
     user_id: int
     session_id: int
-    role: str
 
 
 class KeySource(Protocol):
@@ -141,7 +140,7 @@ class TokenVerifier:
         user_id, session_id = parse_id(str(claims["sub"])), parse_id(str(claims["sid"]))
         if user_id is None or session_id is None:
             raise InvalidTokenError
-        return float(claims["exp"]), Principal(user_id, session_id, str(claims.get("role", "user")))
+        return float(claims["exp"]), Principal(user_id, session_id)
 
 
 class ServiceTokens:

@@ -20,7 +20,7 @@ class Kept:
         self.asked: list[tuple[int, Order, int]] = []
 
     async def verify(self, token: str) -> Principal:
-        return Principal(int(token), 1, "user")
+        return Principal(int(token), 1)
 
     def charge(self, scope: Scope, user_id: int) -> None: ...
 

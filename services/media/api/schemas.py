@@ -23,11 +23,10 @@ class UploadRequest(RequestBody):
 
     content_type: Annotated[str, Field(max_length=100, examples=list(ACCEPTED)), AfterValidator(canonical_type)]
     file_size: int = Field(ge=1, description="size in bytes; an image can have at most 10 MiB")
-    purpose: Literal["post", "avatar"] = "post"
+    purpose: Literal["post", "avatar"] = Field(default="post", description="checked; nothing depends on it")
 
     def upload(self, upload_id: int, owner_id: int) -> Upload:
-        """The input of the use case."""
-        return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
+        return Upload(upload_id, owner_id, self.content_type, self.file_size, new_secret())
 
 
 class UploadTicket(BaseModel):
