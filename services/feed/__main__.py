@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from libs.clients.interaction import InteractionClient
+from libs.clients.post import PostClient
+from libs.clients.user import UserClient
 from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import REDIS_READ
 from libs.common.stores.rate import RateLimit
@@ -15,7 +18,7 @@ from services.feed import internal
 from services.feed.api import routes
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.api.use_cases import FeedUseCases
-from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
+from services.feed.clients import HttpFollowGraph, HttpPostSource
 from services.feed.consumers import FeedConsumers
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
@@ -35,9 +38,9 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     prefix = settings.redis_prefix("feed")
     lists, stamps = FeedLists(redis, prefix, settings.feed_buckets), InvalidationStamps(redis, settings)
     cache = RedisFeedCache(redis, lists, stamps, settings.page_cache_s, settings.session_s)
-    graph = CachedGraph(UserServiceGraph(runtime.client("user")), stamps)
-    posts = CachedPosts(PostServicePosts(runtime.client("post")), stamps)
-    marks = InteractionServiceMarks(runtime.client("interaction"))
+    graph = CachedGraph(HttpFollowGraph(UserClient(runtime.client("user"))), stamps)
+    posts = CachedPosts(HttpPostSource(PostClient(runtime.client("post"))), stamps)
+    marks = InteractionClient(runtime.client("interaction"))
     gaps = UnpushedRanges(redis, lists)
     source = CandidateGatherer(graph, posts, lists, gaps, cache, settings.window_days)
     paginator = FeedPaginator(source, posts, lists, cache)

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import RateCheck
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
-from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
+from services.feed.domain.feed import DeliveryPace, Followees, Relation
 
 LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
@@ -52,7 +53,7 @@ class Posts(Protocol):
         """Published ids between the bounds by author, newest first; authors without any are left out."""
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The same: of each the newest `LATEST` since the window's start."""
+        """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
 
 
 class Marks(Protocol):

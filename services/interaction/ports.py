@@ -95,5 +95,5 @@ class Posts(Protocol):
 class People(Protocol):
     """Profiles. Raises UnavailableError."""
 
-    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def people(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         """Those whom no block parts from the reader."""

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 from libs.common.core.ids import id_time
 from libs.contracts.media import MediaDocument
@@ -94,16 +93,6 @@ class StoredPost:
         if self.status is Status.DELETED:
             return False
         return self.status is Status.PUBLISHED or reader_id == self.author_id
-
-
-class Trait(NamedTuple):
-    """As much of a published post as a feed needs to rank it; goes over the wire as an array."""
-
-    post_id: int
-    author_id: int
-    like_count: int
-    comment_count: int
-    save_count: int
 
 
 def normal_tag(text: str) -> str | None:

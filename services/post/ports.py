@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.contracts.events import PostCounted
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement
 from libs.contracts.records import EventRecord
-from services.post.domain import MediaState, StoredPost, Trait
+from services.post.domain import MediaState, StoredPost
 
 
 class PostStore(Protocol):
@@ -17,7 +18,7 @@ class PostStore(Protocol):
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         """Those that there are, in any order."""
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         """Of the published ones, in any order."""
 
     async def create(self, post: StoredPost) -> None:
@@ -71,7 +72,7 @@ class MediaLibrary(Protocol):
 class Authors(Protocol):
     """Profiles. Raises UnavailableError."""
 
-    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         """Those whose posts the reader, or without one everybody, may see."""
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from libs.contracts.internal.user import AuthorAudience
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
 
@@ -28,22 +29,13 @@ class Chunk:
     removes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Who follows an author, and which way posts go to them. `followers` are their ids, if they are few."""
-
-    follower_count: int
-    is_push: bool
-    followers: Sequence[int] | None = None
-
-
-class Graph(Protocol):
+class FollowerSource(Protocol):
     """The followers of authors."""
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         """Of the authors that there are; with the followers of push authors who have no more than so many."""
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         """All followers, cut into adjoining ranges of at most `size`."""
 
     def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:

@@ -9,9 +9,10 @@ from cachetools import TTLCache
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import UnavailableError
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, PostRecord
 from libs.invalidation import LAST_KNOWN_S
-from services.feed.domain.feed import Followees, RankingFeatures, Relation
+from services.feed.domain.feed import Followees, Relation
 from services.feed.ports import Graph, LastKnownError, Posts, Stamps
 
 CACHED_S = 60  # also the longest that a mark may be missed which Redis did not take; far below the life of marks

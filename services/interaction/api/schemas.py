@@ -57,16 +57,3 @@ class CommentPage(BaseModel):
     comments: list[Comment]
     next_cursor: str | None
     has_more: bool
-
-
-class MarksRequest(BaseModel):
-    """Posts, and whose marks on them."""
-
-    reader_id: int | None = None
-    post_ids: list[int] = Field(max_length=500)
-
-
-class AuditRequest(BaseModel):
-    """Posts whose counts are to be looked at."""
-
-    post_ids: list[int] = Field(max_length=100)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from libs.contracts.events import AuditedMember, CountsAudited
+from libs.contracts.internal.interaction import PostAudit
 from libs.contracts.public import CountKind, Counts
 from libs.contracts.records import EventOutbox, EventRecord
 from services.interaction.domain import CountAudit, audited
@@ -13,20 +13,6 @@ from services.interaction.ports import AuditStore, CountsCache
 
 MEMBERS = 5_000  # of one count that are compared with their records; of more, only the total is with the members
 TOLD = 400  # members in one event, some 30 KB: Cassandra takes no batch beyond 50
-
-
-@dataclass(frozen=True, slots=True)
-class PostAudit:
-    """The counts of a post as the records have them, as they were counted, and as readers may be shown them.
-
-    `differing` are the members that are not as their records; views have no other record than the ledger's members.
-    """
-
-    post_id: int
-    recorded: Counts
-    counted: Counts
-    cached: Counts | None
-    differing: int
 
 
 class Reconciler:
@@ -74,9 +60,9 @@ class Reconciler:
 
 def _post_audit(post_id: int, counts: Mapping[CountKind, CountAudit], cached: Counts | None) -> PostAudit:
     return PostAudit(
-        post_id,
-        Counts.model_validate({f"{kind}_count": count.recorded for kind, count in counts.items()}),
-        Counts.model_validate({f"{kind}_count": count.counted for kind, count in counts.items()}),
-        cached,
-        sum(len(count.differing) for count in counts.values()),
+        post_id=post_id,
+        recorded=Counts.model_validate({f"{kind}_count": count.recorded for kind, count in counts.items()}),
+        counted=Counts.model_validate({f"{kind}_count": count.counted for kind, count in counts.items()}),
+        cached=cached,
+        differing=sum(len(count.differing) for count in counts.values()),
     )

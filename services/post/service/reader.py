@@ -7,9 +7,10 @@ from contextlib import suppress
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from libs.common.core.paging import Page, Placed, visible_page
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, Post, PostRecord
 from libs.invalidation import IsStillValid, StaleIfErrorCache
-from services.post.domain import NOBODY, Status, StoredPost, Trait, normal_tag
+from services.post.domain import NOBODY, Status, StoredPost, normal_tag
 from services.post.ports import Authors, Marks, PostStore
 
 CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
@@ -23,8 +24,8 @@ class CachedAuthors:
         self._authors = authors
         self._shown = StaleIfErrorCache[Author](still)
 
-    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
-        return await self._shown.get(reader_id, user_ids, lambda: self._authors.of(reader_id, user_ids))
+    async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        return await self._shown.get(reader_id, user_ids, lambda: self._authors.post_authors(reader_id, user_ids))
 
 
 class PostReader:
@@ -65,7 +66,7 @@ class PostReader:
             with suppress(UnavailableError):
                 await self._marks.of(reader_id, [post_id])
 
-        await asyncio.gather(self._authors.of(reader_id, [NOBODY]), ask_for_marks())
+        await asyncio.gather(self._authors.post_authors(reader_id, [NOBODY]), ask_for_marks())
 
     async def _find(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
         """The post, unless it is deleted, or not published and another's."""
@@ -80,11 +81,11 @@ class PostReader:
     async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int | None]:
         """Those who are not hidden from the reader, and the reader, who is not asked for."""
         others = author_ids - {reader_id}
-        return {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
+        return {reader_id, *(await self._authors.post_authors(reader_id, list(others)) if others else ())}
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
         """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
-        if author_id not in await self._authors.of(reader_id, [author_id]):
+        if author_id not in await self._authors.post_authors(reader_id, [author_id]):
             raise NotFoundError
 
         async def read(before: int, count: int) -> list[Placed[int]]:
@@ -123,9 +124,9 @@ class PostReader:
         posts = [post for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
         return [_record(post) for post in (posts if reader_id is None else await self._shown(reader_id, posts))]
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         """Of the published ones, in any order."""
-        return await self._store.traits(post_ids)
+        return await self._store.ranking_features(post_ids)
 
     async def recent(
         self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int
@@ -146,7 +147,7 @@ class PostReader:
         if not posts:
             return []
         authors, marks = await asyncio.gather(
-            self._authors.of(reader_id, list({post.author_id for post in posts})),
+            self._authors.post_authors(reader_id, list({post.author_id for post in posts})),
             self._marks_of(reader_id, posts),
         )
         return [

@@ -4,9 +4,10 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from libs.contracts.internal.user import AudienceMode, AuthorAudience
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
-from workers.fanout.ports import Audience, Chunk, Lane, Post
+from workers.fanout.ports import Chunk, Lane, Post
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
@@ -23,11 +24,13 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
-        return {AUTHOR: Audience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
+        mode: AudienceMode = "push" if self.is_push else "pull"
+        one = AuthorAudience(user_id=AUTHOR, follower_count=len(self.ids), mode=mode, followers=few)
+        return {AUTHOR: one} if AUTHOR in author_ids else {}
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
         return list(zip([0, *ends], ends, strict=False))
 
