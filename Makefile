@@ -68,13 +68,15 @@ lint: bootstrap ## linters, types, import rules, contracts
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
+	@$(PYTHON) -m gateway.errors_page check
 
 fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-contracts: bootstrap ## write schemas and docs/events.md from the code
+contracts: bootstrap ## write schemas, docs/events.md and docs/errors.md from the code
 	@$(PYTHON) -m libs.contracts write
+	@$(PYTHON) -m gateway.errors_page write
 
 advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
 	@.ci/advisories

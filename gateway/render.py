@@ -108,7 +108,7 @@ def _location(route: Route) -> str:
 
 def _error_page(problem: Problem) -> str:
     causes = " ".join(str(cause) for cause in problem.causes)
-    return f"        error_page {causes} ={problem.status} {problem.location};"
+    return f"        error_page {causes} ={problem.kind.status} {problem.location};"
 
 
 def _problem(problem: Problem) -> str:
@@ -118,5 +118,5 @@ def _problem(problem: Problem) -> str:
     return f"""
         location {name} {{{headers}
             default_type application/problem+json;
-            return {problem.status} '{problem.body()}';
+            return {problem.kind.status} '{problem.body()}';
         }}"""

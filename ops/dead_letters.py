@@ -166,7 +166,7 @@ async def _answering() -> AsyncIterator[None]:
         async with asyncio.timeout(DEADLINE_S):
             yield
     except (KafkaError, TimeoutError) as error:
-        raise UnavailableError("Kafka does not answer") from error
+        raise UnavailableError("Kafka does not respond.") from error
 
 
 async def watch(settings: Settings) -> None:

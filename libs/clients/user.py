@@ -10,9 +10,9 @@ from libs.contracts.internal.user import (
     AccountAudit,
     AccountIds,
     AccountMendRequest,
+    AudienceRecord,
     AudiencesAnswer,
     AudiencesRequest,
-    AuthorAudience,
     AuthorsAnswer,
     AuthorsRequest,
     FolloweesAnswer,
@@ -49,10 +49,10 @@ class UserClient:
         answer = AuthorsAnswer.model_validate(await self._client.query(f"{USERS}/batch", request.body()))
         return {author.user_id: author for author in answer.users}
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         """Audiences by author; unknown authors are left out."""
 
-        async def ask(batch: Sequence[int]) -> list[AuthorAudience]:
+        async def ask(batch: Sequence[int]) -> list[AudienceRecord]:
             body = AudiencesRequest(user_ids=list(batch), followers_up_to=followers_up_to).body()
             return AudiencesAnswer.model_validate(await self._client.query(f"{USERS}/audiences", body)).audiences
 

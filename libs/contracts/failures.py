@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class FailureReason(StrEnum):
-    """Why an upload did not become a picture: a code for programs, a sentence for people."""
+    """Why an upload failed: a code for programs, a sentence for people."""
 
     NOT_AN_IMAGE = "not_an_image"
     TOO_MANY_PIXELS = "too_many_pixels"
@@ -16,23 +16,23 @@ class FailureReason(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What to show to the person."""
+        """The reason as a sentence for people."""
         return _SENTENCES[self]
 
     @classmethod
     def _missing_(cls, _: object) -> "FailureReason":
-        """One that another version of this code had: the person can but try again."""
+        """A reason of another version of this code: the person can only try again."""
         return cls.PROCESSING_FAILED
 
 
 _SENTENCES = {
-    FailureReason.NOT_AN_IMAGE: "The file is no JPEG, PNG or WebP picture.",
-    FailureReason.TOO_MANY_PIXELS: "The picture has more than 50 megapixels. Make it smaller and upload it again.",
-    FailureReason.TOO_COMPLEX: "The picture takes too much time or memory to open. Save it anew and upload it again.",
+    FailureReason.NOT_AN_IMAGE: "The file is not a JPEG, PNG or WebP image.",
+    FailureReason.TOO_MANY_PIXELS: "The image has more than 50 megapixels. Make it smaller and upload it again.",
+    FailureReason.TOO_COMPLEX: "The image takes too much time or memory to open. Save it again and upload it.",
     FailureReason.UNSUPPORTED_ENCODING: (
-        "The picture is stored in a rare way, such as 12-bit JPEG. Save it as an ordinary JPEG and upload it again."
+        "The image has a rare encoding, such as 12-bit JPEG. Save it as an ordinary JPEG and upload it again."
     ),
-    FailureReason.CORRUPT: "The file is damaged or cut short.",
-    FailureReason.TOO_MANY_WAITING: "Too many of your pictures are still waiting. Upload this one again later.",
-    FailureReason.PROCESSING_FAILED: "Something went wrong on our side, not with the picture. Upload it again.",
+    FailureReason.CORRUPT: "The file is damaged or incomplete.",
+    FailureReason.TOO_MANY_WAITING: "Too many of your images are still waiting. Upload this one again later.",
+    FailureReason.PROCESSING_FAILED: "The image could not be processed because of a server error. Upload it again.",
 }

@@ -11,7 +11,7 @@ VARIANTS = ("thumbnail", "small", "medium", "large", "original")
 
 
 class MayFail(BaseModel):
-    """Part of the answers that tell where an upload, or what needs it, stands."""
+    """Base of responses that may give the reason of a failed upload."""
 
     reason: FailureReason | None = Field(
         default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
@@ -25,7 +25,7 @@ class MayFail(BaseModel):
 
 
 class Dimensions(BaseModel):
-    """Pixels of the original, upright."""
+    """Size of the original in pixels, after rotation."""
 
     model_config = ConfigDict(frozen=True)
 

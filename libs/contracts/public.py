@@ -10,7 +10,7 @@ from libs.contracts.media import Dimensions, MediaDocument
 
 
 class Author(BaseModel):
-    """Who made it, as much as a post or a comment shows."""
+    """The author of a post or a comment."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,7 +22,7 @@ class Author(BaseModel):
 
 
 class Media(BaseModel):
-    """One picture of a post; `urls` by variant."""
+    """An image of a post. `urls` has one URL for each variant."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,7 +33,7 @@ class Media(BaseModel):
     placeholder: str
     dominant_color: str
     preferred: Literal["small", "medium"] = "medium"
-    """The name of the url to load first, by `X-Network-Quality`."""
+    """The variant to load first, selected by `X-Network-Quality`."""
 
     @classmethod
     def of(cls, document: MediaDocument, public_url: str) -> "Media":
@@ -49,7 +49,7 @@ class Media(BaseModel):
 
 
 class Location(BaseModel):
-    """Where it was taken, as the author says."""
+    """The place of a post, given by its author."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,7 +73,7 @@ class CommentCountKind(StrEnum):
 
 
 class Counts(BaseModel):
-    """How often a post was liked, commented on, saved and seen; the same for all, also by whom the reader can't see."""
+    """How often a post was liked, commented on, saved and viewed. The counts are the same for every reader."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,7 +84,7 @@ class Counts(BaseModel):
 
 
 class Engagement(Counts):
-    """The counts, and what the reader did."""
+    """The counts, and whether the caller liked or saved the post."""
 
     is_liked: bool = False
     is_saved: bool = False

@@ -2,9 +2,12 @@
 
 from redis.asyncio import Redis
 
+from libs.common.stores.redis import translates_errors
+
 LIFE_S = 30  # without workers there is no level
 
 
+@translates_errors
 class PublishedBackpressure:
     """One number for all."""
 

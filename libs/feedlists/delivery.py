@@ -9,6 +9,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from libs.common.core.ids import now_ms
+from libs.common.stores.redis import translates_errors
 
 LIFE_S = 7 * 86_400
 Mode = Literal["push", "slow", "pull", "skipped"]
@@ -46,6 +47,7 @@ class ChunkProgress:
     is_done: bool
 
 
+@translates_errors
 class DeliveryProgress:
     """One hash a post. Fields hold absolute values and are written by chunk, so writing them again changes nothing.
 
@@ -136,6 +138,7 @@ class DeliveryProgress:
         return f"{self._prefix}{self._NAME}:{post_id}"
 
 
+@translates_errors
 class RemovalProgress(DeliveryProgress):
     """The same of deletes. A post that is in it is not pushed any more."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
+from libs.common.stores.redis import translates_errors
 from libs.common.stores.redis_functions import Functions
 
 CAP = 500  # entries of a list (docs/figures.md)
@@ -55,6 +56,7 @@ class RemovalResult:
     without: int
 
 
+@translates_errors
 class FeedLists:
     """Reads and writes feed lists.
 

@@ -7,6 +7,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from libs.common.core.ids import first_id_at, now_ms
+from libs.common.stores.redis import translates_errors
 from libs.common.stores.redis_functions import Functions
 from libs.feedlists.lists import LIBRARY, FeedLists
 
@@ -28,6 +29,7 @@ class UnpushedRange:
     is_open: bool
 
 
+@translates_errors
 class UnpushedRanges:
     """The gaps, once for each bucket. They may be lost with its lists: new ones are made from the records."""
 

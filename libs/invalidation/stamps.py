@@ -13,9 +13,10 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.stores.redis import get_many
+from libs.common.stores.redis import get_many, translates_errors
 from libs.contracts.base import Payload
 from libs.invalidation.table import Invalidation, invalidation_of
 
@@ -26,6 +27,7 @@ CLOCK_SKEW_S = 1  # between two machines with synchronised clocks; far beyond wh
 log = get_logger(__name__)
 
 
+@translates_errors
 class InvalidationStamps:
     """Shared by the feed service and the services that change what a feed shows.
 
@@ -62,22 +64,22 @@ class InvalidationStamps:
         return f"{self._prefix}parted:{user_id}"
 
     async def generation(self) -> bytes:
-        """The generation of this Redis: its start (Unix time, seconds) and a token. Raises RedisError."""
+        """The generation of this Redis: its start (Unix time, seconds) and a token. Raises UnavailableError."""
         raw: Any = await self._redis.set(self.generation_key, _new_generation(), nx=True, get=True)
         return raw or await self.generation()
 
     async def bump_generation(self) -> None:
-        """Drop all cached values: stamps may have been lost. Raises RedisError."""
+        """Drop all cached values: stamps may have been lost. Raises UnavailableError."""
         await self._redis.set(self.generation_key, _new_generation())
 
     async def read(self, keys: Iterable[str]) -> list[bytes]:
-        """The stamps under these keys, each with the generation. Raises RedisError."""
+        """The stamps under these keys, each with the generation. Raises UnavailableError."""
         generation, *stamps = await get_many(self._redis, [self.generation_key, *keys])
         generation = generation or await self.generation()
         return [generation + (stamp or b"") for stamp in stamps]
 
     async def exist(self, keys: Iterable[str]) -> list[bool]:
-        """Whether there is a stamp under each key. Raises RedisError."""
+        """Whether there is a stamp under each key. Raises UnavailableError."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(key)
@@ -107,7 +109,7 @@ class InvalidationStamps:
         """Write the stamps for these events.
 
         Raises:
-            RedisError, OSError, TimeoutError: some stamps may be missing.
+            UnavailableError, OSError, TimeoutError: some stamps may be missing.
         """
         merged = Invalidation.merge(map(invalidation_of, payloads))
         await self.write(merged.active, merged.changed, merged.visibility)
@@ -117,11 +119,11 @@ class InvalidationStamps:
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self.invalidate(payloads)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (UnavailableError, OSError, TimeoutError) as error:
             log.warning("stamps_not_written", error=repr(error))
 
     async def write(self, active: Iterable[int], changed: Iterable[int] = (), visibility: Iterable[int] = ()) -> None:
-        """Write the stamps of these ids, as in `Invalidation`. Raises RedisError."""
+        """Write the stamps of these ids, as in `Invalidation`. Raises UnavailableError."""
         entities = set(changed)
         keys = [*map(self.activity, set(active)), *map(self.changed, entities), *map(self.visibility, set(visibility))]
         keys += [self.any_changed] if entities else []
@@ -136,11 +138,11 @@ class InvalidationStamps:
             await pipe.execute()
 
     async def stamp_pulled(self) -> None:
-        """A pulled author posted. Raises RedisError."""
+        """A pulled author posted. Raises UnavailableError."""
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
 
     async def stamp_unpushed(self) -> None:
-        """Back pressure kept posts from being pushed. Raises RedisError."""
+        """Back pressure kept posts from being pushed. Raises UnavailableError."""
         await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
 
 

@@ -1,1 +1,1 @@
-"""Types, paths and readiness of pictures: what every deployable that shows or takes media shares."""
+"""Image types, media paths and media readiness, shared by all deployables that accept or show media."""

@@ -56,5 +56,5 @@ def accepted_type(head: bytes) -> str | None:
 
 
 def refusal_of(head: bytes) -> str:
-    """A sentence for whoever sent a file of another type."""
-    return f"The file is {format_of(head) or 'of an unknown type'}. Accepted are {', '.join(ACCEPTED.values())}."
+    """A sentence for the person who sent a file of another type."""
+    return f"The type of the file is {format_of(head) or 'unknown'}. Accepted types are {', '.join(ACCEPTED.values())}."

@@ -23,11 +23,15 @@ from services.feed.consumers import FeedConsumers
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
+from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
+from services.feed.service.ranker import ScoreRanker
 from services.feed.service.reader import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
+from services.feed.service.sources import AuthorSource, ListSource
 from services.feed.service.warming import FeedWarmer
+from services.feed.service.window import FeedWindow
 from services.feed.settings import FeedSettings
-from services.feed.stores.cached import CachedGraph, CachedPosts
+from services.feed.stores.cached import CachedPosts, CachedProfiles
 from services.feed.stores.redis import RedisFeedCache
 
 
@@ -38,12 +42,15 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     prefix = settings.redis_prefix("feed")
     lists, stamps = FeedLists(redis, prefix, settings.feed_buckets), InvalidationStamps(redis, settings)
     cache = RedisFeedCache(redis, lists, stamps, settings.page_cache_s, settings.session_s)
-    graph = CachedGraph(HttpFollowGraph(UserClient(runtime.client("user"))), stamps)
-    posts = CachedPosts(HttpPostSource(PostClient(runtime.client("post"))), stamps)
-    marks = InteractionClient(runtime.client("interaction"))
-    gaps = UnpushedRanges(redis, lists)
-    source = CandidateGatherer(graph, posts, lists, gaps, cache, settings.window_days)
-    paginator = FeedPaginator(source, posts, lists, cache)
+    graph = HttpFollowGraph(UserClient(runtime.client("user")))
+    posts = HttpPostSource(PostClient(runtime.client("post")))
+    authors, records = CachedProfiles(graph, stamps), CachedPosts(posts, stamps)
+    engagement = InteractionClient(runtime.client("interaction"))
+    unpushed, window, readers = UnpushedRanges(redis, lists), FeedWindow(settings.window_days), Readers(graph, cache)
+    listed = ListSource(readers, posts, lists, unpushed, window)
+    candidates = CandidateGatherer([listed, AuthorSource(posts, records, window)], posts, window)
+    ranker = ScoreRanker()
+    paginator = FeedPaginator(candidates, ranker, posts, records, lists, cache)
     monitor = BackpressureMonitor(PublishedBackpressure(redis, prefix))
     await monitor.look()
     ranking = FairSemaphore(
@@ -54,14 +61,26 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
         wait_s=settings.timeout_factor,
     )
     reader = FeedReader(
-        paginator, source, graph, posts, marks, cache, monitor, runtime.cursors, settings.public_url, ranking
+        paginator,
+        readers,
+        candidates,
+        posts,
+        authors,
+        engagement,
+        cache,
+        monitor,
+        runtime.cursors,
+        settings.public_url,
+        ranking,
     )
     progress = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
-    consumers = FeedConsumers(source, graph, posts, lists, cache, stamps)
-    await runtime.consume("feed", consumers.on_events, serves_without=True)
+    explainer = FeedExplainer(paginator, readers, window, ranker, graph, posts, lists, unpushed, *progress, ranking)
+    await runtime.consume(
+        "feed", FeedConsumers(readers, window, posts, lists, cache, stamps).on_events, serves_without=True
+    )
     runtime.start("backpressure", monitor.run())
-    runtime.start("warmer", FeedWarmer(stamps, source, reader.recent_readers).run())
-    return FeedUseCases(reader, FeedExplainer(paginator, source, graph, posts, lists, gaps, *progress, ranking))
+    runtime.start("warmer", FeedWarmer(stamps, listed, reader.recent_readers).run())
+    return FeedUseCases(reader, explainer)
 
 
 def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:

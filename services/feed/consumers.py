@@ -1,4 +1,4 @@
-"""Events that change what feeds hold or what kept pages may show."""
+"""Events that change feed lists, or what cached pages may show."""
 
 from collections.abc import Sequence
 
@@ -10,58 +10,65 @@ from libs.contracts.events import (
     MuteDeleted,
 )
 from libs.feedlists import CAP
-from services.feed.ports import Cache, FeedListStore, Graph, Posts, Stamps
-from services.feed.service.candidates import CandidateGatherer
+from services.feed.ports import Cache, FeedListStore, Posts, Stamps
+from services.feed.service.followees import Readers
+from services.feed.service.window import FeedWindow
 
 
 class FeedConsumers:
-    """Handlers; each may run twice. The events of one follower come one after the other, rarely out of order."""
+    """Event handlers. The events of one follower come in order, with rare exceptions."""
 
     def __init__(
-        self, source: CandidateGatherer, graph: Graph, posts: Posts, lists: FeedListStore, cache: Cache, stamps: Stamps
+        self,
+        readers: Readers,
+        window: FeedWindow,
+        posts: Posts,
+        lists: FeedListStore,
+        cache: Cache,
+        stamps: Stamps,
     ) -> None:
-        self._source = source
-        self._graph = graph
+        self._readers = readers
+        self._window = window
         self._posts = posts
         self._lists = lists
         self._cache = cache
         self._stamps = stamps
 
-    async def on_events(self, deliveries: Sequence[ReceivedEvent]) -> None:
-        """One partition's events, in order."""
-        payloads = [delivery.payload for delivery in deliveries]
+    async def on_events(self, events: Sequence[ReceivedEvent]) -> None:
+        """Change the lists that the events concern, then write all invalidation stamps."""
+        payloads = [event.payload for event in events]
         for payload in payloads:
             match payload:
                 case (
                     FollowCreated(follower_id=reader_id, followee_id=author_id)
                     | MuteDeleted(muter_id=reader_id, muted_id=author_id)
                 ):
-                    await self._bring(reader_id, author_id)
+                    await self._add_author(reader_id, author_id)
                 case (
                     FollowDeleted(follower_id=reader_id, followee_id=author_id)
                     | MuteCreated(muter_id=reader_id, muted_id=author_id)
                 ):
-                    await self._forget(reader_id, author_id)
+                    await self._remove_author(reader_id, author_id)
         await self._stamps.invalidate(payloads)
 
-    async def _bring(self, reader_id: int, author_id: int) -> None:
-        """The author's posts into a list that exists; an absent one is built from all followees when read.
+    async def _add_author(self, reader_id: int, author_id: int) -> None:
+        """Merge the author's posts into a list that exists; an absent one is built from all followees when read.
 
-        Whoever is not followed after all leaves ids that are filtered when read. Kept followees are mended here: a read
-        writes them only when they are not what it saw before, and it may not have seen that the author was gone.
+        If the follow has ended meanwhile, reads filter these ids. The cached followees are refreshed here: a read
+        rewrites them only when they differ from what its process wrote last, and it may have missed the unfollow.
         """
-        kept = await self._cache.cached_followees(reader_id)
-        if kept is not None and author_id not in kept.all:
-            await self._cache.cache_followees(reader_id, await self._graph.followees(reader_id))
-        recent = await self._posts.recent([author_id], self._source.window_start(), None, CAP)
-        if recent:
-            await self._lists.merge(reader_id, recent[author_id], finish=False)
+        cached = await self._cache.cached_followees(reader_id)
+        if cached is not None and author_id not in cached.all:
+            await self._readers.refresh(reader_id)
+        if recent := await self._recent(author_id):
+            await self._lists.merge(reader_id, recent, finish=False)
 
-    async def _forget(self, reader_id: int, author_id: int) -> None:
-        """The author's posts out of the list, unless they belong there again: then they were brought, or will be."""
+    async def _remove_author(self, reader_id: int, author_id: int) -> None:
+        """Remove the author's posts, unless the reader follows again: then another event added them, or will."""
         await self._cache.forget_followee(reader_id, author_id)
-        followees = await self._graph.followees(reader_id)
-        if author_id in followees.all:
-            await self._cache.cache_followees(reader_id, followees)
-        elif recent := await self._posts.recent([author_id], self._source.window_start(), None, CAP):
-            await self._lists.remove(reader_id, recent[author_id])
+        reader = await self._readers.refresh(reader_id)
+        if author_id not in reader.followees.all and (recent := await self._recent(author_id)):
+            await self._lists.remove(reader_id, recent)
+
+    async def _recent(self, author_id: int) -> list[int]:
+        return (await self._posts.recent([author_id], self._window.start(), None, CAP)).get(author_id, [])

@@ -1,8 +1,8 @@
 """What the feed needs of others."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import RateCheck
@@ -10,26 +10,45 @@ from libs.contracts.base import Payload
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
-from services.feed.domain.feed import DeliveryPace, Followees, Relation
+from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reader, Relation, Source
+from services.feed.domain.ranking import Score
 
+T = TypeVar("T")
 LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 
-class LastKnownError(UnavailableError):
-    """The owner is away. `known` are those of the values asked for that were kept, and did not change since."""
+@dataclass(frozen=True, slots=True)
+class Partial(Generic[T]):
+    """Values by id. With `stale` their owner is away: these are the last known ones, and others may be missing."""
 
-    def __init__(self, known: dict[int, Any]) -> None:
-        super().__init__()
-        self.known = known
+    values: dict[int, T]
+    stale: bool = False
+
+    def complete(self) -> dict[int, T]:
+        """The values; raises UnavailableError if they are stale."""
+        if self.stale:
+            raise UnavailableError
+        return self.values
 
 
-def last_known(error: UnavailableError) -> dict[int, Any]:
-    """What can be shown all the same."""
-    return error.known if isinstance(error, LastKnownError) else {}
+class CandidateSource(Protocol):
+    """Proposes posts for a feed. Raises UnavailableError only when it knows nothing at all."""
+
+    async def candidates(self, reader: Reader) -> Candidates: ...
+
+
+class Ranker(Protocol):
+    """Puts posts into the order of a ranked feed."""
+
+    async def rank(self, features: Mapping[RankingFeatures, Source], now_ms: int) -> list[int]:
+        """The ids of all posts, best first. Raises UnavailableError."""
+
+    def score(self, features: RankingFeatures, now_ms: int) -> Score:
+        """What the rank of one post comes from, for explanations."""
 
 
 class Graph(Protocol):
-    """Whom readers follow. Raises UnavailableError."""
+    """Whom readers follow, as the user service says. Raises UnavailableError."""
 
     async def followees(self, user_id: int) -> Followees: ...
 
@@ -38,14 +57,20 @@ class Graph(Protocol):
     async def relation(self, reader_id: int, author_id: int) -> Relation: ...
 
 
+class AuthorCache(Protocol):
+    """Profiles, also while the user service is away."""
+
+    async def authors(self, user_ids: Sequence[int]) -> Partial[Author]: ...
+
+
 class Posts(Protocol):
-    """Posts of others and their state. Raises UnavailableError."""
+    """Posts, as the post service says. Raises UnavailableError."""
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         """The published ones among `post_ids`."""
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Of the published ones, up to a minute old."""
+        """Features of the published ones, up to a minute old."""
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -56,14 +81,22 @@ class Posts(Protocol):
         """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
 
 
-class Marks(Protocol):
+class PostCache(Protocol):
+    """Posts, also while the post service is away."""
+
+    async def records(self, post_ids: Sequence[int]) -> Partial[PostRecord]: ...
+
+    async def latest(self, author_ids: Sequence[int], window_start: int) -> Partial[list[int]]: ...
+
+
+class EngagementSource(Protocol):
     """Counts, and what the reader did. Raises UnavailableError."""
 
     async def of(self, reader_id: int, post_ids: Sequence[int]) -> dict[int, Engagement]: ...
 
 
 class FeedListStore(Protocol):
-    """The feed lists. Raises redis.RedisError."""
+    """The feed lists. Raises UnavailableError."""
 
     async def read(self, user_id: int) -> FeedList | None: ...
 
@@ -77,13 +110,13 @@ class FeedListStore(Protocol):
 
 
 class UnpushedRangeStore(Protocol):
-    """Posts that backpressure kept from being pushed. Raises redis.RedisError."""
+    """Posts that backpressure kept from being pushed. Raises UnavailableError."""
 
     async def of(self, user_id: int) -> list[UnpushedRange]: ...
 
 
 class BackpressureSource(Protocol):
-    """The backpressure level that fan-out workers agree on. Raises redis.RedisError."""
+    """The backpressure level that fan-out workers agree on. Raises UnavailableError."""
 
     async def read(self) -> int | None:
         """None when nobody published one of late."""
@@ -97,7 +130,7 @@ class Load(Protocol):
 
 
 class DeliveryProgressStore(Protocol):
-    """How far the fan-out of a post is. Raises redis.RedisError."""
+    """How far the fan-out of a post is. Raises UnavailableError."""
 
     async def of(self, post_id: int) -> DeliveryStatus | None: ...
 
@@ -110,13 +143,13 @@ class RemovalProgressStore(DeliveryProgressStore, Protocol):
 
 
 class Generation(Protocol):
-    """Tells a Redis from one that was emptied. Raises redis.RedisError."""
+    """Tells a Redis from one that was emptied. Raises UnavailableError."""
 
     async def generation(self) -> bytes: ...
 
 
 class Stamps(Generation, Protocol):
-    """Cache invalidation stamps. Raises redis.RedisError."""
+    """Cache invalidation stamps. Raises UnavailableError."""
 
     def activity(self, user_id: int) -> str: ...
 
@@ -133,7 +166,7 @@ class Stamps(Generation, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachedPage:
-    """An assembled first page, as JSON, and how long ago it was made."""
+    """The content of a first page, as JSON, and its age."""
 
     body: bytes
     age_s: int
@@ -164,14 +197,22 @@ class PageDependencies:
     pulled_seen: str
 
 
+@dataclass(frozen=True, slots=True)
+class CacheLookup:
+    """A valid cached page, if there is one, and the stamp that a new page would be cached under."""
+
+    page: CachedPage | None
+    stamp: str
+
+
 class Cache(Protocol):
-    """What is kept in Redis beside the lists; nothing of it is the only copy. Raises redis.RedisError."""
+    """Cached pages, sessions, positions and followees; none of it is the only copy. Raises UnavailableError."""
 
-    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
-        """A page that is still true: no push, act or deletion has come since. The request is counted on the way."""
+    async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
+        """Read a first page and the reader's stamps in one round trip, which also counts the request.
 
-    async def stamp(self, reader_id: int) -> str:
-        """What the reader's pages depend on, as of now; take it before assembling."""
+        A page is valid until a push, or until an act or a deletion that it depends on.
+        """
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         """What tells whether one of these authors did something; take it before assembling."""

@@ -13,34 +13,34 @@ from libs.invalidation import InvalidationStamps
 from services.interaction import internal
 from services.interaction.api import routes
 from services.interaction.api.use_cases import InteractionUseCases
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 from services.interaction.settings import InteractionSettings
 from services.interaction.stores.cassandra import (
-    CassandraAuditStore,
     CassandraComments,
-    CassandraLedger,
+    CassandraLedgerReader,
     CassandraMarks,
+    CassandraReconciliationStore,
 )
 from services.interaction.stores.redis import CachedLedger
 
 
 async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
-    """Open the stores and put the use cases together."""
+    """Open the stores and compose the use cases."""
     settings = runtime.settings
     keyspace = await open_keyspace(runtime, InvalidationStamps(runtime.redis, settings).try_invalidate)
     cassandra, records, outbox = keyspace.cassandra, keyspace.records, keyspace.outbox
     ledger = CachedLedger(
-        await CassandraLedger(cassandra).prepare(), runtime.redis, settings.redis_prefix("interaction")
+        await CassandraLedgerReader(cassandra).prepare(), runtime.redis, settings.redis_prefix("interaction")
     )
     posts, people = PostClient(runtime.client("post")), UserClient(runtime.client("user"))
     marks_store = await CassandraMarks(cassandra, records).prepare()
     comment_store = await CassandraComments(cassandra, records).prepare()
-    audit_store = await CassandraAuditStore(cassandra, records).prepare()
+    reconciliation_store = await CassandraReconciliationStore(cassandra, records).prepare()
     return InteractionUseCases(
-        Marks(marks_store, comment_store, ledger, posts, people, outbox, keyspace.mint),
+        LikesAndSaves(marks_store, comment_store, ledger, posts, people, outbox, keyspace.mint),
         Comments(comment_store, marks_store, ledger, posts, people, outbox),
-        Reconciler(audit_store, ledger, outbox, keyspace.mint),
+        Reconciler(reconciliation_store, ledger, outbox, keyspace.mint),
         keyspace.idempotency,
     )
 

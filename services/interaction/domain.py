@@ -1,4 +1,4 @@
-"""Marks and comments."""
+"""Marks (likes and saves), comments and their counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ CREATED, DELETED = 1, 2  # versions of a comment
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
+class MemberState:
     """Whether a member counts, as of a version."""
 
     present: bool
@@ -20,41 +20,44 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledgered:
-    """What the ledger holds of one count: members (perhaps not all), how many of all are present, and the total."""
+class LedgerCount:
+    """One count in the ledger: some or all of its members, how many of all members are present, and the total."""
 
-    members: Mapping[int, Membership]
+    members: Mapping[int, MemberState]
     present: int
     total: int
 
 
 @dataclass(frozen=True, slots=True)
-class CountAudit:
-    """One count of a post, as the records have it and as it was counted, and what members must be for these to agree.
+class CountDifference:
+    """One count of a post by the records and by the ledger, and the members whose state must change.
 
-    Members whose acts are on their way to the counters differ too: only what still differs later is wrong.
+    Members whose events have not been counted yet differ too. Only a lasting difference is an error.
     """
 
     recorded: int
     counted: int
-    differing: Mapping[int, Membership]
+    differing: Mapping[int, MemberState]
 
 
-def audited(ledger: Ledgered, recorded: Mapping[int, Membership]) -> CountAudit:
-    """Compare. A member of a lower version than the ledger's stays; one without a record counts no more."""
-    gone = {m: Membership(False, known.version) for m, known in ledger.members.items() if m not in recorded}
+def compare_count(ledger: LedgerCount, recorded: Mapping[int, MemberState]) -> CountDifference:
+    """Compare a count with the records.
+
+    A member keeps its state if its version in the ledger is higher. A member without a record no longer counts.
+    """
+    removed = {m: MemberState(False, known.version) for m, known in ledger.members.items() if m not in recorded}
     differing = {
-        member: truth
-        for member, truth in {**recorded, **gone}.items()
-        if (known := ledger.members.get(member)) != truth and (known is None or known.version <= truth.version)
+        member: state
+        for member, state in {**recorded, **removed}.items()
+        if (known := ledger.members.get(member)) != state and (known is None or known.version <= state.version)
     }
-    there = {member: known.present for member, known in ledger.members.items()}
-    moved = sum(truth.present - there.get(member, False) for member, truth in differing.items())
-    return CountAudit(ledger.present + moved, ledger.total, differing)
+    present_before = {member: known.present for member, known in ledger.members.items()}
+    delta = sum(state.present - present_before.get(member, False) for member, state in differing.items())
+    return CountDifference(ledger.present + delta, ledger.total, differing)
 
 
 class MarkKind(StrEnum):
-    """What a person can do, once, to a post or a comment."""
+    """A mark that a user can set once on a post or a comment."""
 
     LIKE = "like"
     SAVE = "save"
@@ -62,16 +65,16 @@ class MarkKind(StrEnum):
 
     @property
     def lists_members(self) -> bool:
-        """Likes are listed by what is liked, saves by person."""
+        """Likes are listed by target, saves by user."""
         return self is not MarkKind.SAVE
 
 
-OF_POSTS = (MarkKind.LIKE, MarkKind.SAVE)
+POST_MARKS = (MarkKind.LIKE, MarkKind.SAVE)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One person's mark on one post or comment; also when it was taken back, for its version."""
+    """A mark of one user on one post or comment. A removed mark is kept for its version."""
 
     user_id: int
     kind: MarkKind
@@ -81,8 +84,8 @@ class Mark:
     active: bool
 
     @property
-    def list_place(self) -> tuple[int, int]:
-        """The list that the mark is in, and who or what stands there for it."""
+    def list_entry(self) -> tuple[int, int]:
+        """The owner of the list that the mark is in, and the member that it adds to that list."""
         if self.kind.lists_members:
             return self.target_id, self.user_id
         return self.user_id, self.target_id
@@ -90,7 +93,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class StoredComment:
-    """A comment as its row."""
+    """A row of the comments table."""
 
     comment_id: int
     post_id: int
@@ -101,31 +104,33 @@ class StoredComment:
 
     @property
     def created_at(self) -> datetime:
-        """When it was written."""
         return id_time(self.comment_id)
 
 
 _IDS = MAX_ID + 1
-FIRST_PLACE = MAX_ID * _IDS
+FIRST_POSITION = MAX_ID * _IDS
 
 
-def top_place(likes: int, comment_id: int) -> int:
-    """Where a comment stands among the most liked: above 0 those with likes, in falling order; then those without."""
+def top_position(likes: int, comment_id: int) -> int:
+    """Return the position of a comment in the order "top".
+
+    Comments with likes have positions above 0, in falling order. Comments without likes follow, below 0.
+    """
     return likes * _IDS + comment_id if likes else -comment_id
 
 
-def of_top_place(place: int) -> tuple[int, int]:
-    """Likes and comment id of a place."""
+def from_top_position(place: int) -> tuple[int, int]:
+    """Return likes and comment id of a position."""
     return divmod(place, _IDS) if place > 0 else (0, -place)
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """A count, and whether it already holds a certain member."""
+class CountWithMember:
+    """A count, and whether it includes a certain member."""
 
     total: int
     has_member: bool
 
     def shown(self, *, is_member: bool) -> int:
-        """The count with the member's own state of now, whether the counters know of it yet or not."""
+        """Return the count including the member's present state, whether it has been counted or not."""
         return max(int(is_member), self.total + int(is_member) - int(self.has_member))

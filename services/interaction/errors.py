@@ -4,12 +4,12 @@ from libs.common.core.errors import ForbiddenError, InvalidError
 
 
 class NotYourCommentError(ForbiddenError):
-    """The caller wrote neither the comment nor the post."""
+    """The caller deletes a comment, but wrote neither the comment nor the post."""
 
-    code, title = "not_your_comment", "Only its author, or the post's, may delete a comment"
+    code, title = "not_your_comment", "Only the author of the comment or post may delete it"
 
 
 class TooDeepError(InvalidError):
-    """A reply to a reply."""
+    """The caller replies to a reply."""
 
-    code, title = "too_deep", "Replies go to comments on the post itself"
+    code, title = "too_deep", "You cannot reply to a reply"

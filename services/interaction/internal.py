@@ -18,11 +18,11 @@ async def marks(wanted: MarksRequest, _: CallingService, api: UseCases) -> Marks
 @router.post("/counts/audit")
 async def audit(wanted: CountsRequest, _: CallingService, api: UseCases) -> CountsAnswer:
     """Counts as the records have them, as they were counted, and as they are kept for readers."""
-    return CountsAnswer(posts=await api.reconciler.audit(wanted.post_ids))
+    return CountsAnswer(posts=await api.reconciler.compare(wanted.post_ids))
 
 
 @router.post("/counts/mend")
 async def mend(wanted: CountsRequest, _: CallingService, api: UseCases) -> CountsRequest:
     """Have posts counted anew, soon."""
-    await api.reconciler.mend(wanted.post_ids)
+    await api.reconciler.reconcile(wanted.post_ids)
     return wanted

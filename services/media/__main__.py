@@ -7,7 +7,7 @@ from libs.media.paths import SecretPaths
 from services.media import internal
 from services.media.api import routes
 from services.media.api.use_cases import MediaUseCases
-from services.media.consumers import MediaConsumers
+from services.media.consumers import MediaLifecycleConsumers
 from services.media.domain import MAX_IMAGE_BYTES, UploadSigner
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
@@ -19,7 +19,7 @@ MIB = 1 << 20
 
 
 async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
-    """Open the stores, start the consumers and put the use cases together."""
+    """Open the stores, start the consumers and compose the use cases."""
     settings = runtime.settings
     secret = settings.internal_secret.get_secret_value()
     keyspace = await open_keyspace(runtime)
@@ -37,7 +37,7 @@ async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
         settings.public_url,
         settings.upload_url_s,
     )
-    consumers = MediaConsumers(library, lifetime)
+    consumers = MediaLifecycleConsumers(library, lifetime)
     await runtime.consume("media-status", consumers.on_media, serves_without=True)
     await runtime.consume("media-uses", consumers.on_posts, serves_without=True)
     runtime.start("sweep", lifetime.sweep_forever())

@@ -1,16 +1,16 @@
-"""Results of the media worker, and the posts that show media."""
+"""Consumes results of the media worker, and posts that show media."""
 
 from collections.abc import Sequence
 
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaFailed, MediaProcessed, PostCreated, PostDeleted
-from services.media.domain import Status, StoredMedia
+from services.media.domain import ProcessingStatus, StoredMedia
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 
 
-class MediaConsumers:
-    """Event handlers."""
+class MediaLifecycleConsumers:
+    """Event handlers of the media service. All are idempotent."""
 
     def __init__(self, library: MediaLibrary, lifetime: Lifetime) -> None:
         self._library = library
@@ -21,21 +21,25 @@ class MediaConsumers:
         for event in events:
             match event.payload:
                 case MediaProcessed(media_id=media_id, owner_id=owner_id, document=document):
-                    await self._library.settle(StoredMedia(media_id, owner_id, Status.READY, document=document))
+                    await self._library.save_result(
+                        StoredMedia(media_id, owner_id, ProcessingStatus.READY, document=document)
+                    )
                 case MediaFailed(media_id=media_id, owner_id=owner_id, reason=reason):
-                    await self._library.settle(StoredMedia(media_id, owner_id, Status.FAILED, reason=reason))
+                    await self._library.save_result(
+                        StoredMedia(media_id, owner_id, ProcessingStatus.FAILED, reason=reason)
+                    )
                 case _:
                     pass
 
     async def on_posts(self, events: Sequence[ReceivedEvent]) -> None:
-        """Record which media posts show, and delete a medium with its last post.
+        """Record which posts show media, and delete media with their last post.
 
-        An author's posts come in order, and each medium belongs to one author.
+        An author's events arrive in order, and media belong to one author.
         """
         for event in events:
             match event.payload:
                 case PostCreated(post_id=post_id, author_id=author_id, media_ids=media_ids):
-                    await self._lifetime.shown(post_id, author_id, media_ids)
+                    await self._lifetime.mark_used(post_id, author_id, media_ids)
                 case PostDeleted(post_id=post_id, media_ids=media_ids):
                     await self._lifetime.post_deleted(post_id, media_ids)
                 case _:

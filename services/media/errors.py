@@ -1,42 +1,52 @@
-"""What a caller of the media service can do wrong."""
+"""Errors of the media service."""
 
 from libs.common.core.errors import ApiError, ConflictError, ForbiddenError, InvalidError, UnsupportedMediaError
 
 
 class UploadUrlInvalidError(ForbiddenError):
-    code, title = "upload_url_invalid", "The upload URL is wrong or has expired"
+    """The signature in the upload URL is wrong, or the URL has expired."""
+
+    code, title = "upload_url_invalid", "The upload URL is invalid or has expired"
 
 
 class UploadMissingError(ConflictError):
-    code, title = "upload_missing", "Nothing has been put to the upload URL yet"
+    """The upload is completed before its bytes were sent."""
 
-
-class MediaInUseError(ConflictError):
-    code, title = "media_in_use", "A post or the profile shows it"
-
-
-class TooMuchUnpostedError(ApiError):
-    """An account's uploads that no post shows have a limit; posting or deleting some makes room."""
-
-    status, code, title = 429, "too_much_unposted", "Post or delete some of your uploads first"
-    headers = {"Retry-After": "3600"}
+    code, title = "upload_missing", "The file has not been uploaded yet"
 
 
 class UploadCompletedError(ConflictError):
-    code, title = "upload_completed", "The upload is complete and can't be changed"
+    """Bytes are sent to an upload that is already complete."""
+
+    code, title = "upload_completed", "The upload is already complete"
+
+
+class MediaInUseError(ConflictError):
+    """The caller deletes an upload that a post or a profile shows."""
+
+    code, title = "media_in_use", "A post or a profile uses this media"
+
+
+class TooMuchUnpostedError(ApiError):
+    """The uploads of the account that are not posted exceed their limit."""
+
+    status, code, title = 429, "too_much_unposted", "Too many uploads are not posted yet"
+    headers = {"Retry-After": "3600"}
 
 
 class SizeMismatchError(InvalidError):
-    code, title = "size_mismatch", "Not as many bytes as declared"
+    """The file is empty, or its size differs from the declared size."""
+
+    code, title = "size_mismatch", "The file does not have the declared size"
 
 
 class TypeMismatchError(UnsupportedMediaError):
-    code, title = "media_type_mismatch", "The Content-Type is not the declared one"
+    """The `Content-Type` of the upload differs from the declared type."""
 
-
-class NotAnImageError(InvalidError):
-    code, title = "media_type_not_accepted", "The file is not an image of an accepted type"
+    code, title = "media_type_mismatch", "The Content-Type differs from the declared type"
 
 
 class BrokenBodyError(InvalidError):
-    code, title = "body_incomplete", "The body broke off"
+    """The connection closed before the whole body arrived."""
+
+    code, title = "body_incomplete", "The body is incomplete"

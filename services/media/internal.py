@@ -24,7 +24,7 @@ async def find_media(body: MediaRequest, _: CallingService, api: UseCases) -> Me
     found = await api.library.find(body.media_ids)
     if body.profile_of is not None:
         own = [media.media_id for media in found if media.owner_id == body.profile_of]
-        await api.lifetime.shown(PROFILE, body.profile_of, own)
+        await api.lifetime.mark_used(PROFILE, body.profile_of, own)
     return MediaAnswers(media=[_record(media) for media in found])
 
 

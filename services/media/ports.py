@@ -1,4 +1,4 @@
-"""What the media service needs of others."""
+"""Ports of the use cases: the media store and the object store."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,68 +11,71 @@ from services.media.domain import StoredMedia, Upload
 
 
 class MediaStore(Protocol):
-    """Uploads and media."""
+    """Uploads, media and their uses. Raises UnavailableError."""
 
     async def announce(self, upload: Upload) -> None:
-        """Keep an upload for as long as it may be completed."""
+        """Store an upload for as long as it may be completed."""
 
     async def upload(self, upload_id: int) -> Upload | None:
-        """The announced upload."""
+        """Return the announced upload, if it exists."""
 
     async def save(self, media: StoredMedia, records: Sequence[EventRecord] = ()) -> None:
-        """Write the state and the events that tell of it, all or nothing. A greater status already there stays."""
+        """Write the state and its events in one transaction. A higher status stays."""
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:
-        """Those that exist, deleted ones too, in any order."""
+        """Return existing media, including deleted ones, in any order."""
 
     async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[EventRecord]) -> None:
-        """Write that a medium that exists is deleted, and the events that tell of it, all or nothing."""
+        """Mark existing media as deleted and write the events, in one transaction."""
 
     async def restore(self, media_id: int) -> None:
-        """Take the mark away."""
+        """Remove the deletion mark."""
 
-    async def forget(self, media_id: int) -> None:
-        """Remove all that is known of it, for good."""
+    async def purge(self, media_id: int) -> None:
+        """Delete all rows of the media permanently."""
 
-    async def use(self, media_id: int, post_id: int) -> None:
-        """Write down that a post shows it; one that was written down as gone stays gone."""
+    async def add_use(self, media_id: int, post_id: int) -> None:
+        """Record that a post shows the media. A use that has ended stays ended."""
 
-    async def disuse(self, media_id: int, post_id: int) -> None:
-        """The post is gone."""
+    async def end_use(self, media_id: int, post_id: int) -> None:
+        """Record that the post was deleted."""
 
     async def uses(self, media_id: int) -> dict[int, bool]:
-        """By post that ever showed it, whether it is still there."""
+        """Return, by post id, whether the post still shows the media."""
 
     async def unposted(self, owner_id: int) -> dict[int, int]:
-        """Bytes of an account's uploads that are not posted, by media id."""
+        """Return the bytes of an account's unposted uploads by media id."""
 
     async def count_unposted(self, owner_id: int, media_id: int, size: int, ttl_s: int) -> None:
-        """Count these bytes as not posted, for at most `ttl_s` seconds."""
+        """Count these bytes as unposted, for at most `ttl_s` seconds."""
 
     async def count_posted(self, owner_id: int, media_id: int) -> None:
-        """Count them no more."""
+        """Stop counting the upload as unposted."""
 
     async def add_due(self, hour: int, media_id: int) -> None:
-        """Look at the medium in that hour since 1970."""
+        """Schedule a check of the media in that hour since 1970."""
 
     async def due(self, hour: int, limit: int) -> list[int]:
-        """What is to be looked at then."""
+        """Return media that are scheduled for the hour."""
 
     async def drop_due(self, hour: int, media_id: int) -> None:
-        """It was looked at."""
+        """Remove a completed check from the schedule."""
 
 
 class MediaObjects(ObjectStore, Protocol):
-    """The object store, with what serving and sniffing need besides."""
+    """The object store, extended for serving and for content detection."""
 
     async def head(self, key: str, size: int) -> bytes:
-        """The first `size` bytes. Raises FileNotFoundError."""
+        """Return the first `size` bytes. Raises FileNotFoundError."""
 
     async def file(self, key: str) -> Path | None:
-        """The object as a local file, or None."""
+        """Return the path of the object as a local file, or None."""
 
     async def delete_folder(self, key: str) -> None:
         """Delete all objects whose keys begin with `key` and a slash."""
 
     async def sweep(self, folder: str, before_s: float, limit: int) -> int:
-        """Delete up to `limit` objects of a folder that were last written before this moment (Unix time); how many."""
+        """Delete up to `limit` objects of a folder that were last written before `before_s` (Unix time).
+
+        Return the number of deleted objects.
+        """

@@ -1,4 +1,4 @@
-"""What the media service is told from outside."""
+"""Settings of the media service."""
 
 from pydantic import Field
 
@@ -6,7 +6,9 @@ from libs.common.core.settings import Settings
 
 
 class MediaSettings(Settings):
-    """Common settings and the media service's own."""
+    """Common settings and those of the media service."""
 
-    unposted_mb: int = Field(default=1024, ge=100, description="of one account's uploads that are not posted, in MiB")
-    upload_url_s: int = Field(default=900, ge=1, description="how long an upload URL works: a slow phone needs minutes")
+    unposted_mb: int = Field(default=1024, ge=100, description="limit for the unposted uploads of an account, in MiB")
+    upload_url_s: int = Field(
+        default=900, ge=1, description="how long an upload URL is valid; slow connections need minutes"
+    )

@@ -21,22 +21,23 @@ from services.post.service.creator import PostCreator
 from services.post.service.reader import CachedAuthors, PostReader
 from services.post.service.writer import PostWriter
 from services.post.settings import PostSettings
-from services.post.stores.cassandra import CassandraPostStore
+from services.post.stores.cassandra import CassandraPostStore, PostMediaReadiness
 
 
 async def compose(runtime: Runtime[PostSettings]) -> PostUseCases:
-    """Open the stores, start the consumers and put the use cases together."""
+    """Open the stores, start the consumers and compose the use cases."""
     settings = runtime.settings
     stamps = InvalidationStamps(runtime.redis, settings)
     keyspace = await open_keyspace(runtime, stamps.try_invalidate)
     paths = SecretPaths(settings.internal_secret.get_secret_value())
-    store = await CassandraPostStore(keyspace.cassandra, keyspace.records, paths).prepare()
+    readiness = await PostMediaReadiness(keyspace.cassandra, paths).prepare()
+    store = await CassandraPostStore(keyspace.cassandra, keyspace.records, readiness, paths).prepare()
     media = HttpUploads(MediaClient(runtime.client("media"), runtime.client("media", SERVICE_FILE)))
     authors = CachedAuthors(UserClient(runtime.client("user")), stamps.visibility_unchanged)
     marks = InteractionClient(runtime.client("interaction"))
-    writer = PostWriter(store, media, keyspace.outbox)
+    writer = PostWriter(store, readiness, media, keyspace.outbox)
     reader = PostReader(store, authors, marks, settings.public_url)
-    consumers = PostConsumers(writer, store)
+    consumers = PostConsumers(writer, store, readiness)
     await runtime.consume("post-publish", consumers.on_media, serves_without=True)
     await runtime.consume("post-counts", consumers.on_counters, serves_without=True)
     creator = PostCreator(writer, reader, media, settings.seconds_a_picture)

@@ -3,18 +3,18 @@
 from collections.abc import Sequence
 
 from libs.clients.media import MediaClient
-from services.post.domain import MediaState, MediaStatus
+from libs.media.readiness import MediaReadiness, MediaStatus
 
 
 class HttpUploads:
-    """Implements `ports.MediaLibrary`."""
+    """Implements `ports.PostMedia`."""
 
     def __init__(self, media: MediaClient) -> None:
         self._media = media
 
-    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
+    async def states(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
         return [
-            MediaState(one.media_id, one.owner_id, MediaStatus(one.status), one.reason, one.document)
+            MediaReadiness(one.media_id, one.owner_id, MediaStatus(one.status), one.reason, one.document)
             for one in await self._media.find(media_ids)
         ]
 

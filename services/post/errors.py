@@ -1,15 +1,21 @@
 """Errors of the post service."""
 
-from libs.common.core.errors import ForbiddenError, UnsupportedMediaError
+from libs.common.core.errors import ForbiddenError, InvalidError
 
 
 class NotYourPostError(ForbiddenError):
-    """The caller sees the post, but may not change it."""
+    """The caller edits or deletes a visible post of another user."""
 
-    code, title = "not_your_post", "Only its author may change a post"
+    code, title = "not_your_post", "Only the author may change a post"
 
 
-class ContentTypeError(UnsupportedMediaError):
-    """A body that is neither JSON nor multipart."""
+class TooManyHashtagsError(InvalidError):
+    """The caption and `hashtags` together have too many hashtags."""
 
-    title = "Send application/json or multipart/form-data"
+    code, title = "too_many_hashtags", "Too many hashtags"
+
+
+class TooManyMentionsError(InvalidError):
+    """The caption mentions too many users."""
+
+    code, title = "too_many_mentions", "Too many mentions"

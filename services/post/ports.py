@@ -1,4 +1,4 @@
-"""What the post service needs of others."""
+"""Ports of the use cases: the post store and other services."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,76 +7,75 @@ from libs.contracts.events import PostCounted
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement
 from libs.contracts.records import EventRecord
-from services.post.domain import MediaState, StoredPost
+from libs.media.readiness import MediaReadiness
+from services.post.domain import StoredPost
 
 
 class PostStore(Protocol):
-    """Posts. Raises UnavailableError. Every write takes the events that belong to it: all or nothing."""
+    """Posts. Raises UnavailableError.
+
+    A write that takes events stores them in the same transaction.
+    """
 
     async def get(self, post_id: int) -> StoredPost | None: ...
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
-        """Those that there are, in any order."""
+        """Return the existing posts, in any order."""
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Of the published ones, in any order."""
+        """Return the inputs of ranking for published posts, in any order."""
 
     async def create(self, post: StoredPost) -> None:
-        """A post on its way, found again by each of its media. Doing it again changes nothing."""
+        """Store a post that waits for its media. Idempotent."""
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
-        """Make the post visible and list it."""
+        """Make the post visible, and add it to the lists of its author and hashtags."""
 
     async def fail(self, post_id: int, reason: str) -> None: ...
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
-        """What the author changed, the text or the place; of two edits of one the higher version stays. No status."""
+        """Store the changed text or location. Of two edits, the one with the higher version stays.
+
+        The status does not change.
+        """
 
     async def delete(self, post: StoredPost, events: Sequence[EventRecord]) -> None: ...
 
-    async def keep_outcome(self, outcome: MediaState) -> None:
-        """Remember what the topic told of an upload; ready is final."""
-
-    async def forget_outcome(self, media_id: int) -> None:
-        """Ask the media service about it again."""
-
-    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
-        """What is remembered; the others are left out."""
-
-    async def waiting_for(self, media_id: int) -> list[int]:
-        """Posts that were made with the upload and were not published yet."""
-
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
-        """Ids in `(after_id, before_id)`, newest first."""
+        """Return ids in `(after_id, before_id)`, newest first."""
 
     async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[tuple[int, int | None]]:
-        """(post, author) pairs below the bound, newest first.
+        """Return (post, author) pairs below `before_id`, newest first. The author is None in old rows.
 
-        Posts that had the tag before edits which raced may be among them. Of old posts the author is None.
+        After concurrent edits, the result may include posts that no longer have the tag.
         """
 
-    async def keep_counts(self, counted: PostCounted) -> None:
-        """Older counts than those that are there change nothing."""
+    async def save_counts(self, counted: PostCounted) -> None:
+        """Store counts. Older counts do not replace newer ones."""
 
 
-class MediaLibrary(Protocol):
-    """Uploads. Raises UnavailableError."""
+class PostMedia(Protocol):
+    """Uploads in the media service. Raises UnavailableError."""
 
-    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
-        """Unknown ids are left out."""
+    async def states(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
+        """Return the uploads, without unknown ids."""
 
     async def store(self, owner_id: int, body: bytes) -> int:
-        """Upload a picture; its media id. Raises the media service's own ApiError for one that it refuses."""
+        """Upload an image. Return its media id.
+
+        Raises:
+            ApiError: from the media service, for an image that it rejects.
+        """
 
 
-class Authors(Protocol):
-    """Profiles. Raises UnavailableError."""
+class AuthorProfiles(Protocol):
+    """Profiles of authors. Raises UnavailableError."""
 
     async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
-        """Those whose posts the reader, or without one everybody, may see."""
+        """Return authors whose posts the reader may see. Without a reader: authors whose posts everybody may see."""
 
 
-class Marks(Protocol):
-    """Counts, and what the reader did. Raises UnavailableError."""
+class EngagementCounts(Protocol):
+    """Counts of posts, and the reader's own likes and saves. Raises UnavailableError."""
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]: ...

@@ -16,13 +16,13 @@ from services.user.clients import HttpAvatarSource
 from services.user.consumers import UserConsumers
 from services.user.security.keys import KeyFolder
 from services.user.security.passwords import Argon2Hasher, hashing_gate
-from services.user.security.refresh_tokens import RefreshTokens
+from services.user.security.refresh_tokens import HmacRefreshTokens
 from services.user.security.verifier import SessionVerifier
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
 from services.user.service.events import edge_records
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.service.reconciliation import CountReconciliation
 from services.user.settings import UserSettings
@@ -34,11 +34,11 @@ from services.user.stores.postgres_lists import PostgresPeopleLists
 from services.user.stores.postgres_profiles import PostgresAuthoredPostStore
 from services.user.stores.postgres_reconciliation import PostgresAccountCountStore
 
-AUTH_BODY_BYTES = 8 * 1024  # the longest is a registration with a password of 128 characters: under 2 KB, escaped
+AUTH_BODY_BYTES = 8 * 1024  # the largest, a registration with an escaped password of 128 characters, has less than 2 KB
 
 
 async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
-    """Open the stores, start the consumer and put the use cases together."""
+    """Open the stores, start the consumer and compose the use cases."""
     settings = runtime.settings
     secret = settings.internal_secret.get_secret_value()
     stamps = InvalidationStamps(runtime.redis, settings)
@@ -55,7 +55,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         sessions,
         await Argon2Hasher.create(hashing_gate(settings)),
         keys,
-        RefreshTokens(secret),
+        HmacRefreshTokens(secret),
         RevokedSessions(runtime.redis, settings),
         outbox,
         database.mint,
@@ -65,7 +65,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
     return UserUseCases(
         accounts,
         profiles,
-        Graph(graph, lists, profiles, audiences, outbox),
+        FollowGraph(graph, lists, profiles, audiences, outbox),
         BlocksAndMutes(graph, lists, profiles, audiences, outbox),
         audiences,
         CountReconciliation(PostgresAccountCountStore(postgres), authored),

@@ -1,4 +1,4 @@
-"""Posts that are created and deleted, for the post count."""
+"""Consumes created and deleted posts, for the post count."""
 
 from collections.abc import Sequence
 
@@ -9,13 +9,13 @@ from services.user.ports import AuthoredPostStore
 
 
 class UserConsumers:
-    """Event handlers."""
+    """Event handlers of the user service."""
 
     def __init__(self, store: AuthoredPostStore) -> None:
         self._store = store
 
     async def on_posts(self, events: Sequence[ReceivedEvent]) -> None:
-        """Idempotent, in any order."""
+        """Record posts. Idempotent, in any order."""
         changes = [
             AuthoredPost(event.payload.author_id, event.payload.post_id, isinstance(event.payload, PostDeleted))
             for event in events

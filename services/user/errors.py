@@ -1,67 +1,87 @@
-"""What a client of the user service can act on."""
+"""Errors of the user service."""
 
 from libs.common.core.errors import ConflictError, ForbiddenError, InvalidError, UnauthorizedError
 
 
 class UsernameTakenError(ConflictError):
+    """Another account has the username."""
+
     code, title = "username_taken", "The username is taken"
 
 
 class EmailTakenError(ConflictError):
+    """Another account has the email address."""
+
     code, title = "email_taken", "The email address is taken"
 
 
 class PhoneTakenError(ConflictError):
+    """Another account has the phone number."""
+
     code, title = "phone_taken", "The phone number is taken"
 
 
 class InvalidCredentialsError(UnauthorizedError):
-    code, title = "invalid_credentials", "No account with this login and password"
+    """No account has this login, or the password is wrong."""
+
+    code, title = "invalid_credentials", "The login or the password is incorrect"
 
 
 class InvalidRefreshTokenError(UnauthorizedError):
-    code, title = "invalid_refresh_token", "Sign in again"
+    """The refresh token is missing, unknown or expired, its session has ended, or the account is banned."""
+
+    code, title = "invalid_refresh_token", "The refresh token is not valid"
 
 
 class RefreshTokenReusedError(UnauthorizedError):
-    code, title = "refresh_token_reused", "The token was used before; sign in again"
+    """An old refresh token is used again after its successor. The session ends."""
 
-
-class SessionRevokedError(UnauthorizedError):
-    code, title = "session_revoked", "The session has ended; sign in again"
+    code, title = "refresh_token_reused", "The refresh token was used before"
 
 
 class AccountBannedError(ForbiddenError):
+    """The login is correct, but the account is banned."""
+
     code, title = "account_banned", "The account is banned"
 
 
 class ForeignOriginError(ForbiddenError):
-    code, title = "foreign_origin", "This web page may not use the session cookie"
+    """A page of another site sends the session cookie."""
+
+    code, title = "foreign_origin", "This site may not use the session cookie"
 
 
 class WrongPasswordError(InvalidError):
-    code, title = "wrong_password", "The current password is another"
+    """The current password is wrong when the password is changed."""
+
+    code, title = "wrong_password", "The current password is incorrect"
 
 
 class PasswordIsNameError(InvalidError):
-    code, title = "password_is_name", "The password must not be the username, the email address or the phone number"
+    """The new password is the username, the email address or the phone number of the account."""
+
+    code, title = "password_is_name", "The password must not be a name of the account"
 
 
 class CannotFollowSelfError(InvalidError):
-    code, title = "cannot_follow_self", "One can't follow oneself"
+    """The caller follows their own account."""
+
+    code, title = "cannot_follow_self", "You cannot follow yourself"
 
 
 class CannotBlockSelfError(InvalidError):
-    code, title = "cannot_block_self", "One can't block or mute oneself"
+    """The caller blocks or mutes their own account."""
+
+    code, title = "cannot_block_self", "You cannot block or mute yourself"
 
 
 class BlockedByYouError(ConflictError):
-    code, title = "blocked_by_you", "Unblock them first"
+    """The caller follows an account that the caller blocks."""
 
-
-class MediaNotFoundError(InvalidError):
-    code, title = "media_not_found", "No such media of one's own"
+    code, title = "blocked_by_you", "Unblock this user first"
 
 
 class MediaNotReadyError(ConflictError):
-    code, title = "media_not_ready", "The media can't be shown, or not yet"
+    """The media for the avatar is not processed yet, or failed."""
+
+    code, title = "media_not_ready", "The media is not ready"

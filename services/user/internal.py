@@ -12,9 +12,9 @@ from libs.contracts.internal.user import (
     AccountAudit,
     AccountIds,
     AccountMendRequest,
+    AudienceRecord,
     AudiencesAnswer,
     AudiencesRequest,
-    AuthorAudience,
     AuthorsAnswer,
     AuthorsRequest,
     FolloweesAnswer,
@@ -42,7 +42,7 @@ async def audiences_of(body: AudiencesRequest, api: UseCases) -> AudiencesAnswer
     """Follower counts and modes, and who follows the small ones."""
     found = await api.audiences.audiences(body.user_ids, body.followers_up_to)
     views = [
-        AuthorAudience(user_id=user_id, follower_count=one.follower_count, mode=one.mode, followers=one.followers)
+        AudienceRecord(user_id=user_id, follower_count=one.follower_count, mode=one.mode, followers=one.followers)
         for user_id, one in found.items()
     ]
     return AudiencesAnswer(audiences=views)
@@ -85,14 +85,14 @@ async def user_ids(limit: PageSize, api: UseCases, after: IdBound = 0) -> Accoun
 @router.get("/{user_id}/counts")
 async def audit_counts(user_id: UserId, api: UseCases) -> AccountAudit:
     """Counts from the rows and as counted."""
-    return AccountAudit.model_validate(await api.reconciliation.audit(user_id))
+    return AccountAudit.model_validate(await api.reconciliation.compare(user_id))
 
 
 @router.post("/{user_id}/counts")
 async def mend_counts(user_id: UserId, body: AccountMendRequest, api: UseCases) -> AccountAudit:
     """Set them right."""
-    await api.reconciliation.mend(user_id, body.there, body.gone)
-    return AccountAudit.model_validate(await api.reconciliation.audit(user_id))
+    await api.reconciliation.reconcile(user_id, body.there, body.gone)
+    return AccountAudit.model_validate(await api.reconciliation.compare(user_id))
 
 
 @router.post("/{user_id}/ban", status_code=204, response_model=None)

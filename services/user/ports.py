@@ -1,4 +1,4 @@
-"""What the use cases need from outside."""
+"""Ports of the use cases: stores, other services, keys and passwords."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
@@ -9,154 +9,155 @@ from libs.contracts.records import EventRecord
 from services.user.domain.accounts import (
     Contact,
     Credentials,
+    DeviceSession,
+    EarlierRegistration,
     Login,
     NewAccount,
-    Registered,
     Rotation,
-    Session,
 )
 from services.user.domain.people import (
     AccountCounts,
-    Audience,
+    AuthorAudience,
     AuthoredPost,
+    AvatarUpload,
     Edge,
-    Followees,
+    FollowedAuthors,
     Mode,
-    OwnedMedia,
     Profile,
     ProfileChange,
-    Relation,
+    ReaderRelation,
 )
 
 MakeRecord = Callable[[int], EventRecord]
-"""The event's record, for the entity version that the store gives out."""
+"""Builds the record of an event for the entity version that the store assigned."""
 
 EdgeRecord = Callable[[type[GraphEvent], Edge, int], EventRecord]
-"""The record of such an event of an edge, for the entity version that the store gives out."""
+"""Builds the record of an event of an edge for the entity version that the store assigned."""
 
 
 class AccountStore(Protocol):
     """Accounts and their credentials."""
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
-        """Account, first session, event and its attempt, all or nothing.
+    async def open(self, account: NewAccount, session: DeviceSession, token_hash: bytes, record: EventRecord) -> None:
+        """Store account, first session, event and registration attempt in one transaction.
 
         Raises:
-            UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
+            UsernameTakenError, EmailTakenError, PhoneTakenError: another account has it.
         """
 
-    async def registered(self, key: str, username: str) -> Registered | None:
-        """What an attempt with this key came to, if it opened the account."""
+    async def registered(self, key: str, username: str) -> EarlierRegistration | None:
+        """Return the account that an earlier attempt with this key opened, if any."""
 
-    async def credentials(self, login: Login) -> Credentials | None:
-        """Of the account with this login."""
+    async def credentials(self, login: Login) -> Credentials | None: ...
 
-    async def credentials_of(self, user_id: int) -> Credentials | None:
-        """Of the account with this id."""
+    async def credentials_of(self, user_id: int) -> Credentials | None: ...
 
     async def contact(self, user_id: int) -> Contact | None:
-        """The private fields."""
+        """Return the private fields of an account."""
 
     async def set_password(
-        self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime
+        self, user_id: int, verified_hash: str, new_hash: str, current_session_id: int, now: datetime
     ) -> list[int]:
-        """Change it and end all other sessions, all or nothing; those that it ended.
+        """Change the password and end all other sessions in one transaction. Return the ids of the ended sessions.
 
         Raises:
-            WrongPasswordError: the hash is not the one that was verified any more.
+            WrongPasswordError: `verified_hash` is no longer the hash of the password.
         """
 
     async def set_banned(self, user_id: int, now: datetime, record: MakeRecord, *, banned: bool) -> list[EventRecord]:
-        """Ban or unban; the records written: none when nothing changed."""
+        """Ban or unban. Return the records written: none when nothing changed."""
 
 
 class SessionStore(Protocol):
-    """Sessions and their refresh tokens; of a token only the hash is ever seen here."""
+    """Sessions and their refresh tokens. Only the hash of a token is stored."""
 
-    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
-        """Keep a new session with its first token, and forget the user's expired ones.
+    async def start(self, session: DeviceSession, token_hash: bytes, verified_hash: str) -> None:
+        """Store a new session with its first token, and delete the user's expired sessions.
 
         Raises:
-            InvalidCredentialsError: the password's hash is not the one that was verified any more, or there is a ban.
+            InvalidCredentialsError: the account is banned, or `verified_hash` is no longer the hash of its password.
         """
 
     async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
-        """Judge the presented token; keep its successor as the session's only one that was not presented, or end the
-        session of a reused one. A banned user's is dead."""
+        """Use a refresh token. `next_hash` is the hash of its successor.
 
-    async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
-        """Neither ended nor expired, and the account not banned."""
+        Stores the successor as the session's only unused token. Ends the session of a reused token. A token of a banned
+        user is invalid.
+        """
+
+    async def is_active(self, user_id: int, session_id: int, now: datetime) -> bool:
+        """Return whether the session has not ended or expired, and the account is not banned."""
 
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
-        """False when the user has no such living session."""
+        """End a session. Return False when the user has no such active session."""
 
     async def end_by_token(self, token_hash: bytes, now: datetime) -> int | None:
-        """End the session that the token belongs to; its id if it lived."""
+        """End the session that the token belongs to. Return its id if it was active."""
 
-    async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
-        """Newest first."""
+    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
+        """Return active sessions, newest first."""
 
 
 class RefreshTokens(Protocol):
-    """Makes refresh tokens."""
+    """Creates refresh tokens."""
 
     def first(self) -> str:
-        """Of a new session."""
+        """Return the first token of a session."""
 
     def after(self, token: str) -> str:
-        """The successor: always the same. Without the server's secret nobody can tell it."""
+        """Return the successor of a token: always the same, and not derivable without the server's secret."""
 
 
 class ProfileStore(Protocol):
-    """Profiles, each with its counts and its relationship to the reader. Banned people, and those who block the reader,
-    are not there."""
+    """Profiles, each with its counts and its relationship to the reader.
+
+    Banned users, and users who block the reader, are treated as absent.
+    """
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        """Those that are there, in any order."""
+        """Return the existing profiles, in any order."""
 
     async def id_of(self, username: str) -> int | None:
-        """The account with exactly this username."""
+        """Return the id of the account with exactly this username."""
 
     async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
-        """Ids by username, from beyond `after`."""
+        """Return ids in order of username, starting behind the username `after`."""
 
     async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[EventRecord]:
-        """Set and write the event in one transaction; the records written."""
+        """Change the profile and write the event in one transaction. Return the records written."""
 
 
 class GraphStore(Protocol):
-    """What is between people. Each act returns the records written, of itself and of what it ended: none when nothing
-    changed."""
+    """Follows, follow requests, blocks and mutes.
+
+    Each method returns the records written, including those of edges that it ended: none when nothing changed.
+    """
 
     async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        """Follow, or request to where the account is private.
+        """Follow, or send a follow request to a private account.
 
         Raises:
-            NotFoundError: there is no such account, or it is banned, or it blocks.
-            BlockedByYouError: it is blocked.
+            NotFoundError: the account does not exist, is banned, or blocks the follower.
+            BlockedByYouError: the follower blocks the account.
         """
 
     async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        """Unfollow, and withdraw the request."""
+        """Delete the follow and the follow request."""
 
     async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
         """Turn a request into a follow."""
 
     async def accept_some(self, target_id: int, limit: int, now: datetime) -> list[EventRecord]:
-        """Turn the oldest requests that wait at a public account into follows; at a private one none."""
+        """Turn the oldest requests to a public account into follows. Requests to a private account stay."""
 
     async def deny(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        """Forget a request."""
+        """Delete a request."""
 
     async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        """Block, and end follows and requests both ways.
-
-        Raises:
-            NotFoundError: there is no such account, or it is banned, or it blocks.
-        """
+        """Block, and end follows and requests in both directions. Works for banned accounts too."""
 
     async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        """What the block ended does not come back."""
+        """Remove a block. Follows and requests that it ended stay ended."""
 
     async def mute(self, edge: Edge, now: datetime) -> list[EventRecord]: ...
 
@@ -164,104 +165,110 @@ class GraphStore(Protocol):
 
 
 class PeopleLists(Protocol):
-    """Lists of people, without those whose profiles the reader can't see."""
+    """Lists of users, without those whose profile the reader cannot see."""
 
     async def followers(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
-        """Newest accounts first."""
+        """Return user ids, highest (newest account) first."""
 
     async def following(self, user_id: int, reader_id: int | None, below_id: int | None, limit: int) -> list[int]:
-        """Newest accounts first."""
+        """Return user ids, highest (newest account) first."""
 
     async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
-        """Followers of `user_id` whom the reader follows, newest accounts first."""
+        """Return followers of `user_id` whom the reader follows, highest id first."""
 
     async def requesters(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
-        """(place, id) of who waits for the user's answer, newest first."""
+        """Return (position, user id) of pending follow requests, newest first."""
 
     async def blocked(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
-        """(place, id) of whom the user blocks, newest first."""
+        """Return (position, user id) of users whom the user blocks, newest first."""
 
     async def muted(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
-        """(place, id) of whom the user mutes, newest first."""
+        """Return (position, user id) of users whom the user mutes, newest first."""
 
 
 class AudienceStore(Protocol):
-    """What fan-out and feeds ask of the graph."""
+    """Graph queries of fan-out and of feeds."""
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
-        """Of the users that there are; with the followers of push authors who have no more than so many."""
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
+        """Return the audience of each existing user.
+
+        `followers` is set for push authors with at most `followers_up_to` followers.
+        """
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
-        """Compare and set; False when another was faster."""
+        """Compare and set. Return False when the mode has changed since `seen_version`."""
 
     async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
-        """Half-open `(after, up_to]`, in order, together all followers."""
+        """Return half-open ranges `(after, up_to]` in order, which together hold all followers."""
 
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
-        """Ascending, `after < id <= up_to`."""
+        """Return ids with `after < id <= up_to`, ascending."""
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
-        """All but muted and banned ones; as `pull` also who left that mode, or was followed or unmuted, lately."""
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
+        """Return the followees without muted and banned ones.
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
-        """None for an unknown author."""
+        `pull` includes authors who left pull mode, were followed, or were unmuted a short time ago.
+        """
+
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
+        """Return None for an unknown author."""
 
 
 class AuthoredPostStore(Protocol):
-    """Which posts a user has, for an exact count."""
+    """Existing and deleted posts of each user, for an exact post count."""
 
     async def apply(self, changes: Sequence[AuthoredPost]) -> None:
-        """In any order, any number of times; a deleted post stays deleted."""
+        """Record posts. Idempotent, in any order; a deleted post stays deleted."""
 
 
 class AccountCountStore(Protocol):
-    """Whether a user's counts are what the follows and posts say."""
+    """Compares the counts of a user with the follows and posts that they count."""
 
     async def user_ids(self, after_id: int, limit: int) -> list[int]:
-        """Ascending."""
+        """Return ids above `after_id`, ascending."""
 
-    async def tallies(self, user_id: int) -> tuple[AccountCounts, AccountCounts]:
-        """From the rows, and as counted, at one moment."""
+    async def compare(self, user_id: int) -> tuple[AccountCounts, AccountCounts]:
+        """Return the counts from the rows and the stored counts, both of the same moment."""
 
     async def post_ids(self, user_id: int) -> list[int]:
-        """Those that are counted."""
+        """Return the ids of the posts that are counted."""
 
     async def recount(self, user_id: int) -> None:
-        """Set the counts right; what happens at the same time is counted once."""
+        """Correct the stored counts. A change at the same time is counted once."""
 
 
-class MediaLibrary(Protocol):
-    """The media service."""
+class ProfileMedia(Protocol):
+    """Uploads in the media service that can become avatars."""
 
-    async def for_profile(self, owner_id: int, media_id: int) -> OwnedMedia | None:
-        """None for an unknown upload."""
+    async def for_profile(self, owner_id: int, media_id: int) -> AvatarUpload | None:
+        """Return None for an unknown upload. The upload is attached to the profile."""
 
 
 class PasswordHasher(Protocol):
-    """Slow on purpose, and never on the event loop."""
+    """Hashes passwords: slow on purpose, so it never runs on the event loop."""
 
     async def hash(self, password: str) -> str:
-        """A salted hash."""
+        """Return a salted hash."""
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """False, after the same time, when there is no hash."""
+        """Without a hash, return False after the time that a check takes."""
 
 
 class TokenSigner(Protocol):
-    """Makes access tokens."""
+    """Signs access tokens."""
 
     def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
-        """A token that every service can verify."""
+        """Return a token that every service can verify."""
 
 
-class RevokedSessions(Protocol):
-    """Tells all services who is to be let in no more; never raises."""
+class SessionRevoker(Protocol):
+    """Tells all services which sessions and users to reject. Its methods never raise."""
 
     async def end(self, session_ids: Iterable[int]) -> None:
-        """These sessions have ended."""
+        """Reject these sessions."""
 
     async def ban(self, user_id: int) -> None:
-        """All sessions of the person are shut out."""
+        """Reject all sessions of the user."""
 
     async def unban(self, user_id: int) -> None:
-        """They live again."""
+        """Accept the active sessions of the user again."""

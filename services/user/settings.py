@@ -1,4 +1,4 @@
-"""What the user service is told from outside."""
+"""Settings of the user service."""
 
 from pathlib import Path
 
@@ -8,15 +8,16 @@ from libs.common.core.settings import Settings
 
 
 class UserSettings(Settings):
-    """Common settings and the user service's own."""
+    """Common settings and those of the user service."""
 
     jwt_keys_dir: Path = Field(
-        default=Path("/var/lib/feedmill/jwt"), description="Ed25519 keys as *.pem; the newest signs, all are published"
+        default=Path("/var/lib/feedmill/jwt"),
+        description="Ed25519 keys (*.pem); the newest signs, all are published",
     )
     logins_a_minute: int = Field(
-        default=5, ge=0, description="from an address, and for an account: passwords can't be guessed so; 0: no limit"
+        default=5, ge=0, description="logins from an address and to an account, against password guessing; 0: no limit"
     )
-    registrations_a_minute: int = Field(default=20, ge=0, description="from an address; 0: no limit")
+    registrations_a_minute: int = Field(default=20, ge=0, description="registrations from an address; 0: no limit")
     push_threshold: int = Field(
-        default=10_000, ge=1, description="followers from which an author's posts are pulled, not pushed"
+        default=10_000, ge=1, description="follower count from which an author's posts are pulled, not pushed"
     )

@@ -11,7 +11,7 @@ from services.feed.clients import HttpPostSource
 from services.feed.ports import LATEST, Posts
 from services.feed.tests.world import InMemoryPosts, record
 from services.post import internal
-from services.post.domain import Status, StoredPost
+from services.post.domain import PublishStatus, StoredPost
 from services.post.service.reader import PostReader
 from services.post.tests.fakes import InMemoryAuthors, InMemoryMarks
 from services.post.tests.fakes import InMemoryPosts as InMemoryPostStore
@@ -50,7 +50,7 @@ class HttpSide:
             location=None,
             media_ids=(post_id,),
             media=shown.media,
-            status=Status.PUBLISHED,
+            status=PublishStatus.PUBLISHED,
             reason=None,
             version=1,
             created_at=shown.created_at,

@@ -12,9 +12,9 @@ from services.feed.clients import HttpFollowGraph
 from services.feed.domain.feed import Followees, Relation
 from services.feed.ports import Graph
 from services.feed.tests import world as feed
-from services.interaction.ports import People
+from services.interaction.ports import VisiblePeople
 from services.interaction.tests.fakes import InMemoryPeople
-from services.post.ports import Authors
+from services.post.ports import AuthorProfiles
 from services.post.tests.fakes import AUTHOR as ANN
 from services.post.tests.fakes import OTHER as BOB
 from services.post.tests.fakes import InMemoryAuthors
@@ -110,9 +110,9 @@ async def test_who_is_hidden_from_a_reader() -> None:
 
 class FakePeople:
     def __init__(self) -> None:
-        self.people: People = (people := InMemoryPeople())
-        self.authors: Authors = (authors := InMemoryAuthors())
-        people.parted.add(frozenset((READER, BOB)))
+        self.people: VisiblePeople = (people := InMemoryPeople())
+        self.authors: AuthorProfiles = (authors := InMemoryAuthors())
+        people.blocked_pairs.add(frozenset((READER, BOB)))
         authors.hidden |= {(READER, BOB), (None, BOB)}
 
 
@@ -123,8 +123,8 @@ class HttpPeople:
         house = House(people=BOB)
         house.world.blocks.append(Edge(BOB, READER))
         house.world.profiles[BOB] = replace(house.world.profiles[BOB], is_private=True)
-        self.people: People = (client := users(house))
-        self.authors: Authors = client
+        self.people: VisiblePeople = (client := users(house))
+        self.authors: AuthorProfiles = client
 
 
 @pytest.mark.parametrize("side", [FakePeople, HttpPeople])

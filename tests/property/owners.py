@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from itertools import pairwise
 
 from libs.contracts.internal.post import RankingFeatures
-from libs.contracts.internal.user import AudienceMode, AuthorAudience
+from libs.contracts.internal.user import AudienceMode, AudienceRecord
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
 from services.feed.domain.feed import Followees, Relation
-from services.feed.service import candidates
+from services.feed.service import sources
 from services.feed.tests.world import record
 
 PEOPLE = range(1, 5)
@@ -77,7 +77,7 @@ class Owners:
         ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start - 1, None, vars(candidates)["LATEST"])
+        return await self.recent(author_ids, window_start - 1, None, vars(sources)["LATEST"])
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -94,13 +94,13 @@ class Owners:
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         return {post_id: Engagement() for post_id in post_ids}
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         found = {}
         for author_id in author_ids:
             followers = self._followers(author_id)
             mode: AudienceMode = "pull" if author_id in self.pull else "push"
             few = followers if mode == "push" and len(followers) <= followers_up_to else None
-            found[author_id] = AuthorAudience(
+            found[author_id] = AudienceRecord(
                 user_id=author_id, follower_count=len(followers), mode=mode, followers=few
             )
         return found

@@ -30,14 +30,18 @@ from libs.invalidation import InvalidationStamps
 from services.feed.consumers import FeedConsumers
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
+from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
+from services.feed.service.ranker import ScoreRanker
 from services.feed.service.reader import FeedReader
-from services.feed.stores.cached import CachedGraph, CachedPosts
+from services.feed.service.sources import AuthorSource, ListSource
+from services.feed.service.window import FeedWindow
+from services.feed.stores.cached import CachedPosts, CachedProfiles
 from services.feed.stores.redis import RedisFeedCache
 from services.feed.tests.world import FixedLoad
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, Lane, Post
+from workers.fanout.ports import Chunk, DeliveredPost, Lane
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 Waiting = tuple[str, int]
@@ -69,8 +73,8 @@ class System:
         self.redis = redis
         self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
         self.now_ms = now_ms()
-        self.waiting_posts: list[Post] = []
-        self.waiting_deletes: list[Post] = []
+        self.waiting_posts: list[DeliveredPost] = []
+        self.waiting_deletes: list[DeliveredPost] = []
         self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
@@ -81,17 +85,40 @@ class System:
         self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
         cache = RedisFeedCache(redis, self.lists, self._stamps, page_s=60, session_s=60)
-        graph, posts = CachedGraph(owners, self._stamps), CachedPosts(owners, self._stamps)
-        source = CandidateGatherer(graph, posts, self.lists, self.gaps, cache, 7, clock_ms=lambda: self.now_ms)
-        self.source = source
-        paginator, ranking = FeedPaginator(source, posts, self.lists, cache), FairSemaphore("ranking", 1)
+        authors, records = CachedProfiles(owners, self._stamps), CachedPosts(owners, self._stamps)
+        window, readers = FeedWindow(7, lambda: self.now_ms), Readers(owners, cache)
+        listed = ListSource(readers, owners, self.lists, self.gaps, window)
+        pulled = AuthorSource(owners, records, window)
+        self.candidates = CandidateGatherer([listed, pulled], owners, window)
+        ranker, ranking = ScoreRanker(), FairSemaphore("ranking", 1)
+        paginator = FeedPaginator(self.candidates, ranker, owners, records, self.lists, cache)
         self.reader = FeedReader(
-            paginator, source, graph, posts, owners, cache, FixedLoad(), Cursors("secret"), "http://feedmill", ranking
+            paginator,
+            readers,
+            self.candidates,
+            owners,
+            authors,
+            owners,
+            cache,
+            FixedLoad(),
+            Cursors("secret"),
+            "http://feedmill",
+            ranking,
         )
         self.explainer = FeedExplainer(
-            paginator, source, graph, posts, self.lists, self.gaps, self.ledger, self.removals, ranking
+            paginator,
+            readers,
+            window,
+            ranker,
+            owners,
+            owners,
+            self.lists,
+            self.gaps,
+            self.ledger,
+            self.removals,
+            ranking,
         )
-        self._consumers = FeedConsumers(source, graph, posts, self.lists, cache, self._stamps)
+        self._consumers = FeedConsumers(readers, window, owners, self.lists, cache, self._stamps)
         delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
         removal = Removal(owners, self.lists, self.removals, self.pressure)
         self.fanout = Fanout(
@@ -180,14 +207,14 @@ class System:
         post_id = first_id_at(max(EPOCH_MS, self.now_ms - age_s * SECOND)) + len(self.owners.posts)
         self.owners.add(post_id, author_id, likes)
         await self.act(PostCreated(post_id=post_id, author_id=author_id, created_at=id_time(post_id)))
-        self.waiting_posts.append(Post(post_id, author_id))
+        self.waiting_posts.append(DeliveredPost(post_id, author_id))
         return post_id
 
     async def delete(self, post_id: int) -> None:
         self.owners.deleted.add(post_id)
         author_id = self.owners.posts[post_id].author_id
         await self.act(PostDeleted(post_id=post_id, author_id=author_id))
-        self.waiting_deletes.append(Post(post_id, author_id))
+        self.waiting_deletes.append(DeliveredPost(post_id, author_id))
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}

@@ -13,7 +13,7 @@ from libs.contracts.public import PostRecord
 from ops.judge import Fault
 from ops.oracle import SLOWEST_MS, Oracle
 from services.feed.domain.cursor import ChronologicalCursor
-from services.feed.domain.feed import Candidates, Followees, Source
+from services.feed.domain.feed import Candidates, Source
 from tests.property.asked import Asked
 from tests.property.owners import PEOPLE
 from tests.property.system import System
@@ -26,7 +26,7 @@ READER, AUTHOR, STRANGER = 1, 2, 3
 @pytest.fixture
 async def system(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[System]:
     """A reader with a list, nine posts in it, one of them deleted, and a stranger's post elsewhere."""
-    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 60)  # of real time
+    monkeypatch.setattr("services.feed.service.sources.REBUILD_S", 60)  # of real time
     settings = settings_for(Settings, store_env)
     async with open_redis(settings) as redis:
         system = System(redis, settings)
@@ -113,11 +113,9 @@ async def test_a_cursor_that_stays_behind_repeats(system: System) -> None:
 
 
 async def test_candidates_out_of_order_are_found(system: System) -> None:
-    gather = system.source.gather
+    def shuffled(found: Candidates) -> list[int]:
+        post_ids = sorted(found.sources, reverse=True)
+        return [*post_ids[1::-1], *post_ids[2:]]
 
-    async def shuffled(reader_id: int, followees: Followees) -> Candidates:
-        found = await gather(reader_id, followees)
-        return Candidates((*found.post_ids[1::-1], *found.post_ids[2:]), found.floor, found.gaps)
-
-    with patch.object(system.source, "gather", shuffled):
+    with patch.object(Candidates, "post_ids", property(shuffled)):
         assert Fault.MISORDERED in await census(system)

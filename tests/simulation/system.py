@@ -22,7 +22,7 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCreated, PostDeleted
-from libs.contracts.internal.user import AuthorAudience
+from libs.contracts.internal.user import AudienceRecord
 from libs.contracts.records import EventRecord, encode
 from libs.feedlists import PushResult, Range, RemovalResult
 from tests.simulation.broker import Broker, Process
@@ -48,13 +48,13 @@ class Graph:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         await self._process.step()
         found = {}
         for author_id in author_ids:
             ids = FOLLOWERS[author_id]
             few = list(ids) if len(ids) <= followers_up_to else None
-            found[author_id] = AuthorAudience(user_id=author_id, follower_count=len(ids), mode="push", followers=few)
+            found[author_id] = AudienceRecord(user_id=author_id, follower_count=len(ids), mode="push", followers=few)
         return found
 
     async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:

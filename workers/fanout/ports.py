@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from libs.contracts.internal.user import AuthorAudience
+from libs.contracts.internal.user import AudienceRecord
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
 
@@ -13,7 +13,7 @@ Lane = Literal["push", "slow"]
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class DeliveredPost:
     """A post to be delivered, or to be taken out of lists."""
 
     post_id: int
@@ -24,7 +24,7 @@ class Post:
 class Chunk:
     """A post for the followers in one range; with `removes` their lists are to be without it."""
 
-    post: Post
+    post: DeliveredPost
     within: Range
     removes: bool = False
 
@@ -32,7 +32,7 @@ class Chunk:
 class FollowerSource(Protocol):
     """The followers of authors."""
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         """Of the authors that there are; with the followers of push authors who have no more than so many."""
 
     async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
@@ -131,7 +131,7 @@ class ChunkQueue(Protocol):
         """Hand over chunks; returns when none can be lost any more."""
 
 
-class RateLimit(Protocol):
+class DeliveryRate(Protocol):
     """A rate that all workers share."""
 
     async def take(self, count: int) -> None:
@@ -154,7 +154,7 @@ class LevelBoard(Protocol):
     async def publish(self, level: int) -> None: ...
 
 
-class Load(Protocol):
+class LoadLevel(Protocol):
     """The backpressure of the moment."""
 
     @property

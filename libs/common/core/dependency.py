@@ -84,7 +84,7 @@ class Dependency:
             retries, backoff_s = retries - 1, backoff_s * policy.growth
 
     def _unavailable(self) -> UnavailableError:
-        return UnavailableError(f"{self.name} does not answer")
+        return UnavailableError(f"The dependency {self.name} does not respond.")
 
     async def _try(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
         """The answer. If the policy hedges, and there is none by then: the first of two, or the failure of the last."""

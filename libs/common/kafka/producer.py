@@ -124,7 +124,7 @@ class EventProducer:
             if not self._starting.done():
                 await asyncio.wait({self._starting}, timeout=_REQUEST_MS / 1_000)
             if not self._starting.done():
-                raise UnavailableError("Kafka does not answer")
+                raise UnavailableError("Kafka does not respond.")
             self._starting.result()
         return await _answer(self._producer.send(topic, value, key=key, headers=list(headers)))
 
@@ -133,4 +133,4 @@ async def _answer(call: Awaitable[T]) -> T:
     try:
         return await call
     except KafkaError as error:
-        raise UnavailableError("Kafka does not answer") from error
+        raise UnavailableError("Kafka does not respond.") from error

@@ -120,7 +120,7 @@ class Cassandra:
             self._session = await asyncio.to_thread(self._cluster.connect, self._keyspace)
         except (NoHostAvailable, DriverException) as error:
             self._cluster.shutdown()
-            raise UnavailableError("Cassandra does not answer") from error
+            raise UnavailableError("Cassandra does not respond.") from error
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ STALE_MS = 30_000  # a try without an answer after this time counts as dead; one
 
 
 class StillRunningError(ConflictError):
-    """The first request with this `Idempotency-Key` has not been answered yet."""
+    """The first request with the same `Idempotency-Key` is not finished yet."""
 
     code, title = "idempotency_in_progress", "The first request with this key is still running"
 

@@ -43,7 +43,7 @@ class FolderObjectStore:
             UnavailableError: the folder is not there; what was made in its place would be lost, or hide what it holds.
         """
         if not self._root.is_dir():
-            raise UnavailableError("the object store is away")
+            raise UnavailableError("The object store does not respond.")
         path = (self._root / key).resolve()
         if not path.is_relative_to(self._root.resolve()):
             raise ValueError("the key leaves the store")

@@ -57,7 +57,7 @@ class Postgres:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection outside any transaction."""
         if not self._breaker.allows_calls():
-            raise UnavailableError("PostgreSQL does not answer")
+            raise UnavailableError("PostgreSQL does not respond.")
         place = await take_slot(self._places, self._timeout_s)
         try:
             with self._breaker.watch(Unavailable, self._timeout_s / 2):
@@ -67,7 +67,7 @@ class Postgres:
         except Unavailable as error:
             if remaining_s() < TICK_S:
                 raise DeadlineError from error
-            raise UnavailableError("PostgreSQL does not answer") from error
+            raise UnavailableError("PostgreSQL does not respond.") from error
         finally:
             place.release()
 
@@ -125,7 +125,7 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
             connection_class=_Connection,
         )
     except Unavailable as error:
-        raise UnavailableError("PostgreSQL does not answer") from error
+        raise UnavailableError("PostgreSQL does not respond.") from error
     postgres = Postgres(pool, dsn, settings)
     try:
         yield postgres

@@ -1,9 +1,11 @@
 """Redis connections."""
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from functools import wraps
+from inspect import iscoroutinefunction
+from typing import Any, TypeVar, cast
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
@@ -14,6 +16,7 @@ from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisEr
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from libs.common.core.breaker import CircuitBreaker, Outcome
+from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
 
@@ -52,7 +55,12 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
             await own.get("probe")
 
     breaker = CircuitBreaker(name, probe, settings.timeout_factor)
-    options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
+    options |= {
+        "max_connections": POOL_SIZE,
+        "timeout": timeout_s,
+        "connection_class": _RedisConnection,
+        "breaker": breaker,
+    }
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
     try:
@@ -67,6 +75,28 @@ async def get_many(redis: "Redis", keys: Sequence[str]) -> list[bytes | None]:
     """The values of keys that may lie on any node: one command to each. Raises RedisError."""
     values: Any = await (redis.mget_nonatomic(keys) if isinstance(redis, RedisCluster) else redis.mget(keys))
     return list(values)
+
+
+C = TypeVar("C", bound=type)
+
+
+def translates_errors(adapter: C) -> C:
+    """Class decorator: public coroutine methods raise UnavailableError in place of RedisError."""
+
+    def translated(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+        @wraps(method)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await method(*args, **kwargs)
+            except RedisError as error:
+                raise UnavailableError("Redis does not respond.") from error
+
+        return call
+
+    for name, method in list(vars(adapter).items()):
+        if not name.startswith("_") and iscoroutinefunction(method):
+            setattr(adapter, name, translated(method))
+    return adapter
 
 
 def _backoff(policy: Policy) -> ConstantBackoff | ExponentialBackoff:
@@ -107,7 +137,7 @@ class _Steady(Connection):
             return super().pack_command(*args)
 
 
-class _Connection(_Steady):
+class _RedisConnection(_Steady):
     """Tells the breaker what came of it."""
 
     def __init__(self, *, breaker: CircuitBreaker, **options: Any) -> None:

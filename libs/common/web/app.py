@@ -39,7 +39,7 @@ CORS: dict[str, Any] = {
     ],
     "expose_headers": [
         "ETag",
-        "RateLimit-RateLimit",
+        "RateLimit-Limit",
         "RateLimit-Remaining",
         "RateLimit-Reset",
         "Retry-After",

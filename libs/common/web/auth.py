@@ -25,6 +25,24 @@ _SERVICE_AUDIENCE = "feedmill-internal"
 LEEWAY_S = 5  # clocks of two machines may differ by this much
 
 
+class InvalidTokenError(UnauthorizedError):
+    """The token was not issued by this system, or is damaged."""
+
+    code, title = "invalid_token", "The token is not valid"
+
+
+class TokenExpiredError(UnauthorizedError):
+    """The access token has expired. A refresh gives a new one."""
+
+    code, title = "token_expired", "The access token has expired"
+
+
+class SessionRevokedError(UnauthorizedError):
+    """The session of the access token has ended, or the account is banned."""
+
+    code, title = "session_revoked", "The session has ended"
+
+
 def authorization(scope: Scope) -> bytes:
     """The `Authorization` header; empty when there is none."""
     return next((value for name, value in scope["headers"] if name == b"authorization"), b"").strip()
@@ -97,7 +115,7 @@ class TokenVerifier:
         expires_at, principal = await self._check(token)
         held = await self._shut_out.holds(principal) if self._shut_out else False
         if held:
-            raise UnauthorizedError("the session has ended; sign in again", code="session_revoked")
+            raise SessionRevokedError
         if held is not None:
             self._checked[token] = (expires_at, principal)
         return principal
@@ -107,7 +125,7 @@ class TokenVerifier:
             kid = jwt.get_unverified_header(token).get("kid", "")
             key = await self._keys.key(kid)
             if key is None:
-                raise UnauthorizedError("the token is not valid", code="invalid_token")
+                raise InvalidTokenError
             claims = jwt.decode(
                 token,
                 key,
@@ -117,12 +135,12 @@ class TokenVerifier:
                 options={"require": ["exp", "iat", "sub", "sid"]},
             )
         except jwt.ExpiredSignatureError as error:
-            raise UnauthorizedError("the token has expired", code="token_expired") from error
+            raise TokenExpiredError from error
         except jwt.PyJWTError as error:
-            raise UnauthorizedError("the token is not valid", code="invalid_token") from error
+            raise InvalidTokenError from error
         user_id, session_id = parse_id(str(claims["sub"])), parse_id(str(claims["sid"]))
         if user_id is None or session_id is None:
-            raise UnauthorizedError("the token is not valid", code="invalid_token")
+            raise InvalidTokenError
         return float(claims["exp"]), Principal(user_id, session_id, str(claims.get("role", "user")))
 
 
@@ -164,7 +182,7 @@ class ServiceTokens:
                 options={"require": ["exp", "iss"]},
             )
         except jwt.PyJWTError as error:
-            raise UnauthorizedError("not a service token", code="invalid_token") from error
+            raise InvalidTokenError("This is not a service token.") from error
         self._checked[token] = (float(claims["exp"]), str(claims["iss"]))
         return str(claims["iss"])
 
@@ -181,7 +199,7 @@ bearer = _Bearer(
     auto_error=False,
     scheme_name="access_token",
     bearerFormat="JWT",
-    description=f"The `access_token` of the answer to POST /v1/auth/login; valid for {ACCESS_TOKEN_S // 60} minutes.",
+    description=f"The `access_token` of POST /v1/auth/login, valid for {ACCESS_TOKEN_S // 60} minutes.",
 )
 _service_bearer = _Bearer(auto_error=False, scheme_name="service_token")
 
@@ -192,7 +210,7 @@ async def optional_principal(
     """The person signed in, or None for a call without a token; a bad token is an error all the same."""
     if credentials is None:
         if authorization(request.scope):
-            raise UnauthorizedError("use 'Authorization: Bearer <token>'")
+            raise UnauthorizedError("Use the header Authorization: Bearer <token>.")
         return None
     verifier: TokenVerifier = request.app.state.token_verifier
     return await verifier.verify(credentials.credentials)
@@ -215,7 +233,7 @@ async def require_service(
 ) -> str:
     """The deployable that calls; for routes under `/internal`."""
     if credentials is None:
-        raise ForbiddenError("only for Feedmill's own services")
+        raise ForbiddenError("Only services of Feedmill may call this route.")
     tokens: ServiceTokens = request.app.state.service_tokens
     return tokens.verify(credentials.credentials)
 

@@ -11,7 +11,7 @@ from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.policies import SERVICE_FILE, SERVICE_READ, Policy
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens
-from libs.common.web.problems import relayed_problem
+from libs.common.web.problems import RelayedError
 
 CONNECT_S = 0.5
 POOL_SIZE = 64
@@ -52,7 +52,7 @@ class ServiceClient:
         """Hand a file over. What the service has against it (4xx) is raised as the service's own problem."""
         status, answer = await self._request("POST", path, content_type, data=body, params=params)
         if 400 <= status < 500:
-            raise relayed_problem(orjson.loads(answer))
+            raise RelayedError(orjson.loads(answer))
         return self._json(status, answer)
 
     async def _send(self, method: str, path: str, **request: Any) -> Any:
@@ -63,7 +63,7 @@ class ServiceClient:
 
     def _json(self, status: int, answer: bytes) -> Any:
         if status >= 400:
-            raise UnavailableError(f"the {self.name} service answered {status}")
+            raise UnavailableError(f"The {self.name} service answered with status {status}.")
         return orjson.loads(answer)
 
     async def _request(self, method: str, path: str, content_type: str, **request: Any) -> tuple[int, bytes]:

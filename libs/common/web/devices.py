@@ -17,9 +17,9 @@ _USUAL, _SMALL = b'"preferred":"medium"', b'"preferred":"small"'
 
 async def _device_headers(
     x_network_quality: Annotated[
-        str | None, Header(description="2g, 3g, lte or wifi: chooses `media[].preferred`, for 2g and 3g the small one")
+        str | None, Header(description="2g, 3g, lte or wifi; selects `media[].preferred`: `small` for 2g and 3g")
     ] = None,
-    x_device_type: Annotated[str | None, Header(description="phone, tablet or desktop; counted")] = None,
+    x_device_type: Annotated[str | None, Header(description="phone, tablet or desktop; for statistics")] = None,
 ) -> None:
     """Documents the headers; `Devices` reads them."""
 

@@ -145,7 +145,7 @@ class RequestLimits:
         try:
             verdict = await charge.take()
         except (RedisError, OSError) as error:
-            raise UnavailableError("Attempts can't be counted at the moment") from error
+            raise UnavailableError("Login is temporarily unavailable.") from error
         scope[VERDICT] = verdict
         if verdict.retry_after_s:
             raise _refusal(verdict)

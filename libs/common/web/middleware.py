@@ -291,7 +291,7 @@ class BodyChecks:
 
 
 def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"at most {limit} bytes")
+    return TooLargeError(f"The body can have at most {limit} bytes.")
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:

@@ -21,9 +21,9 @@ CursorParam = Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARS)]
 
 
 class InvalidCursorError(BadRequestError):
-    """The cursor was not made here, or for another list."""
+    """The cursor was not issued by this system, or belongs to another list."""
 
-    code, title = "invalid_cursor", "The cursor is not one of this list"
+    code, title = "invalid_cursor", "The cursor is not valid for this list"
 
 
 class Cursors:

@@ -10,7 +10,17 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from libs.common.core.context import request_id
-from libs.common.core.errors import ApiError, FieldError, InvalidError, UnavailableError
+from libs.common.core.errors import (
+    ApiError,
+    BadRequestError,
+    FieldError,
+    InternalError,
+    InvalidError,
+    MalformedJsonError,
+    MethodNotAllowedError,
+    NotFoundError,
+    UnavailableError,
+)
 from libs.common.core.ids import NoLeaseError
 from libs.common.core.logging import get_logger
 from libs.common.web.validation import LISTED_ERRORS, NAME_CHARS, count_of
@@ -20,7 +30,7 @@ log = get_logger(__name__)
 
 
 class Problem(BaseModel):
-    """The body of every error answer."""
+    """The body of every error response (RFC 9457)."""
 
     type: str
     title: str
@@ -30,7 +40,7 @@ class Problem(BaseModel):
     request_id: str
     errors: list[FieldError] | None = None
     errors_omitted: int | None = None
-    """How many more there are than `errors` lists; absent when it lists them all."""
+    """The number of errors that `errors` does not list. Absent when it lists all."""
 
 
 class BodyError(HTTPException):
@@ -41,47 +51,29 @@ class BodyError(HTTPException):
         self.error = error
 
 
-def relayed_problem(problem: Mapping[str, Any]) -> ApiError:
-    """Another service's problem, to be answered as our own."""
-    errors = [FieldError.model_validate(item) for item in problem.get("errors", ())]
-    error = ApiError(str(problem["detail"]), code=str(problem["code"]), errors=errors)
-    error.status, error.title = int(problem["status"]), str(problem["title"])
-    return error
+class RelayedError(ApiError):
+    """A problem of another service, answered as our own with its code."""
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        self.status, self.code, self.title = int(problem["status"]), str(problem["code"]), str(problem["title"])
+        errors = [FieldError.model_validate(item) for item in problem.get("errors", ())]
+        super().__init__(str(problem["detail"]), errors=errors)
 
 
-def problem_response(
-    status: int,
-    code: str,
-    title: str,
-    detail: str,
-    errors: Sequence[FieldError] = (),
-    headers: Mapping[str, str] = {},
-    omitted: int = 0,
-) -> Response:
-    """The problem+json answer."""
+def problem_of(error: ApiError, omitted: int = 0) -> Response:
+    """The problem+json answer. `omitted` counts the errors that it does not list."""
     problem = Problem(
-        type=f"urn:feedmill:problem:{code}",
-        title=title,
-        status=status,
-        detail=detail,
-        code=code,
+        type=f"urn:feedmill:problem:{error.code}",
+        title=error.title,
+        status=error.status,
+        detail=error.detail,
+        code=error.code,
         request_id=request_id(),
-        errors=list(errors) or None,
+        errors=error.errors or None,
         errors_omitted=omitted or None,
     )
     body = problem.model_dump(mode="json", exclude_none=True)
-    return JSONResponse(body, status, headers=dict(headers), media_type=PROBLEM_TYPE)
-
-
-def problem_of(error: ApiError) -> Response:
-    """The same, of an error."""
-    return problem_response(error.status, error.code, error.title, error.detail, error.errors, error.headers)
-
-
-_BY_STATUS = {
-    404: ("not_found", "No such thing"),
-    405: ("method_not_allowed", "Method not allowed"),
-}
+    return JSONResponse(body, error.status, headers=dict(error.headers), media_type=PROBLEM_TYPE)
 
 
 def _on_api_error(_: Request, error: Exception) -> Response:
@@ -93,11 +85,23 @@ def _on_http_exception(_: Request, error: Exception) -> Response:
     if isinstance(error, BodyError):
         return problem_of(error.error)
     assert isinstance(error, HTTPException)
-    code, title = _BY_STATUS.get(error.status_code, ("bad_request", "Bad request"))
+    problem = _of_status(error.status_code, str(error.detail))
     headers = dict(error.headers or {})
     if "GET" in (allowed := headers.get("Allow", "").split(", ")):
         headers["Allow"] = ", ".join(sorted({*allowed, "HEAD"}))
-    return problem_response(error.status_code, code, title, str(error.detail), headers=headers)
+    problem.headers = headers
+    return problem_of(problem)
+
+
+def _of_status(status: int, detail: str) -> ApiError:
+    """The error for a status that the framework answers with."""
+    if status == NotFoundError.status:
+        return NotFoundError()
+    if status == MethodNotAllowedError.status:
+        return MethodNotAllowedError()
+    error = BadRequestError(f"{detail.rstrip('.')}.")
+    error.status = status
+    return error
 
 
 def _field(location: Sequence[Any]) -> str:
@@ -109,12 +113,12 @@ def _on_validation_error(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
     if any(fault["type"] == "json_invalid" for fault in faults):
-        return problem_response(400, "malformed_json", "Bad request", "the body is not valid JSON")
+        return problem_of(MalformedJsonError())
     listed = [fault for fault in faults[:LISTED_ERRORS] if count_of(fault) == 1]
     errors = [FieldError(field=_field(fault["loc"]), message=fault["msg"]) for fault in listed]
     total = sum(count_of(fault) for fault in faults)
-    detail = f"{total} field(s) are wrong"
-    return problem_response(422, "invalid", InvalidError.title, detail, errors, omitted=total - len(errors))
+    detail = "1 field is not valid." if total == 1 else f"{total} fields are not valid."
+    return problem_of(InvalidError(detail, errors=errors), omitted=total - len(errors))
 
 
 def _on_no_lease(request: Request, error: Exception) -> Response:
@@ -124,7 +128,7 @@ def _on_no_lease(request: Request, error: Exception) -> Response:
 
 def _on_unexpected(_: Request, error: Exception) -> Response:
     log.error("request_failed", exc_info=error)
-    return problem_response(500, ApiError.code, ApiError.title, "something went wrong on our side")
+    return problem_of(InternalError())
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -12,9 +12,10 @@ from fastapi import FastAPI
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.common.core.context import request_id, set_request_id
+from libs.common.core.errors import BadRequestError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.web.problems import PROBLEM_TYPE, problem_response
+from libs.common.web.problems import PROBLEM_TYPE, problem_of
 
 KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
 log = get_logger(__name__)
@@ -25,7 +26,7 @@ class _HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         set_request_id(uuid4().hex)
-        body = bytes(problem_response(400, "bad_request", "Bad request", msg).body)
+        body = bytes(problem_of(BadRequestError(msg)).body)
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_TYPE}\r\ncontent-length: {len(body)}\r\n"
         head += f"x-request-id: {request_id()}\r\n"
         self.transport.write(f"{head}connection: close\r\n\r\n".encode() + body)

@@ -1,4 +1,4 @@
-"""BodyChecks of requests: unknown fields are refused, and what a refusal costs does not grow with their number."""
+"""Bodies of requests: unknown fields are refused, and what a refusal costs does not grow with their number."""
 
 from dataclasses import dataclass
 from typing import Any

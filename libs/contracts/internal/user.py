@@ -42,7 +42,7 @@ class AudiencesRequest(InternalRequest):
     followers_up_to: int = Field(ge=0, le=FOLLOWERS_A_PAGE)
 
 
-class AuthorAudience(BaseModel):
+class AudienceRecord(BaseModel):
     """How many people follow an author, and how posts reach them."""
 
     model_config = ConfigDict(frozen=True)
@@ -61,7 +61,7 @@ class AuthorAudience(BaseModel):
 class AudiencesAnswer(BaseModel):
     """Audiences; unknown authors are left out."""
 
-    audiences: list[AuthorAudience]
+    audiences: list[AudienceRecord]
 
 
 class FollowerRanges(BaseModel):

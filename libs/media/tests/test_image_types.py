@@ -19,7 +19,7 @@ from libs.media.image_types import accepted_type, canonical_type, format_of, ref
 )
 def test_the_first_bytes_tell_the_type(head: bytes, found: str | None, accepted: str | None) -> None:
     assert (format_of(head), accepted_type(head)) == (found, accepted)
-    assert refusal_of(head).startswith(f"The file is {found or 'of an unknown type'}.")
+    assert refusal_of(head).startswith(f"The type of the file is {found or 'unknown'}.")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Kept pages, answered before routing: a kept page costs half of what FastAPI takes to find out that it is one."""
+"""Cached pages, answered before routing: FastAPI's routing alone takes twice the time of a cached page."""
 
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
@@ -11,27 +11,30 @@ from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import bearer_token
 from libs.common.web.limits import VERDICT, rate_headers
 from services.feed.domain.feed import Order
-from services.feed.service.reader import Served
+from services.feed.service.reader import Lookup
 
 PATH = "/v1/feed"
+LOOKUP = "feedmill.feed_lookup"
 _LIMITS = {str(limit): limit for limit in range(1, MAX_LIMIT + 1)}
 HEADERS = [(b"content-type", b"application/json"), (b"cache-control", b"private, no-store")]
 
 
 class CachedPages:
-    """Answers `GET /v1/feed` with a first page that is kept and true; all else, and any error, goes to the route.
+    """Answers `GET /v1/feed` with a valid cached first page; everything else, and any error, goes to the route.
 
-    It asks Redis for the page and to count the request at once; who comes after it finds the verdict.
+    One round trip to Redis reads the page and counts the request. The route finds the lookup in the request's scope.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        served = await self._kept(scope) if scope["type"] == "http" and scope["path"] == PATH else None
-        if served is None:
+        lookup = await self._lookup(scope) if scope["type"] == "http" and scope["path"] == PATH else None
+        scope[LOOKUP] = lookup
+        if lookup is None or lookup.served is None:
             await self._app(scope, receive, send)
             return
+        served = lookup.served
         scope["route"] = SimpleNamespace(path=PATH)
         length = (b"content-length", str(len(served.body)).encode())
         headers = [*HEADERS, length, (b"x-feed-quality", served.quality.encode()), (b"x-cache-status", b"hit")]
@@ -41,7 +44,7 @@ class CachedPages:
         await send({"type": "http.response.body", "body": served.body})
 
     @staticmethod
-    async def _kept(scope: Scope) -> Served | None:
+    async def _lookup(scope: Scope) -> Lookup | None:
         asked = _asked(scope)
         token = bearer_token(scope)
         if asked is None or token is None:
@@ -51,11 +54,11 @@ class CachedPages:
             user = await state.token_verifier.verify(token)
         except ApiError:
             return None
-        charge: RateCheck | None = state.request_limits.charge(scope, user.user_id)
-        served: Served | None = await state.use_cases.reader.kept(user.user_id, *asked, charge)
-        if charge is not None and charge.verdict is not None:
-            scope[VERDICT] = charge.verdict
-        return served
+        check: RateCheck | None = state.request_limits.charge(scope, user.user_id)
+        lookup: Lookup = await state.use_cases.reader.lookup(user.user_id, *asked, check)
+        if check is not None and check.verdict is not None:
+            scope[VERDICT] = check.verdict
+        return lookup
 
 
 def _asked(scope: Scope) -> tuple[Order, int] | None:

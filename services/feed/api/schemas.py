@@ -1,4 +1,4 @@
-"""What the feed answers with."""
+"""Requests and responses of the feed service."""
 
 from typing import Annotated
 
@@ -14,21 +14,21 @@ SessionId = Annotated[str, Field(pattern=r"^[0-9]{1,19}\.[0-9a-f]{16}$")]
 
 
 class FeedUpdates(BaseModel):
-    """Posts of others that came since the session began."""
+    """The posts of others that are new since the feed session began."""
 
     new_post_count: int
     newest_post_id: Id | None
 
 
 class FeedPosition(RequestBody):
-    """The post that the reader is at."""
+    """The post that the caller reached."""
 
     feed_session_id: SessionId
     post_id: Id
 
 
 class ScoreView(BaseModel):
-    """What the rank comes from; `total` is recency · 0.4 + engagement · 0.6."""
+    """The ranking score: `total` is 0.4 · recency + 0.6 · engagement."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -38,7 +38,7 @@ class ScoreView(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """The fan-out of the post, or of its delete: `delivered` are the feeds that are without it then."""
+    """The fan-out of a post or of its deletion. `delivered` counts the feeds that were updated."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -54,7 +54,7 @@ class DeliveryView(BaseModel):
 
 
 class FeedExplanation(BaseModel):
-    """Why the post is, or is not, in the caller's feed; `rank` counts from 1."""
+    """The reason why a post is, or is not, in the caller's feed. `rank` starts at 1."""
 
     post_id: Id
     in_feed: bool

@@ -7,7 +7,7 @@ from services.feed.domain.feed import Source
 
 
 class Reason(StrEnum):
-    """The rule or event that decided."""
+    """The rule or the event that decided whether the feed shows the post."""
 
     OWN = "own"
     PULLED = "pulled"

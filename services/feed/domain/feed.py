@@ -1,5 +1,6 @@
 """What a feed is made of."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,14 +10,14 @@ DAY_MS = 86_400_000
 
 
 class Order(StrEnum):
-    """How a feed is sorted."""
+    """The order of a feed."""
 
     RANKED = "ranked"
     CHRONOLOGICAL = "chronological"
 
 
 class Source(StrEnum):
-    """Why a post is in the feed."""
+    """How a post came into the feed."""
 
     OWN = "own"
     PUSHED = "pushed"
@@ -24,7 +25,7 @@ class Source(StrEnum):
 
 
 class GapReason(StrEnum):
-    """Why something may be missing, or came another way."""
+    """Why posts may be missing, or came another way."""
 
     REBUILDING = "rebuilding"
     SOURCE_DOWN = "source_down"
@@ -33,7 +34,7 @@ class GapReason(StrEnum):
 
 
 class DeliveryPace(StrEnum):
-    """How pushed posts come into lists, by the backpressure level of fan-out."""
+    """How fast new posts arrive in feeds, by the backpressure level of fan-out."""
 
     NORMAL = "normal"
     BEHIND = "behind"
@@ -75,17 +76,41 @@ class Followees:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
-    """Ids that may be in the feed, newest first: all there are at or above `floor`, and none below."""
+class Reader:
+    """Whose feed it is, and whom it is made of."""
 
-    post_ids: tuple[int, ...]
+    user_id: int
+    followees: Followees
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Posts that may be in the feed, each with the source that proposed it.
+
+    They are all that exist at or above the id `floor`; below it some may be missing.
+    """
+
+    sources: Mapping[int, Source]
     floor: int
     gaps: frozenset[CoverageGap] = frozenset()
 
+    @property
+    def post_ids(self) -> list[int]:
+        """Newest first."""
+        return sorted(self.sources, reverse=True)
 
-def source_of(author_id: int, reader_id: int, followees: Followees) -> Source | None:
-    """Why the reader sees posts of this author; None when not, or no more."""
-    if author_id == reader_id:
+    @classmethod
+    def merge(cls, parts: Sequence["Candidates"], floor: int) -> "Candidates":
+        """All posts at or above the highest floor; of two sources of a post the later part's stays."""
+        floor = max(floor, *(part.floor for part in parts))
+        sources = {p: source for part in parts for p, source in part.sources.items() if p >= floor}
+        return cls(sources, floor, frozenset().union(*(part.gaps for part in parts)))
+
+
+def source_of(author_id: int, reader: Reader) -> Source | None:
+    """Why the reader sees posts of this author; None for one whom the reader does not follow."""
+    followees = reader.followees
+    if author_id == reader.user_id:
         return Source.OWN
     if author_id not in followees.all:
         return None

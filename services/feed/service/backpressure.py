@@ -2,8 +2,7 @@
 
 import asyncio
 
-from redis.exceptions import RedisError
-
+from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.domain.feed import DeliveryPace
 from services.feed.ports import BackpressureSource
@@ -29,6 +28,6 @@ class BackpressureMonitor:
         """Once; never raises for Redis."""
         try:
             self.pace = DeliveryPace.at(await self._board.read())
-        except RedisError as error:
+        except UnavailableError as error:
             self.pace = DeliveryPace.UNKNOWN
             log.warning("level_unknown", error=repr(error))

@@ -11,14 +11,14 @@ from services.feed.domain.feed import CoverageGap, DeliveryPace, GapReason, Sour
 
 
 class FeedPost(Post):
-    """A post, and why it is here."""
+    """A post in the feed, with its source."""
 
     source: Source
     reason: str | None = None
 
 
 class CoverageGapView(BaseModel):
-    """Something that may be missing, and why; `lossy` is what was pulled because it was not pushed."""
+    """A range of time whose posts may be missing from the page, with the reason."""
 
     reason: GapReason
     since: Timestamp | None = None
@@ -35,7 +35,7 @@ class CoverageGapView(BaseModel):
 
 
 class Coverage(BaseModel):
-    """Whether the page shows all that it should. While `delivery` is not normal, posts may be on their way to it."""
+    """Whether the page is complete. While `delivery` is not `normal`, new posts may arrive late."""
 
     complete: bool
     gaps: list[CoverageGapView]
@@ -49,13 +49,24 @@ class Coverage(BaseModel):
         return cls(complete=complete, gaps=[CoverageGapView.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
 
 
-class FeedPage(BaseModel):
-    """One page of the feed. What is true of a moment comes last: in a kept page it is written anew."""
+class PageContent(BaseModel):
+    """The part of a page that is cached."""
 
     posts: list[FeedPost]
     next_cursor: str | None
     has_more: bool
     feed_session_id: str
+
+
+class FeedPage(PageContent):
+    """One page of the feed."""
+
     cached: bool
     cache_age_seconds: int
     coverage: Coverage
+
+
+def page_json(content: bytes, coverage: bytes, age_s: int | None = None) -> bytes:
+    """The JSON of a `FeedPage`, from that of its content and its coverage; `age_s` is None for a new page."""
+    cached = b"false" if age_s is None else b"true"
+    return b'%s,"cached":%s,"cache_age_seconds":%d,"coverage":%s}' % (content[:-1], cached, age_s or 0, coverage)

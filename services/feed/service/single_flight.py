@@ -1,4 +1,4 @@
-"""Work that several ask for at the same time, done once."""
+"""Single flight: concurrent callers share one run of the same work."""
 
 import asyncio
 import math
@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 class SingleFlight(Generic[K, T]):
-    """Runs one task a key. Whoever asks while it runs gets its outcome; giving up does not end it for the others."""
+    """Runs one task a key; later callers wait for the same task. A caller that gives up does not cancel it."""
 
     def __init__(self) -> None:
         self._running: dict[K, asyncio.Task[T]] = {}
 
-    async def join(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """The outcome of the work that is under way for the key, or of new work."""
+    async def run(self, key: K, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Wait for the running task of the key, or start one with `work`."""
         task = self._running.get(key)
         if task is None:
             context = copy_context()
-            context.run(set_deadline, math.inf)  # others may wait for longer than who asked first
+            context.run(set_deadline, math.inf)  # later callers may have a longer deadline than the first
             task = self._running[key] = asyncio.create_task(work(), context=context)
             task.add_done_callback(lambda _: self._running.pop(key))
         return await asyncio.shield(task)

@@ -4,25 +4,22 @@ import asyncio
 from collections.abc import Callable, Iterable
 
 from prometheus_client import Counter
-from redis.exceptions import RedisError
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.ports import Generation
-from services.feed.service.candidates import CandidateGatherer
+from services.feed.service.sources import ListSource
 
 LOOK_S = 1.0
 AT_ONCE = 4  # readers come first: each of these asks for the posts of all followees
-WARMED = Counter(
-    "feedmill_feed_lists_warmed_total", "FeedListStore rebuilt ahead of their readers after Redis was emptied."
-)
+WARMED = Counter("feedmill_feed_lists_warmed_total", "Lists rebuilt ahead of their readers after Redis was emptied.")
 log = get_logger(__name__)
 
 
 class FeedWarmer:
     """Notices that Redis is not the one it was, and reads the feeds of those whom this process served of late."""
 
-    def __init__(self, redis: Generation, source: CandidateGatherer, active: Callable[[], Iterable[int]]) -> None:
+    def __init__(self, redis: Generation, source: ListSource, active: Callable[[], Iterable[int]]) -> None:
         self._redis = redis
         self._source = source
         self._active = active
@@ -33,12 +30,12 @@ class FeedWarmer:
         while True:
             try:
                 await self.look()
-            except RedisError as error:
+            except UnavailableError as error:
                 log.warning("warming_waits", error=repr(error))
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Warm all if Redis was emptied since the last look. Raises RedisError."""
+        """Warm all if Redis was emptied since the last look. Raises UnavailableError."""
         generation = await self._redis.generation()
         if self._seen not in (None, generation):
             slots = asyncio.Semaphore(AT_ONCE)
@@ -49,7 +46,7 @@ class FeedWarmer:
         async with slots:
             try:
                 await self._source.warm(reader_id)
-            except (RedisError, UnavailableError) as error:  # the reader's own read will build it
+            except UnavailableError as error:  # the reader's own read will build it
                 log.warning("list_not_warmed", error=repr(error))
             else:
                 WARMED.inc()

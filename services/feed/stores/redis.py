@@ -4,16 +4,18 @@ import hashlib
 import time
 from array import array
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis, RedisCluster
 
 from libs.common.stores.rate import RateCheck
+from libs.common.stores.redis import translates_errors
 from libs.feedlists import FeedLists
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import CachedPage, PageDependencies, Position, Session
+from services.feed.ports import CachedPage, CacheLookup, PageDependencies, Position, Session
 
 POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
 FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (docs/figures.md)
@@ -21,6 +23,23 @@ _NONE = b"-"
 _INT64 = "q"
 
 
+@dataclass(frozen=True, slots=True)
+class _PageStamps:
+    """What a first page depends on.
+
+    `own`: the reader's list, activity and this Redis. `changed`: the last change of any post or author. `pulled`: the
+    last post of any pulled author.
+    """
+
+    own: bytes
+    changed: bytes
+    pulled: bytes
+
+    def pack(self) -> str:
+        return b"\n".join((self.own, self.changed, self.pulled)).decode()
+
+
+@translates_errors
 class RedisFeedCache:
     """Implements `services.feed.ports.Cache`."""
 
@@ -33,49 +52,49 @@ class RedisFeedCache:
         self._page_s = page_s
         self._session_s = session_s
 
-    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
-        if not self._page_s:
-            return None
-        raw, stamps = await self._page_stamps(reader_id, self._lists.key(reader_id, f"page-{variant}"), charge=charge)
-        if raw is None:
-            return None
-        made_s, own, outdated, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
-        now_own, now_outdated, now_pulled = stamps
-        if own != now_own:
-            return None
-        if outdated != now_outdated and any(await self._stamps.exist(map(self._stamps.changed, _ids(relied_on)))):
-            return None
-        if pulled != now_pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
-            return None
-        return CachedPage(body, max(0, int(time.time()) - int(made_s)))
+    async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
+        raw, stamps = await self._read(reader_id, variant, check)
+        page = await self._valid(raw, stamps) if raw is not None and self._page_s else None
+        return CacheLookup(page, stamps.pack())
 
-    async def stamp(self, reader_id: int) -> str:
-        _, stamps = await self._page_stamps(reader_id)
-        return b"\n".join(stamps).decode()
-
-    async def _page_stamps(
-        self, reader_id: int, *page_key: str, charge: RateCheck | None = None
-    ) -> tuple[bytes | None, list[bytes]]:
-        """The page, and what pages depend on: the reader, the last mark on any post or author, the last pulled post."""
-        late, own = self._lists.late_key(reader_id), self._stamps.activity(reader_id)
-        stamps = self._stamps
-        keys = [late, own, stamps.generation_key, stamps.any_unpushed, stamps.any_changed, stamps.any_pulled, *page_key]
+    async def _read(self, reader_id: int, variant: str, check: RateCheck | None) -> tuple[bytes | None, _PageStamps]:
+        stamps, lists, is_cluster = self._stamps, self._lists, isinstance(self._redis, RedisCluster)
+        keys = [
+            lists.late_key(reader_id),
+            stamps.activity(reader_id),
+            stamps.generation_key,
+            stamps.any_unpushed,
+            stamps.any_changed,
+            stamps.any_pulled,
+            lists.key(reader_id, f"page-{variant}"),
+        ]
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.lindex(self._lists.key(reader_id), -1)
-            if isinstance(self._redis, RedisCluster):
+            pipe.lindex(lists.key(reader_id), -1)
+            if is_cluster:  # the keys lie on several nodes
                 for key in keys:
                     pipe.get(key)
             else:
                 pipe.mget(keys)
-            counts = charge.queue(pipe) if charge is not None else 0
-            tail, *found = await pipe.execute()
-        if charge is not None:
-            charge.settle(found[-counts:])
-            del found[-counts:]
-        values = [tail, *(found if isinstance(self._redis, RedisCluster) else found[0])]
-        values[3] = values[3] or await self._stamps.generation()
-        *parts, outdated, pulled = (part or _NONE for part in values[:7])
-        return next(iter(values[7:]), None), [b"/".join(parts), outdated, pulled]
+            if check is not None:
+                check.queue(pipe)
+            tail, *answers = await pipe.execute()
+        found, counted = (answers[: len(keys)], answers[len(keys) :]) if is_cluster else (answers[0], answers[1:])
+        if check is not None:
+            check.settle(counted)
+        late, activity, generation, unpushed, changed, pulled, page = found
+        generation = generation or await stamps.generation()
+        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, unpushed))
+        return page, _PageStamps(own, changed or _NONE, pulled or _NONE)
+
+    async def _valid(self, raw: bytes, now: _PageStamps) -> CachedPage | None:
+        made_s, own, changed, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
+        if own != now.own:
+            return None
+        if changed != now.changed and any(await self._stamps.exist(map(self._stamps.changed, _ids(relied_on)))):
+            return None
+        if pulled != now.pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
+            return None
+        return CachedPage(body, max(0, int(time.time()) - int(made_s)))
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         seen = await self._stamps.read([self._stamps.activity(author_id) for author_id in author_ids])

@@ -2,8 +2,8 @@
 
 import orjson
 import pytest
-from redis.exceptions import RedisError
 
+from libs.common.core.errors import UnavailableError
 from services.feed.domain.feed import DeliveryPace, Order
 from services.feed.ports import CachedPage
 from services.feed.service.backpressure import BackpressureMonitor
@@ -18,7 +18,7 @@ class Board:
 
     async def read(self) -> int | None:
         if self.is_down:
-            raise RedisError
+            raise UnavailableError
         return self.level
 
 

@@ -33,17 +33,19 @@ async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
 
 async def keep(cache: RedisFeedCache) -> None:
     dependencies = PageDependencies([POST], [CELEBRITY], await cache.pulled_seen([CELEBRITY]))
-    await cache.cache_page(READER, "ranked-20", await cache.stamp(READER), dependencies, b'{"x":"\n"}')
+    await cache.cache_page(
+        READER, "ranked-20", (await cache.lookup(READER, "ranked-20")).stamp, dependencies, b'{"x":"\n"}'
+    )
 
 
 async def test_a_kept_page_comes_back(redis: Kept) -> None:
     cache, _, _ = redis
     await keep(cache)
-    page = await cache.page(READER, "ranked-20")
+    page = (await cache.lookup(READER, "ranked-20")).page
     assert page is not None
     assert page.body == b'{"x":"\n"}'
-    assert await cache.page(READER, "ranked-50") is None
-    assert await cache.page(READER + 1, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-50")).page is None
+    assert (await cache.lookup(READER + 1, "ranked-20")).page is None
 
 
 async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
@@ -51,24 +53,24 @@ async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
     await lists.begin(READER)
     await keep(cache)
     await lists.deliver([READER], [POST + 1])
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None
     await keep(cache)
     await lists.deliver([READER], [POST])  # a late one: the youngest stays what it was
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None
     await keep(cache)
     await stamps.write([READER])
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None
     await keep(cache)
     await stamps.write([], [POST])
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None
 
 
 async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
     cache, _, stamps = redis
-    stamp = await cache.stamp(READER)
+    stamp = (await cache.lookup(READER, "ranked-20")).stamp
     await stamps.write([READER])
     await cache.cache_page(READER, "ranked-20", stamp, PageDependencies([], [], ""), b"{}")
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None
 
 
 async def test_sessions_positions_and_followees(redis: Kept) -> None:
@@ -90,6 +92,6 @@ async def test_a_post_of_a_pulled_author_ends_it_and_one_of_somebody_else_does_n
     await keep(cache)
     await stamps.write([CELEBRITY + 1])
     await stamps.stamp_pulled()
-    assert await cache.page(READER, "ranked-20") is not None
+    assert (await cache.lookup(READER, "ranked-20")).page is not None
     await stamps.write([CELEBRITY])
-    assert await cache.page(READER, "ranked-20") is None
+    assert (await cache.lookup(READER, "ranked-20")).page is None

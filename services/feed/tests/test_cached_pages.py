@@ -10,7 +10,7 @@ from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import Principal
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.domain.feed import Order
-from services.feed.service.reader import Served
+from services.feed.service.reader import Lookup, Served
 
 
 class Kept:
@@ -24,9 +24,9 @@ class Kept:
 
     def charge(self, scope: Scope, user_id: int) -> None: ...
 
-    async def kept(self, user_id: int, order: Order, limit: int, charge: RateCheck | None) -> Served:
+    async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None) -> Lookup:
         self.asked.append((user_id, order, limit))
-        return Served(b"{}", "hit", "normal")
+        return Lookup(Served(b"{}", "hit", "normal"))
 
 
 async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tuple[int, Order, int]] | None:

@@ -18,12 +18,12 @@ async def world() -> World:
     """The author is pulled: that they come and go changes nothing else of the reader's followees."""
     world = World()
     world.graph.follows[READER], world.graph.pull = {AUTHOR}, {AUTHOR}
-    await world.source.followees(READER)
+    await world.readers.get(READER)
     return world
 
 
 async def handle(world: World, payload: Payload) -> None:
-    consumers = FeedConsumers(world.source, world.graph, world.posts, world.lists, world.cache, world.stamps)
+    consumers = FeedConsumers(world.readers, world.window, world.posts, world.lists, world.cache, world.stamps)
     envelope = Event(payload=payload, entity="1", entity_version=1).envelope("tests", None)
     for _ in range(2):
         await consumers.on_events([ReceivedEvent(envelope, payload, 0, 0)])
@@ -39,7 +39,7 @@ async def test_an_author_who_comes_back_between_two_reads_is_kept_again(
     world.graph.follows[READER] = {AUTHOR}
     await handle(world, came)
     world.graph.down = True
-    assert (await world.source.followees(READER)).pull == {AUTHOR}
+    assert (await world.readers.get(READER)).followees.pull == {AUTHOR}
 
 
 @pytest.mark.parametrize("left", LEFT)
@@ -52,7 +52,7 @@ async def test_marks_of_who_parted_are_made_up_for(world: World, left: Payload) 
 async def test_a_late_event_does_not_forget_who_is_followed_again(world: World, left: Payload) -> None:
     await handle(world, left)
     world.graph.down = True
-    assert (await world.source.followees(READER)).pull == {AUTHOR}
+    assert (await world.readers.get(READER)).followees.pull == {AUTHOR}
 
 
 @pytest.mark.parametrize("came", CAME)

@@ -6,7 +6,6 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, OverloadedError, UnavailableError
 from libs.common.web.paging import InvalidCursorError
@@ -249,7 +248,7 @@ async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_pag
         return await recent(author_ids, *bounds)
 
     monkeypatch.setattr(world.posts, "recent", slow)
-    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 0.01)
+    monkeypatch.setattr("services.feed.service.sources.REBUILD_S", 0.01)
     served = await world.reader.page(READER, Order.RANKED, 20, None)
     assert shown(served) == []
     assert orjson.loads(served.body)["coverage"]["gaps"][0]["reason"] == "rebuilding"
@@ -265,7 +264,7 @@ async def test_what_is_older_is_not_shown_for_what_a_slow_rebuild_has_not_found_
     await world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
     await world.lists.begin(READER)
     arrived = await world.post(PUSHED)
-    monkeypatch.setattr("services.feed.service.candidates.REBUILD_S", 0)
+    monkeypatch.setattr("services.feed.service.sources.REBUILD_S", 0)
     served = await world.reader.page(READER, order, 20, None)
     assert shown(served) == [arrived]
     assert orjson.loads(served.body)["next_cursor"] is None
@@ -290,7 +289,7 @@ async def test_updates_are_counted_without_redis(world: World, monkeypatch: pyte
     page = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)
 
     async def down(*_: Any) -> None:
-        raise RedisError
+        raise UnavailableError
 
     monkeypatch.setattr(world.cache, "session", down)
     new = await world.post(PUSHED)

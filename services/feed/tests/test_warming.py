@@ -20,7 +20,7 @@ async def test_lists_come_back_when_redis_was_emptied_and_only_then() -> None:
     world, redis = World(), Redis()
     world.graph.follows[READER] = {AUTHOR}
     post = await world.post(AUTHOR)
-    warmer = FeedWarmer(redis, world.source, world.reader.recent_readers)
+    warmer = FeedWarmer(redis, world.listed, world.reader.recent_readers)
     await warmer.look()
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.lists.lists.clear()

@@ -18,11 +18,15 @@ from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
 from libs.invalidation.table import Invalidation, invalidation_of
 from services.feed.domain.feed import DeliveryPace, Followees, Relation
-from services.feed.ports import LATEST, CachedPage, PageDependencies, Position, Session
+from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, Position, Session
 from services.feed.service.candidates import CandidateGatherer
+from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
+from services.feed.service.ranker import ScoreRanker
 from services.feed.service.reader import FeedReader
-from services.feed.stores.cached import CachedGraph, CachedPosts
+from services.feed.service.sources import AuthorSource, ListSource
+from services.feed.service.window import FeedWindow
+from services.feed.stores.cached import CachedPosts, CachedProfiles
 
 MINUTE_MS = 60_000
 
@@ -186,11 +190,8 @@ class InMemoryCache:
         self.followees: dict[int, Followees] = {}
         self.kept: CachedPage | None = None
 
-    async def page(self, reader_id: int, variant: str, charge: RateCheck | None = None) -> CachedPage | None:
-        return self.kept
-
-    async def stamp(self, reader_id: int) -> str:
-        return ""
+    async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
+        return CacheLookup(self.kept, "")
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         return ""
@@ -255,14 +256,18 @@ class World:
         self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
         self.load, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
         self.stamps, self.now_s = InMemoryStamps(), 0.0
-        graph = CachedGraph(self.graph, self.stamps, lambda: self.now_s)
-        posts = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
-        self.source = CandidateGatherer(graph, posts, self.lists, self.gaps, self.cache, window_days=7)
+        authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
+        records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
+        self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache)
+        self.listed = ListSource(self.readers, self.posts, self.lists, self.gaps, self.window)
+        pulled = AuthorSource(self.posts, records, self.window)
+        candidates = CandidateGatherer([self.listed, pulled], self.posts, self.window)
         self.reader = FeedReader(
-            FeedPaginator(self.source, posts, self.lists, self.cache),
-            self.source,
-            graph,
-            posts,
+            FeedPaginator(candidates, ScoreRanker(), self.posts, records, self.lists, self.cache),
+            self.readers,
+            candidates,
+            self.posts,
+            authors,
             self.marks,
             self.cache,
             self.load,

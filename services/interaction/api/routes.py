@@ -10,7 +10,7 @@ from libs.common.web.paging import LongPagingDep, PagingDep
 from libs.common.web.params import IdempotencyKey, PathId
 from services.interaction.api.schemas import CommentOrder, CommentPage, CreateComment, Liked, Saved, SavedPage, UserPage
 from services.interaction.api.use_cases import UseCases
-from services.interaction.domain import FIRST_PLACE, MarkKind, of_top_place, top_place
+from services.interaction.domain import FIRST_POSITION, MarkKind, from_top_position, top_position
 from services.interaction.service.views import Comment
 
 router = APIRouter(tags=["interactions"])
@@ -25,7 +25,7 @@ async def like(post_id: PathId, user: CurrentUser, api: UseCases) -> Liked:
 
 @router.delete("/v1/posts/{post_id}/like")
 async def unlike(post_id: PathId, user: CurrentUser, api: UseCases) -> Liked:
-    """Take a like back."""
+    """Unlike a post."""
     count = await api.marks.set(user.user_id, MarkKind.LIKE, post_id, active=False)
     return Liked(liked=False, like_count=count)
 
@@ -39,7 +39,7 @@ async def save(post_id: PathId, user: CurrentUser, api: UseCases) -> Saved:
 
 @router.delete("/v1/posts/{post_id}/save")
 async def unsave(post_id: PathId, user: CurrentUser, api: UseCases) -> Saved:
-    """Forget a saved post."""
+    """Unsave a post."""
     count = await api.marks.set(user.user_id, MarkKind.SAVE, post_id, active=False)
     return Saved(saved=False, save_count=count)
 
@@ -86,10 +86,9 @@ async def list_comments(
     parent_id: PathId | None = None,
     order: CommentOrder = "oldest",
 ) -> CommentPage:
-    """List the comments on a post, or the replies to one: oldest first, or with `order=top` most liked first.
+    """List the comments on a post, or the replies to a comment: oldest first, or with `order=top` most liked first.
 
-    The cursor of `top` holds the like count that the last comment had when it was shown. A comment that is liked while
-    the list is read may appear twice or not at all.
+    With `order=top`, a comment that gets likes during pagination may appear twice or not at all.
     """
     listing = f"comments:{post_id}:{parent_id}"
     if order == "top":
@@ -103,15 +102,15 @@ async def _top_comments(
 ) -> CommentPage:
     listing = f"top:comments:{post_id}:{parent_id}"
     shown = paging.cursors.decode(listing, paging.cursor)
-    beyond = top_place(*map(int, shown)) if shown else FIRST_PLACE
+    beyond = top_position(*map(int, shown)) if shown else FIRST_POSITION
     page = await api.comments.top(user.user_id, post_id, parent_id, beyond, paging.limit)
-    following = None if page.last is None else paging.cursors.encode(listing, of_top_place(page.last))
+    following = None if page.last is None else paging.cursors.encode(listing, from_top_position(page.last))
     return CommentPage(comments=page.items, next_cursor=following, has_more=following is not None)
 
 
 @router.delete("/v1/comments/{comment_id}", status_code=204)
 async def delete_comment(comment_id: PathId, user: CurrentUser, api: UseCases) -> None:
-    """Delete one's own comment, or one on one's own post."""
+    """Delete the caller's comment, or a comment on the caller's post."""
     await api.comments.delete(user.user_id, comment_id)
 
 
@@ -123,12 +122,12 @@ async def like_comment(comment_id: PathId, user: CurrentUser, api: UseCases) -> 
 
 @router.delete("/v1/comments/{comment_id}/like")
 async def unlike_comment(comment_id: PathId, user: CurrentUser, api: UseCases) -> Liked:
-    """Take a like of a comment back."""
+    """Unlike a comment."""
     return Liked(liked=False, like_count=await api.marks.like_comment(user.user_id, comment_id, active=False))
 
 
 @router.post("/v1/posts/{post_id}/view", status_code=202, response_class=Response)
 async def record_view(post_id: PathId, user: CurrentUser, api: UseCases) -> Response:
-    """The caller saw the post."""
-    await api.comments.viewed(user.user_id, post_id)
+    """Record that the caller viewed a post."""
+    await api.comments.record_view(user.user_id, post_id)
     return Response(status_code=202)

@@ -1,4 +1,4 @@
-"""Requests and answers of the interaction service."""
+"""Requests and responses of the interaction service."""
 
 from typing import Annotated, Literal
 
@@ -12,21 +12,21 @@ from services.interaction.service.views import COMMENT_CHARS, Comment
 
 
 class Liked(BaseModel):
-    """The caller's own act is counted already."""
+    """The result of a like. `like_count` includes it."""
 
     liked: bool
     like_count: int
 
 
 class Saved(BaseModel):
-    """The caller's own act is counted already."""
+    """The result of a save. `save_count` includes it."""
 
     saved: bool
     save_count: int
 
 
 class UserPage(BaseModel):
-    """People, newest act first."""
+    """A page of users, newest action first."""
 
     users: list[Author]
     next_cursor: str | None
@@ -34,7 +34,7 @@ class UserPage(BaseModel):
 
 
 class SavedPage(BaseModel):
-    """Saved posts, last saved first."""
+    """A page of saved posts, last saved first."""
 
     posts: list[Post]
     next_cursor: str | None
@@ -42,7 +42,7 @@ class SavedPage(BaseModel):
 
 
 class CreateComment(RequestBody):
-    """A comment, or a reply to one."""
+    """A comment, or a reply to a comment."""
 
     text: Annotated[VisibleText, Field(min_length=1, max_length=COMMENT_CHARS, description="at most 2,200 code points")]
     parent_id: Id | None = None
@@ -52,7 +52,7 @@ CommentOrder = Literal["oldest", "top"]
 
 
 class CommentPage(BaseModel):
-    """Comments, in the order that was asked for."""
+    """A page of comments in the requested order."""
 
     comments: list[Comment]
     next_cursor: str | None

@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""Dependencies of the routes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -7,15 +7,15 @@ from fastapi import Depends
 
 from libs.common.stores.idempotency import Idempotency
 from libs.common.web.app import use_cases
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 
 
 @dataclass(frozen=True, slots=True)
 class InteractionUseCases:
-    """Put together in `__main__`."""
+    """The use cases, as composed in `__main__`."""
 
-    marks: Marks
+    marks: LikesAndSaves
     comments: Comments
     reconciler: Reconciler
     idempotency: Idempotency

@@ -1,4 +1,4 @@
-"""Likes, saves, comments, views."""
+"""Use cases of likes, saves, comments and views."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -25,18 +25,18 @@ from services.interaction.domain import (
     CREATED,
     DELETED,
     NO_PARENT,
-    OF_POSTS,
+    POST_MARKS,
     Mark,
     MarkKind,
     StoredComment,
-    of_top_place,
-    top_place,
+    from_top_position,
+    top_position,
 )
 from services.interaction.errors import NotYourCommentError, TooDeepError
-from services.interaction.ports import CommentStore, Ledger, MarkStore, People, Posts
+from services.interaction.ports import CommentStore, CountLedger, MarkStore, ReadablePosts, VisiblePeople
 from services.interaction.service.views import Comment
 
-REPLIES_AT_ONCE = 50  # deleted in one batch with their comment
+REPLIES_PER_BATCH = 50  # replies of a deleted comment that are deleted in one batch
 
 _MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
     (MarkKind.LIKE, True): LikeCreated,
@@ -46,16 +46,16 @@ _MARK_EVENTS: dict[tuple[MarkKind, bool], type[InteractionEvent]] = {
 }
 
 
-class Marks:
-    """Use cases of likes and saves. Doing one twice changes nothing."""
+class LikesAndSaves:
+    """Likes and saves. All changes are idempotent."""
 
     def __init__(
         self,
         store: MarkStore,
         comments: CommentStore,
-        ledger: Ledger,
-        posts: Posts,
-        people: People,
+        ledger: CountLedger,
+        posts: ReadablePosts,
+        people: VisiblePeople,
         outbox: EventOutbox,
         mint: Callable[[], int],
     ) -> None:
@@ -68,14 +68,14 @@ class Marks:
         self._mint = mint
 
     async def set(self, user_id: int, kind: MarkKind, post_id: int, *, active: bool) -> int:
-        """Put the mark there or take it away; the count with it.
+        """Set or remove the mark. Return the count including it.
 
         Raises:
-            NotFoundError: no such post, or a hidden one. One's own mark can be taken away from a hidden one, too.
+            NotFoundError: the post does not exist or is hidden. A mark on a hidden post can still be removed.
         """
         mark = await self._store.get(user_id, kind, post_id)
         is_marked = mark is not None and mark.active
-        author_id = await author_seen(self._posts, None if is_marked and not active else user_id, post_id)
+        author_id = await visible_author_id(self._posts, None if is_marked and not active else user_id, post_id)
         if active != is_marked:
             payload = _MARK_EVENTS[kind, active](post_id=post_id, author_id=author_id, actor_id=user_id)
             await self._change(kind, post_id, mark, payload)
@@ -83,16 +83,16 @@ class Marks:
         return counted.shown(is_member=active)
 
     async def like_comment(self, user_id: int, comment_id: int, *, active: bool) -> int:
-        """Like a comment or take the like back; its likes with it.
+        """Like a comment, or remove the like. Return the number of likes including it.
 
         Raises:
-            NotFoundError: no such comment, or the reader may not see it or its post. One's own like can be taken back.
+            NotFoundError: the comment or its post is deleted or hidden. Likes on hidden comments can be removed.
         """
         comment = await self._comments.get(comment_id)
         mark = await self._store.get(user_id, MarkKind.COMMENT_LIKE, comment_id)
         is_marked = mark is not None and mark.active
         reader_id = None if is_marked and not active else user_id
-        # asked for an absent comment, too: it must not be told from a hidden one by the time it takes
+        # Also called for an absent comment, so that the response time does not reveal whether it exists.
         post_author = await self._posts.author_of(reader_id, comment.post_id if comment else comment_id)
         people = await self._people.people(user_id, [comment.author_id if comment else user_id])
         if comment is None or comment.deleted or post_author is None:
@@ -120,8 +120,8 @@ class Marks:
         await self._outbox.committed(events)
 
     async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Page[Author]:
-        """Who liked a post, newest first, by mark id. Raises NotFoundError."""
-        await author_seen(self._posts, reader_id, post_id)
+        """Return users who liked a post, newest like first. Positions are mark ids. Raises NotFoundError."""
+        await visible_author_id(self._posts, reader_id, post_id)
 
         async def read(before: int, count: int) -> Sequence[Placed[int]]:
             return await self._store.list(post_id, MarkKind.LIKE, before, count)
@@ -133,7 +133,7 @@ class Marks:
         return await visible_page(read, show, before_id, limit)
 
     async def saved(self, user_id: int, before_id: int, limit: int) -> Page[Post]:
-        """A person's saved posts, last saved first, by mark id; posts that are gone or hidden are passed over."""
+        """Return saved posts, last saved first, without deleted and hidden ones. Positions are mark ids."""
 
         async def read(before: int, count: int) -> Sequence[Placed[int]]:
             return await self._store.list(user_id, MarkKind.SAVE, before, count)
@@ -145,10 +145,10 @@ class Marks:
         return await visible_page(read, show, before_id, limit)
 
     async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> list[PostMarks]:
-        """Counts, and the reader's marks. A like of the reader's that is not counted yet is shown as at least one."""
+        """Return counts and the reader's marks. A count is at least 1 if the reader has the mark."""
 
         async def active() -> set[tuple[MarkKind, int]]:
-            return await self._store.active(reader_id, OF_POSTS, post_ids) if reader_id is not None else set()
+            return await self._store.active(reader_id, POST_MARKS, post_ids) if reader_id is not None else set()
 
         counts, marked = await asyncio.gather(self._ledger.counts(post_ids), active())
         liked, saved = ({p for kind, p in marked if kind is wanted} for wanted in (MarkKind.LIKE, MarkKind.SAVE))
@@ -167,15 +167,15 @@ class Marks:
 
 
 class Comments:
-    """Use cases of comments and views."""
+    """Comments, replies and views."""
 
     def __init__(
         self,
         store: CommentStore,
         marks: MarkStore,
-        ledger: Ledger,
-        posts: Posts,
-        people: People,
+        ledger: CountLedger,
+        posts: ReadablePosts,
+        people: VisiblePeople,
         outbox: EventOutbox,
     ) -> None:
         self._store = store
@@ -186,8 +186,13 @@ class Comments:
         self._outbox = outbox
 
     async def add(self, author_id: int, post_id: int, comment_id: int, text: str, parent_id: int | None) -> Comment:
-        """Write a comment. Raises NotFoundError, TooDeepError."""
-        post_author = await author_seen(self._posts, author_id, post_id)
+        """Add a comment.
+
+        Raises:
+            NotFoundError: the post or the parent does not exist or is hidden.
+            TooDeepError: the parent is itself a reply.
+        """
+        post_author = await visible_author_id(self._posts, author_id, post_id)
         parent = None if parent_id is None else await self._parent(post_id, parent_id)
         needed = {author_id, parent.author_id if parent else author_id}
         people = await self._people.people(author_id, list(needed))
@@ -200,7 +205,7 @@ class Comments:
         events = [self._outbox.record(payload, str(comment_id), CREATED)]
         await self._store.add(comment, events)
         await self._outbox.committed(events)
-        if parent_id is not None and not await self._is_there(parent_id):  # deleted meanwhile, perhaps before the reply
+        if parent_id is not None and not await self._exists(parent_id):  # deleted concurrently
             await self._delete([comment], post_author)
             raise NotFoundError
         return _public(comment, people[author_id], 0, is_liked=False)
@@ -214,29 +219,29 @@ class Comments:
         return parent
 
     async def delete(self, user_id: int, comment_id: int) -> None:
-        """Delete one's own comment, or one on one's own post, with its replies.
+        """Delete a comment with its replies. Allowed to its author and to the post's author.
 
         Raises:
             NotFoundError, NotYourCommentError.
         """
         comment = await self._store.get(comment_id)
-        # asked for an absent comment, too: it must not be told from a hidden one by the time it takes
+        # Also called for an absent comment, so that the response time does not reveal whether it exists.
         post_author = await self._posts.author_of(None, comment.post_id if comment else comment_id)
         if comment is None or comment.deleted or post_author is None:
             raise NotFoundError
         if user_id not in (comment.author_id, post_author):
-            await author_seen(self._posts, user_id, comment.post_id)
+            await visible_author_id(self._posts, user_id, comment.post_id)
             raise NotYourCommentError
         await self._delete_replies(comment, post_author)
         await self._delete([comment], post_author)
-        await self._delete_replies(comment, post_author)  # one that found its parent still there
+        await self._delete_replies(comment, post_author)  # replies added concurrently
 
-    async def _is_there(self, comment_id: int) -> bool:
+    async def _exists(self, comment_id: int) -> bool:
         comment = await self._store.get(comment_id)
         return comment is not None and not comment.deleted
 
     async def _delete_replies(self, comment: StoredComment, post_author: int) -> None:
-        while replies := await self._store.list(comment.post_id, comment.comment_id, 0, REPLIES_AT_ONCE):
+        while replies := await self._store.list(comment.post_id, comment.comment_id, 0, REPLIES_PER_BATCH):
             await self._delete(replies, post_author)
 
     async def _delete(self, comments: Sequence[StoredComment], post_author: int) -> None:
@@ -254,41 +259,44 @@ class Comments:
     async def list(
         self, reader_id: int, post_id: int, parent_id: int | None, after_id: int, limit: int
     ) -> Page[Comment]:
-        """Comments on the post, or replies, oldest first. Raises NotFoundError."""
-        await author_seen(self._posts, reader_id, post_id)
+        """Return comments on the post, or replies, oldest first. Raises NotFoundError."""
+        await visible_author_id(self._posts, reader_id, post_id)
 
         async def read(after: int, count: int) -> Sequence[Placed[StoredComment]]:
             comments = await self._store.list(post_id, parent_id or NO_PARENT, after, count)
             return [(comment.comment_id, comment) for comment in comments]
 
-        return await visible_page(read, partial(self._shown, reader_id), after_id, limit)
+        return await visible_page(read, partial(self._visible, reader_id), after_id, limit)
 
     async def top(self, reader_id: int, post_id: int, parent_id: int | None, beyond: int, limit: int) -> Page[Comment]:
-        """Most liked first, newest first of as many likes; then those without, oldest first. Raises NotFoundError.
+        """Return the most liked first, then the newest; after them comments without likes, oldest first.
 
-        `beyond` and the place of the last are a `top_place`: of a comment with the likes that it had when it was shown.
+        `beyond` and the position of the page are a `top_position`, from the likes at the time the comment was shown.
+
+        Raises:
+            NotFoundError: the post does not exist or is hidden.
         """
-        await author_seen(self._posts, reader_id, post_id)
+        await visible_author_id(self._posts, reader_id, post_id)
         parent = parent_id or NO_PARENT
 
         async def read(beyond: int, count: int) -> Sequence[Placed[StoredComment]]:
             found: list[Placed[StoredComment]] = []
             if beyond > 0:
-                liked = await self._store.list_liked(post_id, parent, of_top_place(beyond), count)
-                found += [(top_place(likes, comment.comment_id), comment) for likes, comment in liked]
+                liked = await self._store.list_liked(post_id, parent, from_top_position(beyond), count)
+                found += [(top_position(likes, comment.comment_id), comment) for likes, comment in liked]
             after_id = max(0, -beyond)
             while len(found) < count:
                 rows = await self._store.list(post_id, parent, after_id, count)
                 likes = await self._ledger.comment_likes([row.comment_id for row in rows])
-                found += [(top_place(0, row.comment_id), row) for row in rows if not likes[row.comment_id]]
+                found += [(top_position(0, row.comment_id), row) for row in rows if not likes[row.comment_id]]
                 if len(rows) < count:
                     break
                 after_id = rows[-1].comment_id
             return found[:count]
 
-        return await visible_page(read, partial(self._shown, reader_id), beyond, limit)
+        return await visible_page(read, partial(self._visible, reader_id), beyond, limit)
 
-    async def _shown(self, reader_id: int, rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
+    async def _visible(self, reader_id: int, rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
         ids = [comment.comment_id for _, comment in rows]
         people, likes, liked = await asyncio.gather(
             self._people.people(reader_id, list({comment.author_id for _, comment in rows})),
@@ -302,17 +310,21 @@ class Comments:
             if c.author_id in people
         ]
 
-    async def viewed(self, user_id: int, post_id: int) -> None:
-        """The person saw the post; counted once a person. Raises NotFoundError."""
-        author_id = await author_seen(self._posts, user_id, post_id)
+    async def record_view(self, user_id: int, post_id: int) -> None:
+        """Record that the user saw the post. A user is counted once. Raises NotFoundError."""
+        author_id = await visible_author_id(self._posts, user_id, post_id)
         payload = ViewRecorded(post_id=post_id, author_id=author_id, actor_id=user_id)
         events = [self._outbox.record(payload, f"{post_id}:{user_id}", CREATED)]
         await self._store.record(events)
         await self._outbox.committed(events)
 
 
-async def author_seen(posts: Posts, reader_id: int | None, post_id: int) -> int:
-    """The author of a post that the reader may see; without a reader, of any that is there. Raises NotFoundError."""
+async def visible_author_id(posts: ReadablePosts, reader_id: int | None, post_id: int) -> int:
+    """Return the author of a post that the reader may see. Without a reader, the post only has to exist.
+
+    Raises:
+        NotFoundError.
+    """
     author_id = await posts.author_of(reader_id, post_id)
     if author_id is None:
         raise NotFoundError

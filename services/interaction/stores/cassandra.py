@@ -15,32 +15,32 @@ from services.interaction.domain import (
     CREATED,
     DELETED,
     NO_PARENT,
-    Counted,
-    Ledgered,
+    CountWithMember,
+    LedgerCount,
     Mark,
     MarkKind,
-    Membership,
+    MemberState,
     StoredComment,
 )
 
-SAVERS = "saver"  # the list of those who saved a post: nobody is shown it, audits read it
-KEYS_A_READ = 40  # partitions: a request costs the driver more than a partition does
-POSTS_A_READ = KEYS_A_READ // 4  # they have four kinds
-PAGE = 1_000  # members of one count in a read
+SAVERS = "saver"  # the list of users who saved a post: never shown, only read by reconciliation
+PARTITIONS_PER_READ = 40  # partitions per request: requests cost the driver more than partitions
+POSTS_PER_READ = PARTITIONS_PER_READ // 4  # a post has four kinds of counts
+PAGE = 1_000  # members of one count per read
 T = TypeVar("T")
-READS = 50  # of an audit at once: it must not crowd out readers
+CONCURRENT_READS = 50  # of a reconciliation, so that it does not crowd out readers
 
 
 async def _each(read: Callable[[int], Awaitable[T]], keys: Sequence[int]) -> list[T]:
-    """What is read of each key, in order."""
+    """Read all keys, CONCURRENT_READS at once. Return the results in order."""
     found: list[T] = []
-    for start in range(0, len(keys), READS):
-        found += await asyncio.gather(*(read(key) for key in keys[start : start + READS]))
+    for start in range(0, len(keys), CONCURRENT_READS):
+        found += await asyncio.gather(*(read(key) for key in keys[start : start + CONCURRENT_READS]))
     return found
 
 
 class CassandraMarks(EventWritingStore):
-    """Implements `services.interaction.ports.MarkStore`. Rows are written at their version's time."""
+    """Implements `services.interaction.ports.MarkStore`. Rows are written at the time of their version."""
 
     cql = {
         "get": "SELECT * FROM marks WHERE user_id = ? AND kind = ? AND post_id = ?",
@@ -60,7 +60,7 @@ class CassandraMarks(EventWritingStore):
 
     async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         values = (mark.user_id, mark.kind, mark.target_id, mark.mark_id, mark.version, mark.active, mark.version)
-        owner_id, member_id = mark.list_place
+        owner_id, member_id = mark.list_entry
         places = [(owner_id, str(mark.kind), member_id)]
         if not mark.kind.lists_members:
             places.append((mark.target_id, SAVERS, mark.user_id))
@@ -84,7 +84,7 @@ class CassandraMarks(EventWritingStore):
         return found[:limit]
 
     async def _is_current(self, owner_id: int, kind: MarkKind, row: Row) -> bool:
-        """Two requests of one user that raced may have left a row that no mark belongs to."""
+        """Return whether the row has a mark. Concurrent requests of one user may leave a row without one."""
         user_id, target_id = (row.member_id, owner_id) if kind.lists_members else (owner_id, row.member_id)
         mark = await self.get(user_id, kind, target_id)
         return mark is not None and mark.active and mark.mark_id == row.mark_id
@@ -97,8 +97,10 @@ class CassandraMarks(EventWritingStore):
 
 
 class CassandraComments(EventWritingStore):
-    """Implements `services.interaction.ports.CommentStore`. A comment is written at its version's time, before any
-    delete: added again it stays deleted."""
+    """Implements `services.interaction.ports.CommentStore`.
+
+    A comment is written at the time of its version, before any delete. Added again, a deleted comment stays deleted.
+    """
 
     cql = {
         "get": "SELECT * FROM comments_by_id WHERE comment_id = ?",
@@ -167,8 +169,8 @@ class CassandraComments(EventWritingStore):
         return found[:limit]
 
 
-class CassandraAuditStore(EventWritingStore):
-    """Implements `services.interaction.ports.AuditStore`."""
+class CassandraReconciliationStore(EventWritingStore):
+    """Implements `services.interaction.ports.ReconciliationStore`."""
 
     cql = {
         "counted": (
@@ -181,20 +183,20 @@ class CassandraAuditStore(EventWritingStore):
         "comment": "SELECT author_id, deleted_at FROM comments_by_id WHERE comment_id = ?",
     }
 
-    async def counted(self, post_id: int, kind: CountKind, limit: int) -> Ledgered:
+    async def counted(self, post_id: int, kind: CountKind, limit: int) -> LedgerCount:
         rows = await self._rows("total", post_id, kind)
         total = (rows[0].total or 0) if rows else 0
-        members, present, after = dict[int, Membership](), 0, -1
+        members, present, after = dict[int, MemberState](), 0, -1
         while rows := await self._rows("counted", post_id, kind, after, PAGE):
             total, after = rows[-1].total or 0, rows[-1].member
             present += sum(row.present for row in rows)
-            members |= {row.member: Membership(row.present, row.version) for row in rows[: limit - len(members)]}
-        return Ledgered(members, present, total)
+            members |= {row.member: MemberState(row.present, row.version) for row in rows[: limit - len(members)]}
+        return LedgerCount(members, present, total)
 
-    async def recorded(self, post_id: int, kind: CountKind, members: Iterable[int]) -> dict[int, Membership]:
+    async def recorded(self, post_id: int, kind: CountKind, members: Iterable[int]) -> dict[int, MemberState]:
         read = self._comment if kind is CountKind.COMMENT else partial(self._mark, post_id, kind)
-        asked = list(members)
-        found = zip(asked, await _each(read, asked), strict=True)
+        ids = list(members)
+        found = zip(ids, await _each(read, ids), strict=True)
         return {member: membership for member, membership in found if membership}
 
     async def listed(self, post_id: int, kind: CountKind, limit: int) -> list[int]:
@@ -208,20 +210,20 @@ class CassandraAuditStore(EventWritingStore):
         name = SAVERS if kind is CountKind.SAVE else kind
         return [row.member_id for row in await self._rows("listed", post_id, name, limit)]
 
-    async def _mark(self, post_id: int, kind: CountKind, user_id: int) -> Membership | None:
+    async def _mark(self, post_id: int, kind: CountKind, user_id: int) -> MemberState | None:
         rows = await self._rows("mark", user_id, kind, post_id)
-        return Membership(rows[0].active, rows[0].version) if rows else None
+        return MemberState(rows[0].active, rows[0].version) if rows else None
 
-    async def _comment(self, comment_id: int) -> Membership | None:
+    async def _comment(self, comment_id: int) -> MemberState | None:
         rows = await self._rows("comment", comment_id)
         if not rows or rows[0].author_id is None:
             return None
         deleted = rows[0].deleted_at is not None
-        return Membership(not deleted, DELETED if deleted else CREATED)
+        return MemberState(not deleted, DELETED if deleted else CREATED)
 
 
-class CassandraLedger(CassandraStore):
-    """Implements `services.interaction.ports.Ledger`: reads what the counters worker writes."""
+class CassandraLedgerReader(CassandraStore):
+    """Implements `services.interaction.ports.CountLedger`: reads what the counters worker writes."""
 
     cql = {
         "member": "SELECT present, total FROM ledger WHERE post_id = ? AND kind = ? AND member = ?",
@@ -235,16 +237,16 @@ class CassandraLedger(CassandraStore):
         "total": "SELECT total FROM ledger WHERE post_id = ? AND kind = ? LIMIT 1",
     }
 
-    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
-        """The total is read before the member: a member that is not there then was not in the total either."""
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> CountWithMember:
+        # The total is read before the member: a member that is absent later is not in this total either.
         total = await self._total(target_id, kind)
         rows = await self._rows("member", target_id, kind, member)
         if rows and rows[0].present is not None:
-            return Counted(rows[0].total or 0, bool(rows[0].present))
-        return Counted(total, has_member=False)
+            return CountWithMember(rows[0].total or 0, bool(rows[0].present))
+        return CountWithMember(total, has_member=False)
 
     async def counts(self, post_ids: Sequence[int]) -> dict[int, Counts]:
-        pages = [list(post_ids[start : start + POSTS_A_READ]) for start in range(0, len(post_ids), POSTS_A_READ)]
+        pages = [list(post_ids[start : start + POSTS_PER_READ]) for start in range(0, len(post_ids), POSTS_PER_READ)]
         answers = await asyncio.gather(*(self._rows("totals", page) for page in pages))
         totals = {(row.post_id, row.kind): row.total or 0 for rows in answers for row in rows}
         return {
@@ -258,7 +260,9 @@ class CassandraLedger(CassandraStore):
         }
 
     async def comment_likes(self, comment_ids: Sequence[int]) -> dict[int, int]:
-        pages = [list(comment_ids[at : at + KEYS_A_READ]) for at in range(0, len(comment_ids), KEYS_A_READ)]
+        pages = [
+            list(comment_ids[at : at + PARTITIONS_PER_READ]) for at in range(0, len(comment_ids), PARTITIONS_PER_READ)
+        ]
         answers = await asyncio.gather(*(self._rows("comment_likes", page) for page in pages))
         return dict.fromkeys(comment_ids, 0) | {row.post_id: row.total or 0 for rows in answers for row in rows}
 

@@ -8,22 +8,22 @@ from redis.exceptions import RedisError
 from libs.common.core.logging import get_logger
 from libs.common.stores.redis import get_many
 from libs.contracts.public import Counts
-from services.interaction.domain import Counted, MarkKind
-from services.interaction.ports import Ledger
+from services.interaction.domain import CountWithMember, MarkKind
+from services.interaction.ports import CountLedger
 
 TTL_S = 3_600  # (docs/figures.md)
 log = get_logger(__name__)
 
 
 class CachedLedger:
-    """A ledger whose counts come from Redis where they are: the counters worker writes them there with every count."""
+    """A ledger that reads counts from Redis first. The counters worker updates them there with every count."""
 
-    def __init__(self, ledger: Ledger, redis: "Redis", prefix: str) -> None:
+    def __init__(self, ledger: CountLedger, redis: "Redis", prefix: str) -> None:
         self._ledger = ledger
         self._redis = redis
         self._prefix = prefix
 
-    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> CountWithMember:
         return await self._ledger.counted(target_id, kind, member)
 
     async def comment_likes(self, comment_ids: Sequence[int]) -> Mapping[int, int]:
@@ -39,7 +39,7 @@ class CachedLedger:
         return {**cached, **found}
 
     async def _fill(self, found: Mapping[int, Counts]) -> None:
-        """Only where the worker has put nothing meanwhile; sequence 0 gives way to whatever it puts."""
+        """Write counts that are absent. Sequence 0 lets every later count of the worker replace them."""
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for post_id, c in found.items():

@@ -1,11 +1,11 @@
-"""The interaction service's surroundings in memory."""
+"""In-memory implementations of the ports."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from libs.contracts.public import Author, Counts, Post
 from libs.contracts.records import EventRecord
-from services.interaction.domain import Counted, Mark, MarkKind, StoredComment
+from services.interaction.domain import CountWithMember, Mark, MarkKind, StoredComment
 
 POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3
 
@@ -24,9 +24,9 @@ class InMemoryMarks:
 
     async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         found = [
-            (m.mark_id, m.list_place[1])
+            (m.mark_id, m.list_entry[1])
             for m in self.rows.values()
-            if m.active and m.kind is kind and m.list_place[0] == owner_id and m.mark_id < before_id
+            if m.active and m.kind is kind and m.list_entry[0] == owner_id and m.mark_id < before_id
         ]
         return sorted(found, reverse=True)[:limit]
 
@@ -72,14 +72,14 @@ class InMemoryComments:
 
 
 class InMemoryLedger:
-    """What the counters have counted so far; nothing by itself."""
+    """Implements `ports.CountLedger`. Counts nothing by itself."""
 
     def __init__(self) -> None:
         self.members: dict[tuple[int, MarkKind], set[int]] = {}
 
-    async def counted(self, target_id: int, kind: MarkKind, member: int) -> Counted:
+    async def counted(self, target_id: int, kind: MarkKind, member: int) -> CountWithMember:
         members = self.members.get((target_id, kind), set())
-        return Counted(len(members), member in members)
+        return CountWithMember(len(members), member in members)
 
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
         return {p: Counts(like_count=len(self.members.get((p, MarkKind.LIKE), ()))) for p in post_ids}
@@ -90,11 +90,11 @@ class InMemoryLedger:
 
 class InMemoryPosts:
     def __init__(self) -> None:
-        self.there = {POST: POST_AUTHOR}
+        self.authors = {POST: POST_AUTHOR}
         self.hidden: set[tuple[int, int]] = set()
 
     async def author_of(self, reader_id: int | None, post_id: int) -> int | None:
-        return None if (reader_id, post_id) in self.hidden else self.there.get(post_id)
+        return None if (reader_id, post_id) in self.hidden else self.authors.get(post_id)
 
     async def hydrate(self, reader_id: int, post_ids: Sequence[int]) -> list[Post]:
         return []
@@ -102,8 +102,8 @@ class InMemoryPosts:
 
 class InMemoryPeople:
     def __init__(self) -> None:
-        self.parted: set[frozenset[int]] = set()
+        self.blocked_pairs: set[frozenset[int]] = set()
 
     async def people(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
-        seen = (u for u in user_ids if frozenset((reader_id, u)) not in self.parted)
+        seen = (u for u in user_ids if frozenset((reader_id, u)) not in self.blocked_pairs)
         return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in seen}

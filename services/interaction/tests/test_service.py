@@ -10,9 +10,17 @@ from libs.common.core.ids import MAX_ID
 from libs.common.testing.events import CollectedEvents
 from libs.contracts.codec import decode
 from libs.contracts.records import EventRecord
-from services.interaction.domain import FIRST_PLACE, OF_POSTS, Counted, MarkKind, StoredComment, of_top_place, top_place
+from services.interaction.domain import (
+    FIRST_POSITION,
+    POST_MARKS,
+    CountWithMember,
+    MarkKind,
+    StoredComment,
+    from_top_position,
+    top_position,
+)
 from services.interaction.errors import NotYourCommentError, TooDeepError
-from services.interaction.service.interactions import Comments, Marks
+from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.tests.fakes import (
     ANN,
     BOB,
@@ -34,7 +42,7 @@ class World:
         self.ledger, self.posts, self.outbox = InMemoryLedger(), InMemoryPosts(), CollectedEvents()
         self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
-        self.marks = Marks(
+        self.marks = LikesAndSaves(
             self.mark_store, self.comment_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids)
         )
         self.comments = Comments(self.comment_store, self.mark_store, self.ledger, self.posts, people, self.outbox)
@@ -49,7 +57,7 @@ async def test_a_like_is_counted_in_its_own_answer_before_anyone_counted_it() ->
     assert await world.marks.set(BOB, LIKE, POST, active=False) == 1
 
 
-@pytest.mark.parametrize("kind", OF_POSTS)
+@pytest.mark.parametrize("kind", POST_MARKS)
 async def test_ones_own_mark_can_be_taken_away_from_a_hidden_post(kind: MarkKind) -> None:
     """Its author may have blocked one since, or be private now."""
     world = World()
@@ -87,10 +95,10 @@ async def test_only_comments_that_one_may_see_can_be_liked() -> None:
     for absent in (11, 12):
         with pytest.raises(NotFoundError):
             await world.marks.like_comment(BOB, absent, active=True)
-    world.people.parted = {frozenset((ANN, BOB))}
+    world.people.blocked_pairs = {frozenset((ANN, BOB))}
     with pytest.raises(NotFoundError):
         await world.marks.like_comment(BOB, 10, active=True)
-    world.people.parted, world.posts.hidden = set(), {(BOB, POST)}
+    world.people.blocked_pairs, world.posts.hidden = set(), {(BOB, POST)}
     for active in (True, False):
         with pytest.raises(NotFoundError):
             await world.marks.like_comment(BOB, 10, active=active)
@@ -100,7 +108,7 @@ async def test_ones_own_like_of_a_comment_can_be_taken_back_whatever_its_author_
     world = World()
     await world.comments.add(ANN, POST, 10, "on the post", None)
     await world.marks.like_comment(BOB, 10, active=True)
-    world.people.parted, world.posts.hidden = {frozenset((ANN, BOB))}, {(BOB, POST)}
+    world.people.blocked_pairs, world.posts.hidden = {frozenset((ANN, BOB))}, {(BOB, POST)}
     await world.marks.like_comment(BOB, 10, active=False)
     assert not world.mark_store.rows[BOB, MarkKind.COMMENT_LIKE, 10].active
 
@@ -113,15 +121,15 @@ async def test_the_most_liked_comments_come_first_and_each_comes_once(limit: int
         await world.comments.add(BOB if comment_id == 12 else ANN, POST, comment_id, "text", None)
         world.ledger.members[comment_id, MarkKind.COMMENT_LIKE] = set(range(like_count))
     world.comment_store.likes = likes
-    world.people.parted = {frozenset((POST_AUTHOR, BOB))}
-    shown, beyond = [], FIRST_PLACE
+    world.people.blocked_pairs = {frozenset((POST_AUTHOR, BOB))}
+    shown, beyond = [], FIRST_POSITION
     while True:
         page = await world.comments.top(POST_AUTHOR, POST, None, beyond, limit)
         shown += [comment.comment_id for comment in page.items]
         if page.last is None:
             break
         world.ledger.members[10, MarkKind.COMMENT_LIKE] = set(range(50))  # likes come while pages are read
-        beyond = top_place(*of_top_place(page.last))
+        beyond = top_position(*from_top_position(page.last))
     assert shown == [15, 13, 10, 11, 14, 16]
 
 
@@ -195,12 +203,12 @@ async def test_what_is_not_there_can_not_be_liked_or_commented_on() -> None:
     with pytest.raises(NotFoundError):
         await world.comments.add(ANN, 404, 1, "text", None)
     with pytest.raises(NotFoundError):
-        await world.comments.viewed(ANN, 404)
+        await world.comments.record_view(ANN, 404)
 
 
 @given(st.integers(0, 5), st.booleans(), st.booleans())
 def test_a_shown_count_holds_the_members_own_state(others: int, known: bool, now: bool) -> None:
-    counted = Counted(others + known, has_member=known)
+    counted = CountWithMember(others + known, has_member=known)
     assert counted.shown(is_member=now) == others + now
 
 
@@ -249,7 +257,7 @@ async def test_what_is_hidden_can_not_be_liked_commented_on_or_listed() -> None:
         world.marks.likers(ANN, POST, MAX_ID, 10),
         world.comments.add(ANN, POST, 1, "text", None),
         world.comments.list(ANN, POST, None, 0, 10),
-        world.comments.viewed(ANN, POST),
+        world.comments.record_view(ANN, POST),
     ]
     for act in acts:
         with pytest.raises(NotFoundError):
@@ -273,7 +281,7 @@ async def test_lists_are_filled_past_people_parted_by_a_block() -> None:
     for person in crowd:
         await world.marks.set(person, LIKE, POST, active=True)
         await world.comments.add(person, POST, person * 10, "text", None)
-    world.people.parted = {frozenset((ANN, person)) for person in crowd[1:8]}
+    world.people.blocked_pairs = {frozenset((ANN, person)) for person in crowd[1:8]}
     likers = await world.marks.likers(ANN, POST, MAX_ID, 2)
     assert [user.user_id for user in likers.items] == [crowd[8], crowd[0]]
     comments = await world.comments.list(ANN, POST, None, 0, 2)

@@ -14,17 +14,17 @@ from libs.common.testing import settings_for
 from libs.contracts.public import Counts
 from services.interaction.__main__ import APPLICATION
 from services.interaction.domain import (
-    FIRST_PLACE,
+    FIRST_POSITION,
     NO_PARENT,
-    OF_POSTS,
-    Counted,
+    POST_MARKS,
+    CountWithMember,
     Mark,
     MarkKind,
     StoredComment,
-    of_top_place,
+    from_top_position,
 )
 from services.interaction.settings import InteractionSettings
-from services.interaction.stores.cassandra import CassandraComments, CassandraLedger, CassandraMarks
+from services.interaction.stores.cassandra import CassandraComments, CassandraLedgerReader, CassandraMarks
 from services.interaction.stores.redis import CachedLedger
 
 pytestmark = pytest.mark.stores
@@ -66,7 +66,7 @@ async def test_of_two_writes_of_a_mark_the_higher_version_stays(
     await marks.put(later, [])
     await marks.put(Mark(5, LIKE, post_id, 20, 20, active=True), [])
     assert await marks.get(5, LIKE, post_id) == later
-    assert await marks.active(5, OF_POSTS, [post_id]) == set()
+    assert await marks.active(5, POST_MARKS, [post_id]) == set()
     assert await marks.list(post_id, LIKE, MAX_ID, 10) == []  # the earlier write's row stands for nothing
 
 
@@ -79,7 +79,7 @@ async def test_marks_are_listed_newest_first_page_by_page(
     await marks.put(Mark(6, LIKE, post_id, 60, 61, active=False), [])
     assert await marks.list(post_id, LIKE, MAX_ID, 3) == [(70, 7), (50, 5), (40, 4)]
     assert await marks.list(post_id, LIKE, 40, 10) == [(30, 3), (20, 2), (10, 1)]
-    assert await marks.active(7, OF_POSTS, [post_id, 5]) == {(LIKE, post_id)}
+    assert await marks.active(7, POST_MARKS, [post_id, 5]) == {(LIKE, post_id)}
 
 
 async def test_comments(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
@@ -102,7 +102,7 @@ async def test_liked_comments_are_listed_by_likes_page_by_page(
 ) -> None:
     comments, ledger = (
         await CassandraComments(cassandra, outbox).prepare(),
-        await CassandraLedger(cassandra).prepare(),
+        await CassandraLedgerReader(cassandra).prepare(),
     )
     base = post_id & ~0xFF
     written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(5)]
@@ -114,7 +114,7 @@ async def test_liked_comments_are_listed_by_likes_page_by_page(
             await cassandra.execute(place, (post_id, NO_PARENT, count, comment.comment_id))
             await cassandra.execute(total, (comment.comment_id, MarkKind.COMMENT_LIKE, 1, True, 1, count))
     await comments.delete([written[4]], [])
-    start = of_top_place(FIRST_PLACE)
+    start = from_top_position(FIRST_POSITION)
     assert await comments.list_liked(post_id, NO_PARENT, start, 2) == [(9, written[2]), (2, written[3])]
     assert await comments.list_liked(post_id, NO_PARENT, (2, written[3].comment_id), 2) == [(2, written[0])]
     assert await comments.list_liked(post_id, 1, start, 2) == []
@@ -154,13 +154,13 @@ async def test_rows_that_stand_for_no_comment_end_no_list(
 
 
 async def test_the_ledger_knows_totals_and_members(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
-    ledger = await CassandraLedger(cassandra).prepare()
+    ledger = await CassandraLedgerReader(cassandra).prepare()
     insert = await cassandra.prepare(LEDGER)
-    assert await ledger.counted(post_id, LIKE, 5) == Counted(0, has_member=False)
+    assert await ledger.counted(post_id, LIKE, 5) == CountWithMember(0, has_member=False)
     await cassandra.execute(insert, (post_id, "like", 5, True, 1, 1))
     await cassandra.execute(insert, (post_id, "comment", 9, True, 1, 3))
-    assert await ledger.counted(post_id, LIKE, 5) == Counted(1, has_member=True)
-    assert await ledger.counted(post_id, LIKE, 6) == Counted(1, has_member=False)
+    assert await ledger.counted(post_id, LIKE, 5) == CountWithMember(1, has_member=True)
+    assert await ledger.counted(post_id, LIKE, 6) == CountWithMember(1, has_member=False)
     untouched = [post_id + i for i in range(1, 25)]
     counts = await ledger.counts([post_id, *untouched])
     assert counts[post_id] == Counts(like_count=1, comment_count=3)
@@ -171,7 +171,7 @@ async def test_a_cold_cache_is_filled_and_gives_way_to_the_counters(
     cassandra: Cassandra, outbox: CassandraOutbox, redis: "Redis", post_id: int
 ) -> None:
     prefix = "interaction-test:"
-    cached = CachedLedger(await CassandraLedger(cassandra).prepare(), redis, prefix)
+    cached = CachedLedger(await CassandraLedgerReader(cassandra).prepare(), redis, prefix)
     assert await cached.counts([post_id]) == {post_id: Counts()}
     assert await redis.get(f"{prefix}counts:{post_id}") == b"0 0 0 0 0"
     await redis.set(f"{prefix}counts:{post_id}", "7 4 3 2 1", ex=60)

@@ -1,4 +1,4 @@
-"""BodyChecks of uploads."""
+"""Bodies of uploads."""
 
 from collections.abc import AsyncIterator
 
@@ -10,12 +10,12 @@ from services.media.errors import BrokenBodyError
 
 
 def declared_type(request: Request) -> str:
-    """The Content-Type by its registered name; empty when there is none."""
+    """Return the canonical Content-Type, or an empty string."""
     return canonical_type(request.headers.get("content-type", ""))
 
 
 async def body_of(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes."""
+    """Yield the body in chunks. Raises BrokenBodyError."""
     try:
         async for chunk in request.stream():
             if chunk:

@@ -16,7 +16,7 @@ from services.media.api.use_cases import UseCases
 from services.media.domain import Upload
 
 IMMUTABLE = "public, max-age=31536000, immutable"
-EDGE_S = 30  # then the gateway asks again, so that a deleted medium is gone there, too
+EDGE_S = 30  # then the gateway revalidates, so that it stops serving deleted media
 _UPLOAD_BODY = {
     "requestBody": {
         "required": True,
@@ -31,7 +31,7 @@ router = APIRouter(tags=["media"])
 async def create_upload_url(
     body: UploadRequest, user: CurrentUser, api: UseCases, key: IdempotencyKey = None
 ) -> Response:
-    """Ask where to put an image. Of an animation the first frame is shown."""
+    """Create an upload URL for an image. Of an animation only the first frame is used."""
 
     async def create(upload_id: int) -> Answer:
         ticket = await api.library.announce(body.upload(upload_id, user.user_id))
@@ -49,19 +49,19 @@ async def _signed_upload(
     signature: Annotated[str, Query(max_length=64)],
 ) -> Upload:
     upload = await api.library.authorize_put(upload_id, expires, signature, declared_type(request))
-    charge_slot(request.scope, upload.owner_id)  # no token says whose it is
+    charge_slot(request.scope, upload.owner_id)  # the request has no token that names the user
     return upload
 
 
 @router.put("/v1/media/uploads/{upload_id}", status_code=204, response_model=None, openapi_extra=_UPLOAD_BODY)
 async def put_upload(request: Request, upload: Annotated[Upload, Depends(_signed_upload)], api: UseCases) -> None:
-    """Put the bytes; the signature in the URL is all the right that is needed."""
+    """Upload the bytes. The signature in the URL is the only permission."""
     await api.library.receive(upload, body_of(request))
 
 
 @router.post("/v1/media/upload-url/{upload_id}/complete", response_model=MediaState)
 async def complete_upload(upload_id: PathId, user: CurrentUser, api: UseCases) -> MediaState:
-    """Say that the bytes are put; doing it twice answers the same."""
+    """Complete an upload after its bytes were sent. A repeat gives the same response."""
     media = await api.library.complete(user.user_id, upload_id)
     return MediaState(media_id=media.media_id, status=status_of(media))
 
@@ -70,14 +70,14 @@ async def complete_upload(upload_id: PathId, user: CurrentUser, api: UseCases) -
     "/v1/media/{media_id}", response_model=MediaAnswer, response_model_exclude_none=True, dependencies=DEVICE_HEADERS
 )
 async def read_media(request: Request, media_id: PathId, user: CurrentUser, api: UseCases) -> MediaAnswer:
-    """Where one's own upload stands, and its URLs once it is ready."""
+    """Get the status of the caller's upload, and its URLs when it is ready."""
     media = await api.library.show(user.user_id, media_id)
     return MediaAnswer.of(media, request.app.state.settings.public_url)
 
 
 @router.delete("/v1/media/{media_id}", status_code=204)
 async def delete_media(media_id: PathId, user: CurrentUser, api: UseCases) -> None:
-    """Delete one's own upload that no post and no profile shows; 409 `media_in_use` otherwise."""
+    """Delete the caller's upload. If a post or a profile uses it, the response is 409 `media_in_use`."""
     await api.lifetime.delete(user.user_id, media_id)
 
 
@@ -90,9 +90,9 @@ async def delete_media(media_id: PathId, user: CurrentUser, api: UseCases) -> No
 async def read_variant(
     request: Request, prefix: str, user_id: str, media_id: str, secret: str, name: str, api: UseCases
 ) -> Response:
-    """The bytes of one variant; they never change."""
+    """Get the bytes of a variant. They never change."""
     file = await api.library.variant(prefix, user_id, media_id, secret, name)
-    # Not from the file's time: making a variant again must not change the tag that caches hold.
+    # Not from the file's time: a variant that is created again must keep the tag that caches hold.
     headers = {
         "Cache-Control": IMMUTABLE,
         "X-Accel-Expires": str(EDGE_S),

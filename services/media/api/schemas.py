@@ -1,4 +1,4 @@
-"""Requests and answers."""
+"""Requests and responses of the media service."""
 
 from typing import Annotated, Literal
 
@@ -16,21 +16,21 @@ from services.media.service.library import Ticket
 
 
 class UploadRequest(RequestBody):
-    """What is going to be put."""
+    """An image to upload."""
 
     model_config = ConfigDict(strict=True)
 
     content_type: Annotated[str, Field(max_length=100, examples=list(ACCEPTED)), AfterValidator(canonical_type)]
-    file_size: int = Field(ge=1, description="bytes; an image has at most 10 MB")
+    file_size: int = Field(ge=1, description="size in bytes; an image can have at most 10 MiB")
     purpose: Literal["post", "avatar"] = "post"
 
     def upload(self, upload_id: int, owner_id: int) -> Upload:
-        """As the service takes it."""
+        """The input of the use case."""
         return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
 
 
 class UploadTicket(BaseModel):
-    """Where to put it, how, and until when."""
+    """The URL, the method and the headers for an upload, and when they expire."""
 
     upload_id: Id
     upload_url: str
@@ -40,7 +40,6 @@ class UploadTicket(BaseModel):
 
     @classmethod
     def of(cls, ticket: Ticket) -> "UploadTicket":
-        """The public form."""
         return cls(
             upload_id=ticket.upload.upload_id,
             upload_url=ticket.upload_url,
@@ -50,14 +49,14 @@ class UploadTicket(BaseModel):
 
 
 class MediaState(BaseModel):
-    """Where a piece of media stands."""
+    """The status of an upload."""
 
     media_id: Id
     status: StatusName
 
 
 class MediaAnswer(MediaState, MayFail):
-    """The state and, when ready, the media as posts show it."""
+    """The status of an upload and, when it is ready, the media as posts show it."""
 
     type: str | None = None
     urls: dict[str, str] | None = None
@@ -68,12 +67,11 @@ class MediaAnswer(MediaState, MayFail):
 
     @classmethod
     def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":
-        """The public form."""
         shown = Media.of(media.document, public_url).model_dump(exclude={"media_id"}) if media.document else {}
         return cls(media_id=media.media_id, status=status_of(media), reason=media.reason, **shown)
 
 
 def status_of(media: StoredMedia) -> StatusName:
-    """The status by its public name."""
+    """Return the public name of the status."""
     names: tuple[StatusName, ...] = ("processing", "failed", "ready")
     return names[media.status - 1]

@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""Dependencies of the routes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from services.media.service.lifetime import Lifetime
 
 @dataclass(frozen=True, slots=True)
 class MediaUseCases:
-    """Put together in `__main__`."""
+    """The use cases, as composed in `__main__`."""
 
     library: MediaLibrary
     lifetime: Lifetime

@@ -8,11 +8,11 @@ from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingSto
 from libs.contracts.media import MediaDocument
 from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.media.domain import UPLOAD_TTL_S, Status, StoredMedia, Upload, source_key
+from services.media.domain import UPLOAD_TTL_S, ProcessingStatus, StoredMedia, Upload, source_key
 
 
 class CassandraMediaStore(EventWritingStore):
-    """Implements `MediaStore`. Write timestamps order the states, so that no write reads first and none locks."""
+    """Implements `MediaStore`. Write timestamps order the states, so a write needs neither a read nor a lock."""
 
     cql = {
         "announce": (
@@ -27,10 +27,10 @@ class CassandraMediaStore(EventWritingStore):
         "find": "SELECT * FROM media WHERE media_id IN ?",
         "mark_deleted": "UPDATE media SET deleted_at = ? WHERE media_id = ?",
         "restore": "DELETE deleted_at FROM media WHERE media_id = ?",
-        "forget": "DELETE FROM media WHERE media_id = ?",
-        "forget_uses": "DELETE FROM media_uses WHERE media_id = ?",
-        "use": "INSERT INTO media_uses (media_id, post_id) VALUES (?, ?)",
-        "disuse": "UPDATE media_uses SET gone = true WHERE media_id = ? AND post_id = ?",
+        "purge": "DELETE FROM media WHERE media_id = ?",
+        "purge_uses": "DELETE FROM media_uses WHERE media_id = ?",
+        "add_use": "INSERT INTO media_uses (media_id, post_id) VALUES (?, ?)",
+        "end_use": "UPDATE media_uses SET gone = true WHERE media_id = ? AND post_id = ?",
         "uses": "SELECT post_id, gone FROM media_uses WHERE media_id = ?",
         "unposted": "SELECT media_id, bytes FROM unposted_media WHERE owner_id = ?",
         "count_unposted": "INSERT INTO unposted_media (owner_id, media_id, bytes) VALUES (?, ?, ?) USING TTL ?",
@@ -78,7 +78,7 @@ class CassandraMediaStore(EventWritingStore):
     def _media(self, row: Row) -> StoredMedia:
         document = self._paths.document(MediaDocument.model_validate_json(row.document)) if row.document else None
         deleted_at = row.deleted_at and row.deleted_at.replace(tzinfo=UTC)
-        return StoredMedia(row.media_id, row.owner_id, Status(row.status), row.reason, document, deleted_at)
+        return StoredMedia(row.media_id, row.owner_id, ProcessingStatus(row.status), row.reason, document, deleted_at)
 
     async def mark_deleted(self, media_id: int, at: datetime, records: Sequence[EventRecord]) -> None:
         marking = self._bound("mark_deleted", at, media_id)
@@ -87,15 +87,15 @@ class CassandraMediaStore(EventWritingStore):
     async def restore(self, media_id: int) -> None:
         await self._rows("restore", media_id)
 
-    async def forget(self, media_id: int) -> None:
-        await self._rows("forget_uses", media_id)
-        await self._rows("forget", media_id)
+    async def purge(self, media_id: int) -> None:
+        await self._rows("purge_uses", media_id)
+        await self._rows("purge", media_id)
 
-    async def use(self, media_id: int, post_id: int) -> None:
-        await self._rows("use", media_id, post_id)
+    async def add_use(self, media_id: int, post_id: int) -> None:
+        await self._rows("add_use", media_id, post_id)
 
-    async def disuse(self, media_id: int, post_id: int) -> None:
-        await self._rows("disuse", media_id, post_id)
+    async def end_use(self, media_id: int, post_id: int) -> None:
+        await self._rows("end_use", media_id, post_id)
 
     async def uses(self, media_id: int) -> dict[int, bool]:
         return {row.post_id: not row.gone for row in await self._rows("uses", media_id)}

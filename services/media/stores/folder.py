@@ -1,4 +1,4 @@
-"""The object store in a folder, as the media service uses it."""
+"""The object store of the media service in a folder."""
 
 import asyncio
 import os
@@ -12,13 +12,13 @@ from libs.common.stores.objects import Check, FolderObjectStore
 
 
 class FolderMediaObjects(FolderObjectStore):
-    """Implements `MediaObjects`; a folder that can't be written is an outage, not a bug."""
+    """Implements `MediaObjects`. A write error of the folder counts as an outage: it raises UnavailableError."""
 
     async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
         try:
             return await super().put(key, body, check)
         except OSError as error:
-            raise UnavailableError("the object store does not take files") from error
+            raise UnavailableError("The object store does not accept files.") from error
 
     async def head(self, key: str, size: int) -> bytes:
         return await asyncio.to_thread(_head, self.path(key), size)
@@ -39,7 +39,7 @@ def _sweep(folder: Path, before_s: float, limit: int) -> int:
     swept = 0
     with suppress(FileNotFoundError), os.scandir(folder) as entries:
         for entry in entries:
-            with suppress(FileNotFoundError):  # another replica sweeps, too
+            with suppress(FileNotFoundError):  # another replica may have deleted it
                 if entry.is_file() and entry.stat().st_mtime < before_s:
                     Path(entry).unlink()
                     swept += 1

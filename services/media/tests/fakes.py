@@ -1,4 +1,4 @@
-"""Small real things in the place of Cassandra and Kafka."""
+"""In-memory implementations of the ports."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -10,7 +10,7 @@ from services.media.domain import StoredMedia, Upload
 
 
 class InMemoryMediaStore:
-    """Implements `MediaStore`: the greatest write timestamp wins, as in Cassandra."""
+    """Implements `MediaStore`. The highest write timestamp wins, as in Cassandra."""
 
     def __init__(self) -> None:
         self.uploads: dict[int, Upload] = {}
@@ -18,7 +18,7 @@ class InMemoryMediaStore:
         self.records: list[EventRecord] = []
         self.used: dict[int, dict[int, bool]] = defaultdict(dict)
         self.not_posted: dict[int, dict[int, int]] = defaultdict(dict)
-        self.looked_at: dict[int, set[int]] = defaultdict(set)
+        self.due_hours: dict[int, set[int]] = defaultdict(set)
 
     async def announce(self, upload: Upload) -> None:
         self.uploads[upload.upload_id] = upload
@@ -42,14 +42,14 @@ class InMemoryMediaStore:
     async def restore(self, media_id: int) -> None:
         self.media[media_id] = replace(self.media[media_id], deleted_at=None)
 
-    async def forget(self, media_id: int) -> None:
+    async def purge(self, media_id: int) -> None:
         self.media.pop(media_id, None)
         self.used.pop(media_id, None)
 
-    async def use(self, media_id: int, post_id: int) -> None:
+    async def add_use(self, media_id: int, post_id: int) -> None:
         self.used[media_id].setdefault(post_id, True)
 
-    async def disuse(self, media_id: int, post_id: int) -> None:
+    async def end_use(self, media_id: int, post_id: int) -> None:
         self.used[media_id][post_id] = False
 
     async def uses(self, media_id: int) -> dict[int, bool]:
@@ -65,13 +65,13 @@ class InMemoryMediaStore:
         self.not_posted[owner_id].pop(media_id, None)
 
     async def add_due(self, hour: int, media_id: int) -> None:
-        self.looked_at[hour].add(media_id)
+        self.due_hours[hour].add(media_id)
 
     async def due(self, hour: int, limit: int) -> list[int]:
-        return list(self.looked_at[hour])[:limit]
+        return list(self.due_hours[hour])[:limit]
 
     async def drop_due(self, hour: int, media_id: int) -> None:
-        self.looked_at[hour].discard(media_id)
+        self.due_hours[hour].discard(media_id)
 
 
 async def stream(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -18,7 +18,7 @@ from libs.common.web.auth import Principal, ServiceTokens, TokenVerifier
 from libs.common.web.runtime import Runtime
 from services.media.__main__ import APPLICATION
 from services.media.api.use_cases import MediaUseCases
-from services.media.domain import Status, StoredMedia, UploadSigner
+from services.media.domain import ProcessingStatus, StoredMedia, UploadSigner
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 from services.media.settings import MediaSettings
@@ -124,7 +124,7 @@ async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
         assert (answer.status_code, answer.json()) == (200, {"media_id": str(MEDIA_ID), "status": "processing"})
     state = f"/v1/media/{MEDIA_ID}"
     assert (await client.get(state, headers=AS_OWNER)).json() == {"media_id": str(MEDIA_ID), "status": "processing"}
-    await client.app.state.use_cases.library.settle(READY)  # type: ignore[attr-defined]
+    await client.app.state.use_cases.library.save_result(READY)  # type: ignore[attr-defined]
     small = f"{BASE}/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
     assert (await client.get(state, headers=AS_OWNER)).json()["urls"] == {"small": small}
     assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others are told of it by posts
@@ -182,7 +182,7 @@ async def test_ids_that_are_none(client: httpx2.AsyncClient, path: str) -> None:
 
 
 async def there(client: httpx2.AsyncClient, media_id: int) -> None:
-    await client.app.state.store.save(StoredMedia(media_id, OWNER, Status.READY))  # type: ignore[attr-defined]
+    await client.app.state.store.save(StoredMedia(media_id, OWNER, ProcessingStatus.READY))  # type: ignore[attr-defined]
 
 
 async def test_serving(client: httpx2.AsyncClient, tmp_path: Path) -> None:

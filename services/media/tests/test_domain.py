@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.media.domain import Status, StoredMedia, Upload, UploadSigner, variant_type
+from services.media.domain import ProcessingStatus, StoredMedia, Upload, UploadSigner, variant_type
 
 UPLOAD = Upload(1 << 40, 5, "image/png", 1000, "post")
 SIGNER = UploadSigner("a secret")
@@ -10,8 +10,8 @@ SIGNER = UploadSigner("a secret")
 
 def test_a_signature_holds_until_it_expires() -> None:
     signature = SIGNER.sign(UPLOAD, 100)
-    assert SIGNER.holds(UPLOAD, 100, signature, 99.9)
-    assert not SIGNER.holds(UPLOAD, 100, signature, 100)
+    assert SIGNER.is_valid(UPLOAD, 100, signature, 99.9)
+    assert not SIGNER.is_valid(UPLOAD, 100, signature, 100)
 
 
 @pytest.mark.parametrize(
@@ -23,13 +23,13 @@ def test_a_signature_holds_until_it_expires() -> None:
     ],
 )
 def test_a_signature_binds_id_type_and_size(other: Upload) -> None:
-    assert not SIGNER.holds(other, 100, SIGNER.sign(UPLOAD, 100), 1)
+    assert not SIGNER.is_valid(other, 100, SIGNER.sign(UPLOAD, 100), 1)
 
 
 def test_a_signature_binds_expiry_and_secret() -> None:
-    assert not SIGNER.holds(UPLOAD, 101, SIGNER.sign(UPLOAD, 100), 1)
-    assert not UploadSigner("another").holds(UPLOAD, 100, SIGNER.sign(UPLOAD, 100), 1)
-    assert not SIGNER.holds(UPLOAD, 100, "é", 1)
+    assert not SIGNER.is_valid(UPLOAD, 101, SIGNER.sign(UPLOAD, 100), 1)
+    assert not UploadSigner("another").is_valid(UPLOAD, 100, SIGNER.sign(UPLOAD, 100), 1)
+    assert not SIGNER.is_valid(UPLOAD, 100, "é", 1)
 
 
 SECRET = "0123456789abcdef" * 2
@@ -58,5 +58,5 @@ def test_paths_that_no_variant_can_have(path: tuple[str, str, str, str, str]) ->
 
 
 def test_a_later_state_is_written_later() -> None:
-    written = [StoredMedia(9 << 40, 1, status).written_at_us for status in Status]
+    written = [StoredMedia(9 << 40, 1, status).written_at_us for status in ProcessingStatus]
     assert written == sorted(set(written))

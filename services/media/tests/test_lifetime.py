@@ -12,11 +12,11 @@ from libs.contracts.codec import decode
 from libs.contracts.events import MediaDeleted, PostCreated, PostDeleted
 from libs.contracts.records import encode
 from libs.media.paths import media_folder
-from services.media.consumers import MediaConsumers
+from services.media.consumers import MediaLifecycleConsumers
 from services.media.domain import Upload
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
 from services.media.service.library import MediaLibrary
-from services.media.service.lifetime import PROFILE, PURGE_S, UNPOSTED_S
+from services.media.service.lifetime import PROFILE, PURGE_AFTER_S, UNPOSTED_TTL_S
 from services.media.tests.fakes import stream
 from services.media.tests.test_service import OWNER, PNG, READY, ROOM_BYTES, STRANGER, UPLOAD, Room
 
@@ -33,7 +33,7 @@ async def room(tmp_path: Path) -> Room:
     room.now = 1_790_000_000.0
     await room.put()
     await room.library.complete(OWNER, UPLOAD.upload_id)
-    await room.library.settle(READY)
+    await room.library.save_result(READY)
     folder = tmp_path / media_folder(OWNER, MEDIA_ID) / "secret"
     folder.mkdir(parents=True)
     (folder / "small.webp").write_bytes(b"pixels")
@@ -44,12 +44,12 @@ async def told(room: Room, *payloads: PostCreated | PostDeleted) -> None:
     for payload in payloads:
         read = decode(encode(Event(payload=payload, entity="1", entity_version=1), "services.post").value)
         assert read
-        await MediaConsumers(cast("MediaLibrary", None), room.lifetime).on_posts(
+        await MediaLifecycleConsumers(cast("MediaLibrary", None), room.lifetime).on_posts(
             [ReceivedEvent(read.envelope, read.payload, 0, 0)]
         )
 
 
-async def is_there(room: Room) -> bool:
+async def exists(room: Room) -> bool:
     return bool(await room.library.find([MEDIA_ID]))
 
 
@@ -60,24 +60,24 @@ def has_files(room: Room) -> bool:
 @pytest.mark.parametrize("repeats", [1, 2])
 async def test_media_go_with_their_post(room: Room, repeats: int) -> None:
     await told(room, *[CREATED] * repeats)
-    assert await is_there(room)
+    assert await exists(room)
     await told(room, *[DELETED] * repeats)
-    assert not await is_there(room)
+    assert not await exists(room)
     told_of = [event.payload for event in map(decode, (r.value for r in room.events.records)) if event]
     assert told_of[-1] == MediaDeleted(media_id=MEDIA_ID, owner_id=OWNER)
 
 
 async def test_media_that_another_post_shows_stay(room: Room) -> None:
     await told(room, CREATED, OTHER, DELETED)
-    assert await is_there(room)
+    assert await exists(room)
     await told(room, CREATED, OTHER_DELETED)  # the first comes again, late
-    assert not await is_there(room)
+    assert not await exists(room)
 
 
 async def test_media_posted_again_in_the_moment_of_deletion_stay(room: Room) -> None:
     await told(room, CREATED, DELETED)
     await told(room, OTHER)
-    assert await is_there(room)
+    assert await exists(room)
 
 
 async def test_a_post_made_while_media_are_deleted_keeps_them(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,27 +89,27 @@ async def test_a_post_made_while_media_are_deleted_keeps_them(room: Room, monkey
 
     monkeypatch.setattr(room.store, "mark_deleted", meanwhile)
     await told(room, CREATED, DELETED)
-    assert await is_there(room)
+    assert await exists(room)
 
 
 async def test_media_of_posts_from_before_uses_were_known_stay(room: Room) -> None:
     await told(room, DELETED)
-    assert await is_there(room)
+    assert await exists(room)
 
 
 async def test_only_what_nobody_shows_can_be_deleted(room: Room) -> None:
     with pytest.raises(NotFoundError):
         await room.lifetime.delete(STRANGER, MEDIA_ID)
-    await room.lifetime.shown(PROFILE, OWNER, [MEDIA_ID])
+    await room.lifetime.mark_used(PROFILE, OWNER, [MEDIA_ID])
     await told(room, CREATED, DELETED)
     with pytest.raises(MediaInUseError):
         await room.lifetime.delete(OWNER, MEDIA_ID)
-    assert await is_there(room)
+    assert await exists(room)
 
 
 async def test_bytes_are_purged_after_thirty_days(room: Room) -> None:
     await told(room, CREATED, DELETED)
-    room.now += PURGE_S - 1
+    room.now += PURGE_AFTER_S - 1
     await room.lifetime.sweep()
     assert has_files(room)
     room.now += 3_600
@@ -121,21 +121,21 @@ async def test_bytes_are_purged_after_thirty_days(room: Room) -> None:
 
 async def test_what_was_restored_is_not_purged(room: Room) -> None:
     await told(room, CREATED, DELETED, OTHER)
-    room.now += PURGE_S + 3_600
+    room.now += PURGE_AFTER_S + 3_600
     await room.lifetime.sweep()
     assert has_files(room)
-    assert await is_there(room)
+    assert await exists(room)
 
 
 async def test_what_was_never_posted_is_deleted_and_purged(room: Room) -> None:
-    room.now += UNPOSTED_S - 1
+    room.now += UNPOSTED_TTL_S - 1
     await room.lifetime.sweep()
-    assert await is_there(room)
+    assert await exists(room)
     room.now += 3_600
     await room.lifetime.sweep()
-    assert not await is_there(room)
+    assert not await exists(room)
     assert has_files(room)
-    room.now += PURGE_S + 3_600
+    room.now += PURGE_AFTER_S + 3_600
     await room.lifetime.sweep()
     assert not has_files(room)
 
@@ -143,9 +143,9 @@ async def test_what_was_never_posted_is_deleted_and_purged(room: Room) -> None:
 async def test_what_was_posted_is_not_swept(room: Room) -> None:
     await told(room, CREATED)
     before = list(room.events.records)
-    room.now += UNPOSTED_S + 3_600
+    room.now += UNPOSTED_TTL_S + 3_600
     await room.lifetime.sweep()
-    assert await is_there(room)
+    assert await exists(room)
     assert room.events.records == before  # nobody was told that it was deleted
 
 

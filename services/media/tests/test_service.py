@@ -12,10 +12,10 @@ from libs.common.testing.events import CollectedEvents
 from libs.contracts.codec import decode
 from libs.contracts.events import MediaUploaded
 from libs.contracts.media import Dimensions, MediaDocument
+from libs.media.errors import NotAnImageError
 from libs.media.paths import SecretPaths
-from services.media.domain import MAX_IMAGE_BYTES, Status, StoredMedia, Upload, UploadSigner
+from services.media.domain import MAX_IMAGE_BYTES, ProcessingStatus, StoredMedia, Upload, UploadSigner
 from services.media.errors import (
-    NotAnImageError,
     SizeMismatchError,
     TypeMismatchError,
     UploadCompletedError,
@@ -41,8 +41,8 @@ DOCUMENT = MediaDocument(
     placeholder="L",
     dominant_color="#000000",
 )
-READY = StoredMedia(UPLOAD.upload_id, OWNER, Status.READY, document=DOCUMENT)
-FAILED = StoredMedia(UPLOAD.upload_id, OWNER, Status.FAILED, reason="corrupt")
+READY = StoredMedia(UPLOAD.upload_id, OWNER, ProcessingStatus.READY, document=DOCUMENT)
+FAILED = StoredMedia(UPLOAD.upload_id, OWNER, ProcessingStatus.FAILED, reason="corrupt")
 
 
 class Room:
@@ -82,7 +82,7 @@ async def test_nothing_is_made_in_place_of_a_store_that_is_away(tmp_path: Path) 
 async def test_an_upload_becomes_media_with_its_event(room: Room) -> None:
     await room.put()
     media = await room.library.complete(OWNER, UPLOAD.upload_id)
-    assert media == StoredMedia(UPLOAD.upload_id, OWNER, Status.PROCESSING)
+    assert media == StoredMedia(UPLOAD.upload_id, OWNER, ProcessingStatus.PROCESSING)
     assert room.events.records == room.store.records
     received = decode(room.store.records[0].value)
     assert received is not None
@@ -115,7 +115,7 @@ async def test_completing_before_the_put(room: Room) -> None:
 
 async def test_completing_what_is_no_image(room: Room) -> None:
     await room.put(body=b"GIF89a" + b"." * (len(PNG) - 6))
-    with pytest.raises(NotAnImageError, match=r"The file is GIF. Accepted are JPEG, PNG, WebP."):
+    with pytest.raises(NotAnImageError, match=r"The type of the file is GIF. Accepted types are JPEG, PNG, WebP."):
         await room.library.complete(OWNER, UPLOAD.upload_id)
     assert not room.store.media
 
@@ -182,7 +182,7 @@ async def test_what_may_not_be_announced(room: Room) -> None:
 
 
 async def test_storing_in_one(room: Room) -> None:
-    assert (await room.library.store(UPLOAD, stream(PNG))).status is Status.PROCESSING
+    assert (await room.library.store(UPLOAD, stream(PNG))).status is ProcessingStatus.PROCESSING
     assert len(room.events.records) == 1
 
 
@@ -207,14 +207,14 @@ async def test_storing_what_is_wrong_leaves_nothing(
 async def test_ready_is_final(room: Room, order: tuple[StoredMedia, ...]) -> None:
     await room.library.store(UPLOAD, stream(PNG))
     for verdict in order:
-        await room.library.settle(verdict)
+        await room.library.save_result(verdict)
     assert await room.library.find([UPLOAD.upload_id]) == [READY]
 
 
 async def test_only_the_owner_sees_an_upload(room: Room) -> None:
     await room.library.store(UPLOAD, stream(PNG))
-    assert (await room.library.show(OWNER, UPLOAD.upload_id)).status is Status.PROCESSING
-    await room.library.settle(READY)
+    assert (await room.library.show(OWNER, UPLOAD.upload_id)).status is ProcessingStatus.PROCESSING
+    await room.library.save_result(READY)
     assert await room.library.show(OWNER, UPLOAD.upload_id) == READY
     with pytest.raises(NotFoundError):
         await room.library.show(STRANGER, UPLOAD.upload_id)

@@ -15,7 +15,7 @@ from libs.contracts.base import Event
 from libs.contracts.events import MediaUploaded
 from libs.contracts.records import encode
 from services.media.__main__ import APPLICATION
-from services.media.domain import Status, StoredMedia, Upload
+from services.media.domain import ProcessingStatus, StoredMedia, Upload
 from services.media.ports import MediaStore
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
@@ -44,43 +44,43 @@ class MediaStoreConformance:
         assert await store.upload(upload.upload_id) == upload
 
     async def test_the_greatest_status_stays_in_any_order(self, store: MediaStore) -> None:
-        for order in itertools.permutations(Status):
+        for order in itertools.permutations(ProcessingStatus):
             media_id = next(_ids)
             states = {
-                Status.PROCESSING: StoredMedia(media_id, 5, Status.PROCESSING),
-                Status.FAILED: StoredMedia(media_id, 5, Status.FAILED, reason="corrupt"),
-                Status.READY: StoredMedia(media_id, 5, Status.READY, document=DOCUMENT),
+                ProcessingStatus.PROCESSING: StoredMedia(media_id, 5, ProcessingStatus.PROCESSING),
+                ProcessingStatus.FAILED: StoredMedia(media_id, 5, ProcessingStatus.FAILED, reason="corrupt"),
+                ProcessingStatus.READY: StoredMedia(media_id, 5, ProcessingStatus.READY, document=DOCUMENT),
             }
             for status in (*order, *order):
                 await store.save(states[status])
-            assert await store.find([media_id]) == [states[Status.READY]]
+            assert await store.find([media_id]) == [states[ProcessingStatus.READY]]
 
     async def test_unknown_media_are_left_out(self, store: MediaStore) -> None:
-        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        media = StoredMedia(next(_ids), 5, ProcessingStatus.PROCESSING)
         await store.save(media)
         assert await store.find([media.media_id, 1]) == [media]
         assert await store.find([]) == []
 
     async def test_a_deleted_one_stays_deleted_whatever_the_worker_says_later(self, store: MediaStore) -> None:
-        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        media = StoredMedia(next(_ids), 5, ProcessingStatus.PROCESSING)
         await store.save(media)
         at = datetime.fromtimestamp(1_790_000_000, UTC)
         await store.mark_deleted(media.media_id, at, [])
-        await store.save(StoredMedia(media.media_id, 5, Status.READY, document=DOCUMENT))
+        await store.save(StoredMedia(media.media_id, 5, ProcessingStatus.READY, document=DOCUMENT))
         assert (await store.find([media.media_id]))[0].deleted_at == at
         await store.restore(media.media_id)
         assert (await store.find([media.media_id]))[0].deleted_at is None
-        await store.use(media.media_id, 1)
-        await store.forget(media.media_id)
+        await store.add_use(media.media_id, 1)
+        await store.purge(media.media_id)
         assert await store.find([media.media_id]) == []
         assert await store.uses(media.media_id) == {}
 
     async def test_a_use_that_ended_has_ended(self, store: MediaStore) -> None:
         media_id = next(_ids)
-        await store.use(media_id, 1)
-        await store.use(media_id, 2)
-        await store.disuse(media_id, 1)
-        await store.use(media_id, 1)
+        await store.add_use(media_id, 1)
+        await store.add_use(media_id, 2)
+        await store.end_use(media_id, 1)
+        await store.add_use(media_id, 1)
         assert await store.uses(media_id) == {1: False, 2: True}
 
     async def test_unposted_bytes_are_counted_by_upload(self, store: MediaStore) -> None:
@@ -116,7 +116,7 @@ class TestCassandraMediaStore(MediaStoreConformance):
         self, outbox_and_store: tuple[CassandraOutbox, CassandraMediaStore]
     ) -> None:
         outbox, store = outbox_and_store
-        media = StoredMedia(next(_ids), 5, Status.PROCESSING)
+        media = StoredMedia(next(_ids), 5, ProcessingStatus.PROCESSING)
         payload = MediaUploaded(media_id=media.media_id, owner_id=5, source_key="uploads/1", content_type="image/png")
         record = encode(Event(payload=payload, entity=str(media.media_id), entity_version=1), "services.media")
         await store.save(media, [record])

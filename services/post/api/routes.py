@@ -21,9 +21,9 @@ from services.post.api.schemas import (
 )
 from services.post.api.submission import submission_of
 from services.post.api.use_cases import UseCases
-from services.post.domain import normal_tag
+from services.post.domain import normalized_tag
 from services.post.service.creator import CreatedPost
-from services.post.service.writer import Change
+from services.post.service.writer import PostChange
 
 router = APIRouter(tags=["posts"])
 
@@ -43,12 +43,12 @@ _BODIES: dict[str, Any] = {
     "/v1/posts",
     status_code=201,
     response_model=Created,
-    responses={202: {"model": Accepted, "description": "It is made, and can't be shown yet"}},
+    responses={202: {"model": Accepted, "description": "The post is created, but not published yet"}},
     openapi_extra=_BODIES,
     dependencies=DEVICE_HEADERS,
 )
 async def create_post(request: Request, user: CurrentUser, api: UseCases, key: IdempotencyKey = None) -> Response:
-    """A new post, from uploaded media (JSON) or from pictures in one request (multipart)."""
+    """Create a post from uploaded media (JSON), or from images in the same request (multipart)."""
     async with submission_of(request) as submission:
 
         async def create(post_id: int) -> Answer:
@@ -62,7 +62,7 @@ async def create_post(request: Request, user: CurrentUser, api: UseCases, key: I
 
 
 def _answer(created: CreatedPost) -> Answer:
-    """201 with the post when it can be shown, 202 when it will be."""
+    """201 with the post if it is published, otherwise 202."""
     post = created.post
     if created.shown is not None:
         return Answer(
@@ -79,29 +79,29 @@ def _answer(created: CreatedPost) -> Answer:
 
 @router.get("/v1/posts/{post_id}/status")
 async def get_post_status(post_id: PathId, reader_id: ReaderId, api: UseCases) -> PostStatus:
-    """Where a post stands; before it is published only its author may ask."""
+    """Get the status of a post. Before publication only its author may read it."""
     post = await api.reader.stored(reader_id, post_id)
     return PostStatus(post_id=post.post_id, status=post.status, reason=post.reason)
 
 
 @router.get("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def get_post(post_id: PathId, reader_id: ReaderId, api: UseCases) -> Post:
-    """One post."""
+    """Get a post."""
     return await api.reader.one(reader_id, post_id)
 
 
 @router.patch("/v1/posts/{post_id}", dependencies=DEVICE_HEADERS)
 async def patch_post(post_id: PathId, patch: PatchPost, user: CurrentUser, api: UseCases) -> Post:
-    """Change caption or location of one's own post."""
+    """Change the caption or the location of the caller's post."""
     await api.reader.stored(user.user_id, post_id)
-    change = Change(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
+    change = PostChange(patch.caption, patch.location, keep_location="location" not in patch.model_fields_set)
     post = await api.writer.edit(user.user_id, post_id, change)
     return await api.reader.present(user.user_id, post)
 
 
 @router.delete("/v1/posts/{post_id}", status_code=204)
 async def delete_post(post_id: PathId, user: CurrentUser, api: UseCases) -> None:
-    """Delete one's own post."""
+    """Delete the caller's post."""
     await api.reader.stored(user.user_id, post_id)
     await api.writer.delete(user.user_id, post_id)
 
@@ -117,6 +117,6 @@ async def list_user_posts(user_id: PathId, reader_id: ReaderId, api: UseCases, p
 @router.get("/v1/hashtags/{tag}/posts", dependencies=DEVICE_HEADERS)
 async def list_hashtag_posts(tag: str, reader_id: ReaderId, api: UseCases, paging: PagingDep) -> PostPage:
     """List posts with a hashtag, newest first."""
-    listing = f"hashtag-posts:{normal_tag(tag)}"
+    listing = f"hashtag-posts:{normalized_tag(tag)}"
     page = await api.reader.by_hashtag(reader_id, tag, paging.after(listing), paging.limit)
     return PostPage(posts=page.items, **paging.fields(listing, page.last))

@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""Dependencies of the routes."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,7 +14,7 @@ from services.post.service.writer import PostWriter
 
 @dataclass(frozen=True, slots=True)
 class PostUseCases:
-    """Put together in `__main__`."""
+    """The use cases, as composed in `__main__`."""
 
     creator: PostCreator
     writer: PostWriter

@@ -1,4 +1,4 @@
-"""Creating a post from what a client sent."""
+"""Creates a post from a request."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -9,62 +9,62 @@ from typing import Protocol
 from libs.common.core.errors import UnavailableError
 from libs.contracts.base import utc_now
 from libs.contracts.public import Post
-from services.post.domain import Draft, Status, StoredPost
-from services.post.ports import MediaLibrary
+from services.post.domain import Draft, PublishStatus, StoredPost
+from services.post.ports import PostMedia
 from services.post.service.reader import PostReader
 from services.post.service.writer import PostWriter
 
 
-class Picture(Protocol):
-    """A file of the request, on disk or in memory."""
+class PictureFile(Protocol):
+    """An image file of the request, on disk or in memory."""
 
     async def read(self) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedPost:
-    """The stored post; `shown` is the public form, None while it cannot be shown yet."""
+    """The stored post. `shown` is its public form, None while it cannot be shown."""
 
     post: StoredPost
     shown: Post | None
     ready_at: datetime
-    """An estimate, for a post whose pictures are still being processed."""
+    """An estimate, for a post whose images are being processed."""
 
 
 class PostCreator:
-    """Creates posts, whose pictures are uploaded already or come with the request.
+    """Creates posts from images that are uploaded already or come with the request.
 
     Args:
-        seconds_a_picture: how long processing one picture takes, for the estimate.
+        seconds_a_picture: processing time of an image, for the estimate.
     """
 
-    def __init__(self, writer: PostWriter, reader: PostReader, media: MediaLibrary, seconds_a_picture: float) -> None:
+    def __init__(self, writer: PostWriter, reader: PostReader, media: PostMedia, seconds_a_picture: float) -> None:
         self._writer = writer
         self._reader = reader
         self._media = media
-        self._picture = timedelta(seconds=seconds_a_picture)
+        self._picture_time = timedelta(seconds=seconds_a_picture)
 
     async def create(
-        self, author_id: int, post_id: int, draft: Draft, pictures: Sequence[Picture], *, retried: bool
+        self, author_id: int, post_id: int, draft: Draft, pictures: Sequence[PictureFile], *, retried: bool
     ) -> CreatedPost:
-        """Create the post. With `retried`, an earlier try may have created it: then nothing is uploaded again.
+        """Create the post. With `retried`, an earlier request may have created it; then nothing is uploaded again.
 
         Raises:
             InvalidError: as `PostWriter.create`.
-            ApiError: of the media service, for a picture that it refuses.
+            ApiError: from the media service, for an image that it rejects.
         """
-        post = await self._writer.settle(post_id) if retried else None
+        post = await self._writer.publish_if_ready(post_id) if retried else None
         if post is None:
             post = await self._writer.create(author_id, post_id, await self._uploaded(author_id, draft, pictures))
         shown = None
-        if post.status is Status.PUBLISHED:
-            with suppress(UnavailableError):  # the post is created, whatever is away now
+        if post.status is PublishStatus.PUBLISHED:
+            with suppress(UnavailableError):  # the post exists, even if it cannot be read now
                 shown = await self._reader.present(author_id, post)
-        return CreatedPost(post, shown, utc_now() + self._picture * len(post.media_ids))
+        return CreatedPost(post, shown, utc_now() + self._picture_time * len(post.media_ids))
 
-    async def _uploaded(self, author_id: int, draft: Draft, pictures: Sequence[Picture]) -> Draft:
-        """One picture after the other, so that only one is in memory."""
+    async def _uploaded(self, author_id: int, draft: Draft, pictures: Sequence[PictureFile]) -> Draft:
         if not pictures:
             return draft
+        # One image after the other, so that only one is in memory.
         ids = [await self._media.store(author_id, await picture.read()) for picture in pictures]
         return replace(draft, media_ids=tuple(ids))

@@ -1,4 +1,4 @@
-"""Posts as readers and other services see them."""
+"""Use cases that read posts."""
 
 import asyncio
 from collections.abc import Sequence, Set
@@ -10,81 +10,82 @@ from libs.common.core.paging import Page, Placed, visible_page
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, Post, PostRecord
 from libs.invalidation import IsStillValid, StaleIfErrorCache
-from services.post.domain import NOBODY, Status, StoredPost, normal_tag
-from services.post.ports import Authors, Marks, PostStore
+from services.post.domain import UNKNOWN_USER_ID, PublishStatus, StoredPost, normalized_tag
+from services.post.ports import AuthorProfiles, EngagementCounts, PostStore
 
-CLOCKS_APART_MS = 60_000  # the minting replica may be ahead of this one by so much
-STORE_READS = 64  # reads of one request under way at once
+CLOCK_SKEW_MS = 60_000  # the clock of the replica that minted an id may be as far ahead
+STORE_READS = 64  # concurrent reads of one request
 
 
 class CachedAuthors:
-    """Asks for profiles, and shows each reader those last shown to them while nobody answers."""
+    """Profiles of authors. While the user service is unavailable, shows each reader the profiles last shown to them."""
 
-    def __init__(self, authors: Authors, still: IsStillValid) -> None:
+    def __init__(self, authors: AuthorProfiles, is_still_valid: IsStillValid) -> None:
         self._authors = authors
-        self._shown = StaleIfErrorCache[Author](still)
+        self._cache = StaleIfErrorCache[Author](is_still_valid)
 
     async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
-        return await self._shown.get(reader_id, user_ids, lambda: self._authors.post_authors(reader_id, user_ids))
+        return await self._cache.get(reader_id, user_ids, lambda: self._authors.post_authors(reader_id, user_ids))
 
 
 class PostReader:
-    """Use cases that read."""
+    """Reads posts for readers and for other services."""
 
-    def __init__(self, store: PostStore, authors: Authors, marks: Marks, public_url: str) -> None:
+    def __init__(self, store: PostStore, authors: AuthorProfiles, marks: EngagementCounts, public_url: str) -> None:
         self._store = store
         self._authors = authors
         self._marks = marks
         self._public_url = public_url
 
     async def stored(self, reader_id: int | None, post_id: int) -> StoredPost:
-        """The post, if the reader may see it. Raises NotFoundError."""
-        shown = await self._shown(reader_id, await self._find(reader_id, post_id))
-        if not shown:
+        """Return the post if the reader may see it. Raises NotFoundError."""
+        visible = await self._with_visible_author(reader_id, await self._readable(reader_id, post_id))
+        if not visible:
             raise NotFoundError
-        return shown[0]
+        return visible[0]
 
     async def one(self, reader_id: int | None, post_id: int) -> Post:
-        """One post. Raises NotFoundError."""
-        posts = await self._find(reader_id, post_id)
+        """Return the public form of a post. Raises NotFoundError."""
+        posts = await self._readable(reader_id, post_id)
         if not posts:
-            await self._ask_as_for_hidden(reader_id, post_id)
+            await self._call_as_for_hidden(reader_id, post_id)
             raise NotFoundError
         return await self.present(reader_id, posts[0])
 
     async def present(self, reader_id: int | None, post: StoredPost) -> Post:
-        """A post that is at hand. Raises NotFoundError: its author is hidden from the reader."""
+        """Return the public form of a stored post. Raises NotFoundError when its author is hidden from the reader."""
         posts = await self._compose(reader_id, [post])
         if not posts:
             raise NotFoundError
         return posts[0]
 
-    async def _ask_as_for_hidden(self, reader_id: int | None, post_id: int) -> None:
-        """What is asked for a post that is hidden: the time of a 404 must not tell it from one that is not there."""
+    async def _call_as_for_hidden(self, reader_id: int | None, post_id: int) -> None:
+        """Make the calls of a hidden post, so that the time of a 404 does not reveal whether the post exists."""
 
         async def ask_for_marks() -> None:
             with suppress(UnavailableError):
                 await self._marks.of(reader_id, [post_id])
 
-        await asyncio.gather(self._authors.post_authors(reader_id, [NOBODY]), ask_for_marks())
+        await asyncio.gather(self._authors.post_authors(reader_id, [UNKNOWN_USER_ID]), ask_for_marks())
 
-    async def _find(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
-        """The post, unless it is deleted, or not published and another's."""
+    async def _readable(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
+        """Return the post, or nothing if it is deleted, or unpublished and not the reader's own."""
         post = await self._store.get(post_id)
         return [post] if post and post.visible_to(reader_id) else []
 
-    async def _shown(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[StoredPost]:
-        """Those whose author is not hidden from the reader. Without posts as much is asked as for a hidden one."""
-        seen = await self._seen(reader_id, {post.author_id for post in posts} or {NOBODY})
-        return [post for post in posts if post.author_id in seen]
+    async def _with_visible_author(self, reader_id: int | None, posts: Sequence[StoredPost]) -> list[StoredPost]:
+        """Return posts whose author is not hidden from the reader."""
+        # Without posts, ask for an unknown user: the response time must not depend on whether a post exists.
+        visible = await self._visible_authors(reader_id, {post.author_id for post in posts} or {UNKNOWN_USER_ID})
+        return [post for post in posts if post.author_id in visible]
 
-    async def _seen(self, reader_id: int | None, author_ids: Set[int]) -> set[int | None]:
-        """Those who are not hidden from the reader, and the reader, who is not asked for."""
+    async def _visible_authors(self, reader_id: int | None, author_ids: Set[int]) -> set[int | None]:
+        """Return authors who are not hidden from the reader. The reader is included without a call."""
         others = author_ids - {reader_id}
         return {reader_id, *(await self._authors.post_authors(reader_id, list(others)) if others else ())}
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
-        """Published posts of an author, newest first. Raises NotFoundError for one who is not there or hidden."""
+        """Return published posts of an author, newest first. Raises NotFoundError for an unknown or hidden author."""
         if author_id not in await self._authors.post_authors(reader_id, [author_id]):
             raise NotFoundError
 
@@ -95,48 +96,49 @@ class PostReader:
         async def show(rows: Sequence[Placed[int]]) -> list[Placed[Post]]:
             return [(post.post_id, post) for post in await self.hydrate(reader_id, [post_id for post_id, _ in rows])]
 
-        return await visible_page(read, show, _newest() if before_id is None else before_id, limit)
+        return await visible_page(read, show, _upper_id() if before_id is None else before_id, limit)
 
     async def by_hashtag(self, reader_id: int | None, tag: str, before_id: int | None, limit: int) -> Page[Post]:
-        """Published posts with a hashtag, newest first. Raises NotFoundError for what can be no tag."""
-        normal = normal_tag(tag)
-        if normal is None:
+        """Return published posts with a hashtag, newest first. Raises NotFoundError for an invalid tag."""
+        normalized = normalized_tag(tag)
+        if normalized is None:
             raise NotFoundError
 
         async def read(before: int, count: int) -> list[Placed[int | None]]:
-            return await self._store.by_hashtag(normal, before, count)
+            return await self._store.by_hashtag(normalized, before, count)
 
         async def show(rows: Sequence[Placed[int | None]]) -> list[Placed[Post]]:
-            seen = {None, *(await self._seen(reader_id, {author_id for _, author_id in rows if author_id is not None}))}
-            posts = await self.hydrate(reader_id, [post_id for post_id, author_id in rows if author_id in seen])
-            return [(post.post_id, post) for post in posts if normal in post.hashtags]
+            author_ids = {author_id for _, author_id in rows if author_id is not None}
+            visible = {None, *(await self._visible_authors(reader_id, author_ids))}
+            posts = await self.hydrate(reader_id, [post_id for post_id, author_id in rows if author_id in visible])
+            return [(post.post_id, post) for post in posts if normalized in post.hashtags]
 
-        return await visible_page(read, show, _newest() if before_id is None else before_id, limit)
+        return await visible_page(read, show, _upper_id() if before_id is None else before_id, limit)
 
     async def hydrate(self, reader_id: int | None, post_ids: Sequence[int]) -> list[Post]:
-        """Published posts in the order asked for; others, and those hidden from the reader, are left out."""
+        """Return the public form of published posts that the reader may see, in the order of `post_ids`."""
         posts = {post.post_id: post for post in await self._store.get_many(post_ids)}
-        published = [posts[p] for p in post_ids if p in posts and posts[p].status is Status.PUBLISHED]
+        published = [posts[p] for p in post_ids if p in posts and posts[p].status is PublishStatus.PUBLISHED]
         return await self._compose(reader_id, published)
 
     async def records(self, post_ids: Sequence[int], reader_id: int | None = None) -> list[PostRecord]:
-        """Published posts as services hand them around, with the counts last told; with a reader, those shown."""
-        posts = [post for post in await self._store.get_many(post_ids) if post.status is Status.PUBLISHED]
-        return [_record(post) for post in (posts if reader_id is None else await self._shown(reader_id, posts))]
+        """Return published posts with the counts last received. With a reader, only those the reader may see."""
+        posts = [post for post in await self._store.get_many(post_ids) if post.status is PublishStatus.PUBLISHED]
+        visible = posts if reader_id is None else await self._with_visible_author(reader_id, posts)
+        return [_record(post) for post in visible]
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Of the published ones, in any order."""
         return await self._store.ranking_features(post_ids)
 
     async def recent(
         self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int
     ) -> list[tuple[int, int]]:
-        """(author, post) pairs between the bounds, newest first for each author."""
+        """Return (author, post) pairs between the bounds, newest first for each author."""
         slots = asyncio.Semaphore(STORE_READS)
 
         async def of(author_id: int) -> list[tuple[int, int]]:
             async with slots:
-                upper = min(_newest(), before_id or MAX_ID)
+                upper = min(_upper_id(), before_id or MAX_ID)
                 found = await self._store.by_author(author_id, after_id, upper, limit_each)
             return [(author_id, post_id) for post_id in found]
 
@@ -163,9 +165,9 @@ class PostReader:
             return {post.post_id: Engagement(**post.counts.model_dump()) for post in posts}
 
 
-def _newest() -> int:
-    """Above every id that there is: buckets of the future are not looked into."""
-    return first_id_at(now_ms() + CLOCKS_APART_MS)
+def _upper_id() -> int:
+    """Return an id above all existing ids, so that buckets of the future are not read."""
+    return first_id_at(now_ms() + CLOCK_SKEW_MS)
 
 
 def _record(post: StoredPost) -> PostRecord:

@@ -1,4 +1,4 @@
-"""Making, publishing, changing and deleting posts."""
+"""Use cases that create, publish, change and delete posts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,27 +9,25 @@ from libs.contracts.base import utc_now
 from libs.contracts.events import PostCreated, PostDeleted, PostEvent, PostUpdated
 from libs.contracts.public import Location
 from libs.contracts.records import EventOutbox, EventRecord
+from libs.media.errors import MediaFailedError, MediaNotFoundError
+from libs.media.readiness import MediaReadiness, MediaReadinessStore, MediaStatus, documents_if_ready, failure_reason
 from services.post.domain import (
     CREATED_VERSION,
     MAX_HASHTAGS,
     MAX_MENTIONS,
     Draft,
-    MediaState,
-    MediaStatus,
-    Status,
+    PublishStatus,
     StoredPost,
-    all_ready,
-    failure_of,
     hashtags_of,
     mentions_of,
 )
-from services.post.errors import NotYourPostError
-from services.post.ports import MediaLibrary, PostStore
+from services.post.errors import NotYourPostError, TooManyHashtagsError, TooManyMentionsError
+from services.post.ports import PostMedia, PostStore
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """What a PATCH asks for; None leaves the caption, `keep_location` the place."""
+class PostChange:
+    """The change of a PATCH. A caption of None, and `keep_location`, leave the field unchanged."""
 
     caption: str | None
     location: Location | None
@@ -37,18 +35,19 @@ class Change:
 
 
 class PostWriter:
-    """Use cases that change posts. Each may run twice with the same ids."""
+    """Use cases that change posts. All are idempotent."""
 
-    def __init__(self, store: PostStore, media: MediaLibrary, outbox: EventOutbox) -> None:
+    def __init__(self, store: PostStore, readiness: MediaReadinessStore, media: PostMedia, outbox: EventOutbox) -> None:
         self._store = store
+        self._readiness = readiness
         self._media = media
         self._outbox = outbox
 
     async def create(self, author_id: int, post_id: int, draft: Draft) -> StoredPost:
-        """A post from uploaded media; published when these are ready.
+        """Create a post from uploaded media, and publish it if these are ready.
 
         Raises:
-            InvalidError: an upload is not the author's, or failed; too many hashtags or mentions.
+            InvalidError: an upload failed or belongs to another user, or there are too many hashtags or mentions.
         """
         hashtags, mentions = _tags_and_mentions(draft.caption, draft.hashtags)
         states = await self._states(draft.media_ids)
@@ -62,7 +61,7 @@ class PostWriter:
             location=draft.location,
             media_ids=draft.media_ids,
             media=(),
-            status=Status.PROCESSING,
+            status=PublishStatus.PROCESSING,
             reason=None,
             version=CREATED_VERSION,
             created_at=id_time(post_id),
@@ -70,24 +69,24 @@ class PostWriter:
             explicit_hashtags=tuple(draft.hashtags),
         )
         await self._store.create(post)
-        return await self.settle(post_id) or post
+        return await self.publish_if_ready(post_id) or post
 
-    async def settle(self, post_id: int) -> StoredPost | None:
-        """Publish or fail a post on its way, if its media are through; the post as it is then.
+    async def publish_if_ready(self, post_id: int) -> StoredPost | None:
+        """Publish the post if its media are ready, or fail it if one failed. Return the post, None when it is unknown.
 
-        Runs when a post was made and when an upload is through: whichever comes last finds all it needs.
+        Runs after a post was created and after an upload was processed. Whichever comes last has all it needs.
         """
         post = await self._store.get(post_id)
-        if post is None or post.status is not Status.PROCESSING:
+        if post is None or post.status is not PublishStatus.PROCESSING:
             return post
         states = await self._states(post.media_ids)
-        if reason := failure_of(states):
+        if reason := failure_reason(states):
             await self._store.fail(post_id, reason)
-            return replace(post, status=Status.FAILED, reason=reason)
-        documents = all_ready(states, post.media_ids)
+            return replace(post, status=PublishStatus.FAILED, reason=reason)
+        documents = documents_if_ready(states, post.media_ids)
         if documents is None:
             return post
-        published = replace(post, media=documents, status=Status.PUBLISHED)
+        published = replace(post, media=documents, status=PublishStatus.PUBLISHED)
         payload = PostCreated(
             post_id=post_id, author_id=post.author_id, created_at=post.created_at, media_ids=post.media_ids
         )
@@ -96,24 +95,24 @@ class PostWriter:
         await self._outbox.committed(events)
         return published
 
-    async def media_done(self, outcome: MediaState) -> None:
-        """An upload is through, or failed: settle the posts that waited for it."""
-        await self._store.keep_outcome(outcome)
-        for post_id in await self._store.waiting_for(outcome.media_id):
-            await self.settle(post_id)
+    async def media_finished(self, media: MediaReadiness) -> None:
+        """Store the result of an upload. Publish or fail the posts that waited for it."""
+        await self._readiness.save_result(media)
+        for post_id in await self._readiness.waiting_for(media.media_id):
+            await self.publish_if_ready(post_id)
 
-    async def _states(self, media_ids: Sequence[int]) -> list[MediaState]:
-        """As the topic told it; the media service is asked for the rest."""
-        known = await self._store.outcomes(media_ids)
+    async def _states(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
+        """Return the stored results, and ask the media service for the others."""
+        known = await self._readiness.results(media_ids)
         rest = set(media_ids) - {state.media_id for state in known}
         return known + (await self._media.states(list(rest)) if rest else [])
 
-    async def edit(self, author_id: int, post_id: int, change: Change) -> StoredPost:
-        """Change one's own post. A change to what it already is changes nothing.
+    async def edit(self, author_id: int, post_id: int, change: PostChange) -> StoredPost:
+        """Change a post of the author. A change to the present content is not written.
 
         Raises:
             NotFoundError, NotYourPostError.
-            InvalidError: too many hashtags or mentions.
+            InvalidError: there are too many hashtags or mentions.
         """
         before = await self._own(author_id, post_id)
         caption = before.caption if change.caption is None else change.caption
@@ -132,14 +131,14 @@ class PostWriter:
             version=_next_version(before),
             edited_at=utc_now(),
         )
-        # also of one that was on its way when it was read: it may be published, and its record kept, by now
+        # also for a post that was processing when it was read: it may be published and cached by now
         events = [self._record(PostUpdated(post_id=post_id, author_id=author_id), after.version)]
         await self._store.edit(before, after, events)
         await self._outbox.committed(events)
         return after
 
     async def delete(self, author_id: int, post_id: int) -> None:
-        """Delete one's own post: gone for every reader at once.
+        """Delete a post of the author. Every reader stops seeing it at once.
 
         Raises:
             NotFoundError, NotYourPostError.
@@ -164,23 +163,23 @@ class PostWriter:
 
 
 def _tags_and_mentions(caption: str, explicit: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Raises InvalidError for too many."""
+    """Return hashtags and mentions. Raises InvalidError when there are too many."""
     hashtags, mentions = hashtags_of(caption, explicit), mentions_of(caption)
     if len(hashtags) > MAX_HASHTAGS:
-        raise invalid_field("caption", f"A post has at most {MAX_HASHTAGS} hashtags", "too_many_hashtags")
+        raise invalid_field("caption", f"A post can have at most {MAX_HASHTAGS} hashtags.", TooManyHashtagsError)
     if len(mentions) > MAX_MENTIONS:
-        raise invalid_field("caption", f"A caption has at most {MAX_MENTIONS} mentions", "too_many_mentions")
+        raise invalid_field("caption", f"A caption can have at most {MAX_MENTIONS} mentions.", TooManyMentionsError)
     return hashtags, mentions
 
 
 def _next_version(post: StoredPost) -> int:
-    """Microseconds of wall time, and more than before whatever the clock says."""
+    """Return the time in microseconds, or one more than the present version if the clock is behind it."""
     return max(post.version + 1, int(utc_now().timestamp() * 1_000_000))
 
 
-def _check_media(author_id: int, media_ids: Sequence[int], states: Sequence[MediaState]) -> None:
+def _check_media(author_id: int, media_ids: Sequence[int], states: Sequence[MediaReadiness]) -> None:
     own = {state.media_id: state for state in states if state.owner_id == author_id}
     if unknown := [media_id for media_id in media_ids if media_id not in own]:
-        raise invalid_field("media_ids", f"no such upload of yours: {unknown[0]}", "media_not_found")
+        raise invalid_field("media_ids", f"You have no upload with the id {unknown[0]}.", MediaNotFoundError)
     if any(state.status is MediaStatus.FAILED for state in own.values()):
-        raise invalid_field("media_ids", "an upload failed", "media_failed")
+        raise invalid_field("media_ids", "One of the uploads could not be processed.", MediaFailedError)

@@ -1,6 +1,9 @@
-"""Posts in Cassandra. Status is not a column: what happened to a post are marks that are only ever set, so that
-delete wins whatever order writes come in. What an author wrote, and its hashtags, are written at their version's time:
-of two writes the one of the higher version stays, and making a post again changes nothing."""
+"""Posts in Cassandra.
+
+Status is not a column. It follows from marks that are only ever set, so a delete wins in any order of writes. Text and
+hashtags are written at the time of their version: the write with the higher version stays, and creating a post again
+changes nothing.
+"""
 
 import asyncio
 import re
@@ -20,11 +23,10 @@ from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import MediaDocument
 from libs.contracts.public import Counts, Location
 from libs.contracts.records import EventRecord
+from libs.media.cassandra_readiness import CassandraMediaReadiness, readiness_cql
 from libs.media.paths import SecretPaths
 from services.post.domain import (
-    MediaState,
-    MediaStatus,
-    Status,
+    PublishStatus,
     StoredPost,
     month_of,
     months_down,
@@ -32,17 +34,17 @@ from services.post.domain import (
     years_down,
 )
 
-MONTHS_A_READ = 12
-_FIRST_RULE = re.compile(r"(?<![\w&#])#(\w+)")  # for hashtags, until there was the column explicit_hashtags
-KEYS_A_READ = 20  # a request costs the driver more than a key does; more would burden one coordinator
+MONTHS_PER_READ = 12
+_FIRST_RULE = re.compile(r"(?<![\w&#])#(\w+)")  # the rule for hashtags before the column explicit_hashtags existed
+KEYS_PER_READ = 20  # requests cost the driver more than keys, but more keys would overload one coordinator
 
 
-def _status(row: Row) -> Status:
+def _status(row: Row) -> PublishStatus:
     if row.deleted_at:
-        return Status.DELETED
+        return PublishStatus.DELETED
     if row.published_at:
-        return Status.PUBLISHED
-    return Status.FAILED if row.failed_reason else Status.PROCESSING
+        return PublishStatus.PUBLISHED
+    return PublishStatus.FAILED if row.failed_reason else PublishStatus.PROCESSING
 
 
 def _text(post: StoredPost) -> tuple[object, ...]:
@@ -64,7 +66,7 @@ def _utc(value: datetime | None) -> datetime | None:
 def _explicit(row: Row) -> tuple[str, ...]:
     if row.explicit_hashtags is not None:
         return tuple(row.explicit_hashtags)
-    # Of a post from before the column: what the rule of that time did not find in the caption.
+    # The row is older than the column: the tags that the rule of that time did not find in the caption.
     words = _FIRST_RULE.findall(row.caption or "")
     in_caption = {unicodedata.normalize("NFKC", word).lower() for word in words}
     return tuple(tag for tag in row.hashtags or () if tag not in in_caption)
@@ -95,11 +97,10 @@ def _post(row: Row, paths: SecretPaths) -> StoredPost:
     )
 
 
-def _outcome(row: Row, paths: SecretPaths) -> MediaState:
-    document = paths.document(MediaDocument.model_validate_json(row.document)) if row.document else None
-    if document:  # whatever was told before or after
-        return MediaState(row.media_id, row.owner_id, MediaStatus.READY, None, document)
-    return MediaState(row.media_id, row.owner_id, MediaStatus.FAILED, row.failed_reason, None)
+class PostMediaReadiness(CassandraMediaReadiness):
+    """Implements `MediaReadinessStore` for posts."""
+
+    cql = readiness_cql(waiting="waiting_posts", content_id="post_id", results="media_outcomes")
 
 
 class CassandraPostStore(EventWritingStore):
@@ -118,12 +119,6 @@ class CassandraPostStore(EventWritingStore):
             " version, created_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         ),
-        "wait": "INSERT INTO waiting_posts (media_id, post_id) VALUES (?, ?) USING TIMESTAMP ?",
-        "unwait": "DELETE FROM waiting_posts WHERE media_id = ? AND post_id = ?",
-        "keep_outcome": "INSERT INTO media_outcomes (media_id, owner_id, document, failed_reason) VALUES (?, ?, ?, ?)",
-        "forget_outcome": "DELETE FROM media_outcomes WHERE media_id = ?",
-        "outcome": "SELECT * FROM media_outcomes WHERE media_id = ?",
-        "waiting": "SELECT post_id FROM waiting_posts WHERE media_id = ?",
         "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
         "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
         "unlist": "DELETE FROM posts_by_user WHERE author_id = ? AND year = ? AND post_id = ?",
@@ -149,8 +144,15 @@ class CassandraPostStore(EventWritingStore):
         ),
     }
 
-    def __init__(self, cassandra: Cassandra, outbox: CassandraOutbox, paths: SecretPaths) -> None:
+    def __init__(
+        self,
+        cassandra: Cassandra,
+        outbox: CassandraOutbox,
+        readiness: CassandraMediaReadiness,
+        paths: SecretPaths,
+    ) -> None:
         super().__init__(cassandra, outbox)
+        self._readiness = readiness
         self._paths = paths
 
     async def get(self, post_id: int) -> StoredPost | None:
@@ -171,71 +173,55 @@ class CassandraPostStore(EventWritingStore):
 
     async def _pages(self, statement: str, post_ids: Sequence[int]) -> list[Row]:
         wanted = list(set(post_ids))
-        pages = [wanted[start : start + KEYS_A_READ] for start in range(0, len(wanted), KEYS_A_READ)]
+        pages = [wanted[start : start + KEYS_PER_READ] for start in range(0, len(wanted), KEYS_PER_READ)]
         reads = (self._rows(statement, page) for page in pages)
         return [row for rows in await asyncio.gather(*reads) for row in rows]
 
     async def create(self, post: StoredPost) -> None:
         text = (*_text(post), _location(post.location), list(post.explicit_hashtags))
         row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at, post.version)
-        waits = [self._bound("wait", media_id, post.post_id, post.version) for media_id in post.media_ids]
+        waits = self._readiness.wait(post.post_id, post.media_ids, post.version)
         await self._cassandra.batch([self._bound("create", *row), *waits])
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         published = self._bound("publish", _media(post.media), utc_now(), post.post_id)
         listed = self._bound("list", post.author_id, year_of(post.post_id), post.post_id)
-        done = [self._bound("unwait", media_id, post.post_id) for media_id in post.media_ids]
-        await self._write([published, listed, *self._tagged(post), *done], events)
+        done = self._readiness.unwait(post.post_id, post.media_ids)
+        await self._write([published, listed, *self._tag_inserts(post), *done], events)
 
     async def fail(self, post_id: int, reason: str) -> None:
         await self._rows("fail", reason, post_id)
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
-        """Only what differs is written, so that an edit of the text and one of the place may cross."""
+        # Writes only what differs, so that concurrent edits of text and location do not conflict.
         text, tags = (*_text(after), list(after.explicit_hashtags)), []
         if _text(after) == _text(before):
             text = (UNSET_VALUE,) * len(text)
         else:
-            # all its tags, on its way or not: who publishes or edits it just now may have read another caption
-            gone = set(before.hashtags) - set(after.hashtags)
-            tags = [*self._untagged(after, gone), *self._tagged(after)]
-        place = UNSET_VALUE if after.location == before.location else _location(after.location)
-        values = (after.version, *text, place, after.version, after.edited_at, after.post_id)
+            # Writes all tags, published or not: a concurrent publish or edit may have read another caption.
+            removed = set(before.hashtags) - set(after.hashtags)
+            tags = [*self._tag_deletes(after, removed), *self._tag_inserts(after)]
+        location = UNSET_VALUE if after.location == before.location else _location(after.location)
+        values = (after.version, *text, location, after.version, after.edited_at, after.post_id)
         await self._write([self._bound("edit", *values), *tags], events)
 
     async def delete(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         deleted = self._bound("delete", post.version, utc_now(), post.version, post.post_id)
         unlisted = self._bound("unlist", post.author_id, year_of(post.post_id), post.post_id)
-        done = [self._bound("unwait", media_id, post.post_id) for media_id in post.media_ids]
-        await self._write([deleted, unlisted, *self._untagged(post, post.hashtags), *done], events)
-
-    async def keep_outcome(self, outcome: MediaState) -> None:
-        document = outcome.document.model_dump_json() if outcome.document else UNSET_VALUE
-        values = (outcome.media_id, outcome.owner_id, document, outcome.reason or UNSET_VALUE)
-        await self._rows("keep_outcome", *values)
-
-    async def forget_outcome(self, media_id: int) -> None:
-        await self._rows("forget_outcome", media_id)
-
-    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
-        rows = await asyncio.gather(*(self._row("outcome", m) for m in media_ids))
-        return [_outcome(row, self._paths) for row in rows if row]
-
-    async def waiting_for(self, media_id: int) -> list[int]:
-        rows = await self._rows("waiting", media_id)
-        return [row.post_id for row in rows]
+        done = self._readiness.unwait(post.post_id, post.media_ids)
+        await self._write([deleted, unlisted, *self._tag_deletes(post, post.hashtags), *done], events)
 
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
         def parameters(year: int, upper: int, wanted: int) -> tuple[int, ...]:
             return (author_id, year, after_id, upper, wanted)
 
-        return await self._down("by_user", years_down(before_id, after_id), parameters, before_id, limit)
+        return await self._from_buckets("by_user", years_down(before_id, after_id), parameters, before_id, limit)
 
     async def by_hashtag(self, tag: str, before_id: int, limit: int) -> list[tuple[int, int | None]]:
-        """The newest month alone, which is all that a busy tag needs, then years: a rare tag may be in any month."""
+        # Reads the newest month alone, which is enough for a popular tag, then a year at a time for rare tags.
         found: list[tuple[int, int | None]] = []
         newest, *older = months_down(before_id) or [0]
-        for months in ([newest], *(older[i : i + MONTHS_A_READ] for i in range(0, len(older), MONTHS_A_READ))):
+        for months in ([newest], *(older[i : i + MONTHS_PER_READ] for i in range(0, len(older), MONTHS_PER_READ))):
             wanted = limit - len(found)
             rows = await self._rows("by_tag", tag, months, before_id, wanted)
             found += sorted(((row.post_id, row.author_id) for row in rows), key=itemgetter(0), reverse=True)[:wanted]
@@ -243,20 +229,20 @@ class CassandraPostStore(EventWritingStore):
                 break
         return found
 
-    async def keep_counts(self, counted: PostCounted) -> None:
+    async def save_counts(self, counted: PostCounted) -> None:
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
-        # the write time is the sequence: older counts lose by themselves
+        # The sequence is the write time, so Cassandra discards older counts.
         await self._rows("count", counted.sequence, *counts, counted.post_id)
 
-    def _tagged(self, post: StoredPost) -> list[Bound]:
+    def _tag_inserts(self, post: StoredPost) -> list[Bound]:
         row = (month_of(post.post_id), post.post_id, post.author_id)
         return [self._bound("tag", tag, *row, post.version) for tag in post.hashtags]
 
-    def _untagged(self, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
-        place = (month_of(post.post_id), post.post_id)
-        return [self._bound("untag", post.version, tag, *place) for tag in tags]
+    def _tag_deletes(self, post: StoredPost, tags: Iterable[str]) -> list[Bound]:
+        key = (month_of(post.post_id), post.post_id)
+        return [self._bound("untag", post.version, tag, *key) for tag in tags]
 
-    async def _down(
+    async def _from_buckets(
         self,
         statement: str,
         buckets: Iterable[int],
@@ -264,7 +250,7 @@ class CassandraPostStore(EventWritingStore):
         before_id: int,
         limit: int,
     ) -> list[int]:
-        """Ids from bucket to bucket, until there are enough."""
+        """Return ids from one bucket after the other, until `limit` is reached."""
         found: list[int] = []
         for bucket in buckets:
             values = parameters(bucket, before_id, limit - len(found))

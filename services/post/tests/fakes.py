@@ -1,4 +1,4 @@
-"""The post service's surroundings in memory."""
+"""In-memory implementations of the ports."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,7 +9,8 @@ from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement
 from libs.contracts.records import EventRecord
-from services.post.domain import Draft, MediaState, MediaStatus, Status, StoredPost
+from libs.media.readiness import MediaReadiness, MediaStatus
+from services.post.domain import Draft, PublishStatus, StoredPost
 
 AUTHOR, OTHER = 11, 12
 
@@ -25,34 +26,57 @@ def document(media_id: int) -> MediaDocument:
     )
 
 
-def ready(media_id: int, owner_id: int = AUTHOR) -> MediaState:
-    return MediaState(media_id, owner_id, MediaStatus.READY, None, document(media_id))
+def ready(media_id: int, owner_id: int = AUTHOR) -> MediaReadiness:
+    return MediaReadiness(media_id, owner_id, MediaStatus.READY, None, document(media_id))
 
 
-def processing(media_id: int) -> MediaState:
-    return MediaState(media_id, AUTHOR, MediaStatus.PROCESSING, None, None)
+def processing(media_id: int) -> MediaReadiness:
+    return MediaReadiness(media_id, AUTHOR, MediaStatus.PROCESSING, None, None)
 
 
-def failed(media_id: int) -> MediaState:
-    return MediaState(media_id, AUTHOR, MediaStatus.FAILED, "corrupt", None)
+def failed(media_id: int) -> MediaReadiness:
+    return MediaReadiness(media_id, AUTHOR, MediaStatus.FAILED, "corrupt", None)
 
 
 def draft(*media_ids: int, caption: str = "a #caption") -> Draft:
     return Draft(caption, media_ids, (), None)
 
 
+class InMemoryMediaReadiness:
+    """Implements `MediaReadinessStore`."""
+
+    def __init__(self) -> None:
+        self.waiting: set[tuple[int, int]] = set()
+        self.stored: dict[int, MediaReadiness] = {}
+
+    async def save_result(self, media: MediaReadiness) -> None:
+        if media.document or media.media_id not in self.stored:
+            self.stored[media.media_id] = media
+
+    async def delete_result(self, media_id: int) -> None:
+        self.stored.pop(media_id, None)
+
+    async def results(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
+        return [self.stored[m] for m in media_ids if m in self.stored]
+
+    async def waiting_for(self, media_id: int) -> list[int]:
+        return [post_id for m, post_id in self.waiting if m == media_id]
+
+
 class InMemoryPosts:
-    """Marks are only ever set, and of two writes of a text or a tag the higher version stays, as in the real store."""
+    """Implements `ports.PostStore`.
+
+    Marks are only ever set, and the write with the higher version stays, as in the real store.
+    """
 
     def __init__(self) -> None:
         self.rows: dict[int, StoredPost] = {}
         self.listed: set[int] = set()
-        self.tagged: dict[tuple[str, int], tuple[int, bool]] = {}  # at which version, and whether it was taken away
-        self.waiting: set[tuple[int, int]] = set()
-        self.kept: dict[int, MediaState] = {}
+        self.tagged: dict[tuple[str, int], tuple[int, bool]] = {}  # (version, removed)
+        self.readiness = InMemoryMediaReadiness()
         self.deleted: set[int] = set()
         self.read: list[int] = []
-        self.authorless: set[int] = set()  # of whose tags it was not noted yet whose they are
+        self.authorless: set[int] = set()  # posts whose rows in hashtag lists name no author
 
     @property
     def tags(self) -> set[tuple[str, int]]:
@@ -64,14 +88,14 @@ class InMemoryPosts:
 
     async def get(self, post_id: int) -> StoredPost | None:
         row = self.rows.get(post_id)
-        return replace(row, status=Status.DELETED) if row and post_id in self.deleted else row
+        return replace(row, status=PublishStatus.DELETED) if row and post_id in self.deleted else row
 
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         self.read += post_ids
         return [post for p in set(post_ids) if (post := await self.get(p))]
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        posts = [post for post in await self.get_many(post_ids) if post.status is Status.PUBLISHED]
+        posts = [post for post in await self.get_many(post_ids) if post.status is PublishStatus.PUBLISHED]
         return [
             RankingFeatures(p.post_id, p.author_id, p.counts.like_count, p.counts.comment_count, p.counts.save_count)
             for p in posts
@@ -80,16 +104,16 @@ class InMemoryPosts:
     async def create(self, post: StoredPost) -> None:
         if post.post_id not in self.rows:
             self.rows[post.post_id] = post
-            self.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
+            self.readiness.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
-        self.rows[post.post_id] = replace(self.rows[post.post_id], media=post.media, status=Status.PUBLISHED)
+        self.rows[post.post_id] = replace(self.rows[post.post_id], media=post.media, status=PublishStatus.PUBLISHED)
         self.listed.add(post.post_id)
         self._tag(post, post.hashtags)
-        self.waiting -= {(media_id, post.post_id) for media_id in post.media_ids}
+        self.readiness.waiting -= {(media_id, post.post_id) for media_id in post.media_ids}
 
     async def fail(self, post_id: int, reason: str) -> None:
-        self.rows[post_id] = replace(self.rows[post_id], status=Status.FAILED, reason=reason)
+        self.rows[post_id] = replace(self.rows[post_id], status=PublishStatus.FAILED, reason=reason)
 
     async def edit(self, before: StoredPost, after: StoredPost, events: Sequence[EventRecord]) -> None:
         row = self.rows[after.post_id]
@@ -103,19 +127,6 @@ class InMemoryPosts:
         self.listed.discard(post.post_id)
         self._tag(post, post.hashtags, gone=True)
 
-    async def keep_outcome(self, outcome: MediaState) -> None:
-        if outcome.document or outcome.media_id not in self.kept:
-            self.kept[outcome.media_id] = outcome
-
-    async def forget_outcome(self, media_id: int) -> None:
-        self.kept.pop(media_id, None)
-
-    async def outcomes(self, media_ids: Sequence[int]) -> list[MediaState]:
-        return [self.kept[m] for m in media_ids if m in self.kept]
-
-    async def waiting_for(self, media_id: int) -> list[int]:
-        return [post_id for m, post_id in self.waiting if m == media_id]
-
     async def by_author(self, author_id: int, after_id: int, before_id: int, limit: int) -> list[int]:
         found = [p for p in self.listed if self.rows[p].author_id == author_id and after_id < p < before_id]
         return sorted(found, reverse=True)[:limit]
@@ -124,21 +135,21 @@ class InMemoryPosts:
         found = sorted((p for t, p in self.tags if t == tag and p < before_id), reverse=True)[:limit]
         return [(post_id, None if post_id in self.authorless else self.rows[post_id].author_id) for post_id in found]
 
-    async def keep_counts(self, counted: PostCounted) -> None:
+    async def save_counts(self, counted: PostCounted) -> None:
         post = self.rows[counted.post_id]
         self.rows[counted.post_id] = replace(post, counts=Counts(like_count=counted.like_count))
 
 
 class InMemoryMedia:
-    def __init__(self, *states: MediaState) -> None:
+    def __init__(self, *states: MediaReadiness) -> None:
         self.known = {state.media_id: state for state in states}
 
-    async def states(self, media_ids: Sequence[int]) -> list[MediaState]:
+    async def states(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
         return [self.known[m] for m in media_ids if m in self.known]
 
     async def store(self, owner_id: int, body: bytes) -> int:
         media_id = len(self.known) + 1
-        self.known[media_id] = MediaState(media_id, owner_id, MediaStatus.PROCESSING, None, None)
+        self.known[media_id] = MediaReadiness(media_id, owner_id, MediaStatus.PROCESSING, None, None)
         return media_id
 
 

@@ -11,7 +11,7 @@ from services.post.domain import (
     hashtags_of,
     mentions_of,
     months_down,
-    normal_tag,
+    normalized_tag,
     years_down,
 )
 
@@ -20,7 +20,7 @@ from services.post.domain import (
 def test_any_caption_parses(caption: str) -> None:
     tags = hashtags_of(caption)
     assert len(set(tags)) == len(tags)
-    assert all(normal_tag(tag) == tag for tag in tags)
+    assert all(normalized_tag(tag) == tag for tag in tags)
     assert hashtags_of(" ".join(f"#{tag}" for tag in tags)) == tags
     mentions_of(caption)
 
@@ -66,8 +66,8 @@ def test_buckets_go_down_to_the_first_and_no_further() -> None:
 
 def test_a_tag_may_be_decomposed_and_is_measured_before_it_grows() -> None:
     assert (
-        normal_tag("o\N{COMBINING CIRCUMFLEX ACCENT}\N{COMBINING ACUTE ACCENT}" * MAX_TAG_CHARS)
+        normalized_tag("o\N{COMBINING CIRCUMFLEX ACCENT}\N{COMBINING ACUTE ACCENT}" * MAX_TAG_CHARS)
         == "\u1ed1" * MAX_TAG_CHARS
     )
     with patch("services.post.domain.unicodedata.normalize", side_effect=AssertionError("normalised")):
-        assert normal_tag("\ufdfa" * 2_700) is None
+        assert normalized_tag("\ufdfa" * 2_700) is None

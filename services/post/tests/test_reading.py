@@ -29,7 +29,9 @@ class World:
         self.parted = False
         kept = CachedAuthors(self.authors, self._still)
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
-        self.writer = PostWriter(self.store, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), CollectedEvents())
+        self.writer = PostWriter(
+            self.store, self.store.readiness, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), CollectedEvents()
+        )
 
     async def _still(self, reader_id: int | None, _user_ids: Sequence[int], _since: float) -> bool:
         return not (self.parted and reader_id == OTHER)

@@ -20,12 +20,13 @@ from libs.contracts.public import Location
 from libs.contracts.records import encode
 from libs.media.paths import SecretPaths
 from services.post.__main__ import APPLICATION
-from services.post.domain import Status, StoredPost
+from services.post.domain import PublishStatus, StoredPost
 from services.post.settings import PostSettings
-from services.post.stores.cassandra import CassandraPostStore
+from services.post.stores.cassandra import CassandraPostStore, PostMediaReadiness
 from services.post.tests.fakes import document, failed, ready
 
 pytestmark = pytest.mark.stores
+PATHS = SecretPaths("a secret")
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +43,13 @@ async def outbox(cassandra: Cassandra) -> CassandraOutbox:
 
 
 @pytest.fixture
-async def store(cassandra: Cassandra, outbox: CassandraOutbox) -> CassandraPostStore:
-    return await CassandraPostStore(cassandra, outbox, SecretPaths("a secret")).prepare()
+async def readiness(cassandra: Cassandra) -> PostMediaReadiness:
+    return await PostMediaReadiness(cassandra, PATHS).prepare()
+
+
+@pytest.fixture
+async def store(cassandra: Cassandra, outbox: CassandraOutbox, readiness: PostMediaReadiness) -> CassandraPostStore:
+    return await CassandraPostStore(cassandra, outbox, readiness, PATHS).prepare()
 
 
 def at(year: int, month: int = 6) -> int:
@@ -61,7 +67,7 @@ def some_post(author_id: int, post_id: int, tag: str = "tag") -> StoredPost:
         location=None,
         media_ids=(post_id,),
         media=(document(post_id),),
-        status=Status.PUBLISHED,
+        status=PublishStatus.PUBLISHED,
         reason=None,
         version=1,
         created_at=id_time(post_id),
@@ -75,11 +81,11 @@ def author() -> int:
 
 
 async def test_a_post_comes_back_as_it_went_with_its_event_in_the_same_batch(
-    store: CassandraPostStore, outbox: CassandraOutbox, author: int
+    store: CassandraPostStore, readiness: PostMediaReadiness, outbox: CassandraOutbox, author: int
 ) -> None:
     post = some_post(author, at(2026))
-    await store.create(replace(post, media=(), status=Status.PROCESSING))
-    assert await store.waiting_for(post.post_id) == [post.post_id]
+    await store.create(replace(post, media=(), status=PublishStatus.PROCESSING))
+    assert await readiness.waiting_for(post.post_id) == [post.post_id]
     event = encode(
         Event(payload=PostDeleted(post_id=post.post_id, author_id=author), entity="x", entity_version=1), "t"
     )
@@ -88,7 +94,7 @@ async def test_a_post_comes_back_as_it_went_with_its_event_in_the_same_batch(
     stored = await store.get(post.post_id)
     assert stored is not None
     assert replace(stored, created_at=post.created_at) == post
-    assert await store.waiting_for(post.post_id) == []
+    assert await readiness.waiting_for(post.post_id) == []
 
 
 async def test_lists_go_from_bucket_to_bucket(store: CassandraPostStore, author: int) -> None:
@@ -104,9 +110,11 @@ async def test_lists_go_from_bucket_to_bucket(store: CassandraPostStore, author:
     assert await store.by_hashtag(tag, ids[2], 1) == [(ids[3], author)]
 
 
-async def test_a_post_that_is_made_again_stays_as_it_is(store: CassandraPostStore, author: int) -> None:
-    made = replace(some_post(author, at(2026)), media=(), status=Status.PROCESSING)
-    published = replace(made, media=(document(made.post_id),), status=Status.PUBLISHED)
+async def test_a_post_that_is_created_again_stays_as_it_is(
+    store: CassandraPostStore, readiness: PostMediaReadiness, author: int
+) -> None:
+    made = replace(some_post(author, at(2026)), media=(), status=PublishStatus.PROCESSING)
+    published = replace(made, media=(document(made.post_id),), status=PublishStatus.PUBLISHED)
     written: dict[str, Any] = {"caption": "edited", "hashtags": (), "location": Location(name="there"), "version": 2}
     edited = replace(published, **written)
     await store.create(made)
@@ -116,12 +124,12 @@ async def test_a_post_that_is_made_again_stays_as_it_is(store: CassandraPostStor
     stored = await store.get(made.post_id)
     assert stored is not None
     assert replace(stored, created_at=made.created_at) == edited
-    assert await store.waiting_for(made.post_id) == []
+    assert await readiness.waiting_for(made.post_id) == []
     await store.delete(replace(edited, version=3), [])
     await store.create(made)
     stored = await store.get(made.post_id)
     assert stored is not None
-    assert (stored.status, stored.version) == (Status.DELETED, 3)
+    assert (stored.status, stored.version) == (PublishStatus.DELETED, 3)
 
 
 @pytest.mark.parametrize("order", [*permutations(range(3))])
@@ -130,8 +138,8 @@ async def test_of_edits_that_race_the_higher_version_stays_and_is_listed(
 ) -> None:
     """Two that read the same post, and the publishing of what both of them read."""
     old, new = f"old{author}", f"new{author}"
-    made = replace(some_post(author, at(2026), old), media=(), status=Status.PROCESSING)
-    published = replace(made, media=(document(made.post_id),), status=Status.PUBLISHED)
+    made = replace(some_post(author, at(2026), old), media=(), status=PublishStatus.PROCESSING)
+    published = replace(made, media=(document(made.post_id),), status=PublishStatus.PUBLISHED)
     first = replace(made, caption=f"#{new}", hashtags=(new,), version=2)
     second = replace(made, caption=f"#{old} again", version=3)
     await store.create(made)
@@ -140,7 +148,7 @@ async def test_of_edits_that_race_the_higher_version_stays_and_is_listed(
         await acts[index]([])
     stored = await store.get(made.post_id)
     assert stored is not None
-    assert (stored.status, stored.caption, stored.version) == (Status.PUBLISHED, second.caption, 3)
+    assert (stored.status, stored.caption, stored.version) == (PublishStatus.PUBLISHED, second.caption, 3)
     assert await store.by_hashtag(old, at(2026, 11), 10) == [(made.post_id, author)]
 
 
@@ -174,7 +182,7 @@ async def test_a_deleted_post_stays_deleted(store: CassandraPostStore, author: i
         await store.publish(post, [])
     stored = await store.get(post.post_id)
     assert stored is not None
-    assert stored.status is Status.DELETED
+    assert stored.status is PublishStatus.DELETED
 
 
 async def test_older_counts_lose(store: CassandraPostStore, author: int) -> None:
@@ -182,13 +190,13 @@ async def test_older_counts_lose(store: CassandraPostStore, author: int) -> None
     await store.create(post)
     for sequence, likes in ((5, 2), (9, 4), (7, 3)):
         counts = {"like_count": likes, "comment_count": 0, "save_count": 0, "view_count": 0}
-        await store.keep_counts(PostCounted(post_id=post.post_id, sequence=sequence, **counts))
+        await store.save_counts(PostCounted(post_id=post.post_id, sequence=sequence, **counts))
     assert [found.counts.like_count for found in await store.get_many([post.post_id, 5])] == [4]
 
 
 async def test_counts_of_what_is_no_post_make_none(store: CassandraPostStore) -> None:
     post_id = at(2026)
-    await store.keep_counts(
+    await store.save_counts(
         PostCounted(post_id=post_id, sequence=1, like_count=1, comment_count=0, save_count=0, view_count=0)
     )
     assert await store.get(post_id) is None
@@ -215,15 +223,17 @@ async def test_tags_that_an_older_rule_found_in_the_caption_are_not_the_authors_
     assert (again.hashtags, again.explicit_hashtags) == (("mine",), ("mine",))
 
 
-async def test_outcomes_of_media_are_remembered(store: CassandraPostStore) -> None:
-    await store.keep_outcome(ready(77))
-    assert await store.outcomes([77, 78]) == [ready(77)]
+async def test_results_of_media_are_stored(readiness: PostMediaReadiness) -> None:
+    await readiness.save_result(ready(77))
+    assert await readiness.results([77, 78]) == [ready(77)]
+    await readiness.delete_result(77)
+    assert await readiness.results([77]) == []
 
 
-async def test_a_failure_that_is_told_after_the_success_changes_nothing(store: CassandraPostStore) -> None:
-    """An upload that is delivered twice may be refused the second time, when too many of its owner's wait."""
-    await store.keep_outcome(failed(79))
-    assert await store.outcomes([79]) == [failed(79)]
-    for outcome in (ready(79), failed(79)):
-        await store.keep_outcome(outcome)
-        assert await store.outcomes([79]) == [ready(79)]
+async def test_a_failure_after_the_success_changes_nothing(readiness: PostMediaReadiness) -> None:
+    """A redelivered upload may be rejected, when too many uploads of its owner wait."""
+    await readiness.save_result(failed(79))
+    assert await readiness.results([79]) == [failed(79)]
+    for media in (ready(79), failed(79)):
+        await readiness.save_result(media)
+        assert await readiness.results([79]) == [ready(79)]

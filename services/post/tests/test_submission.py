@@ -7,9 +7,8 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.types import Message
 
-from libs.common.core.errors import BadRequestError, InvalidError
+from libs.common.core.errors import BadRequestError, InvalidError, UnsupportedMediaError
 from services.post.api.submission import submission_of
-from services.post.errors import ContentTypeError
 
 BODY = {"caption": "hello", "media_ids": ["7"]}
 JPEG = b"\xff\xd8\xff\xe0" + b"." * 20
@@ -98,6 +97,6 @@ async def test_unknown_parts_and_too_many_pictures_are_named(parts: list[tuple[b
 
 
 async def test_other_types_are_refused() -> None:
-    with pytest.raises(ContentTypeError):
+    with pytest.raises(UnsupportedMediaError):
         async with submission_of(request(b"x", "text/plain")):
             pass

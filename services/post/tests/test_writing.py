@@ -9,11 +9,11 @@ from libs.common.core.ids import first_id_at, now_ms
 from libs.common.testing.events import CollectedEvents
 from libs.contracts.public import Location
 from libs.contracts.records import EventRecord
-from services.post.domain import Draft, Status, StoredPost
+from services.post.domain import Draft, PublishStatus, StoredPost
 from services.post.errors import NotYourPostError
 from services.post.service.creator import PostCreator
 from services.post.service.reader import PostReader
-from services.post.service.writer import Change, PostWriter
+from services.post.service.writer import PostChange, PostWriter
 from services.post.tests.fakes import (
     AUTHOR,
     OTHER,
@@ -34,48 +34,48 @@ class World:
     def __init__(self, *media: object) -> None:
         self.store, self.outbox = InMemoryPosts(), CollectedEvents()
         self.media = InMemoryMedia(*media)  # type: ignore[arg-type]
-        self.writer = PostWriter(self.store, self.media, self.outbox)
+        self.writer = PostWriter(self.store, self.store.readiness, self.media, self.outbox)
 
 
 async def test_a_post_of_ready_media_is_published_at_once() -> None:
     world = World(ready(1), ready(2))
     post = await world.writer.create(AUTHOR, POST, draft(2, 1))
-    assert post.status is Status.PUBLISHED
+    assert post.status is PublishStatus.PUBLISHED
     assert [document.media_id for document in post.media] == [2, 1]
     assert world.outbox.types() == ["post.created"]
-    assert world.store.waiting == set()
+    assert world.store.readiness.waiting == set()
 
 
 async def test_it_waits_for_its_media_and_is_published_by_the_last() -> None:
     world = World(ready(1), processing(2))
-    assert (await world.writer.create(AUTHOR, POST, draft(1, 2))).status is Status.PROCESSING
+    assert (await world.writer.create(AUTHOR, POST, draft(1, 2))).status is PublishStatus.PROCESSING
     assert world.outbox.records == []
-    await world.writer.media_done(ready(2))  # the media service itself has not heard of it yet
-    assert world.store.rows[POST].status is Status.PUBLISHED
+    await world.writer.media_finished(ready(2))  # the media service itself has not heard of it yet
+    assert world.store.rows[POST].status is PublishStatus.PUBLISHED
     assert world.outbox.types() == ["post.created"]
 
 
 async def test_media_that_were_through_before_the_post_was_made_are_found() -> None:
     world = World(processing(1))
-    await world.writer.media_done(ready(1))
-    assert (await world.writer.create(AUTHOR, POST, draft(1))).status is Status.PUBLISHED
+    await world.writer.media_finished(ready(1))
+    assert (await world.writer.create(AUTHOR, POST, draft(1))).status is PublishStatus.PUBLISHED
 
 
 async def test_publishing_twice_is_one_event() -> None:
     world = World(processing(1))
     await world.writer.create(AUTHOR, POST, draft(1))
     row = world.store.rows[POST]
-    await world.writer.media_done(ready(1))
+    await world.writer.media_finished(ready(1))
     world.store.rows[POST] = row  # as a replica that read before the other one wrote
-    await world.writer.settle(POST)
+    await world.writer.publish_if_ready(POST)
     assert len({record.event_id for record in world.outbox.records}) == 1
 
 
 async def test_a_failed_upload_fails_the_post() -> None:
     world = World(processing(1))
     await world.writer.create(AUTHOR, POST, draft(1))
-    await world.writer.media_done(failed(1))
-    assert (world.store.rows[POST].status, world.store.rows[POST].reason) == (Status.FAILED, "corrupt")
+    await world.writer.media_finished(failed(1))
+    assert (world.store.rows[POST].status, world.store.rows[POST].reason) == (PublishStatus.FAILED, "corrupt")
 
 
 @pytest.mark.parametrize("media", [(), (ready(1, OTHER),), (failed(1),)])
@@ -101,7 +101,7 @@ async def test_too_many_hashtags_or_mentions_are_refused(caption: str, explicit:
     assert world.store.rows == {}
     await world.writer.create(AUTHOR, POST, Draft("", (1,), explicit, None))
     with pytest.raises(InvalidError, match="at most"):
-        await world.writer.edit(AUTHOR, POST, Change(caption, None, keep_location=True))
+        await world.writer.edit(AUTHOR, POST, PostChange(caption, None, keep_location=True))
 
 
 async def test_a_change_to_what_it_is_changes_nothing() -> None:
@@ -110,9 +110,9 @@ async def test_a_change_to_what_it_is_changes_nothing() -> None:
     assert post.hashtags == ("c", "a", "b")
     told = len(world.outbox.records)
     for change in (
-        Change(None, None, keep_location=True),
-        Change("#b then #a", None, keep_location=True),
-        Change(None, Location(name="here"), keep_location=False),
+        PostChange(None, None, keep_location=True),
+        PostChange("#b then #a", None, keep_location=True),
+        PostChange(None, Location(name="here"), keep_location=False),
     ):
         assert await world.writer.edit(AUTHOR, POST, change) == post
     assert len(world.outbox.records) == told
@@ -121,7 +121,7 @@ async def test_a_change_to_what_it_is_changes_nothing() -> None:
 async def test_an_edit_keeps_the_hashtags_beside_the_caption() -> None:
     world = World(ready(1))
     await world.writer.create(AUTHOR, POST, Draft("#b then #a", (1,), ("c", "a"), None))
-    post = await world.writer.edit(AUTHOR, POST, Change("#d", None, keep_location=True))
+    post = await world.writer.edit(AUTHOR, POST, PostChange("#d", None, keep_location=True))
     assert (post.hashtags, post.edited_at is not None) == (("c", "a", "d"), True)
 
 
@@ -129,10 +129,10 @@ async def test_deletion_wins_over_a_late_publish() -> None:
     world = World(processing(1))
     await world.writer.create(AUTHOR, POST, draft(1))
     await world.writer.delete(AUTHOR, POST)
-    await world.writer.media_done(ready(1))
+    await world.writer.media_finished(ready(1))
     post = await world.store.get(POST)
     assert post is not None
-    assert post.status is Status.DELETED
+    assert post.status is PublishStatus.DELETED
     with pytest.raises(NotFoundError):
         await world.writer.delete(AUTHOR, POST)
 
@@ -150,7 +150,7 @@ async def test_only_the_author_changes_a_post() -> None:
 async def test_a_new_caption_brings_new_tags_and_a_higher_version() -> None:
     world = World(ready(1))
     before = await world.writer.create(AUTHOR, POST, draft(1, caption="#old @someone"))
-    after = await world.writer.edit(AUTHOR, POST, Change("#new", None, keep_location=True))
+    after = await world.writer.edit(AUTHOR, POST, PostChange("#new", None, keep_location=True))
     assert (after.hashtags, after.mentions) == (("new",), ())
     assert world.store.tags == {("new", POST)}
     assert after.version > before.version
@@ -163,11 +163,11 @@ async def test_an_edit_meanwhile_is_listed_and_told_whoever_publishes(monkeypatc
     publish = world.store.publish
 
     async def edited_meanwhile(post: StoredPost, events: Sequence[EventRecord]) -> None:
-        await world.writer.edit(AUTHOR, POST, Change("#new", None, keep_location=True))
+        await world.writer.edit(AUTHOR, POST, PostChange("#new", None, keep_location=True))
         await publish(post, events)
 
     monkeypatch.setattr(world.store, "publish", edited_meanwhile)
-    await world.writer.media_done(ready(1))
+    await world.writer.media_finished(ready(1))
     assert world.store.rows[POST].caption == "#new"
     assert world.store.tags == {("new", POST)}
     assert world.outbox.types() == ["post.updated", "post.created"]
@@ -181,9 +181,9 @@ async def test_sent_again_it_is_the_post_as_it_is_and_nothing_is_uploaded() -> N
         picture = UploadFile(BytesIO(b"a picture"))
         created = await creator.create(AUTHOR, POST, draft(), [picture], retried=True)
         assert created.shown is None
-        await world.writer.edit(AUTHOR, POST, Change("edited", None, keep_location=True))
+        await world.writer.edit(AUTHOR, POST, PostChange("edited", None, keep_location=True))
     assert list(world.media.known) == [1]
-    await world.writer.media_done(ready(1))
+    await world.writer.media_finished(ready(1))
     created = await creator.create(AUTHOR, POST, draft(), [], retried=True)
     assert created.shown is not None
     assert created.shown.caption == "edited"

@@ -1,4 +1,4 @@
-"""Signing up, in and out."""
+"""Routes of registration, login and sessions."""
 
 from typing import Annotated
 
@@ -36,10 +36,10 @@ RefreshCookie = Annotated[str | None, Cookie(alias=COOKIE, include_in_schema=Fal
 UserAgent = Annotated[str, Header(include_in_schema=False)]
 
 
-async def _leaving(
+async def _principal_if_valid(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
-    """Who logs out, if their access token still tells: an expired one must not keep anyone in."""
+    """The caller of a logout, if the access token is valid. An expired token must not prevent a logout."""
     try:
         return await optional_principal(request, credentials)
     except UnauthorizedError:
@@ -59,7 +59,7 @@ def _set_cookie(response: Response, token: str, public_url: str) -> None:
     )
 
 
-async def _welcome(signed_in: SignedIn, profiles: Profiles, response: Response, public_url: str) -> SignedInView:
+async def _signed_in_view(signed_in: SignedIn, profiles: Profiles, response: Response, public_url: str) -> SignedInView:
     _set_cookie(response, signed_in.refresh_token, public_url)
     profile = await profiles.get(signed_in.user_id, signed_in.user_id)
     return SignedInView(
@@ -78,9 +78,9 @@ async def register(
     user_agent: UserAgent = "",
     key: IdempotencyKey = None,
 ) -> SignedInView:
-    """Open an account and sign in. Sent again with the same key and password, it signs in to the same account."""
+    """Create an account and sign in. A repeat with the same key and password signs in to the same account."""
     signed_in = await api.accounts.register(body.registration(), user_agent, key)
-    return await _welcome(signed_in, api.profiles, response, public_url)
+    return await _signed_in_view(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/login", response_model=SignedInView)
@@ -92,10 +92,10 @@ async def login(
     limit: LoginLimitDep,
     user_agent: UserAgent = "",
 ) -> SignedInView:
-    """Sign in by username, email address or phone number."""
+    """Sign in with a username, an email address or a phone number."""
     await limit.count(body.name().lower())
     signed_in = await api.accounts.log_in(body.name(), body.password, user_agent)
-    return await _welcome(signed_in, api.profiles, response, public_url)
+    return await _signed_in_view(signed_in, api.profiles, response, public_url)
 
 
 @router.post("/v1/auth/refresh", response_model=Tokens, response_model_exclude_none=True)
@@ -107,13 +107,13 @@ async def refresh(
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> Tokens:
-    """A new pair for a refresh token, from the body or the cookie. By cookie, scripts never see the new one."""
-    given = body and body.refresh_token
-    if not given:
+    """Exchange a refresh token for new tokens. With the cookie, the new refresh token is only in the cookie."""
+    from_body = body and body.refresh_token
+    if not from_body:
         require_own_origin(request)
-    signed_in = await api.accounts.refresh(given or cookie)
+    signed_in = await api.accounts.refresh(from_body or cookie)
     _set_cookie(response, signed_in.refresh_token, public_url)
-    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if given else None)
+    return Tokens(access_token=signed_in.access_token, refresh_token=signed_in.refresh_token if from_body else None)
 
 
 @router.post("/v1/auth/logout", status_code=204, response_model=None)
@@ -122,16 +122,16 @@ async def logout(
     response: Response,
     api: UseCases,
     public_url: PublicUrl,
-    principal: Annotated[Principal | None, Depends(_leaving)],
+    principal: Annotated[Principal | None, Depends(_principal_if_valid)],
     body: RefreshRequest | None = None,
     cookie: RefreshCookie = None,
 ) -> None:
-    """End the sessions of the refresh token and of the access token, whichever came."""
-    given = body and body.refresh_token
-    token = given or cookie
+    """End the session of the refresh token and the session of the access token. One of the tokens is enough."""
+    from_body = body and body.refresh_token
+    token = from_body or cookie
     if token is None and principal is None:
         raise UnauthorizedError
-    if not given and principal is None:
+    if not from_body and principal is None:
         require_own_origin(request)
     await api.accounts.log_out(
         token, principal.user_id if principal else None, principal.session_id if principal else None
@@ -143,7 +143,7 @@ async def logout(
 
 @router.get("/v1/auth/me", response_model=Me)
 async def me(principal: CurrentUser, api: UseCases, public_url: PublicUrl) -> Me:
-    """Oneself, with the private fields."""
+    """Get the caller's own account, with its private fields."""
     profile = await api.profiles.get(principal.user_id, principal.user_id)
     return Me(user=OwnUser.own(profile, await api.accounts.contact(principal.user_id), public_url))
 
@@ -159,13 +159,13 @@ async def sessions(principal: CurrentUser, api: UseCases, paging: PagingDep) -> 
 
 @router.delete("/v1/auth/sessions/{session_id}", status_code=204, response_model=None)
 async def end_session(session_id: PathId, principal: CurrentUser, api: UseCases) -> None:
-    """Sign a device out."""
+    """End one of the caller's sessions."""
     await api.accounts.end_session(principal.user_id, session_id)
 
 
 @router.post("/v1/auth/password", status_code=204, response_model=None)
 async def change_password(body: PasswordRequest, principal: CurrentUser, api: UseCases, limit: LoginLimitDep) -> None:
-    """Change the password; all other sessions end. Guessing the present one is limited as at the login."""
+    """Change the password and end all other sessions. Attempts count as logins for the rate limit."""
     await limit.count(f"id:{principal.user_id}")
     await api.accounts.change_password(
         principal.user_id, principal.session_id, body.current_password, body.new_password
@@ -174,5 +174,5 @@ async def change_password(body: PasswordRequest, principal: CurrentUser, api: Us
 
 @router.get("/.well-known/jwks.json", response_model=Jwks)
 async def jwks(api: UseCases) -> Jwks:
-    """The public keys of access tokens."""
+    """Get the public keys of access tokens."""
     return Jwks(keys=api.keys.published())

@@ -1,4 +1,4 @@
-"""Who follows whom."""
+"""Routes of follows and follow requests."""
 
 from fastapi import APIRouter
 
@@ -14,19 +14,19 @@ router = APIRouter(tags=["people"])
 
 @router.post("/v1/users/{user_id}/follow", response_model=Following)
 async def follow(user_id: PathId, me: CurrentUser, api: UseCases) -> Following:
-    """Follow, or ask to where the account is private."""
+    """Follow a user, or send a follow request if the account is private."""
     return Following.of(await api.graph.follow(me.user_id, user_id))
 
 
 @router.delete("/v1/users/{user_id}/follow", status_code=204, response_model=None)
 async def unfollow(user_id: PathId, me: CurrentUser, api: UseCases) -> None:
-    """Unfollow, or withdraw the request."""
+    """Unfollow a user, or withdraw the follow request."""
     await api.graph.unfollow(me.user_id, user_id)
 
 
 @router.delete("/v1/followers/{user_id}", status_code=204, response_model=None)
 async def remove_follower(user_id: PathId, me: CurrentUser, api: UseCases) -> None:
-    """Remove one of one's own followers."""
+    """Remove one of the caller's followers."""
     await api.graph.remove_follower(me.user_id, user_id)
 
 
@@ -34,7 +34,7 @@ async def remove_follower(user_id: PathId, me: CurrentUser, api: UseCases) -> No
 async def followers(
     user_id: PathId, reader: ReaderId, api: UseCases, paging: LongPagingDep, public_url: PublicUrl
 ) -> UserList:
-    """Who follows this person."""
+    """List the followers of a user."""
     listing = f"followers:{user_id}"
     page = await api.graph.followers(user_id, reader, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -44,7 +44,7 @@ async def followers(
 async def following(
     user_id: PathId, reader: ReaderId, api: UseCases, paging: LongPagingDep, public_url: PublicUrl
 ) -> UserList:
-    """Whom this person follows."""
+    """List the users whom a user follows."""
     listing = f"following:{user_id}"
     page = await api.graph.following(user_id, reader, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -54,7 +54,7 @@ async def following(
 async def mutuals(
     user_id: PathId, me: CurrentUser, api: UseCases, paging: LongPagingDep, public_url: PublicUrl
 ) -> UserList:
-    """This person's followers whom one follows oneself."""
+    """List the followers of a user whom the caller follows too."""
     listing = f"mutuals:{user_id}:{me.user_id}"
     page = await api.graph.mutuals(user_id, me.user_id, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -62,7 +62,7 @@ async def mutuals(
 
 @router.get("/v1/follow-requests", response_model=UserList)
 async def follow_requests(me: CurrentUser, api: UseCases, paging: PagingDep, public_url: PublicUrl) -> UserList:
-    """Who waits for one's answer, newest first."""
+    """List the follow requests to the caller, newest first."""
     listing = f"follow-requests:{me.user_id}"
     page = await api.graph.requests(me.user_id, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -70,11 +70,11 @@ async def follow_requests(me: CurrentUser, api: UseCases, paging: PagingDep, pub
 
 @router.post("/v1/follow-requests/{user_id}/approve", status_code=204, response_model=None)
 async def approve_follow_request(user_id: PathId, me: CurrentUser, api: UseCases) -> None:
-    """Let someone follow who asked to."""
+    """Approve a follow request."""
     await api.graph.approve(me.user_id, user_id)
 
 
 @router.post("/v1/follow-requests/{user_id}/deny", status_code=204, response_model=None)
 async def deny_follow_request(user_id: PathId, me: CurrentUser, api: UseCases) -> None:
-    """Turn a request down; the requester is not told."""
+    """Deny a follow request. The requester is not notified."""
     await api.graph.deny(me.user_id, user_id)

@@ -1,4 +1,4 @@
-"""What is asked of this service, and what it answers."""
+"""Requests and responses of the user service."""
 
 from typing import Annotated
 
@@ -9,22 +9,21 @@ from libs.common.web.text import Name, Prose, Text
 from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
 from libs.contracts.public import Author
-from services.user.domain.accounts import RESERVED_USERNAMES, Contact, Registration, Session
+from services.user.domain.accounts import RESERVED_USERNAMES, Contact, DeviceSession, Registration
 from services.user.domain.people import Profile, ProfileChange
-from services.user.errors import PasswordIsNameError
-from services.user.security.common_passwords import LEAST_CHARS, is_common
+from services.user.security.common_passwords import MIN_CHARS, is_common
 
 _LOGIN_CHARS = 254  # the longest email address
 
 
-# As browsers check it (HTML, "valid email address"), with two labels or more.
+# The rule of browsers (HTML, "valid email address"), with at least two labels.
 _LABEL = r"[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?"
 _EMAIL = rf"^[a-zA-Z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@({_LABEL}\.)+{_LABEL}$"
 
 
 def _not_reserved(username: str) -> str:
     if username in RESERVED_USERNAMES:
-        raise ValueError("this username is reserved")
+        raise ValueError("must not be a reserved username")
     return username
 
 
@@ -32,7 +31,7 @@ def _hard_to_guess(password: str) -> str:
     if not password.strip():
         raise ValueError("must not be blank")
     if is_common(password):
-        raise ValueError("this password is one of the commonest: choose another")
+        raise ValueError("must not be one of the most common passwords")
     return password
 
 
@@ -40,13 +39,13 @@ NewUsername = Annotated[
     Text, Field(pattern=r"^[A-Za-z0-9_]{3,30}$"), AfterValidator(str.lower), AfterValidator(_not_reserved)
 ]
 Email = Annotated[Text, Field(max_length=_LOGIN_CHARS, pattern=_EMAIL), AfterValidator(str.lower)]
-Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164")]
+Phone = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$", description="E.164, such as +4930123456")]
 NewPassword = Annotated[
     Text,
     Field(
-        min_length=LEAST_CHARS,
+        min_length=MIN_CHARS,
         max_length=128,
-        description="8 to 128 code points; none of the 3,000 commonest passwords, nor a name of the account",
+        description="8 to 128 code points; not one of the 3,000 most common passwords, not a name of the account",
     ),
     AfterValidator(_hard_to_guess),
 ]
@@ -54,11 +53,11 @@ GivenPassword = Annotated[Text, Field(min_length=1, max_length=128)]
 GivenLogin = Annotated[Text, Field(min_length=1, max_length=_LOGIN_CHARS)]
 DisplayName = Annotated[Name, Field(min_length=1, max_length=64, description="at most 64 code points")]
 Bio = Annotated[Prose, Field(max_length=500, description="at most 500 code points")]
-RefreshToken = Annotated[Text, Field(min_length=1)]  # of any length: what is no token of ours is 401
+RefreshToken = Annotated[Text, Field(min_length=1)]  # any length, because an invalid token is answered with 401
 
 
 class RegisterRequest(RequestBody):
-    """A new account; `email` or `phone` is needed."""
+    """A new account. `email` or `phone` is required."""
 
     username: NewUsername
     password: NewPassword
@@ -69,18 +68,18 @@ class RegisterRequest(RequestBody):
     @model_validator(mode="after")
     def _is_reachable(self) -> "RegisterRequest":
         if self.email is None and self.phone is None:
-            raise ValueError("give an email address or a phone number")
+            raise ValueError("must have an email address or a phone number")
         if Contact(self.username, self.email, self.phone).has_name(self.password):
-            raise ValueError(PasswordIsNameError.title)
+            raise ValueError("password must not be the username, email address or phone number")
         return self
 
     def registration(self) -> Registration:
-        """As the use case takes it."""
+        """The input of the use case."""
         return Registration(self.username, self.password, self.email, self.phone, self.display_name)
 
 
 class LoginRequest(RequestBody):
-    """Exactly one of the three names the account."""
+    """Credentials. Exactly one of `login`, `email` and `username` is required."""
 
     password: GivenPassword
     login: GivenLogin | None = None
@@ -90,29 +89,29 @@ class LoginRequest(RequestBody):
     @model_validator(mode="after")
     def _names_one(self) -> "LoginRequest":
         if sum(name is not None for name in (self.login, self.email, self.username)) != 1:
-            raise ValueError("give one of login, email, username")
+            raise ValueError("must have exactly one of login, email and username")
         return self
 
     def name(self) -> str:
-        """The one that was given."""
+        """The login that was given."""
         return self.login or self.email or self.username or ""
 
 
 class RefreshRequest(RequestBody):
-    """Left out by browsers, which send the cookie."""
+    """A refresh token. Browsers omit it and send the cookie."""
 
     refresh_token: RefreshToken | None = None
 
 
 class PasswordRequest(RequestBody):
-    """A change of password."""
+    """A change of the password."""
 
     current_password: GivenPassword
     new_password: NewPassword
 
 
 class ProfileRequest(RequestBody):
-    """What is left out or null stays as it is; only `avatar_media_id` may be null to be removed."""
+    """Changes of a profile. Omitted and null fields stay the same, but `avatar_media_id: null` removes the avatar."""
 
     display_name: DisplayName | None = None
     bio: Bio | None = None
@@ -120,13 +119,13 @@ class ProfileRequest(RequestBody):
     avatar_media_id: Id | None = None
 
     def change(self) -> ProfileChange:
-        """As the use case takes it."""
+        """The input of the use case."""
         sets_avatar = "avatar_media_id" in self.model_fields_set
         return ProfileChange(self.display_name, self.bio, self.is_private, sets_avatar)
 
 
 class RelationshipView(BaseModel):
-    """How the reader and this person stand to one another."""
+    """The relationship between the caller and this user."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -142,7 +141,7 @@ def _avatar_url(profile: Profile, public_url: str) -> str | None:
 
 
 class User(BaseModel):
-    """A person."""
+    """A user."""
 
     user_id: Id
     username: str
@@ -159,7 +158,6 @@ class User(BaseModel):
 
     @classmethod
     def of(cls, profile: Profile, public_url: str) -> "User":
-        """The public form."""
         return cls(
             user_id=profile.user_id,
             username=profile.username,
@@ -177,42 +175,41 @@ class User(BaseModel):
 
 
 class OwnUser(User):
-    """Oneself, with the private fields."""
+    """The caller's own account, with its private fields."""
 
     email: str | None
     phone: str | None
 
     @classmethod
     def own(cls, profile: Profile, contact: Contact, public_url: str) -> "OwnUser":
-        """The owner's form."""
         public = User.of(profile, public_url).model_dump()
         return cls(**public, email=contact.email, phone=contact.phone)
 
 
 class Tokens(BaseModel):
-    """A pair of tokens; `expires_in` is the access token's life in seconds."""
+    """An access token and a refresh token. `expires_in` is the lifetime of the access token in seconds."""
 
     access_token: str
     refresh_token: str | None = Field(
-        default=None, description="absent after a refresh by cookie: the cookie alone holds the new one"
+        default=None, description="absent after a refresh by cookie; the cookie has the new token"
     )
     expires_in: int = ACCESS_TOKEN_S
 
 
 class SignedInView(Tokens):
-    """A pair of tokens, and for whom."""
+    """The tokens and the user."""
 
     user: User
 
 
 class Me(BaseModel):
-    """Oneself."""
+    """The caller's own account."""
 
     user: OwnUser
 
 
 class SessionView(BaseModel):
-    """A device that is signed in."""
+    """A session of a device."""
 
     session_id: Id
     user_agent: str
@@ -221,8 +218,7 @@ class SessionView(BaseModel):
     current: bool
 
     @classmethod
-    def of(cls, session: Session, current_id: int) -> "SessionView":
-        """The public form."""
+    def of(cls, session: DeviceSession, current_id: int) -> "SessionView":
         return cls(
             session_id=session.session_id,
             user_agent=session.user_agent,
@@ -233,7 +229,7 @@ class SessionView(BaseModel):
 
 
 class SessionList(BaseModel):
-    """One's sessions, newest first."""
+    """The caller's sessions, newest first."""
 
     sessions: list[SessionView]
     next_cursor: str | None
@@ -241,7 +237,7 @@ class SessionList(BaseModel):
 
 
 class UserList(BaseModel):
-    """People."""
+    """A page of users."""
 
     users: list[User]
     next_cursor: str | None
@@ -249,20 +245,20 @@ class UserList(BaseModel):
 
 
 class Following(BaseModel):
-    """What a follow led to."""
+    """The result of a follow."""
 
     following: bool
     requested: bool
 
     @classmethod
     def of(cls, profile: Profile) -> "Following":
-        """As the account then stands to its new follower."""
+        """From the relationship after the follow."""
         ours = profile.relationship
         return cls(following=ours is not None and ours.following, requested=ours is not None and ours.requested)
 
 
 class Jwks(BaseModel):
-    """Public keys of access tokens."""
+    """Public keys of access tokens (JSON Web Key Set)."""
 
     keys: list[dict[str, str]]
 

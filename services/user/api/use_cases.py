@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""Dependencies of the routes."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from services.user.security.keys import KeyFolder
 from services.user.service.accounts import Accounts
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.service.reconciliation import CountReconciliation
 from services.user.settings import UserSettings
@@ -23,11 +23,11 @@ from services.user.settings import UserSettings
 
 @dataclass(frozen=True, slots=True)
 class UserUseCases:
-    """Put together in `__main__`."""
+    """The use cases, as composed in `__main__`."""
 
     accounts: Accounts
     profiles: Profiles
-    graph: Graph
+    graph: FollowGraph
     blocks_and_mutes: BlocksAndMutes
     audiences: Audiences
     reconciliation: CountReconciliation
@@ -46,7 +46,7 @@ PublicUrl = Annotated[str, Depends(_public_url)]
 
 
 def require_own_origin(request: Request) -> None:
-    """For requests that the cookie alone allows: browsers name the page's origin. Raises ForeignOriginError."""
+    """Check the Origin header of a request that only the cookie authorizes. Raises ForeignOriginError."""
     settings: UserSettings = request.app.state.settings
     origin = request.headers.get("origin")
     own = (urlsplit(settings.public_url).netloc, request.headers.get("host"))
@@ -55,18 +55,18 @@ def require_own_origin(request: Request) -> None:
 
 
 class LoginLimit:
-    """Limits logins from an address, and logins to an account, whether or not it exists."""
+    """Limits logins from an address, and logins to an account even if it does not exist."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
         self._limit = RateLimit("logins", request.app.state.settings.logins_a_minute, MINUTE_S)
 
     async def count(self, account: str) -> None:
-        """Raises RateLimitedError, or UnavailableError when Redis cannot count."""
+        """Count a login. Raises RateLimitedError, or UnavailableError when Redis cannot count."""
         limits: RequestLimits = self._request.app.state.request_limits
-        name = hashlib.sha256(account.encode()).hexdigest()  # people type passwords here by mistake
-        for who in (f"ip:{client_address(self._request.scope)}", f"account:{name}"):
-            await limits.enforce(self._request.scope, who, self._limit)
+        name = hashlib.sha256(account.encode()).hexdigest()  # hashed because people enter passwords here by mistake
+        for key in (f"ip:{client_address(self._request.scope)}", f"account:{name}"):
+            await limits.enforce(self._request.scope, key, self._limit)
 
 
 LoginLimitDep = Annotated[LoginLimit, Depends(LoginLimit)]

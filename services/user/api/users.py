@@ -1,4 +1,4 @@
-"""People."""
+"""Routes of profiles."""
 
 from typing import Annotated
 
@@ -16,13 +16,13 @@ router = APIRouter(tags=["people"])
 
 @router.get("/v1/users", response_model=UserList)
 async def search_users(
-    q: Annotated[str, Query(min_length=1, max_length=31, description="how the username begins, with or without @")],
+    q: Annotated[str, Query(min_length=1, max_length=31, description="the beginning of a username, with or without @")],
     reader: ReaderId,
     api: UseCases,
     paging: PagingDep,
     public_url: PublicUrl,
 ) -> UserList:
-    """People by the beginning of their username."""
+    """Search users by the beginning of their username."""
     listing = f"search:{q}"
     position = paging.cursors.decode(listing, paging.cursor)
     page = await api.profiles.search(q, reader, str(position[0]) if position else None, paging.limit)
@@ -31,25 +31,25 @@ async def search_users(
 
 @router.get("/v1/users/by-username/{username}", response_model=User)
 async def get_user_by_username(username: str, reader: ReaderId, api: UseCases, public_url: PublicUrl) -> User:
-    """A profile."""
+    """Get a user by username."""
     return User.of(await api.profiles.by_username(username, reader), public_url)
 
 
 @router.get("/v1/users/{user_id}", response_model=User)
 async def get_user(user_id: PathId, reader: ReaderId, api: UseCases, public_url: PublicUrl) -> User:
-    """A profile."""
+    """Get a user."""
     return User.of(await api.profiles.get(user_id, reader), public_url)
 
 
 @router.patch("/v1/users/{user_id}", response_model=User)
 async def patch_user(user_id: PathId, body: ProfileRequest, me: CurrentUser, api: UseCases, url: PublicUrl) -> User:
-    """Change one's own profile. An account that goes public lets all in who wait."""
+    """Change the caller's profile. A change to public approves all follow requests."""
     await api.profiles.update(me.user_id, user_id, body.change(), body.avatar_media_id)
-    await api.graph.admit_waiting(me.user_id)
+    await api.graph.accept_pending(me.user_id)
     return User.of(await api.profiles.get(me.user_id, me.user_id), url)
 
 
 @router.put("/v1/users/{user_id}", response_model=User)
 async def put_user(user_id: PathId, body: ProfileRequest, me: CurrentUser, api: UseCases, url: PublicUrl) -> User:
-    """Change one's own profile; the same as PATCH."""
+    """Change the caller's profile, like PATCH."""
     return await patch_user(user_id, body, me, api, url)

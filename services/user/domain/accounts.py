@@ -17,38 +17,41 @@ about account accounts api app auth blog docs explore feed followers following h
 mail media messages metrics mutes none notifications null posts privacy profile register reports saved search settings
 signin signup static stories tags terms undefined user users web www
 """
-"""Who could be taken for the operator (most are in RFC 2142); paths of the API and of web clients; names of nobody."""
+"""Names that imitate the operator (most are in RFC 2142), paths of the API and of web clients, and placeholders."""
 RESERVED_USERNAMES = frozenset(_RESERVED.split())
-"""Usernames that nobody can register. Accounts that have one already keep it."""
+"""Usernames that cannot be registered. Existing accounts keep theirs."""
 
 LoginKind = Literal["username", "email", "phone"]
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """By what someone signs in."""
+    """An account name that a user signs in with."""
 
     kind: LoginKind
     value: str
 
     @classmethod
     def parse(cls, text: str) -> "Login":
-        """`@` makes it an email address, a leading `+` a phone number. Spaces around it are a slip of the keyboard."""
+        """`@` makes it an email address, a leading `+` a phone number. Surrounding spaces are ignored."""
         text = text.strip()
         if "@" in text:
             return cls("email", text.lower())
         return cls("phone", text) if text.startswith("+") else cls("username", text.lower())
 
 
-def normal_password(password: str) -> str:
-    """The same for what different keyboards send: NFC, and U+0020 for every space (RFC 8265 §4.2, OpaqueString)."""
+def normalized_password(password: str) -> str:
+    """Return the same text for what different keyboards send: NFC, and U+0020 for every space.
+
+    Source: RFC 8265 §4.2 (OpaqueString).
+    """
     spaced = "".join(" " if unicodedata.category(char) == "Zs" else char for char in password)
     return unicodedata.normalize("NFC", spaced)
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What a new person says of themselves."""
+    """The registration form."""
 
     username: str
     password: str
@@ -58,21 +61,21 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """A registration that may be sent again: its Idempotency-Key, and a hash of the form without the password."""
+class RegistrationAttempt:
+    """A registration that may be retried: its Idempotency-Key, and a hash of the form without the password."""
 
     key: str
     form_hash: bytes
 
     @classmethod
-    def of(cls, key: str, form: Registration) -> "Attempt":
+    def of(cls, key: str, form: Registration) -> "RegistrationAttempt":
         fields = (form.username, form.email, form.phone, form.display_name)
         return cls(key, hashlib.sha256(repr(fields).encode()).digest())
 
 
 @dataclass(frozen=True, slots=True)
-class Registered:
-    """What an earlier attempt came to."""
+class EarlierRegistration:
+    """The account that an earlier attempt opened."""
 
     user_id: int
     form_hash: bytes
@@ -80,7 +83,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class NewAccount:
-    """An account to be opened."""
+    """An account to create."""
 
     user_id: int
     username: str
@@ -90,12 +93,12 @@ class NewAccount:
     password_hash: str
     version: int
     created_at: datetime
-    attempt: Attempt | None = None
+    attempt: RegistrationAttempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a login is checked against."""
+    """The stored data that a login is checked against."""
 
     user_id: int
     role: str
@@ -105,21 +108,21 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """By what an account is reached. All but the username is private."""
+    """The names of an account. All but the username are private."""
 
     username: str
     email: str | None
     phone: str | None
 
     def has_name(self, password: str) -> bool:
-        """Whether a password is one of its names: the first that anyone would guess."""
+        """Return whether a password equals one of the names, which are easy to guess."""
         names = (self.username, self.email, self.email and self.email.partition("@")[0], self.phone)
         return password.strip().lower() in names
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """One signed-in device; the family of its refresh tokens."""
+class DeviceSession:
+    """A signed-in device. All its refresh tokens form one family."""
 
     session_id: int
     user_id: int
@@ -129,40 +132,43 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshState:
-    """What is known of a refresh token when it is presented."""
+class RefreshTokenState:
+    """The state of a refresh token when it is used."""
 
     expires_at: datetime
     used_at: datetime | None
-    session_lives: bool
-    successor_waits: bool = False
-    """Its successor was given out, and not presented yet."""
+    session_is_active: bool
+    successor_unused: bool = False
+    """Its successor was returned to a client, and has not been used."""
 
 
-class Verdict(Enum):
-    """What becomes of a presented refresh token."""
+class RotationResult(Enum):
+    """The result of using a refresh token."""
 
-    ROTATE = auto()
-    REPEAT = auto()
+    ROTATED = auto()
+    REPEATED = auto()
     REUSED = auto()
-    DEAD = auto()
+    INVALID = auto()
 
 
-def judge(token: RefreshState, now: datetime) -> Verdict:
-    """A token is good once. Until its successor is presented, it gives the same successor again: two tabs may present
-    it, or an answer may be lost."""
-    if not token.session_lives or token.expires_at <= now:
-        return Verdict.DEAD
+def rotation_result(token: RefreshTokenState, now: datetime) -> RotationResult:
+    """Return the result of using a token at `now`.
+
+    A token is valid once. Until its successor is used, it returns the same successor again: two browser tabs may use
+    it, or a response may be lost.
+    """
+    if not token.session_is_active or token.expires_at <= now:
+        return RotationResult.INVALID
     if token.used_at is None:
-        return Verdict.ROTATE
-    return Verdict.REPEAT if token.successor_waits else Verdict.REUSED
+        return RotationResult.ROTATED
+    return RotationResult.REPEATED if token.successor_unused else RotationResult.REUSED
 
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """The outcome of presenting a refresh token; whose it is, unless it is unknown."""
+    """The result of using a refresh token, and its owner unless the token is unknown."""
 
-    verdict: Verdict
+    result: RotationResult
     user_id: int = 0
     session_id: int = 0
     role: str = ""

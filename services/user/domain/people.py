@@ -1,20 +1,20 @@
-"""Profiles and the graph."""
+"""Profiles and the follow graph."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
 Mode = Literal["push", "pull"]
 
-BACK_TO_PUSH_RATIO = 0.9  # hysteresis: an author at the threshold does not change to and fro
-PULL_LINGERS = timedelta(days=7)  # posts that were never pushed must still be found; feeds live as long
-BROUGHT_AFTER = timedelta(hours=1)  # by then an event has brought a followee's posts, whatever was down meanwhile
+BACK_TO_PUSH_RATIO = 0.9  # hysteresis: the mode of an author near the threshold stays stable
+PULLED_FOR = timedelta(days=7)  # covers posts that were never pushed; feed lists go back as far
+FRESH_FOR = timedelta(hours=1)  # even after an outage, the event has added the followee's posts by then
 
 
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """How the reader and the other stand to one another."""
+    """The relationship between the reader and another user."""
 
     following: bool
     followed_by: bool
@@ -25,7 +25,7 @@ class Relationship:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A person as others see them. `relationship` is None for oneself and for a reader who is not signed in."""
+    """A user as others see them. `relationship` is None for the own profile and without a signed-in reader."""
 
     user_id: int
     username: str
@@ -42,11 +42,11 @@ class Profile:
 
     @property
     def is_blocked(self) -> bool:
-        """By the reader. Who is blocked by the person themselves gets no profile to ask this of."""
+        """True if the reader blocks this user. A user who blocks the reader has no profile to ask."""
         return self.relationship is not None and self.relationship.blocking
 
     def is_open_to(self, reader_id: int | None) -> bool:
-        """Whether the reader may see more than the profile: posts, followers, followees."""
+        """Return whether the reader may see more than the profile: posts, followers, followees."""
         if self.user_id == reader_id:
             return True
         following = self.relationship is not None and self.relationship.following
@@ -55,15 +55,15 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """A ready picture; `path` is its thumbnail's below the gateway's media root."""
+    """A ready image. `path` is the path of its thumbnail below the gateway's media root."""
 
     media_id: int
     path: str
 
 
 @dataclass(frozen=True, slots=True)
-class OwnedMedia:
-    """What the media service says of an upload."""
+class AvatarUpload:
+    """An upload of a user. `avatar` is None while it cannot be shown."""
 
     owner_id: int
     avatar: Avatar | None
@@ -71,7 +71,10 @@ class OwnedMedia:
 
 @dataclass(frozen=True, slots=True)
 class ProfileChange:
-    """What to set; None leaves as it is. An avatar is replaced only when `sets_avatar`, and by None removed."""
+    """Fields to change; None leaves a field unchanged.
+
+    The avatar changes only with `sets_avatar`, which removes it when `avatar` is None.
+    """
 
     display_name: str | None = None
     bio: str | None = None
@@ -81,31 +84,29 @@ class ProfileChange:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to do."""
         return self == ProfileChange()
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """From one person to another: a follow, a request, a block or a mute."""
+    """A directed edge between two users: a follow, a request, a block or a mute."""
 
     from_id: int
     to_id: int
 
     @property
     def entity(self) -> str:
-        """Its name in events."""
+        """The entity name in events."""
         return f"{self.from_id}:{self.to_id}"
 
     @property
     def reversed(self) -> "Edge":
-        """The other way."""
         return Edge(self.to_id, self.from_id)
 
 
 @dataclass(frozen=True, slots=True)
-class Audience:
-    """How many follow an author, and so how their posts travel; `followers` are their ids, if they are few."""
+class AuthorAudience:
+    """The follower count of an author and the mode it leads to. `followers` are the ids, if there are few."""
 
     follower_count: int
     mode: Mode
@@ -114,15 +115,15 @@ class Audience:
 
 
 def next_mode(mode: Mode, follower_count: int, threshold: int) -> Mode:
-    """The mode that an author with so many followers belongs in."""
+    """Return the mode for an author with this follower count."""
     if follower_count >= threshold:
         return "pull"
     return "push" if follower_count < threshold * BACK_TO_PUSH_RATIO else mode
 
 
 @dataclass(frozen=True, slots=True)
-class Followees:
-    """Whose posts someone's feed is made of; `pull` are those whose recent posts are not all in the feed list.
+class FollowedAuthors:
+    """The authors of a feed. `pull` are authors whose recent posts are not all in the feed list.
 
     Of these, `fresh` are pulled only until the list has caught up with a follow or an unmute.
     """
@@ -133,8 +134,8 @@ class Followees:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
-    """Why an author's posts are, or are not, in a reader's feed. `blocked` is either way."""
+class ReaderRelation:
+    """The reasons why an author's posts are, or are not, in a reader's feed. `blocked` covers both directions."""
 
     following: bool
     muted: bool
@@ -145,7 +146,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class AuthoredPost:
-    """That a post exists, or existed."""
+    """An existing or deleted post of a user."""
 
     user_id: int
     post_id: int
@@ -154,20 +155,16 @@ class AuthoredPost:
 
 @dataclass(frozen=True, slots=True)
 class AccountCounts:
-    """What is counted of a user."""
+    """The counts of a user."""
 
     followers: int
     following: int
     posts: int
 
 
-T = TypeVar("T")
-K = TypeVar("K", int, str)
-
-
 @dataclass(frozen=True, slots=True)
-class Page(Generic[T, K]):
-    """A part of a list; `last` is where the next part begins, None at the end."""
+class SearchPage:
+    """A page of users in order of username. `last` is the last username, None on the last page."""
 
-    items: list[T]
-    last: K | None
+    items: list[Profile]
+    last: str | None

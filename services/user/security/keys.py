@@ -1,4 +1,4 @@
-"""The keys of access tokens: a folder of Ed25519 keys, the newest signs."""
+"""Keys of access tokens: a folder of Ed25519 keys, of which the newest signs."""
 
 import base64
 import hashlib
@@ -28,7 +28,7 @@ from libs.common.core.logging import get_logger
 from libs.common.web.auth import ACCESS_TOKEN_S, ALGORITHM, ISSUER
 
 FIRST_KEY = "first.pem"
-RESCAN_S = 5.0  # how soon a key that was laid into the folder is seen; and how often an unknown id may cost a look
+RESCAN_S = 5.0  # how soon an added key is used, and the minimum time between scans for unknown key ids
 log = get_logger(__name__)
 
 
@@ -43,10 +43,10 @@ class SigningKey:
 
     @classmethod
     def load(cls, path: Path) -> "SigningKey":
-        """Read a PEM file."""
+        """Read a PEM file. Raises TypeError for a key of another type."""
         private = load_pem_private_key(path.read_bytes(), password=None)
         if not isinstance(private, Ed25519PrivateKey):
-            raise TypeError(f"{path.name} is no Ed25519 key")
+            raise TypeError(f"{path.name} is not an Ed25519 key")
         raw = private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         jwk = {"crv": "Ed25519", "kty": "OKP", "x": _base64url(raw)}
         kid = _base64url(hashlib.sha256(orjson.dumps(jwk, option=orjson.OPT_SORT_KEYS)).digest())
@@ -58,7 +58,7 @@ def _base64url(raw: bytes) -> str:
 
 
 def ensure_key(folder: Path) -> None:
-    """Make the first key unless there is one. Processes that start at once agree: the link is made only once."""
+    """Create the first key unless a key exists. Of processes that start together, one creates it."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if any(folder.glob("*.pem")):
         return
@@ -77,7 +77,7 @@ def ensure_key(folder: Path) -> None:
 
 
 class KeyFolder:
-    """Signs, verifies and publishes; a key laid into the folder is used without a restart.
+    """Signs, verifies and publishes keys. A key that is added to the folder is used without a restart.
 
     Implements `ports.TokenSigner` and `libs.common.web.auth.KeySource`.
     """
@@ -91,7 +91,6 @@ class KeyFolder:
             raise RuntimeError(f"no usable key in {folder}")
 
     def sign(self, user_id: int, session_id: int, role: str, now: datetime) -> str:
-        """See the port."""
         self._rescan()
         key, issued = self._keys[0], int(now.timestamp())
         claims = {
@@ -105,14 +104,14 @@ class KeyFolder:
         return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid})
 
     async def key(self, kid: str) -> Any | None:
-        """The public key with this id, or None."""
+        """Return the public key with this id, or None."""
         if found := self._find(kid):
             return found
         self._rescan()
         return self._find(kid)
 
     def published(self) -> list[dict[str, str]]:
-        """All public keys, as JWKs; always as the folder is now, for another process may sign with a newer one."""
+        """Return all public keys as JWKs. The folder is read again: another process may sign with a newer key."""
         self._scan()
         return [key.jwk for key in self._keys]
 
@@ -128,12 +127,8 @@ class KeyFolder:
         for path in self._folder.glob("*.pem"):
             try:
                 found.append((path.stat().st_mtime_ns, path.name, SigningKey.load(path)))
-            except (
-                OSError,
-                TypeError,
-                ValueError,
-                UnsupportedAlgorithm,
-            ) as error:  # half copied, or just taken out
+            except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
+                # The file is incomplete, or was deleted during the scan.
                 log.warning("key_not_usable", file=path.name, error=repr(error))
         self._keys = [key for *_, key in sorted(found, key=itemgetter(0, 1), reverse=True)] or self._keys
         self._next_scan = time.monotonic() + RESCAN_S

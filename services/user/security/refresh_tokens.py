@@ -1,4 +1,4 @@
-"""Refresh tokens: the first of a session is random, each other is derived from the one before."""
+"""Refresh tokens: the first of a session is random, the others are derived from their predecessor."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ import secrets
 _TOKEN_BYTES = 32
 
 
-class RefreshTokens:
+class HmacRefreshTokens:
     """Implements `ports.RefreshTokens`."""
 
     def __init__(self, secret: str) -> None:

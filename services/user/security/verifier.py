@@ -1,25 +1,25 @@
-"""Access tokens that end with their session."""
+"""Verification of access tokens, including their session."""
 
-from libs.common.web.auth import KeySource, Principal, TokenVerifier
+from libs.common.web.auth import KeySource, Principal, SessionRevokedError, TokenVerifier
 from libs.contracts.base import utc_now
-from services.user.errors import SessionRevokedError
 from services.user.ports import SessionStore
 
 
 class SessionVerifier(TokenVerifier):
-    """Checks the session also, which only this service can do without a call."""
+    """Also checks the session, which only this service can do without a remote call."""
 
     def __init__(self, keys: KeySource, sessions: SessionStore) -> None:
         super().__init__(keys)
         self._sessions = sessions
 
     async def verify(self, token: str) -> Principal:
-        """The person behind the token.
+        """Return the principal of a token.
 
         Raises:
-            UnauthorizedError: not signed by us, expired, of another shape, or of an ended session.
+            UnauthorizedError: it has another signature or shape, or has expired.
+            SessionRevokedError: its session has ended.
         """
         principal = await self.signed(token)
-        if not await self._sessions.lives(principal.user_id, principal.session_id, utc_now()):
+        if not await self._sessions.is_active(principal.user_id, principal.session_id, utc_now()):
             raise SessionRevokedError
         return principal

@@ -1,26 +1,26 @@
-"""Signing up, in and out."""
+"""Use cases of accounts and sessions."""
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from libs.common.core.errors import ConflictError, KeyReusedError, NotFoundError
+from libs.common.core.paging import Page
 from libs.contracts.base import utc_now
 from libs.contracts.events import UserBanned, UserCreated, UserEvent, UserUnbanned
 from libs.contracts.records import EventOutbox
 from services.user.domain.accounts import (
-    Attempt,
     Contact,
     Credentials,
+    DeviceSession,
+    EarlierRegistration,
     Login,
     NewAccount,
-    Registered,
     Registration,
-    Session,
-    Verdict,
-    normal_password,
+    RegistrationAttempt,
+    RotationResult,
+    normalized_password,
 )
-from services.user.domain.people import Page
 from services.user.errors import (
     AccountBannedError,
     InvalidCredentialsError,
@@ -34,7 +34,7 @@ from services.user.ports import (
     AccountStore,
     PasswordHasher,
     RefreshTokens,
-    RevokedSessions,
+    SessionRevoker,
     SessionStore,
     TokenSigner,
 )
@@ -45,7 +45,7 @@ _USER_AGENT_CHARS = 200
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
-    """A pair of tokens, and for whom."""
+    """A pair of tokens and the user they belong to."""
 
     user_id: int
     access_token: str
@@ -57,7 +57,7 @@ def _hash(token: str) -> bytes:
 
 
 class Accounts:
-    """Use cases of accounts and sessions."""
+    """Registration, login, sessions, passwords and bans."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Accounts:
         hasher: PasswordHasher,
         signer: TokenSigner,
         refresh_tokens: RefreshTokens,
-        revoked_sessions: RevokedSessions,
+        revoker: SessionRevoker,
         events: EventOutbox,
         mint: Callable[[], int],
         clock: Clock = utc_now,
@@ -76,32 +76,32 @@ class Accounts:
         self._hasher = hasher
         self._signer = signer
         self._refresh_tokens = refresh_tokens
-        self._revoked_sessions = revoked_sessions
+        self._revoker = revoker
         self._events = events
         self._mint = mint
         self._clock = clock
 
     async def register(self, form: Registration, user_agent: str, key: str | None = None) -> SignedIn:
-        """Open an account and sign in. With the key and the password of an earlier attempt: sign in to its account.
+        """Open an account and sign in. With key and password of an earlier attempt, sign in to its account.
 
         Raises:
-            UsernameTakenError, EmailTakenError, PhoneTakenError: another has it.
-            KeyReusedError: the key came with another form or password.
+            UsernameTakenError, EmailTakenError, PhoneTakenError: another account has it.
+            KeyReusedError: the key was used with another form or password.
         """
-        attempt = Attempt.of(key, form) if key is not None else None
+        attempt = RegistrationAttempt.of(key, form) if key is not None else None
         try:
             return await self._open(form, user_agent, attempt)
         except ConflictError:
-            # Looked up only now: an attempt under way at the same time is seen as well.
+            # After the conflict, so that a concurrent attempt with the same key is found too.
             if attempt and (earlier := await self._accounts.registered(attempt.key, form.username)):
-                return await self._register_again(earlier, attempt, form.password, user_agent)
+                return await self._repeat_registration(earlier, attempt, form.password, user_agent)
             raise
 
-    async def _open(self, form: Registration, user_agent: str, attempt: Attempt | None) -> SignedIn:
-        # Before the costly hash. Only the username, which is public; the store looks at all three.
+    async def _open(self, form: Registration, user_agent: str, attempt: RegistrationAttempt | None) -> SignedIn:
+        # Saves the costly hash. Checks only the username, which is public; the store checks all three names.
         if await self._accounts.credentials(Login("username", form.username)):
             raise UsernameTakenError
-        password_hash = await self._hasher.hash(normal_password(form.password))
+        password_hash = await self._hasher.hash(normalized_password(form.password))
         now, user_id = self._clock(), self._mint()
         name = form.display_name or form.username
         account = NewAccount(
@@ -113,9 +113,11 @@ class Accounts:
         await self._events.committed([record])
         return self._signed_in(user_id, session.session_id, "user", token)
 
-    async def _register_again(self, earlier: Registered, attempt: Attempt, password: str, user_agent: str) -> SignedIn:
+    async def _repeat_registration(
+        self, earlier: EarlierRegistration, attempt: RegistrationAttempt, password: str, user_agent: str
+    ) -> SignedIn:
         found = await self._accounts.credentials_of(earlier.user_id)
-        if earlier.form_hash != attempt.form_hash or not await self._verified(found, password) or found is None:
+        if earlier.form_hash != attempt.form_hash or not await self._password_matches(found, password) or found is None:
             raise KeyReusedError
         return await self._sign_in(found, user_agent)
 
@@ -123,11 +125,11 @@ class Accounts:
         """Start a session.
 
         Raises:
-            InvalidCredentialsError: no such account, or another password, also one set meanwhile; nothing tells which.
+            InvalidCredentialsError: the account is unknown, or the password is wrong or was changed during the login.
             AccountBannedError: the password is right.
         """
         found = await self._accounts.credentials(Login.parse(login))
-        if not await self._verified(found, password) or found is None:
+        if not await self._password_matches(found, password) or found is None:
             raise InvalidCredentialsError
         return await self._sign_in(found, user_agent)
 
@@ -139,82 +141,82 @@ class Accounts:
         return self._signed_in(found.user_id, session.session_id, found.role, token)
 
     async def refresh(self, token: str | None) -> SignedIn:
-        """A new pair; the same refresh token again for the same token, until that one is presented.
+        """Return a new pair. Until the new refresh token is used, the old one returns it again.
 
         Raises:
-            InvalidRefreshTokenError: unknown, expired, of an ended session or a banned account.
-            RefreshTokenReusedError: used before; its session has been ended.
+            InvalidRefreshTokenError: the token is unknown or expired, its session ended, or the account is banned.
+            RefreshTokenReusedError: the token was used before, and its session has been ended.
         """
         if not token:
             raise InvalidRefreshTokenError
-        following = self._refresh_tokens.after(token)
-        rotation = await self._sessions.rotate(_hash(token), _hash(following), self._clock())
-        if rotation.verdict is Verdict.REUSED:
-            await self._revoked_sessions.end([rotation.session_id])
+        successor = self._refresh_tokens.after(token)
+        rotation = await self._sessions.rotate(_hash(token), _hash(successor), self._clock())
+        if rotation.result is RotationResult.REUSED:
+            await self._revoker.end([rotation.session_id])
             raise RefreshTokenReusedError
-        if rotation.verdict is Verdict.DEAD:
+        if rotation.result is RotationResult.INVALID:
             raise InvalidRefreshTokenError
-        return self._signed_in(rotation.user_id, rotation.session_id, rotation.role, following)
+        return self._signed_in(rotation.user_id, rotation.session_id, rotation.role, successor)
 
     async def log_out(self, token: str | None, user_id: int | None = None, session_id: int | None = None) -> None:
-        """End the session of a refresh token and the session named; what has ended, or never was, is no error."""
+        """End the session of a refresh token and the session named. A session that is not active is no error."""
         ended = await self._sessions.end_by_token(_hash(token), self._clock()) if token is not None else None
         if user_id is not None and session_id is not None:
             await self._sessions.end(user_id, session_id, self._clock())
-        await self._revoked_sessions.end([one for one in (ended, session_id) if one is not None])
+        await self._revoker.end([one for one in (ended, session_id) if one is not None])
 
     async def end_session(self, user_id: int, session_id: int) -> None:
-        """End one of one's own sessions.
+        """End a session of the user.
 
         Raises:
-            NotFoundError: there is none with this id.
+            NotFoundError: the user has no active session with this id.
         """
         if not await self._sessions.end(user_id, session_id, self._clock()):
             raise NotFoundError
-        await self._revoked_sessions.end([session_id])
+        await self._revoker.end([session_id])
 
-    async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[Session, int]:
-        """One's own living sessions, newest first."""
-        found = await self._sessions.living(user_id, below_id, limit + 1, self._clock())
+    async def sessions(self, user_id: int, below_id: int | None, limit: int) -> Page[DeviceSession]:
+        """Return active sessions of the user, newest first."""
+        found = await self._sessions.active(user_id, below_id, limit + 1, self._clock())
         return Page(found[:limit], found[limit - 1].session_id if len(found) > limit else None)
 
     async def contact(self, user_id: int) -> Contact:
-        """One's own private fields."""
+        """Return the private fields of an account. Raises NotFoundError."""
         contact = await self._accounts.contact(user_id)
         if contact is None:
             raise NotFoundError
         return contact
 
     async def change_password(self, user_id: int, session_id: int, current: str, new: str) -> None:
-        """Set a new password; all sessions but this one end.
+        """Set a new password and end all other sessions.
 
         Raises:
-            WrongPasswordError: `current` is not the password, or not any more.
-            PasswordIsNameError: `new` is what anyone would guess.
+            WrongPasswordError: `current` is not the password, or no longer.
+            PasswordIsNameError: `new` is a name of the account.
         """
         found = await self._accounts.credentials_of(user_id)
-        if not await self._verified(found, current) or found is None:
+        if not await self._password_matches(found, current) or found is None:
             raise WrongPasswordError
         if (await self.contact(user_id)).has_name(new):
             raise PasswordIsNameError
-        new_hash, now = await self._hasher.hash(normal_password(new)), self._clock()
+        new_hash, now = await self._hasher.hash(normalized_password(new)), self._clock()
         ended = await self._accounts.set_password(user_id, found.password_hash, new_hash, session_id, now)
-        await self._revoked_sessions.end(ended)
+        await self._revoker.end(ended)
 
-    async def _verified(self, found: Credentials | None, password: str) -> bool:
-        """Whether it is the password. As many hashes for an account that is not there."""
-        kept, normal = found.password_hash if found else None, normal_password(password)
-        if await self._hasher.verify(kept, normal):
+    async def _password_matches(self, found: Credentials | None, password: str) -> bool:
+        """Check a password. An unknown account takes as many hashes as a known one."""
+        stored_hash, normalized = found.password_hash if found else None, normalized_password(password)
+        if await self._hasher.verify(stored_hash, normalized):
             return True
-        # Set before passwords were normalised.
-        return normal != password and await self._hasher.verify(kept, password)
+        # Passwords that were set before passwords were normalized.
+        return normalized != password and await self._hasher.verify(stored_hash, password)
 
     async def ban(self, user_id: int) -> None:
-        """Hide an account and all it made, and shut it out; idempotent. Raises NotFoundError."""
+        """Hide an account and its content, and reject its sessions; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserBanned, banned=True)
 
     async def unban(self, user_id: int) -> None:
-        """Let it in again, with its old sessions; idempotent. Raises NotFoundError."""
+        """Show an account again and accept its sessions; idempotent. Raises NotFoundError."""
         await self._set_banned(user_id, UserUnbanned, banned=False)
 
     async def _set_banned(self, user_id: int, kind: type[UserEvent], *, banned: bool) -> None:
@@ -229,18 +231,18 @@ class Accounts:
         await self._mark_ban(user_id, banned=banned)
 
     async def _mark_ban(self, user_id: int, *, banned: bool) -> None:
-        """Mark or unmark the account for all services, until the mark agrees with the record: two requests may race."""
+        """Revoke or restore the sessions until this agrees with the record: a ban and an unban may race."""
         while True:
-            await (self._revoked_sessions.ban if banned else self._revoked_sessions.unban)(user_id)
+            await (self._revoker.ban if banned else self._revoker.unban)(user_id)
             found = await self._accounts.credentials_of(user_id)
             recorded = found is not None and found.banned
             if recorded is banned:
                 return
             banned = recorded
 
-    def _new_session(self, user_id: int, user_agent: str) -> Session:
+    def _new_session(self, user_id: int, user_agent: str) -> DeviceSession:
         now = self._clock()
-        return Session(self._mint(), user_id, user_agent[:_USER_AGENT_CHARS], created_at=now, last_used_at=now)
+        return DeviceSession(self._mint(), user_id, user_agent[:_USER_AGENT_CHARS], created_at=now, last_used_at=now)
 
     def _signed_in(self, user_id: int, session_id: int, role: str, refresh_token: str) -> SignedIn:
         access_token = self._signer.sign(user_id, session_id, role, self._clock())

@@ -1,11 +1,12 @@
-"""Blocking and muting."""
+"""Use cases of blocks and mutes."""
 
 from contextlib import suppress
 
 from libs.common.core.errors import NotFoundError
+from libs.common.core.paging import Page
 from libs.contracts.base import utc_now
 from libs.contracts.records import EventOutbox
-from services.user.domain.people import Edge, Page, Profile
+from services.user.domain.people import Edge, Profile
 from services.user.errors import CannotBlockSelfError
 from services.user.ports import GraphStore, PeopleLists
 from services.user.service.audiences import Audiences
@@ -14,10 +15,10 @@ from services.user.service.profiles import Profiles
 
 
 class BlocksAndMutes:
-    """Use cases of blocks and mutes. Doing one twice changes nothing.
+    """Blocks and mutes. All methods are idempotent.
 
-    They are one's own affair: whether the other has blocked one, is banned, or was ever there, shows in no answer.
-    All raise CannotBlockSelfError for one's own account.
+    The responses do not reveal whether the other user has blocked the caller, is banned, or exists.
+    All methods raise CannotBlockSelfError when both ids are the same.
     """
 
     def __init__(
@@ -37,34 +38,33 @@ class BlocksAndMutes:
         self._clock = clock
 
     async def block(self, blocker_id: int, blocked_id: int) -> None:
-        """Hide two people from one another, and end what they follow and request of one another."""
+        """Hide two users from each other, and end follows and requests between them."""
         edge = _edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.block(edge, self._clock()))
         for user_id in (edge.from_id, edge.to_id):
             with suppress(NotFoundError):
-                await self._audiences.settle_mode(user_id)
+                await self._audiences.update_mode(user_id)
 
     async def unblock(self, blocker_id: int, blocked_id: int) -> None:
-        """They may see one another again; follows do not come back."""
+        """Remove a block. Follows do not come back."""
         edge = _edge(blocker_id, blocked_id)
         await self._events.committed(await self._store.unblock(edge, self._clock()))
 
     async def mute(self, muter_id: int, muted_id: int) -> None:
-        """Keep someone's posts out of one's own feed; nobody else notices."""
+        """Keep a user's posts out of the muter's feed. Nobody else can see it."""
         edge = _edge(muter_id, muted_id)
         await self._events.committed(await self._store.mute(edge, self._clock()))
 
     async def unmute(self, muter_id: int, muted_id: int) -> None:
-        """Let them in again."""
         edge = _edge(muter_id, muted_id)
         await self._events.committed(await self._store.unmute(edge, self._clock()))
 
-    async def blocked(self, user_id: int, below: int | None, limit: int) -> Page[Profile, int]:
-        """Whom one blocks, last blocked first."""
+    async def blocked(self, user_id: int, below: int | None, limit: int) -> Page[Profile]:
+        """Return blocked users, last blocked first."""
         return await self._profiles.page(await self._lists.blocked(user_id, below, limit + 1), user_id, limit)
 
-    async def muted(self, user_id: int, below: int | None, limit: int) -> Page[Profile, int]:
-        """Whom one mutes, last muted first."""
+    async def muted(self, user_id: int, below: int | None, limit: int) -> Page[Profile]:
+        """Return muted users, last muted first."""
         return await self._profiles.page(await self._lists.muted(user_id, below, limit + 1), user_id, limit)
 
 

@@ -1,4 +1,4 @@
-"""Events of this service, and the clock of its use cases."""
+"""Event records and the clock of the use cases."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +17,7 @@ def micros(at: datetime) -> int:
 
 
 def edge_records(outbox: EventOutbox) -> EdgeRecord:
-    """Encodes events of edges. The fields of these events are the edge's two ends, in order."""
+    """Return a function that builds events of edges. The fields of such an event are the two ends, in order."""
 
     def record(kind: type[GraphEvent], edge: Edge, version: int) -> EventRecord:
         payload = kind.model_validate(dict(zip(kind.model_fields, (edge.from_id, edge.to_id), strict=True)))

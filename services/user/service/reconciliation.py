@@ -1,4 +1,4 @@
-"""Counts of users against what they count."""
+"""Compares the counts of users with what they count, and corrects them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from services.user.ports import AccountCountStore, AuthoredPostStore
 
 @dataclass(frozen=True, slots=True)
 class CountComparison:
-    """Counts from the rows and as counted, and which posts are counted."""
+    """The counts from the rows, the stored counts, and the ids of the counted posts."""
 
     recorded: AccountCounts
     counted: AccountCounts
@@ -24,16 +24,18 @@ class CountReconciliation:
         self._authored = authored
 
     async def user_ids(self, after_id: int, limit: int) -> list[int]:
-        """Accounts in order of id."""
+        """Return account ids above `after_id`, ascending."""
         return await self._store.user_ids(after_id, limit)
 
-    async def audit(self, user_id: int) -> CountComparison:
-        """As things are just now."""
-        recorded, counted = await self._store.tallies(user_id)
+    async def compare(self, user_id: int) -> CountComparison:
+        recorded, counted = await self._store.compare(user_id)
         return CountComparison(recorded, counted, await self._store.post_ids(user_id))
 
-    async def mend(self, user_id: int, there: Sequence[int], gone: Sequence[int]) -> None:
-        """Learn of posts that are `there` or `gone`, as from their events, and count anew. A deleted post stays so."""
+    async def reconcile(self, user_id: int, there: Sequence[int], gone: Sequence[int]) -> None:
+        """Record existing and deleted posts as their events would, and correct the counts.
+
+        A post that is recorded as deleted stays deleted.
+        """
         await self._authored.apply(
             [
                 *(AuthoredPost(user_id, post_id, deleted=False) for post_id in there),

@@ -1,4 +1,4 @@
-"""What PostgreSQL said last, for the time that it is away."""
+"""Values that stand in for PostgreSQL during an outage."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,12 +13,12 @@ from services.user.domain.people import Profile
 from services.user.stores.postgres_accounts import PostgresSessionStore
 from services.user.stores.postgres_profiles import PostgresProfileStore
 
-KEPT_MAX = 20_000  # sessions
-SESSION_S = 60  # an ended one may live on for so long anywhere (docs/figures.md)
+SESSIONS_MAX = 20_000
+SESSION_S = 60  # an ended session may be accepted for as long everywhere (docs/figures.md)
 
 
 class CachedProfileStore(PostgresProfileStore):
-    """Shows each reader the profiles last shown to them, while neither side has done anything since."""
+    """During an outage, shows each reader the profiles last shown to them, unless either side changed since."""
 
     def __init__(self, postgres: Postgres, paths: SecretPaths, stamps: InvalidationStamps) -> None:
         super().__init__(postgres, paths)
@@ -33,20 +33,20 @@ class CachedProfileStore(PostgresProfileStore):
 
 
 class CachedSessionStore(PostgresSessionStore):
-    """Takes a session that lived a minute ago to live on."""
+    """During an outage, treats a session that was active within the last minute as active."""
 
     def __init__(self, postgres: Postgres) -> None:
         super().__init__(postgres)
-        self._lived: TTLCache[int, int] = TTLCache(KEPT_MAX, SESSION_S)
+        self._last_active: TTLCache[int, int] = TTLCache(SESSIONS_MAX, SESSION_S)
 
-    async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
+    async def is_active(self, user_id: int, session_id: int, now: datetime) -> bool:
         try:
-            found = await super().lives(user_id, session_id, now)
+            found = await super().is_active(user_id, session_id, now)
         except UnavailableError:
-            if self._lived.get(session_id) != user_id:
+            if self._last_active.get(session_id) != user_id:
                 raise
             return True
-        self._lived.pop(session_id, None)
+        self._last_active.pop(session_id, None)
         if found:
-            self._lived[session_id] = user_id
+            self._last_active[session_id] = user_id
         return found

@@ -1,11 +1,11 @@
-"""What fan-out and feeds ask of the graph, in PostgreSQL."""
+"""Graph queries of fan-out and feeds, in PostgreSQL."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import pairwise
 
 from libs.common.stores.postgres import Postgres
-from services.user.domain.people import PULL_LINGERS, Audience, Followees, Mode, Relation
+from services.user.domain.people import PULLED_FOR, AuthorAudience, FollowedAuthors, Mode, ReaderRelation
 
 _AUDIENCES = """
 SELECT user_id, mode, mode_version, follower_count,
@@ -58,34 +58,32 @@ class PostgresAudienceStore:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
-        """See the port."""
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         rows = await self._postgres.fetch(_AUDIENCES, user_ids, followers_up_to)
         return {
-            row["user_id"]: Audience(row["follower_count"], row["mode"], row["mode_version"], row["followers"])
+            row["user_id"]: AuthorAudience(row["follower_count"], row["mode"], row["mode_version"], row["followers"])
             for row in rows
         }
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
-        """See the port."""
         return await self._postgres.fetchrow(_SET_MODE, user_id, seen_version, mode, now) is not None
 
     async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
-        """See the port."""
         rows = await self._postgres.fetch(_ENDS_OF_RANGES, user_id, size)
         return list(pairwise([0, *(row["follower_id"] for row in rows)]))
 
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
-        """See the port."""
         row = await self._postgres.fetchrow(_FOLLOWER_IDS, user_id, after, up_to, limit)
         return (row["ids"] or []) if row else []
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
-        """See the port."""
-        row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULL_LINGERS, now)
-        return Followees(row["ids"] or [], row["pull"] or [], row["fresh"] or []) if row else Followees([], [], [])
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
+        row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULLED_FOR, now)
+        return (
+            FollowedAuthors(row["ids"] or [], row["pull"] or [], row["fresh"] or [])
+            if row
+            else FollowedAuthors([], [], [])
+        )
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
-        """See the port."""
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         row = await self._postgres.fetchrow(_RELATION, reader_id, author_id)
-        return Relation(**row) if row else None
+        return ReaderRelation(**row) if row else None

@@ -21,25 +21,25 @@ from libs.contracts.events import (
     MuteDeleted,
 )
 from libs.contracts.records import EventRecord
-from services.user.domain.people import BROUGHT_AFTER, Edge
+from services.user.domain.people import FRESH_FOR, Edge
 from services.user.errors import BlockedByYouError
 from services.user.ports import EdgeRecord
-from services.user.stores.retries import retried
-from services.user.stores.visibility import seen
+from services.user.stores.retries import with_retries
+from services.user.stores.visibility import is_visible
 
-SLOTS = 16  # a celebrity's followers come through so many rows side by side
+SLOTS = 16  # rows over which the count of followers is spread, so that concurrent follows do not wait for each other
 Change = tuple[type[GraphEvent], Edge]
 
-# All that happens between two people happens in turn: neither sees the other's half of a follow or a block.
+# Serializes all changes between two users, so that none sees half of a follow or a block.
 _LOCK_PAIR = "SELECT pg_advisory_xact_lock(hashint8extended(least($1, $2::bigint), greatest($1, $2)))"
-_STANDING = f"""
+_TARGET_STATE = f"""
 SELECT is_private,
     EXISTS (SELECT FROM follows WHERE follower_id = $1 AND followee_id = $2) AS following,
     EXISTS (SELECT FROM blocks WHERE blocker = $1 AND blocked = $2) AS blocking
-FROM users WHERE user_id = $2 AND {seen("$2", "$1")}
+FROM users WHERE user_id = $2 AND {is_visible("$2", "$1")}
 """  # noqa: S608 - of constants
-# An account that goes public waits for this, and then finds the request.
-_STANDING_HELD = f"{_STANDING} FOR SHARE OF users"
+# A change to public waits for this lock, and then finds the request.
+_TARGET_STATE_LOCKED = f"{_TARGET_STATE} FOR SHARE OF users"
 _FOLLOW = """
 INSERT INTO follows (follower_id, followee_id, created_at, pull_until) VALUES ($1, $2, $3, $4)
 ON CONFLICT DO NOTHING RETURNING 1
@@ -50,7 +50,7 @@ _ASK = (
     "INSERT INTO follow_requests (requester, target, created_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING RETURNING 1"
 )
 _WITHDRAW = "DELETE FROM follow_requests WHERE requester = $1 AND target = $2 RETURNING 1"
-# Of any account that there is: whom one blocks or mutes may be banned, or have blocked first.
+# Works for any existing account, also for one that is banned or blocks the user.
 _BLOCK = """
 INSERT INTO blocks (blocker, blocked, created_at) SELECT $1, user_id, $3 FROM users WHERE user_id = $2
 ON CONFLICT DO NOTHING RETURNING 1
@@ -61,7 +61,7 @@ INSERT INTO mutes (muter, muted, created_at) SELECT $1, user_id, $3 FROM users W
 ON CONFLICT DO NOTHING RETURNING 1
 """
 _UNMUTE = "DELETE FROM mutes WHERE muter = $1 AND muted = $2 RETURNING 1"
-_HOLD_IF_PUBLIC = "SELECT 1 FROM users WHERE user_id = $1 AND NOT is_private FOR NO KEY UPDATE"
+_LOCK_IF_PUBLIC = "SELECT 1 FROM users WHERE user_id = $1 AND NOT is_private FOR NO KEY UPDATE"
 _WITHDRAW_OLDEST = """
 DELETE FROM follow_requests WHERE target = $1
     AND requester IN (SELECT requester FROM follow_requests WHERE target = $1 ORDER BY place LIMIT $2)
@@ -72,7 +72,7 @@ INSERT INTO follows (follower_id, followee_id, created_at, pull_until)
 SELECT id, $2::bigint, $3::timestamptz, $4::timestamptz FROM unnest($1::bigint[]) id
 ON CONFLICT DO NOTHING RETURNING follower_id
 """
-# Rows are locked in the order of the arrays, which is that of (user_id, slot) for everyone: no deadlock.
+# The arrays are sorted by (user_id, slot), so all transactions lock rows in the same order and cannot deadlock.
 _COUNT = """
 INSERT INTO user_counts (user_id, slot, followers, following, version)
 SELECT *, $5::bigint FROM unnest($1::bigint[], $2::smallint[], $3::bigint[], $4::bigint[])
@@ -84,20 +84,20 @@ RETURNING user_id, slot, version
 """
 
 
-async def _changed(connection: Connection, sql: str, kind: type[GraphEvent], edge: Edge, *more: object) -> list[Change]:
-    """The change, if the statement made it."""
+async def _change(connection: Connection, sql: str, kind: type[GraphEvent], edge: Edge, *more: object) -> list[Change]:
+    """Execute the statement. Return the change, or nothing if it changed no row."""
     return [(kind, edge)] if await connection.fetchval(sql, edge.from_id, edge.to_id, *more) else []
 
 
-async def _parted(connection: Connection, edge: Edge) -> list[Change]:
-    """No request and no follow along the edge any more."""
+async def _remove_edges(connection: Connection, edge: Edge) -> list[Change]:
+    """Delete the request and the follow along the edge."""
     return [
-        *await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge),
-        *await _changed(connection, _UNFOLLOW, FollowDeleted, edge),
+        *await _change(connection, _WITHDRAW, FollowRequestDeleted, edge),
+        *await _change(connection, _UNFOLLOW, FollowDeleted, edge),
     ]
 
 
-async def _standing(connection: Connection, edge: Edge, sql: str = _STANDING) -> Any:
+async def _target_state(connection: Connection, edge: Edge, sql: str = _TARGET_STATE) -> Any:
     row = await connection.fetchrow(sql, edge.from_id, edge.to_id)
     if row is None:
         raise NotFoundError
@@ -113,69 +113,68 @@ class PostgresGraphStore:
 
     async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
-            standing = await _standing(connection, edge)
-            if standing["following"]:
+            target = await _target_state(connection, edge)
+            if target["following"]:
                 return []
-            if standing["blocking"]:
+            if target["blocking"]:
                 raise BlockedByYouError
-            if standing["is_private"] and (await _standing(connection, edge, _STANDING_HELD))["is_private"]:
-                return await _changed(connection, _ASK, FollowRequestCreated, edge, now)
-            withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
-            return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
+            if target["is_private"] and (await _target_state(connection, edge, _TARGET_STATE_LOCKED))["is_private"]:
+                return await _change(connection, _ASK, FollowRequestCreated, edge, now)
+            withdrawn = await _change(connection, _WITHDRAW, FollowRequestDeleted, edge)
+            return withdrawn + await _change(connection, _FOLLOW, FollowCreated, edge, now, now + FRESH_FOR)
 
         return await self._between(edge, now, change)
 
     async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        return await self._between(edge, now, lambda connection: _parted(connection, edge))
+        return await self._between(edge, now, lambda connection: _remove_edges(connection, edge))
 
     async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
-            withdrawn = await _changed(connection, _WITHDRAW, FollowRequestDeleted, edge)
+            withdrawn = await _change(connection, _WITHDRAW, FollowRequestDeleted, edge)
             if not withdrawn:
                 return []
-            return withdrawn + await _changed(connection, _FOLLOW, FollowCreated, edge, now, now + BROUGHT_AFTER)
+            return withdrawn + await _change(connection, _FOLLOW, FollowCreated, edge, now, now + FRESH_FOR)
 
         return await self._between(edge, now, change)
 
     async def accept_some(self, target_id: int, limit: int, now: datetime) -> list[EventRecord]:
-        """Locks the account, so that no new request comes, and the requests, in place of each pair."""
-
         async def transaction() -> list[EventRecord]:
             async with self._postgres.transaction() as connection:
-                if not await connection.fetchval(_HOLD_IF_PUBLIC, target_id):
+                # Locking the account keeps new requests out, so the pairs need no locks.
+                if not await connection.fetchval(_LOCK_IF_PUBLIC, target_id):
                     return []
                 rows = await connection.fetch(_WITHDRAW_OLDEST, target_id, limit)
                 asked = [row["requester"] for row in rows]
-                rows = await connection.fetch(_FOLLOW_ALL, asked, target_id, now, now + BROUGHT_AFTER)
+                rows = await connection.fetch(_FOLLOW_ALL, asked, target_id, now, now + FRESH_FOR)
                 changes: list[Change] = [(FollowRequestDeleted, Edge(i, target_id)) for i in asked]
                 changes += [(FollowCreated, Edge(row["follower_id"], target_id)) for row in rows]
                 return await self._count(connection, changes, now)
 
-        return await retried(transaction)
+        return await with_retries(transaction)
 
     async def deny(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        return await self._between(edge, now, lambda c: _changed(c, _WITHDRAW, FollowRequestDeleted, edge))
+        return await self._between(edge, now, lambda c: _change(c, _WITHDRAW, FollowRequestDeleted, edge))
 
     async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
-            blocked = await _changed(connection, _BLOCK, BlockCreated, edge, now)
+            blocked = await _change(connection, _BLOCK, BlockCreated, edge, now)
             if not blocked:
                 return []
-            return blocked + await _parted(connection, edge) + await _parted(connection, edge.reversed)
+            return blocked + await _remove_edges(connection, edge) + await _remove_edges(connection, edge.reversed)
 
         return await self._between(edge, now, change)
 
     async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        return await self._between(edge, now, lambda c: _changed(c, _UNBLOCK, BlockDeleted, edge))
+        return await self._between(edge, now, lambda c: _change(c, _UNBLOCK, BlockDeleted, edge))
 
     async def mute(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        return await self._between(edge, now, lambda c: _changed(c, _MUTE, MuteCreated, edge, now))
+        return await self._between(edge, now, lambda c: _change(c, _MUTE, MuteCreated, edge, now))
 
     async def unmute(self, edge: Edge, now: datetime) -> list[EventRecord]:
         async def change(connection: Connection) -> list[Change]:
-            unmuted = await _changed(connection, _UNMUTE, MuteDeleted, edge)
+            unmuted = await _change(connection, _UNMUTE, MuteDeleted, edge)
             if unmuted:
-                await connection.execute(_PULL, edge.from_id, edge.to_id, now + BROUGHT_AFTER)
+                await connection.execute(_PULL, edge.from_id, edge.to_id, now + FRESH_FOR)
             return unmuted
 
         return await self._between(edge, now, change)
@@ -183,19 +182,19 @@ class PostgresGraphStore:
     async def _between(
         self, edge: Edge, now: datetime, change: Callable[[Connection], Awaitable[list[Change]]]
     ) -> list[EventRecord]:
-        """Run `change` with the pair locked, update counts and write events, all or nothing."""
+        """Run `change` with the pair locked, update counts and write events, in one transaction."""
 
         async def transaction() -> list[EventRecord]:
             async with self._postgres.transaction() as connection:
                 await connection.execute(_LOCK_PAIR, edge.from_id, edge.to_id)
                 return await self._count(connection, await change(connection), now)
 
-        return await retried(transaction)
+        return await with_retries(transaction)
 
     async def _count(self, connection: Connection, changes: Sequence[Change], now: datetime) -> list[EventRecord]:
         """Update the follow counts and write the events.
 
-        The event's version comes from slot 0 of the user whom the edge starts from, so versions of one edge only grow.
+        The version comes from slot 0 of the user where the edge starts, so the versions of an edge only grow.
         """
         if not changes:
             return []
@@ -210,8 +209,8 @@ class PostgresGraphStore:
             _COUNT,
             [user_id for user_id, _ in slots],
             [slot for _, slot in slots],
-            [followers[one] for one in slots],
-            [following[one] for one in slots],
+            [followers[slot] for slot in slots],
+            [following[slot] for slot in slots],
             int(now.timestamp() * 1_000_000),
         )
         version_of = {row["user_id"]: row["version"] for row in rows if row["slot"] == 0}

@@ -10,8 +10,8 @@ from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.user.domain.people import AuthoredPost, Profile, ProfileChange, Relationship
 from services.user.ports import MakeRecord
-from services.user.stores.retries import retried
-from services.user.stores.visibility import seen
+from services.user.stores.retries import with_retries
+from services.user.stores.visibility import is_visible
 
 _PAST_USERNAMES = "{"  # sorts after every character that a username can hold
 
@@ -28,10 +28,11 @@ FROM users u CROSS JOIN LATERAL (
         coalesce(sum(posts), 0)::bigint AS posts
     FROM user_counts WHERE user_id = u.user_id
 ) c
-WHERE u.user_id = ANY ($1::bigint[]) AND {seen("u.user_id", "$2")}
+WHERE u.user_id = ANY ($1::bigint[]) AND {is_visible("u.user_id", "$2")}
 """  # noqa: S608 - of constants
 _SEARCH = f"""
-SELECT user_id FROM users WHERE username >= $1 AND username < $2 AND username > $3 AND {seen("users.user_id", "$5")}
+SELECT user_id FROM users
+WHERE username >= $1 AND username < $2 AND username > $3 AND {is_visible("users.user_id", "$5")}
 ORDER BY username LIMIT $4
 """  # noqa: S608 - of constants
 _UPDATE = """
@@ -41,7 +42,7 @@ UPDATE users SET display_name = coalesce($2, display_name), bio = coalesce($3, b
     is_private = coalesce($8, is_private), version = greatest(version + 1, $7)
 WHERE user_id = $1 RETURNING version
 """
-# xmax is 0 in a row that this statement inserted; in one that it updated, it is this transaction.
+# xmax is 0 in an inserted row, and the id of this transaction in an updated row.
 _APPLY = """
 INSERT INTO authored_posts (user_id, post_id, deleted)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::boolean[])
@@ -87,17 +88,14 @@ class PostgresProfileStore:
         return [_profile(row, reader_id, self._paths) for row in rows]
 
     async def id_of(self, username: str) -> int | None:
-        """See the port."""
         row = await self._postgres.fetchrow("SELECT user_id FROM users WHERE username = $1", username)
         return row["user_id"] if row else None
 
     async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
-        """See the port."""
         rows = await self._postgres.fetch(_SEARCH, prefix, prefix + _PAST_USERNAMES, after, limit, reader_id)
         return [row["user_id"] for row in rows]
 
     async def update(self, user_id: int, change: ProfileChange, now_us: int, record: MakeRecord) -> list[EventRecord]:
-        """See the port."""
         avatar = change.avatar
         async with self._postgres.transaction() as connection:
             version = await connection.fetchval(
@@ -125,13 +123,12 @@ class PostgresAuthoredPostStore:
         self._postgres = postgres
 
     async def apply(self, changes: Sequence[AuthoredPost]) -> None:
-        """See the port."""
         deleted_of: dict[tuple[int, int], bool] = {}
         for change in changes:
             key = (change.user_id, change.post_id)
             deleted_of[key] = change.deleted or deleted_of.get(key, False)
         if deleted_of:
-            await retried(lambda: self._apply(dict(sorted(deleted_of.items()))))
+            await with_retries(lambda: self._apply(dict(sorted(deleted_of.items()))))
 
     async def _apply(self, deleted_of: dict[tuple[int, int], bool]) -> None:
         async with self._postgres.transaction() as connection:

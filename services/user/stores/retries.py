@@ -1,4 +1,4 @@
-"""Transactions that PostgreSQL asks to run again."""
+"""Retries of transactions that PostgreSQL aborted."""
 
 import asyncio
 import random
@@ -14,15 +14,15 @@ _BACKOFF_S = 0.02
 T = TypeVar("T")
 
 
-async def retried(transaction: Callable[[], Awaitable[T]]) -> T:
-    """Run it until it is not the victim of a deadlock or a serialization failure.
+async def with_retries(transaction: Callable[[], Awaitable[T]]) -> T:
+    """Run the transaction again after a deadlock or a serialization failure.
 
     Raises:
-        UnavailableError: it was the victim every time.
+        UnavailableError: every attempt failed.
     """
     for attempt in range(ATTEMPTS):
         try:
             return await transaction()
         except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
             await asyncio.sleep(random.uniform(0, _BACKOFF_S * 2**attempt))
-    raise UnavailableError("too much at once")
+    raise UnavailableError("Too many concurrent changes. Please retry.")

@@ -1,7 +1,7 @@
-"""Who looks, to whom, as if there were no such account."""
+"""The condition for a user to be visible to a reader."""
 
 
-def seen(person: str, reader: str) -> str:
+def is_visible(person: str, reader: str) -> str:
     """SQL: `person` is not banned and does not block `reader`, which may be null. Columns are qualified."""
     return (
         f"NOT EXISTS (SELECT FROM users hidden WHERE hidden.user_id = {person} AND hidden.banned_at IS NOT NULL)"  # noqa: S608 - of constants

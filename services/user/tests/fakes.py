@@ -1,4 +1,4 @@
-"""Small real stores in memory."""
+"""In-memory implementations of the ports."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,26 +23,26 @@ from services.user.domain.accounts import (
     REFRESH_TOKEN_LIFE,
     Contact,
     Credentials,
+    DeviceSession,
+    EarlierRegistration,
     Login,
     NewAccount,
-    RefreshState,
-    Registered,
+    RefreshTokenState,
     Rotation,
-    Session,
-    Verdict,
-    judge,
+    RotationResult,
+    rotation_result,
 )
 from services.user.domain.people import (
-    BROUGHT_AFTER,
-    PULL_LINGERS,
-    Audience,
+    FRESH_FOR,
+    PULLED_FOR,
+    AuthorAudience,
+    AvatarUpload,
     Edge,
-    Followees,
+    FollowedAuthors,
     Mode,
-    OwnedMedia,
     Profile,
     ProfileChange,
-    Relation,
+    ReaderRelation,
     Relationship,
 )
 from services.user.errors import (
@@ -60,7 +60,7 @@ Meanwhile = Callable[[], Awaitable[None]]
 
 
 class SteppingClock:
-    """Stands still until told."""
+    """A clock that moves only with `step`."""
 
     def __init__(self) -> None:
         self.now = datetime(2025, 6, 1, tzinfo=UTC)
@@ -75,8 +75,8 @@ class SteppingClock:
 async def _nothing() -> None: ...
 
 
-class CollectedShutouts:
-    """Implements `ports.RevokedSessions`; before the next mark is made, `meanwhile` happens, once."""
+class InMemorySessionRevoker:
+    """Implements `ports.SessionRevoker`. Runs `meanwhile` once before the next ban or unban."""
 
     def __init__(self) -> None:
         self.meanwhile: Meanwhile = _nothing
@@ -101,13 +101,13 @@ class CollectedShutouts:
 
 @dataclass
 class World:
-    """What the in-memory stores share."""
+    """The state that the in-memory stores share."""
 
     accounts: dict[int, NewAccount] = field(default_factory=dict)
-    registrations: dict[tuple[str, str], Registered] = field(default_factory=dict)
-    sessions: dict[int, Session] = field(default_factory=dict)
+    registrations: dict[tuple[str, str], EarlierRegistration] = field(default_factory=dict)
+    sessions: dict[int, DeviceSession] = field(default_factory=dict)
     ended: set[int] = field(default_factory=set)
-    tokens: dict[bytes, tuple[int, RefreshState]] = field(default_factory=dict)
+    tokens: dict[bytes, tuple[int, RefreshTokenState]] = field(default_factory=dict)
     profiles: dict[int, Profile] = field(default_factory=dict)
     follows: set[Edge] = field(default_factory=set)
     pull_until: dict[Edge, datetime] = field(default_factory=dict)
@@ -120,15 +120,14 @@ class World:
     versions: "count[int]" = field(default_factory=lambda: count(1))
 
     def person(self, user_id: int) -> int:
-        """A profile without an account."""
+        """Add a profile without an account."""
         at = datetime(2025, 1, 1, tzinfo=UTC)
         self.profiles[user_id] = Profile(user_id, f"user{user_id}", "", "", None, False, 0, 0, 0, at)
         return user_id
 
-    def seen(self, person: int, reader_id: int | None) -> bool:
-        """As `stores.visibility.seen`."""
-        walled = reader_id is not None and Edge(person, reader_id) in self.blocks
-        return person in self.profiles and person not in self.banned and not walled
+    def is_visible(self, person: int, reader_id: int | None) -> bool:
+        is_blocked = reader_id is not None and Edge(person, reader_id) in self.blocks
+        return person in self.profiles and person not in self.banned and not is_blocked
 
 
 class InMemoryAccountStore:
@@ -139,7 +138,7 @@ class InMemoryAccountStore:
         self._sessions = sessions
         self.meanwhile: Meanwhile = _nothing
 
-    async def open(self, account: NewAccount, session: Session, token_hash: bytes, record: EventRecord) -> None:
+    async def open(self, account: NewAccount, session: DeviceSession, token_hash: bytes, record: EventRecord) -> None:
         await self.meanwhile()
         for other in self._world.accounts.values():
             if other.username == account.username:
@@ -153,9 +152,11 @@ class InMemoryAccountStore:
         self._world.profiles[person] = replace(self._world.profiles[person], username=account.username)
         await self._sessions.start(session, token_hash, account.password_hash)
         if attempt := account.attempt:
-            self._world.registrations[attempt.key, account.username] = Registered(account.user_id, attempt.form_hash)
+            self._world.registrations[attempt.key, account.username] = EarlierRegistration(
+                account.user_id, attempt.form_hash
+            )
 
-    async def registered(self, key: str, username: str) -> Registered | None:
+    async def registered(self, key: str, username: str) -> EarlierRegistration | None:
         return self._world.registrations.get((key, username))
 
     async def credentials(self, login: Login) -> Credentials | None:
@@ -174,13 +175,13 @@ class InMemoryAccountStore:
         return Contact(account.username, account.email, account.phone) if account else None
 
     async def set_password(
-        self, user_id: int, verified_hash: str, new_hash: str, keep_session: int, now: datetime
+        self, user_id: int, verified_hash: str, new_hash: str, current_session_id: int, now: datetime
     ) -> list[int]:
         account = self._world.accounts[user_id]
         if account.password_hash != verified_hash:
             raise WrongPasswordError
         self._world.accounts[user_id] = replace(account, password_hash=new_hash)
-        others = {s.session_id for s in self._world.sessions.values() if s.user_id == user_id} - {keep_session}
+        others = {s.session_id for s in self._world.sessions.values() if s.user_id == user_id} - {current_session_id}
         ended = others - self._world.ended
         self._world.ended |= ended
         return list(ended)
@@ -200,38 +201,38 @@ class InMemorySessionStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def start(self, session: Session, token_hash: bytes, verified_hash: str) -> None:
+    async def start(self, session: DeviceSession, token_hash: bytes, verified_hash: str) -> None:
         is_banned = session.user_id in self._world.banned
         if is_banned or self._world.accounts[session.user_id].password_hash != verified_hash:
             raise InvalidCredentialsError
         self._world.sessions[session.session_id] = session
-        state = RefreshState(session.created_at + REFRESH_TOKEN_LIFE, None, session_lives=True)
+        state = RefreshTokenState(session.created_at + REFRESH_TOKEN_LIFE, None, session_is_active=True)
         self._world.tokens[token_hash] = (session.session_id, state)
 
     async def rotate(self, token_hash: bytes, next_hash: bytes, now: datetime) -> Rotation:
         if token_hash not in self._world.tokens:
-            return Rotation(Verdict.DEAD)
+            return Rotation(RotationResult.INVALID)
         session_id, state = self._world.tokens[token_hash]
         user_id = self._world.sessions[session_id].user_id
         _, successor = self._world.tokens.get(next_hash, (0, None))
-        lives = await self.lives(user_id, session_id, now)
+        is_active = await self.is_active(user_id, session_id, now)
         waits = successor is not None and successor.used_at is None
-        verdict = judge(replace(state, session_lives=lives, successor_waits=waits), now)
-        if verdict is Verdict.ROTATE:
+        result = rotation_result(replace(state, session_is_active=is_active, successor_unused=waits), now)
+        if result is RotationResult.ROTATED:
             self._world.tokens[token_hash] = (session_id, replace(state, used_at=now))
-            fresh = RefreshState(now + REFRESH_TOKEN_LIFE, None, session_lives=True)
+            fresh = RefreshTokenState(now + REFRESH_TOKEN_LIFE, None, session_is_active=True)
             self._world.tokens[next_hash] = (session_id, fresh)
-        elif verdict is Verdict.REUSED:
+        elif result is RotationResult.REUSED:
             self._world.ended.add(session_id)
-        return Rotation(verdict, user_id, session_id, "user")
+        return Rotation(result, user_id, session_id, "user")
 
-    async def lives(self, user_id: int, session_id: int, now: datetime) -> bool:
+    async def is_active(self, user_id: int, session_id: int, now: datetime) -> bool:
         session = self._world.sessions.get(session_id)
         shut_out = session_id in self._world.ended or user_id in self._world.banned
         return session is not None and session.user_id == user_id and not shut_out
 
     async def end(self, user_id: int, session_id: int, now: datetime) -> bool:
-        living = await self.lives(user_id, session_id, now)
+        living = await self.is_active(user_id, session_id, now)
         if living:
             self._world.ended.add(session_id)
         return living
@@ -243,7 +244,7 @@ class InMemorySessionStore:
         self._world.ended.add(session_id)
         return session_id
 
-    async def living(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[Session]:
+    async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
         mine = [
             s for s in self._world.sessions.values() if s.user_id == user_id and s.session_id not in self._world.ended
         ]
@@ -258,7 +259,7 @@ class InMemoryProfileStore:
         self._world = world
 
     async def profiles(self, user_ids: Sequence[int], reader_id: int | None) -> list[Profile]:
-        there = [i for i in user_ids if self._world.seen(i, reader_id)]
+        there = [i for i in user_ids if self._world.is_visible(i, reader_id)]
         return [self._of(self._world.profiles[i], reader_id) for i in there]
 
     def _of(self, profile: Profile, reader_id: int | None) -> Profile:
@@ -280,7 +281,7 @@ class InMemoryProfileStore:
         return next((p.user_id for p in self._world.profiles.values() if p.username == username), None)
 
     async def search(self, prefix: str, reader_id: int | None, after: str, limit: int) -> list[int]:
-        people = [p for p in self._world.profiles.values() if self._world.seen(p.user_id, reader_id)]
+        people = [p for p in self._world.profiles.values() if self._world.is_visible(p.user_id, reader_id)]
         names = sorted((p.username, p.user_id) for p in people)
         return [i for name, i in names if name.startswith(prefix) and name > after][:limit]
 
@@ -303,7 +304,7 @@ class InMemoryGraphStore:
         self._record = edge_records(CollectedEvents())
 
     async def add(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        if not self._world.seen(edge.to_id, edge.from_id):
+        if not self._world.is_visible(edge.to_id, edge.from_id):
             raise NotFoundError
         if edge in self._world.follows:
             return []
@@ -314,7 +315,7 @@ class InMemoryGraphStore:
         return self._take(self._world.requests, FollowRequestDeleted, edge) + self._follow(edge, now)
 
     async def remove(self, edge: Edge, now: datetime) -> list[EventRecord]:
-        return self._part(edge)
+        return self._remove_edges(edge)
 
     async def accept(self, edge: Edge, now: datetime) -> list[EventRecord]:
         withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge)
@@ -331,7 +332,7 @@ class InMemoryGraphStore:
 
     async def block(self, edge: Edge, now: datetime) -> list[EventRecord]:
         blocked = self._put(self._world.blocks, BlockCreated, edge)
-        return blocked + self._part(edge) + self._part(edge.reversed) if blocked else []
+        return blocked + self._remove_edges(edge) + self._remove_edges(edge.reversed) if blocked else []
 
     async def unblock(self, edge: Edge, now: datetime) -> list[EventRecord]:
         return self._take(self._world.blocks, BlockDeleted, edge)
@@ -342,34 +343,34 @@ class InMemoryGraphStore:
     async def unmute(self, edge: Edge, now: datetime) -> list[EventRecord]:
         unmuted = self._take(self._world.mutes, MuteDeleted, edge)
         if unmuted and edge in self._world.follows:
-            self._world.pull_until[edge] = now + BROUGHT_AFTER
+            self._world.pull_until[edge] = now + FRESH_FOR
         return unmuted
 
     def _follow(self, edge: Edge, now: datetime) -> list[EventRecord]:
         self._world.follows.add(edge)
-        self._world.pull_until[edge] = now + BROUGHT_AFTER
-        return [self._told(FollowCreated, edge)]
+        self._world.pull_until[edge] = now + FRESH_FOR
+        return [self._record_of(FollowCreated, edge)]
 
-    def _part(self, edge: Edge) -> list[EventRecord]:
+    def _remove_edges(self, edge: Edge) -> list[EventRecord]:
         withdrawn = self._take(self._world.requests, FollowRequestDeleted, edge)
         if edge not in self._world.follows:
             return withdrawn
         self._world.follows.remove(edge)
-        return [*withdrawn, self._told(FollowDeleted, edge)]
+        return [*withdrawn, self._record_of(FollowDeleted, edge)]
 
     def _put(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge) -> list[EventRecord]:
         if edge in tie or edge.to_id not in self._world.profiles:
             return []
         tie.append(edge)
-        return [self._told(kind, edge)]
+        return [self._record_of(kind, edge)]
 
     def _take(self, tie: list[Edge], kind: type[GraphEvent], edge: Edge) -> list[EventRecord]:
         if edge not in tie:
             return []
         tie.remove(edge)
-        return [self._told(kind, edge)]
+        return [self._record_of(kind, edge)]
 
-    def _told(self, kind: type[GraphEvent], edge: Edge) -> EventRecord:
+    def _record_of(self, kind: type[GraphEvent], edge: Edge) -> EventRecord:
         return self._record(kind, edge, next(self._world.versions))
 
 
@@ -408,7 +409,7 @@ class InMemoryPeopleLists:
     def _placed(
         self, rows: list[tuple[int, int]], reader_id: int | None, below: int | None, limit: int
     ) -> list[tuple[int, int]]:
-        rows = [row for row in rows if (below is None or row[0] < below) and self._world.seen(row[1], reader_id)]
+        rows = [row for row in rows if (below is None or row[0] < below) and self._world.is_visible(row[1], reader_id)]
         return sorted(rows, reverse=True)[:limit]
 
 
@@ -418,12 +419,12 @@ class InMemoryAudienceStore:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, Audience]:
+    async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
         found = {}
         for user_id in self._world.profiles.keys() & set(user_ids):
             (mode, version), followers = self._world.modes.get(user_id, ("push", 0)), self._followers(user_id)
             few = followers if mode == "push" and len(followers) <= followers_up_to else None
-            found[user_id] = Audience(len(followers), mode, version, few)
+            found[user_id] = AuthorAudience(len(followers), mode, version, few)
         return found
 
     async def set_mode(self, user_id: int, seen_version: int, mode: Mode, now: datetime) -> bool:
@@ -443,18 +444,18 @@ class InMemoryAudienceStore:
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         return [i for i in self._followers(user_id) if after < i <= up_to][:limit]
 
-    async def followees(self, user_id: int, now: datetime) -> Followees:
+    async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
         world = self._world
         ids = [e.to_id for e in world.follows if e.from_id == user_id]
         ids = sorted(i for i in ids if i not in world.banned and Edge(user_id, i) not in world.mutes)
         pull = [i for i in ids if self._has_pull_mode(i, now) or world.pull_until[Edge(user_id, i)] > now]
-        return Followees(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
+        return FollowedAuthors(ids, pull, [i for i in pull if not self._has_pull_mode(i, now)])
 
-    async def relation(self, reader_id: int, author_id: int) -> Relation | None:
+    async def relation(self, reader_id: int, author_id: int) -> ReaderRelation | None:
         world, edge = self._world, Edge(reader_id, author_id)
         if author_id not in world.profiles:
             return None
-        return Relation(
+        return ReaderRelation(
             following=edge in world.follows,
             muted=edge in world.mutes,
             blocked=edge in world.blocks or edge.reversed in world.blocks,
@@ -463,27 +464,27 @@ class InMemoryAudienceStore:
         )
 
     def _has_pull_mode(self, author_id: int, now: datetime) -> bool:
-        """Or left it not long ago."""
+        """Return whether the author is in pull mode, or left it a short time ago."""
         mode, _ = self._world.modes.get(author_id, ("push", 0))
         long_ago = datetime.min.replace(tzinfo=UTC)
-        return mode == "pull" or self._world.left_pull.get(author_id, long_ago) > now - PULL_LINGERS
+        return mode == "pull" or self._world.left_pull.get(author_id, long_ago) > now - PULLED_FOR
 
     def _followers(self, user_id: int) -> list[int]:
         return sorted(edge.from_id for edge in self._world.follows if edge.to_id == user_id)
 
 
-class InMemoryMediaLibrary:
-    """Implements `ports.MediaLibrary`."""
+class InMemoryProfileMedia:
+    """Implements `ports.ProfileMedia`."""
 
     def __init__(self) -> None:
-        self.media: dict[int, OwnedMedia] = {}
+        self.media: dict[int, AvatarUpload] = {}
 
-    async def for_profile(self, owner_id: int, media_id: int) -> OwnedMedia | None:
+    async def for_profile(self, owner_id: int, media_id: int) -> AvatarUpload | None:
         return self.media.get(media_id)
 
 
 class ReversingHasher:
-    """Implements `ports.PasswordHasher`, at no cost; while it verifies next, `meanwhile` happens, once."""
+    """Implements `ports.PasswordHasher` at no cost. Runs `meanwhile` once during the next verification."""
 
     def __init__(self) -> None:
         self.verified: list[str | None] = []

@@ -18,11 +18,11 @@ from services.user.errors import (
     UsernameTakenError,
     WrongPasswordError,
 )
-from services.user.security.refresh_tokens import RefreshTokens
+from services.user.security.refresh_tokens import HmacRefreshTokens
 from services.user.service.accounts import Accounts, SignedIn
 from services.user.tests.fakes import (
-    CollectedShutouts,
     InMemoryAccountStore,
+    InMemorySessionRevoker,
     InMemorySessionStore,
     PlainSigner,
     ReversingHasher,
@@ -44,7 +44,7 @@ class House:
             SteppingClock(),
             ReversingHasher(),
         )
-        self.revoked_sessions = CollectedShutouts()
+        self.revoker = InMemorySessionRevoker()
         self.store = InMemorySessionStore(self.world)
         ids = count(1)
         self.account_store = InMemoryAccountStore(self.world, self.store)
@@ -53,8 +53,8 @@ class House:
             self.store,
             self.hasher,
             PlainSigner(),
-            RefreshTokens("a secret"),
-            self.revoked_sessions,
+            HmacRefreshTokens("a secret"),
+            self.revoker,
             self.events,
             lambda: next(ids),
             self.clock,
@@ -218,13 +218,13 @@ async def test_any_older_token_ends_the_family(older: int) -> None:
         pairs.append(await house.accounts.refresh(pairs[-1].refresh_token))
     with pytest.raises(RefreshTokenReusedError):
         await house.accounts.refresh(pairs[older].refresh_token)
-    assert house.revoked_sessions.sessions == {session_of(pairs[0])}
+    assert house.revoker.sessions == {session_of(pairs[0])}
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(pairs[-1].refresh_token)
 
 
 async def test_successors_differ_by_token_and_by_secret() -> None:
-    one, other = RefreshTokens("one"), RefreshTokens("other")
+    one, other = HmacRefreshTokens("one"), HmacRefreshTokens("other")
     token = one.first()
     assert len({token, one.after(token), one.after(one.after(token)), other.after(token), one.first()}) == 5
 
@@ -267,7 +267,7 @@ async def test_logging_out_with_both_tokens_ends_both_sessions() -> None:
     here = await house.ada()
     there = await house.accounts.log_in("ada", ADA.password, "")
     await house.accounts.log_out(there.refresh_token, here.user_id, session_of(here))
-    assert house.revoked_sessions.sessions == {session_of(here), session_of(there)}
+    assert house.revoker.sessions == {session_of(here), session_of(there)}
     for signed_in in (here, there):
         with pytest.raises(InvalidRefreshTokenError):
             await house.accounts.refresh(signed_in.refresh_token)
@@ -284,7 +284,7 @@ async def test_sessions_page_newest_first_and_end_once() -> None:
     assert len(rest.items) == 1
     assert rest.last is None
     await house.accounts.end_session(user_id, rest.items[0].session_id)
-    assert house.revoked_sessions.sessions == {rest.items[0].session_id}
+    assert house.revoker.sessions == {rest.items[0].session_id}
     for session_id in (rest.items[0].session_id, 999):
         with pytest.raises(NotFoundError):
             await house.accounts.end_session(user_id, session_id)
@@ -297,7 +297,7 @@ async def test_a_new_password_ends_other_sessions() -> None:
     with pytest.raises(WrongPasswordError):
         await house.accounts.change_password(here.user_id, session_of(here), "not it", "new password")
     await house.accounts.change_password(here.user_id, session_of(here), ADA.password, "new password")
-    assert house.revoked_sessions.sessions == {session_of(there)}
+    assert house.revoker.sessions == {session_of(there)}
     assert await house.accounts.refresh(here.refresh_token)
     with pytest.raises(InvalidRefreshTokenError):
         await house.accounts.refresh(there.refresh_token)
@@ -355,9 +355,9 @@ async def test_of_a_ban_and_an_unban_at_once_the_last_committed_is_marked(*, las
     if last_banned:
         await first(user_id)
         first, last = last, first
-    house.revoked_sessions.meanwhile = lambda: last(user_id)
+    house.revoker.meanwhile = lambda: last(user_id)
     await first(user_id)
-    assert house.revoked_sessions.users == ({user_id} if last_banned else set())
+    assert house.revoker.users == ({user_id} if last_banned else set())
 
 
 async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password() -> None:
@@ -365,7 +365,7 @@ async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password()
     signed_in = await house.ada()
     for _ in range(2):
         await house.accounts.ban(signed_in.user_id)
-    assert house.revoked_sessions.users == {signed_in.user_id}
+    assert house.revoker.users == {signed_in.user_id}
     with pytest.raises(AccountBannedError):
         await house.accounts.log_in("ada", "correct horse", "test")
     with pytest.raises(InvalidCredentialsError):
@@ -374,7 +374,7 @@ async def test_a_banned_account_is_shut_out_and_told_so_only_with_its_password()
         await house.accounts.refresh(signed_in.refresh_token)
     for _ in range(2):
         await house.accounts.unban(signed_in.user_id)
-    assert house.revoked_sessions.users == set()
+    assert house.revoker.users == set()
     await house.accounts.refresh(signed_in.refresh_token)
     assert house.events.types() == ["user.created", "user.banned", "user.unbanned"]
     with pytest.raises(NotFoundError):

@@ -23,7 +23,7 @@ from libs.common.testing.eventually import eventually
 from libs.common.web.auth import TokenVerifier
 from services.user.api.schemas import LoginRequest, ProfileRequest, RegisterRequest
 from services.user.security.keys import FIRST_KEY, KeyFolder, ensure_key
-from services.user.security.passwords import LESS_URGENT, Argon2Hasher, hashing_gate
+from services.user.security.passwords import NICENESS, Argon2Hasher, hashing_gate
 
 
 async def test_a_signed_token_names_its_person(tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ class TellingArgon2(Argon2):
 
 async def test_the_event_loop_goes_before_hashing() -> None:
     usual = os.getpriority(os.PRIO_PROCESS, 0)
-    assert await Argon2Hasher(TellingArgon2(), "", gate()).hash("x") == str(min(19, usual + LESS_URGENT))
+    assert await Argon2Hasher(TellingArgon2(), "", gate()).hash("x") == str(min(19, usual + NICENESS))
     assert os.getpriority(os.PRIO_PROCESS, 0) == usual
 
 

@@ -4,17 +4,18 @@ import pytest
 
 from libs.common.core.errors import ForbiddenError, NotFoundError
 from libs.common.testing.events import CollectedEvents
-from services.user.domain.people import Avatar, Mode, OwnedMedia, ProfileChange, next_mode
-from services.user.errors import CannotFollowSelfError, MediaNotFoundError, MediaNotReadyError
+from libs.media.errors import MediaNotFoundError
+from services.user.domain.people import Avatar, AvatarUpload, Mode, ProfileChange, next_mode
+from services.user.errors import CannotFollowSelfError, MediaNotReadyError
 from services.user.service.audiences import Audiences
 from services.user.service.blocks_and_mutes import BlocksAndMutes
-from services.user.service.graph import Graph
+from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.tests.fakes import (
     InMemoryAudienceStore,
     InMemoryGraphStore,
-    InMemoryMediaLibrary,
     InMemoryPeopleLists,
+    InMemoryProfileMedia,
     InMemoryProfileStore,
     SteppingClock,
     World,
@@ -30,7 +31,7 @@ class House:
         self.world, self.events, self.media, self.clock = (
             World(),
             CollectedEvents(),
-            InMemoryMediaLibrary(),
+            InMemoryProfileMedia(),
             SteppingClock(),
         )
         for user_id in range(1, people + 1):
@@ -39,7 +40,7 @@ class House:
         self.audiences = Audiences(InMemoryAudienceStore(self.world), threshold, self.clock)
         parts = (self.profiles, self.audiences, self.events, self.clock)
         store, lists = InMemoryGraphStore(self.world), InMemoryPeopleLists(self.world)
-        self.graph, self.barriers = Graph(store, lists, *parts), BlocksAndMutes(store, lists, *parts)
+        self.graph, self.barriers = FollowGraph(store, lists, *parts), BlocksAndMutes(store, lists, *parts)
 
     async def mode(self) -> Mode:
         return (await self.audiences.audiences([STAR], 0))[STAR].mode
@@ -156,7 +157,11 @@ async def test_one_changes_only_oneself() -> None:
 
 async def test_an_avatar_is_ready_and_ones_own() -> None:
     house = House()
-    house.media.media = {7: OwnedMedia(2, Avatar(7, "a/2/7/thumb")), 8: OwnedMedia(2, None), 9: OwnedMedia(3, None)}
+    house.media.media = {
+        7: AvatarUpload(2, Avatar(7, "a/2/7/thumb")),
+        8: AvatarUpload(2, None),
+        9: AvatarUpload(3, None),
+    }
     wish = ProfileChange(sets_avatar=True)
     assert (await house.profiles.update(2, 2, wish, 7)).avatar_path == "a/2/7/thumb"
     with pytest.raises(MediaNotReadyError):

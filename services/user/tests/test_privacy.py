@@ -6,7 +6,7 @@ import pytest
 
 from libs.common.core.errors import NotFoundError
 from libs.invalidation.table import invalidation_of
-from services.user.domain.people import BROUGHT_AFTER, Edge, ProfileChange
+from services.user.domain.people import FRESH_FOR, Edge, ProfileChange
 from services.user.errors import BlockedByYouError, CannotBlockSelfError
 from services.user.tests.test_people import STAR, House
 
@@ -55,15 +55,15 @@ async def test_a_request_is_denied_or_withdrawn() -> None:
 
 
 async def test_going_public_lets_all_in_who_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.user.service.graph.REQUESTS_AT_ONCE", 4)
+    monkeypatch.setattr("services.user.service.graph.REQUESTS_PER_TRANSACTION", 4)
     house = await private_star()
     for fan in range(2, 12):
         await house.graph.follow(fan, STAR)
-    await house.graph.admit_waiting(STAR)
+    await house.graph.accept_pending(STAR)
     assert len(await requested(house)) == 10
     await house.profiles.update(STAR, STAR, ProfileChange(is_private=False), None)
     for _ in range(2):
-        await house.graph.admit_waiting(STAR)
+        await house.graph.accept_pending(STAR)
     assert await requested(house) == []
     assert (await house.profiles.get(STAR, None)).follower_count == 10
 
@@ -177,7 +177,7 @@ async def test_one_cannot_block_or_mute_oneself_and_nobody_leaves_no_trace() -> 
 async def test_a_mute_keeps_someone_out_of_the_feed_and_of_nothing_else() -> None:
     house = House()
     await house.graph.follow(FAN, STAR)
-    house.clock.now += BROUGHT_AFTER
+    house.clock.now += FRESH_FOR
     for _ in range(2):
         await house.barriers.mute(FAN, STAR)
     assert (await house.audiences.followees(FAN)).ids == []
@@ -190,7 +190,7 @@ async def test_a_mute_keeps_someone_out_of_the_feed_and_of_nothing_else() -> Non
         await house.barriers.unmute(FAN, STAR)
     found = await house.audiences.followees(FAN)
     assert (found.ids, found.pull) == ([STAR], [STAR])
-    house.clock.now += BROUGHT_AFTER
+    house.clock.now += FRESH_FOR
     assert (await house.audiences.followees(FAN)).pull == []
     assert house.events.types() == ["follow.created", "mute.created", "mute.deleted"]
 
@@ -201,7 +201,7 @@ async def test_who_is_followed_is_pulled_until_the_posts_have_come() -> None:
     house.clock.step(days=1)
     await house.graph.approve(STAR, FAN)
     assert (await house.audiences.followees(FAN)).pull == [STAR]
-    house.clock.now += BROUGHT_AFTER
+    house.clock.now += FRESH_FOR
     assert (await house.audiences.followees(FAN)).pull == []
 
 

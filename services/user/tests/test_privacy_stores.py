@@ -12,8 +12,8 @@ from libs.common.stores.postgres import Postgres
 from libs.common.testing.events import CollectedEvents
 from libs.contracts.events import UserBanned, UserUnbanned, UserUpdated
 from libs.contracts.records import EventRecord
-from services.user.domain.accounts import Login, Verdict
-from services.user.domain.people import BROUGHT_AFTER, Edge, Followees, ProfileChange, Relation, Relationship
+from services.user.domain.accounts import Login, RotationResult
+from services.user.domain.people import FRESH_FOR, Edge, FollowedAuthors, ProfileChange, ReaderRelation, Relationship
 from services.user.errors import BlockedByYouError
 from services.user.service.events import edge_records
 from services.user.stores.postgres_accounts import PostgresAccountStore, PostgresSessionStore
@@ -165,7 +165,7 @@ async def test_no_follow_is_left_between_the_blocked(postgres: Postgres, *, priv
             follow(graph, star, fan),
         )
         relation = await audience.relation(fan, star)
-        assert relation == Relation(following=False, muted=False, blocked=True, banned=False, private=private)
+        assert relation == ReaderRelation(following=False, muted=False, blocked=True, banned=False, private=private)
         assert [await counts(postgres, one) for one in (fan, star)] == [(0, 0, 0), (0, 0, 0)]
         assert await postgres.fetch("SELECT FROM follow_requests WHERE target IN ($1, $2)", fan, star) == []
 
@@ -222,14 +222,14 @@ async def test_muted_and_banned_followees_are_in_no_feed(postgres: Postgres) -> 
     later = NOW + timedelta(days=1)
     assert types(await graph.unmute(Edge(fan, star), later)) == ["mute.deleted"]
     assert await graph.unmute(Edge(fan, star), later) == []
-    for now, pulled in ((later, [star]), (later + BROUGHT_AFTER, [])):
+    for now, pulled in ((later, [star]), (later + FRESH_FOR, [])):
         found = await audience.followees(fan, now)
-        assert found == Followees(found.ids, pulled, pulled)
+        assert found == FollowedAuthors(found.ids, pulled, pulled)
         assert sorted(found.ids) == [star, other]
     await set_banned(postgres, star, banned=True)
     assert (await audience.followees(fan, later)).ids == [other]
     relation = await audience.relation(fan, star)
-    assert relation == Relation(following=True, muted=False, blocked=False, banned=True, private=False)
+    assert relation == ReaderRelation(following=True, muted=False, blocked=False, banned=True, private=False)
     assert await audience.relation(fan, 1) is None
     await set_banned(postgres, star, banned=False)
     assert (await audience.followees(fan, NOW + timedelta(days=6))).pull == [star]
@@ -270,8 +270,8 @@ async def test_a_banned_account_is_shut_out_until_it_is_unbanned(postgres: Postg
     found = await accounts.credentials(Login("email", f"person{user_id}@x.org"))
     assert found is not None
     assert found.banned
-    assert not await sessions.lives(user_id, user_id, NOW)
-    assert (await sessions.rotate(_hash(user_id), b"no%d" % user_id, NOW)).verdict is Verdict.DEAD
+    assert not await sessions.is_active(user_id, user_id, NOW)
+    assert (await sessions.rotate(_hash(user_id), b"no%d" % user_id, NOW)).result is RotationResult.INVALID
     assert types(await set_banned(postgres, user_id, banned=False)) == ["user.unbanned"]
-    assert await sessions.lives(user_id, user_id, NOW)
-    assert (await sessions.rotate(_hash(user_id), b"yes%d" % user_id, NOW)).verdict is Verdict.ROTATE
+    assert await sessions.is_active(user_id, user_id, NOW)
+    assert (await sessions.rotate(_hash(user_id), b"yes%d" % user_id, NOW)).result is RotationResult.ROTATED

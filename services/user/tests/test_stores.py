@@ -19,11 +19,19 @@ from libs.common.testing.eventually import eventually
 from libs.contracts.events import GraphEvent, UserCreated, UserUpdated
 from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.user.domain.accounts import ATTEMPT_LIFE, Attempt, Login, NewAccount, Registered, Session, Verdict
+from services.user.domain.accounts import (
+    ATTEMPT_LIFE,
+    DeviceSession,
+    EarlierRegistration,
+    Login,
+    NewAccount,
+    RegistrationAttempt,
+    RotationResult,
+)
 from services.user.domain.people import (
-    BROUGHT_AFTER,
+    FRESH_FOR,
     AccountCounts,
-    Audience,
+    AuthorAudience,
     AuthoredPost,
     Avatar,
     Edge,
@@ -66,7 +74,7 @@ async def person(postgres: Postgres, name: str = "") -> int:
     user_id = next(_ids)
     name = name or f"person{user_id}"
     account = NewAccount(user_id, name, name, f"{name}@x.org", f"+4912345{user_id}", "hash", user_id, created_at=NOW)
-    session = Session(user_id, user_id, "test", NOW, NOW)
+    session = DeviceSession(user_id, user_id, "test", NOW, NOW)
     record = EVENTS.record(UserCreated(user_id=user_id), user_id, user_id)
     await PostgresAccountStore(postgres).open(account, session, _hash(user_id), record)
     return user_id
@@ -114,7 +122,10 @@ async def test_an_account_is_found_by_each_name_and_taken_once(postgres: Postgre
     ):
         other = next(_ids)
         account = NewAccount(other, username, username, email, phone, "hash", other, created_at=NOW)
-        session, record = Session(other, other, "", NOW, NOW), EVENTS.record(UserCreated(user_id=other), other, other)
+        session, record = (
+            DeviceSession(other, other, "", NOW, NOW),
+            EVENTS.record(UserCreated(user_id=other), other, other),
+        )
         with pytest.raises(error):
             await store.open(account, session, _hash(other), record)
         assert await postgres.fetchrow("SELECT FROM outbox WHERE event_id = $1", record.event_id) is None
@@ -124,15 +135,15 @@ async def test_an_attempt_to_register_is_found_for_a_day(postgres: Postgres) -> 
     store, (user_id, other) = PostgresAccountStore(postgres), (next(_ids), next(_ids))
     key = f"key{user_id}"
 
-    async def open_account(one: int, now: datetime, attempt: Attempt | None) -> None:
+    async def open_account(one: int, now: datetime, attempt: RegistrationAttempt | None) -> None:
         account = NewAccount(one, f"r{one:x}", "", f"r{one:x}@x.org", None, "hash", one, now, attempt)
-        session = Session(one, one, "", now, now)
+        session = DeviceSession(one, one, "", now, now)
         await store.open(account, session, _hash(one), EVENTS.record(UserCreated(user_id=one), one, one))
 
-    await open_account(user_id, NOW, Attempt(key, b"form"))
-    assert await store.registered(key, f"r{user_id:x}") == Registered(user_id, b"form")
+    await open_account(user_id, NOW, RegistrationAttempt(key, b"form"))
+    assert await store.registered(key, f"r{user_id:x}") == EarlierRegistration(user_id, b"form")
     assert await store.registered(key, "another") is None
-    await open_account(other, NOW + ATTEMPT_LIFE + timedelta(seconds=1), Attempt(key, b"form"))
+    await open_account(other, NOW + ATTEMPT_LIFE + timedelta(seconds=1), RegistrationAttempt(key, b"form"))
     assert await store.registered(key, f"r{user_id:x}") is None
 
 
@@ -140,16 +151,16 @@ async def test_rotation_repeats_until_the_successor_is_presented(postgres: Postg
     store, user_id = PostgresSessionStore(postgres), await person(postgres)
     first, second, third = _hash(user_id), b"second%d" % user_id, b"third%d" % user_id
     rotated = await store.rotate(first, second, NOW)
-    assert (rotated.verdict, rotated.user_id, rotated.session_id) == (Verdict.ROTATE, user_id, user_id)
+    assert (rotated.result, rotated.user_id, rotated.session_id) == (RotationResult.ROTATED, user_id, user_id)
     again = await asyncio.gather(*(store.rotate(first, second, NOW + timedelta(days=1)) for _ in range(20)))
-    assert {rotation.verdict for rotation in again} == {Verdict.REPEAT}
+    assert {rotation.result for rotation in again} == {RotationResult.REPEATED}
     assert len(await postgres.fetch("SELECT FROM refresh_tokens WHERE session_id = $1", user_id)) == 2
-    assert (await store.rotate(second, third, NOW)).verdict is Verdict.ROTATE
-    assert (await store.rotate(first, second, NOW)).verdict is Verdict.REUSED
-    assert (await store.rotate(third, b"fourth%d" % user_id, NOW)).verdict is Verdict.DEAD
-    assert not await store.lives(user_id, user_id, NOW)
+    assert (await store.rotate(second, third, NOW)).result is RotationResult.ROTATED
+    assert (await store.rotate(first, second, NOW)).result is RotationResult.REUSED
+    assert (await store.rotate(third, b"fourth%d" % user_id, NOW)).result is RotationResult.INVALID
+    assert not await store.is_active(user_id, user_id, NOW)
     assert not await store.end(user_id, user_id, NOW)
-    assert await store.living(user_id, None, 10, NOW) == []
+    assert await store.active(user_id, None, 10, NOW) == []
 
 
 async def test_of_several_tokens_that_an_older_version_gave_out_one_goes_on(postgres: Postgres) -> None:
@@ -157,27 +168,27 @@ async def test_of_several_tokens_that_an_older_version_gave_out_one_goes_on(post
     heir = b"heir%d" % user_id
     sql = "INSERT INTO refresh_tokens (token_hash, session_id, expires_at) VALUES ($1, $2, $3)"
     await postgres.fetch(sql, heir, user_id, NOW + timedelta(days=1))
-    assert (await store.rotate(_hash(user_id), b"next%d" % user_id, NOW)).verdict is Verdict.ROTATE
-    assert (await store.rotate(heir, b"of heir%d" % user_id, NOW)).verdict is Verdict.REUSED
+    assert (await store.rotate(_hash(user_id), b"next%d" % user_id, NOW)).result is RotationResult.ROTATED
+    assert (await store.rotate(heir, b"of heir%d" % user_id, NOW)).result is RotationResult.REUSED
 
 
 async def test_the_session_of_a_token_ends_once(postgres: Postgres) -> None:
     store, user_id = PostgresSessionStore(postgres), await person(postgres)
     assert [await store.end_by_token(_hash(user_id), NOW) for _ in range(2)] == [user_id, None]
-    assert not await store.lives(user_id, user_id, NOW)
+    assert not await store.is_active(user_id, user_id, NOW)
 
 
 async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
     accounts, sessions, user_id = PostgresAccountStore(postgres), PostgresSessionStore(postgres), await person(postgres)
     other = next(_ids)
-    await sessions.start(Session(other, user_id, "other", NOW, NOW), _hash(other), "hash")
-    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [other, user_id]
+    await sessions.start(DeviceSession(other, user_id, "other", NOW, NOW), _hash(other), "hash")
+    assert [s.session_id for s in await sessions.active(user_id, None, 10, NOW)] == [other, user_id]
     assert await accounts.set_password(user_id, "hash", "new", user_id, NOW) == [other]
     with pytest.raises(WrongPasswordError):
         await accounts.set_password(user_id, "hash", "newer", other, NOW)
     with pytest.raises(InvalidCredentialsError):
-        await sessions.start(Session(next(_ids), user_id, "late", NOW, NOW), b"late%d" % user_id, "hash")
-    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
+        await sessions.start(DeviceSession(next(_ids), user_id, "late", NOW, NOW), b"late%d" % user_id, "hash")
+    assert [s.session_id for s in await sessions.active(user_id, None, 10, NOW)] == [user_id]
     found = await accounts.credentials_of(user_id)
     assert found is not None
     assert found.password_hash == "new"
@@ -200,11 +211,11 @@ async def test_no_session_starts_beside_a_new_password_or_a_ban(postgres: Postgr
 
     async with postgres.transaction() as connection:
         await connection.execute(change, user_id)
-        late = asyncio.create_task(sessions.start(Session(other, user_id, "", NOW, NOW), _hash(other), "hash"))
+        late = asyncio.create_task(sessions.start(DeviceSession(other, user_id, "", NOW, NOW), _hash(other), "hash"))
         await eventually(waits)
     with pytest.raises(InvalidCredentialsError):
         await late
-    assert [s.session_id for s in await sessions.living(user_id, None, 10, NOW)] == [user_id]
+    assert [s.session_id for s in await sessions.active(user_id, None, 10, NOW)] == [user_id]
 
 
 async def test_counts_are_exact_under_concurrent_follows_and_unfollows(postgres: Postgres) -> None:
@@ -266,7 +277,7 @@ async def test_follower_pages_and_ranges_hold_each_once(postgres: Postgres) -> N
 async def test_mode_is_set_once_and_lingers(postgres: Postgres) -> None:
     audience, (fan, star) = PostgresAudienceStore(postgres), await people(postgres, 2)
     await follow(PostgresGraphStore(postgres, RECORD), fan, star)
-    later = NOW + BROUGHT_AFTER
+    later = NOW + FRESH_FOR
     assert (await audience.followees(fan, later - timedelta(seconds=1))).pull == [star]
     assert (await audience.followees(fan, later)).pull == []
     assert await audience.set_mode(star, 0, "pull", later)
@@ -289,7 +300,7 @@ async def test_the_followers_of_small_push_authors_come_along(postgres: Postgres
     for fan in fans:
         await follow(graph, fan, large)
     found = await audience.audiences([small, large], 2)
-    assert found == {small: Audience(1, "push", 0, [fans[0]]), large: Audience(3, "push", 0, None)}
+    assert found == {small: AuthorAudience(1, "push", 0, [fans[0]]), large: AuthorAudience(3, "push", 0, None)}
     assert await audience.set_mode(small, 0, "pull", NOW)
     assert (await audience.audiences([small], 2))[small].followers is None
 
@@ -353,7 +364,7 @@ async def test_wrong_counts_are_mended_while_others_follow(postgres: Postgres) -
     followee, *followers = await people(postgres, 9)
     await follow(graph, followers[0], followee)
     await postgres.execute("UPDATE user_counts SET followers = followers + 5, posts = 3 WHERE user_id = $1", followee)
-    assert await store.tallies(followee) == (AccountCounts(1, 0, 0), AccountCounts(6, 0, 3))
+    assert await store.compare(followee) == (AccountCounts(1, 0, 0), AccountCounts(6, 0, 3))
     mending = [store.recount(followee) for _ in range(3)]
     await asyncio.gather(*mending, *(follow(graph, one, followee) for one in followers[1:]))
     assert await counts(postgres, followee) == (8, 0, 0)

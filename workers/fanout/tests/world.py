@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from libs.contracts.internal.user import AudienceMode, AuthorAudience
+from libs.contracts.internal.user import AudienceMode, AudienceRecord
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, Lane, Post
+from workers.fanout.ports import Chunk, DeliveredPost, Lane
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
-POST = Post(100, AUTHOR)
+POST = DeliveredPost(100, AUTHOR)
 LATEST = {99}  # what may be lost with a server
 
 
@@ -24,10 +24,10 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
         mode: AudienceMode = "push" if self.is_push else "pull"
-        one = AuthorAudience(user_id=AUTHOR, follower_count=len(self.ids), mode=mode, followers=few)
+        one = AudienceRecord(user_id=AUTHOR, follower_count=len(self.ids), mode=mode, followers=few)
         return {AUTHOR: one} if AUTHOR in author_ids else {}
 
     async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
@@ -223,5 +223,5 @@ class World:
             slow_lane_from=100,
         )
 
-    def everyone_has(self, post: Post) -> bool:
+    def everyone_has(self, post: DeliveredPost) -> bool:
         return {(user, post.post_id) for user in self.graph.ids} == self.feeds.held

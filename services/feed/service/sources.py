@@ -1,0 +1,140 @@
+"""Where candidates come from: the reader's feed list, and the authors whose posts are not pushed."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
+from libs.feedlists import CAP, UnpushedRange
+from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Reader, Source, source_of
+from services.feed.ports import LATEST, FeedListStore, PostCache, Posts, UnpushedRangeStore
+from services.feed.service.followees import Readers
+from services.feed.service.single_flight import SingleFlight
+from services.feed.service.window import FeedWindow
+
+REBUILD_S = 0.45  # a first read waits this long for its list, so that it is answered within 500 ms
+SOURCE_DOWN = frozenset({CoverageGap(GapReason.SOURCE_DOWN)})
+STALE = frozenset({CoverageGap(GapReason.SOURCE_DOWN, stale=True)})
+log = get_logger(__name__)
+
+
+class AuthorSource:
+    """Posts of the reader and of pulled authors. One call asks for both, because a second one would cost as much."""
+
+    def __init__(self, posts: Posts, cache: PostCache, window: FeedWindow) -> None:
+        self._posts = posts
+        self._cache = cache
+        self._window = window
+
+    async def candidates(self, reader: Reader) -> Candidates:
+        """Busy authors are asked for more posts, so that one of them alone does not raise the floor."""
+        start = self._window.start()
+        latest = await self._cache.latest(sorted({reader.user_id, *reader.followees.pull}), start)
+        recent, gaps = latest.values, STALE if latest.stale else frozenset()
+        busy = [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]
+        if busy and not gaps:
+            try:
+                recent = recent | await self._posts.recent(busy, start - 1, None, CAP)
+            except UnavailableError:
+                gaps = STALE
+        full = [post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP]
+        floor = start if gaps else max(full, default=start)
+        sources = {author: source_of(author, reader) or Source.PULLED for author in recent}
+        return Candidates({p: sources[author] for author, post_ids in recent.items() for p in post_ids}, floor, gaps)
+
+
+class ListSource:
+    """The reader's feed list, together with posts that back pressure kept from being pushed.
+
+    A list that is absent or half built is rebuilt from the records, once for all requests that wait for it.
+    """
+
+    def __init__(
+        self,
+        readers: Readers,
+        posts: Posts,
+        lists: FeedListStore,
+        unpushed: UnpushedRangeStore,
+        window: FeedWindow,
+    ) -> None:
+        self._readers = readers
+        self._posts = posts
+        self._lists = lists
+        self._unpushed = unpushed
+        self._window = window
+        self._rebuilds = SingleFlight[int, Candidates]()
+
+    async def candidates(self, reader: Reader) -> Candidates:
+        """Without Redis they come from the records."""
+        try:
+            found, ranges = await asyncio.gather(self._lists.read(reader.user_id), self._unpushed.of(reader.user_id))
+            if found is None or found.building:
+                return await self._rebuilt(reader)
+            start = self._window.start()
+            floor = start if found.complete else min(found.post_ids, default=start)
+            listed = Candidates(dict.fromkeys(found.post_ids, Source.PUSHED), floor)
+            missing = [one for one in ranges if one.gap_id > found.healed]
+            return await self._with_unpushed(reader, listed, missing) if missing else listed
+        except UnavailableError as error:
+            log.warning("feed_list_unreadable", error=repr(error))
+            return await self._from_records(reader, SOURCE_DOWN)
+
+    async def warm(self, reader_id: int) -> None:
+        """Build the list if there is none. Raises UnavailableError."""
+        found = await self._lists.read(reader_id)
+        if found is None or found.building:
+            reader = await self._readers.get(reader_id)
+            await self._rebuilds.run(reader_id, lambda: self._rebuild(reader))
+
+    async def _with_unpushed(self, reader: Reader, listed: Candidates, ranges: Sequence[UnpushedRange]) -> Candidates:
+        """Add the posts of these ranges. Those of ranges that are closed are merged into the list for good."""
+        first_id, last_id = min(one.first_id for one in ranges), max(one.last_id for one in ranges)
+        followees = reader.followees
+        try:
+            recent = await self._posts.recent(followees.all, first_id - 1, last_id + 1, CAP)
+        except UnavailableError:
+            return replace(listed, gaps=STALE)
+        found = sorted(p for post_ids in recent.values() for p in post_ids)
+        closed = [one.gap_id for one in ranges if not one.is_open]
+        if closed and not followees.stale:
+            await self._lists.heal(reader.user_id, found[-CAP:], max(closed))
+        lossy = {CoverageGap(GapReason.LOSSY, one.first_id, one.last_id) for one in ranges if one.is_open}
+        floor = max([listed.floor, *(post_ids[-1] for post_ids in recent.values() if len(post_ids) == CAP)])
+        return Candidates({**listed.sources, **dict.fromkeys(found, Source.PUSHED)}, floor, frozenset(lossy))
+
+    async def _rebuilt(self, reader: Reader) -> Candidates:
+        """The rebuilt list; after 0.45 s what is there of it, while the rebuild goes on."""
+        rebuild = self._rebuilds.run(reader.user_id, lambda: self._rebuild(reader))
+        try:
+            return await asyncio.wait_for(rebuild, REBUILD_S)
+        except UnavailableError:
+            return Candidates({}, self._window.start(), STALE)
+        except TimeoutError:
+            found = await self._lists.read(reader.user_id)
+            rebuilding = frozenset({CoverageGap(GapReason.REBUILDING)})
+            post_ids = found.post_ids if found else ()
+            return Candidates(dict.fromkeys(post_ids, Source.PUSHED), self._window.start(), rebuilding)
+
+    async def _rebuild(self, reader: Reader) -> Candidates:
+        """Create the list, then read followees and records, then merge.
+
+        The order matters: posts and follows that come after the first step find a list to be pushed into. Without the
+        graph the list stays unbuilt. The followees are cached again, because Redis may have lost them with the list.
+        """
+        try:
+            await self._lists.begin(reader.user_id)
+            reader = await self._readers.refresh(reader.user_id)
+            found = await self._from_records(reader, frozenset())
+            await self._lists.merge(reader.user_id, found.post_ids, finish=True)
+        except UnavailableError as error:
+            log.warning("feed_list_not_rebuilt", error=repr(error))
+            return await self._from_records(reader, SOURCE_DOWN)
+        return found
+
+    async def _from_records(self, reader: Reader, gaps: frozenset[CoverageGap]) -> Candidates:
+        start = self._window.start()
+        recent = await self._posts.recent(reader.followees.all, start - 1, None, CAP)
+        newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]
+        floor = newest[-1] if len(newest) == CAP else start
+        return Candidates(dict.fromkeys(newest, Source.PUSHED), floor, gaps)
