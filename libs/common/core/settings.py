@@ -1,12 +1,15 @@
 """What every deployable is told from outside, by `FEEDMILL_…` variables."""
 
+import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+RENAMED = {"FEEDMILL_PATIENCE": "FEEDMILL_TIMEOUT_FACTOR", "FEEDMILL_LINGER_S": "FEEDMILL_SHUTDOWN_DELAY_S"}
+"""Variables of earlier releases: an operator must not lose their effect without a word."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
 
 
@@ -73,6 +76,12 @@ class Settings(BaseSettings):
         description="how long SIGTERM leaves it open, not ready: more than a probe's period",
     )
     drain_s: float = Field(default=10.0, gt=0, description="how long work in hand may take after that")
+
+    @model_validator(mode="after")
+    def _no_old_names(self) -> Self:
+        if old := next((name for name in RENAMED if name in os.environ), None):
+            raise ValueError(f"{old} has been renamed to {RENAMED[old]}")
+        return self
 
     def topic(self, name: str) -> str:
         """The topic's name on this cluster."""
