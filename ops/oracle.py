@@ -5,14 +5,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
 from libs.common.core.console import say
 from libs.common.core.ids import id_time_ms, now_ms
 from libs.common.core.settings import Settings
-from ops.feeds import FeedService
+from libs.contracts.internal.feed import FeedPageView, FeedReason
+from ops.feeds import open_feeds
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.records import Followees, Records, window_start
 
@@ -43,11 +44,11 @@ class Feeds(Protocol):
     async def readers(self) -> list[int]:
         """Some who read their feed of late."""
 
-    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
+    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:
         """As the public API answers."""
 
-    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
-        """As the feed service says; empty for what it says nothing of."""
+    async def explain(self, reader_id: int, post_id: int) -> FeedReason | None:
+        """None when there is no such post, or the reader may not see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +118,17 @@ class Oracle:
             falls=walk.order == "chronological",
         )
         findings = await self._not_on_their_way(reader_id, judge(shown, expected))
-        causes = {one.post_id: await self._feeds.explain(reader_id, one.post_id) for one in findings}
+        causes = {one.post_id: str(await self._reason(reader_id, one.post_id)) for one in findings}
         CHECKED.labels("faulty" if findings else "clean" if walk.complete else "skipped").inc()
         for one in findings:
             FAULTS.labels(one.fault).inc()
         if walk.complete and not findings:
             LAST_CLEAN.set(time.time())
-        reasons = {p: str(c.get("reason")) for p, c in causes.items()}
-        return Verdict(reader_id, walk.order, len(shown), findings, reasons, walk.complete)
+        return Verdict(reader_id, walk.order, len(shown), findings, causes, walk.complete)
+
+    async def _reason(self, reader_id: int, post_id: int) -> str | None:
+        found = await self._feeds.explain(reader_id, post_id)
+        return found.reason if found else None
 
     async def _expected(self, reader_id: int) -> set[int]:
         """What the feed must hold by the records of this moment."""
@@ -136,10 +140,10 @@ class Oracle:
         shown, complete, cursor = list[int](), True, None
         while True:
             page = await self._feeds.page(reader_id, order, cursor, fresh=self._fresh)
-            found = [int(post["post_id"]) for post in page["posts"]]
-            in_circles, cursor = set(found) <= set(shown), page["next_cursor"]
+            found = [post.post_id for post in page.posts]
+            in_circles, cursor = set(found) <= set(shown), page.next_cursor
             shown += found
-            complete &= page["coverage"]["complete"]
+            complete &= page.coverage.complete
             is_past = order == "chronological" and bool(shown) and shown[-1] < window_start()
             if cursor is None or is_past or in_circles:
                 return Walk(order, shown, complete)
@@ -152,7 +156,7 @@ class Oracle:
                 age_ms = self._clock_ms() - id_time_ms(one.post_id)
                 if age_ms < self._grace_ms:
                     continue
-                reason = (await self._feeds.explain(reader_id, one.post_id)).get("reason")
+                reason = await self._reason(reader_id, one.post_id)
                 if age_ms < SLOWEST_MS and reason in ("being_delivered", "not_taken_in"):
                     continue
             faults.append(one)
@@ -162,7 +166,7 @@ class Oracle:
 @asynccontextmanager
 async def open_oracle(settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> AsyncIterator[Oracle]:
     """Of the running system, through its internal routes."""
-    async with Records(settings) as records, FeedService(settings) as feeds:
+    async with Records(settings) as records, open_feeds(settings) as feeds:
         yield Oracle(records, feeds, grace_s=grace_s, fresh=fresh)
 
 

@@ -7,9 +7,10 @@ from typing import Generic, Protocol, TypeVar
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import RateCheck
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
-from services.feed.domain.feed import Candidates, DeliveryPace, Followees, RankingFeatures, Reader, Relation, Source
+from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reader, Relation, Source
 from services.feed.domain.ranking import Score
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Posts(Protocol):
         """Published ids between the bounds by author, newest first; authors without any are left out."""
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The newest `LATEST` of each author, none older than the window's start."""
+        """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
 
 
 class PostCache(Protocol):

@@ -41,7 +41,7 @@ from services.feed.stores.redis import RedisFeedCache
 from services.feed.tests.world import FixedLoad
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, Lane, Post
+from workers.fanout.ports import Chunk, DeliveredPost, Lane
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 Waiting = tuple[str, int]
@@ -73,8 +73,8 @@ class System:
         self.redis = redis
         self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
         self.now_ms = now_ms()
-        self.waiting_posts: list[Post] = []
-        self.waiting_deletes: list[Post] = []
+        self.waiting_posts: list[DeliveredPost] = []
+        self.waiting_deletes: list[DeliveredPost] = []
         self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
@@ -207,14 +207,14 @@ class System:
         post_id = first_id_at(max(EPOCH_MS, self.now_ms - age_s * SECOND)) + len(self.owners.posts)
         self.owners.add(post_id, author_id, likes)
         await self.act(PostCreated(post_id=post_id, author_id=author_id, created_at=id_time(post_id)))
-        self.waiting_posts.append(Post(post_id, author_id))
+        self.waiting_posts.append(DeliveredPost(post_id, author_id))
         return post_id
 
     async def delete(self, post_id: int) -> None:
         self.owners.deleted.add(post_id)
         author_id = self.owners.posts[post_id].author_id
         await self.act(PostDeleted(post_id=post_id, author_id=author_id))
-        self.waiting_deletes.append(Post(post_id, author_id))
+        self.waiting_deletes.append(DeliveredPost(post_id, author_id))
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}

@@ -22,13 +22,13 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCreated, PostDeleted
+from libs.contracts.internal.user import AudienceRecord
 from libs.contracts.records import EventRecord, encode
 from libs.feedlists import PushResult, Range, RemovalResult
 from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.ports import Audience
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
 
@@ -48,15 +48,16 @@ class Graph:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         await self._process.step()
         found = {}
         for author_id in author_ids:
             ids = FOLLOWERS[author_id]
-            found[author_id] = Audience(len(ids), True, list(ids) if len(ids) <= followers_up_to else None)
+            few = list(ids) if len(ids) <= followers_up_to else None
+            found[author_id] = AudienceRecord(user_id=author_id, follower_count=len(ids), mode="push", followers=few)
         return found
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         await self._process.step()
         ends = [*FOLLOWERS[author_id][size - 1 :: size], FOLLOWERS[author_id][-1]]
         return [one for one in zip([0, *ends], ends, strict=False) if one[0] < one[1]]

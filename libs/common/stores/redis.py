@@ -55,7 +55,12 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
             await own.get("probe")
 
     breaker = CircuitBreaker(name, probe, settings.timeout_factor)
-    options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
+    options |= {
+        "max_connections": POOL_SIZE,
+        "timeout": timeout_s,
+        "connection_class": _RedisConnection,
+        "breaker": breaker,
+    }
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
     try:
@@ -132,7 +137,7 @@ class _Steady(Connection):
             return super().pack_command(*args)
 
 
-class _Connection(_Steady):
+class _RedisConnection(_Steady):
     """Tells the breaker what came of it."""
 
     def __init__(self, *, breaker: CircuitBreaker, **options: Any) -> None:
