@@ -54,7 +54,7 @@ _TIDY = "VACUUM ANALYZE follows, users, user_counts"
 class Crowd:
     """Ids are reserved by `ids`; who signs in or is followed needs an account, mere followers need none.
 
-    No event tells of accounts and follows, so `follow` before anyone reads or posts, then `settle`.
+    No event reports accounts and follows. So call `follow` before anyone reads or posts, then `settle`.
     """
 
     def __init__(self, api: Api, postgres: Postgres, redis: "Redis", lists: FeedLists) -> None:
@@ -92,7 +92,7 @@ class Crowd:
             await connection.execute(_FOLLOW, author_id, followers[0], followers[-1], timeout=BULK_S)
 
     async def settle(self, threshold: int = LAST) -> None:
-        """Counts as the follows are; authors with so many followers are pulled."""
+        """Set the counts of the follows. Authors with at least `threshold` followers become pull authors."""
         async with self.postgres.connection() as connection:
             await connection.execute(_COUNT, FIRST, LAST, timeout=BULK_S)
             await connection.execute(_PULL, FIRST, LAST, threshold, timeout=BULK_S)

@@ -1,4 +1,4 @@
-"""A bare HTTP/1.1 client on one kept connection: on two cores a full client would measure itself."""
+"""A bare HTTP/1.1 client on one connection. On two cores a full client would measure itself."""
 
 import asyncio
 import contextlib

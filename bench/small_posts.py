@@ -26,7 +26,7 @@ REACHED = 0.95  # of a rate: below it the system does not keep up
 BEHIND_S = 2.0  # of posts may wait for fan-out at the end of a trial: it commits what is done once a second
 CALM_S = 300.0  # for what a trial left behind
 EVENTS_AT_ONCE = 8
-IDS_A_MS = 1 << 22  # so many that none is taken, but for a rare accident
+IDS_A_MS = 1 << 22  # enough that two drawn ids are rarely the same
 Act = Callable[[], Awaitable[None]]
 
 

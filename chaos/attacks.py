@@ -29,7 +29,7 @@ REFUSED_SCANS = 500
 TRICKLE_S = 4.0  # between two bytes
 OPEN_AT_ONCE = 300  # bounds what the attacking process itself can pile up
 UPLOAD_BYTES = 9_000_000
-UPLOADS_PER_S = 5  # three requests each: what one account may do for ever
+UPLOADS_PER_S = 5  # three requests each: the sustained limit of one account
 PASSWORD = "not the right one"  # noqa: S105 - a wrong guess
 
 
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One address with one account or more, and whom it is about. `given` is what the attack prepared."""
+    """An address with one account or more, and its target. `given` is the result of `prepare`."""
 
     base_url: str
     address: str
@@ -71,10 +71,10 @@ class Attack:
         name: of the row.
         step: what is done again and again.
         per_s: how often.
-        at_once: so many at the same moment, and then a pause.
+        at_once: the size of a burst; a pause follows it.
         accounts: how many the attacker has.
-        shows: an answer without which the attack did not meet what it was made for.
-        most: answers that a limit must have bounded, each with the limit: so many in so many seconds.
+        shows: the answer that proves that the attack met its target.
+        most: answers that a limit must have bounded, each with the limit: a number, and a period in seconds.
         prepare: see `Prepare`.
         photos: whether other people's uploads are timed, too.
     """
@@ -82,7 +82,7 @@ class Attack:
     name: str
     step: Step
     shows: str
-    per_s: float = 16.0  # what one account may do for ever: 1,000 a minute
+    per_s: float = 16.0  # the sustained limit of one account: 1,000 a minute
     at_once: int = 1
     accounts: int = 1
     most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -109,7 +109,7 @@ async def ask(api: Api, method: str, path: str, who: Account | None = None, **re
 
 
 async def carry_out(party: Party, step: Step, per_s: float, at_once: int, seconds: float) -> Counter[str]:
-    """Do it for so long, whether or not answers come; how often each answer came."""
+    """Repeat the step for `seconds`, whether or not answers come. Return the number of each answer."""
     answers, running, index = Counter[str](), set[asyncio.Task[None]](), 0
 
     async def one(api: Api, index: int) -> None:
@@ -157,7 +157,7 @@ async def _harmless(api: Api, party: Party, index: int) -> str:
 
 
 async def _one_key(api: Api, party: Party, index: int) -> str:
-    """The same request, fifty times with one key: an upload ticket, a comment, a post."""
+    """Send the same request fifty times with one key: an upload ticket, a comment or a post."""
     burst = index // ONE_KEY
     who, headers = party.account, {"Idempotency-Key": f"burst-{burst}"}
     if burst % 3 == 1:
@@ -246,7 +246,7 @@ async def _lower_case_bearer(api: Api, party: Party, _: int) -> str:
 
 
 async def _account_by_account(api: Api, party: Party, index: int) -> str:
-    """Feeds of another length each time, so that none is kept."""
+    """Read feeds with another limit each time, so that no cached page fits."""
     turn, who = divmod(index, len(party.accounts))
     return await ask(api, "GET", "/feed", party.accounts[who], params={"limit": 1 + turn % 100})
 

@@ -43,7 +43,7 @@ def faults(stack: Stack) -> Sequence[Fault]:
     if stores.name == "given":
         return found
     objects = stack.state.directory / "data" / "objects"
-    if objects.exists():  # in containers it is out of reach
+    if objects.exists():  # in containers it is unreachable
         away = objects.with_name("away")
         found.append(_fault("object store: away", partial(objects.rename, away), partial(away.rename, objects)))
     found += [_fault(f"{one}: frozen", partial(stores.pause, one), partial(stores.resume, one)) for one in ALL]

@@ -28,7 +28,7 @@ from ops.client import Account, Api, ApiFailure, Json
 REQUESTS = 2_100  # of others, in each half of a row
 LEAST_REQUESTS = 2_000
 RATE = 50.0  # of others' requests a second: two cores also carry the attack, its client and this one
-PEOPLE = 70  # so many that nobody comes near a limit of their own, in all rows together
+PEOPLE = 70  # enough that nobody comes near their own limit, in all rows together
 FOLLOWEES = 6
 HARMLESS = 10  # accounts that send the baseline's requests: at 100/s none comes near its limit
 P99_MS = 250.0
@@ -39,7 +39,7 @@ AHEAD_S = 1.0  # the attack goes on before others are measured
 CALM_S = 3.0  # after an attack: its last connections end
 HARMLESS_ADDRESS = "127.0.3.1"
 
-# Share of others' requests in percent, method, path, JSON. Ids are those of somebody whom the caller follows.
+# Share of others' requests in percent, method, path, JSON. Ids are those of a user that the caller follows.
 Body = Callable[[Person], Json]
 MIX: Sequence[tuple[int, str, str, Body | None]] = (
     (20, "GET", "/feed", None),
@@ -125,7 +125,7 @@ class Others:
         self._members = [await again(member) for member in self._members]
 
     async def measure(self, requests: int, *, photos: bool) -> Measured:
-        """So many requests; beside them, a photo now and then."""
+        """Send this number of requests, and upload a photo from time to time beside them."""
         seconds, failures, photo_s = list[float](), Counter[str](), list[float]()
         started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
@@ -226,7 +226,7 @@ def _give_way() -> None:
 
 
 async def _signed_in_again(api: Api, account: Account) -> Account:
-    """With fresh tokens, as soon as the attack before has let go."""
+    """Return the account with fresh tokens, as soon as the previous attack has ended."""
 
     async def refreshed() -> Account | None:
         with suppress(ApiFailure, httpx2.TransportError):

@@ -1,4 +1,4 @@
-"""People who read, post, like and comment all the time, and what they were promised."""
+"""People who read, post, like and comment all the time, and a record of each acknowledged write."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from ops.photos import paint
 PEOPLE = 6
 READS_A_SECOND = 4.0  # of each person
 WRITES_A_SECOND = 1.0
-UPLOADED = 5  # one post in so many brings a picture of its own
+UPLOADED = 5  # one post in five brings its own image
 PATIENCE_S = 5.0  # of a client
 AGAIN_S = 0.3
 AT_ONCE = 4  # people who are made at a time
@@ -39,7 +39,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer, or none; `at` is monotonic."""
+    """An attempt and its answer, if there was one. `at` is monotonic."""
 
     at: float
     is_read: bool

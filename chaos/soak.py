@@ -60,7 +60,7 @@ async def _sample(stack: Stack, meter: LagMeter, load: Load, since: float) -> Sa
 
 
 def not_flat(samples: Sequence[Sample]) -> list[str]:
-    """What grew, was left behind, or failed."""
+    """Return each figure that grew, fell behind or failed."""
     quarter = max(1, len(samples) // 4)
     middle, last = samples[quarter : 2 * quarter], samples[-quarter:]
     found = [

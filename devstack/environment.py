@@ -50,7 +50,7 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
 
 
 def deployable_environ(common: dict[str, str], state: State, deployable: Deployable) -> dict[str, str]:
-    """For one deployable, with its own port, which also tells it from a second one beside it."""
+    """Return the variables of one deployable. Its own port also names the instance."""
     port = state.port(deployable.name)
     own = {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": f"{deployable.name}-{port}"}
     return {**common, **own}

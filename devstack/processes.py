@@ -55,7 +55,7 @@ class ProcessTable:
         return identity if identity.is_alive() else None
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-        """Start it in a session of its own; the log of its last run is kept beside the new one."""
+        """Start the program in a new session. The log of its last run stays beside the new one."""
         if self.cancelled.is_set():
             raise Cancelled
         self._record(name).parent.mkdir(parents=True, exist_ok=True)

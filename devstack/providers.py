@@ -24,7 +24,7 @@ COMPOSE_TIMEOUT_S = 400.0  # on a loaded machine Cassandra in a container may ne
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """An address, and the port on which a proxy to it must listen: the store's clients are told to go there."""
+    """An address, and the port on which a proxy to it must listen. Clients of the store get the proxy's address."""
 
     address: str
     proxy_port: int
@@ -84,10 +84,10 @@ class GivenStores:
         return self._given
 
     def kafka_detour(self) -> None:
-        """Whoever runs it says where it is."""
+        """Do nothing: the operator of the store configures its addresses."""
 
     def stop(self, *, discard: bool = False) -> None:
-        """Not ours to stop."""
+        """Do nothing: others run these stores."""
 
     def undo(self) -> None:
         """Nothing was started."""
@@ -182,7 +182,7 @@ class ProcessStores:
         own = self._stores.store("kafka").ports
         return Detour(f"127.0.0.1:{own['kafka-detour']}", own[PROXY_PORT])
 
-    def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data lies in the state directory
+    def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data is in the state directory
         self._stores.stop()
 
     def undo(self) -> None:

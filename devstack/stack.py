@@ -68,8 +68,8 @@ class Stack:
         """Replace every process without failing a request: new ones beside the old, hand over, let the old ones finish.
 
         The new ones find the stores at `endpoints`, if they are given, and have the variables in `changes`.
-        All are replaced together, since they know one another by port. On any failure before the gateway is told, the
-        old ones stay and the new ones are stopped.
+        All are replaced together, because each knows the ports of the others. On a failure before the gateway is
+        reloaded, the old processes stay and the new ones are stopped.
         """
         with self.state.lock("up"):
             if missing := [name for name in self.names() if self.table.find(name) is None]:
@@ -184,7 +184,7 @@ class Stack:
         return [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
 
     def _check_gateway(self, common: dict[str, str]) -> None:
-        """Whether nginx would take the new configuration: it does not say so when it is told to."""
+        """Test the new configuration, because a reload does not report whether nginx accepts it."""
         argv = [*self._render_gateway(common), "-t"]
         self.table.run("gateway-check", argv, common, environment.gateway_dir(self.state), TASK_TIMEOUT_S)
 

@@ -32,7 +32,7 @@ class State:
         self._save()
 
     def port(self, name: str, preferred: int | None = None) -> int:
-        """The port kept for this name, chosen now if there is none."""
+        """Return the stored port of this name, and choose one if there is none."""
         if name in self._pinned:
             return self._pinned[name]
         kept = self._ports()
@@ -44,7 +44,7 @@ class State:
         return kept[name]
 
     def free_port(self, name: str, preferred: int | None = None) -> int:
-        """As `port`, for something about to start: a kept port that somebody else took is replaced."""
+        """Return the port for a process that is about to start. A stored port that another process uses is replaced."""
         port = self.port(name, preferred)
         if ports.is_free(port):
             return port
@@ -54,7 +54,7 @@ class State:
         return self.port(name)
 
     def choose_others(self, names: Iterable[str]) -> dict[str, int]:
-        """Free ports for second processes of these names, kept only by `keep_ports`."""
+        """Choose free ports for second processes of these names. Only `keep_ports` stores them."""
         chosen: dict[str, int] = {}
         for name in names:
             if name in self._pinned:

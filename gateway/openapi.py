@@ -32,7 +32,7 @@ def fetch(urls: Mapping[str, str]) -> dict[str, Document]:
 
 
 def merge(documents: Mapping[str, Document]) -> Document:
-    """One document of all.
+    """Merge the documents of all services into one.
 
     Raises:
         DocumentError: two services publish the same route, or one publishes what is not routed to it.

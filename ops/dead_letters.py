@@ -1,7 +1,7 @@
-"""Dead letters: what waits in the dead-letter topics, and what becomes of it.
+"""Dead letters: lists those that wait, replays them and drops them.
 
-A topic can't lose a single record, so what was done with a letter is appended behind it, as a note in the same topic:
-whoever reads a topic to its end knows what waits, and retention takes a letter before its note.
+A single record can't be deleted from a topic. So the outcome of a letter is appended to the same topic as a note. Who
+reads the topic to its end knows which letters wait. Retention deletes a letter before its note.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What became of a letter."""
+    """How an operator settled a letter."""
 
     REPLAYED = "replayed"
     DROPPED = "dropped"
@@ -61,7 +61,7 @@ class Letter:
 
 
 class DeadLetters:
-    """Reads all dead-letter topics, in no group. Remembers the offset of each letter that waits, and no more."""
+    """Reads all dead-letter topics, in no group. Stores only the offset of each letter that waits."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -132,7 +132,7 @@ class DeadLetters:
     async def replay(self, letter: Letter, producer: EventProducer) -> None:
         """Send the original to its topic again: to every group there, not only to the one that failed.
 
-        The note comes second. Whoever dies in between leaves a letter that is replayed twice, never one that is lost.
+        The note comes second. After a crash in between, the letter is replayed twice and never lost.
         """
         topic = self._settings.topic(letter.topic)
         await producer.send_raw(topic, letter.key, letter.value, letter.original_headers())

@@ -9,7 +9,7 @@ from libs.contracts.base import utc_now
 from libs.contracts.codec import UndecodableError, decode
 from ops.dead_letters import DEAD_LETTER_TOPICS, DeadLetters, Letter
 
-LISTED = 50  # of a topic; a person reads no more
+LISTED = 50  # of a topic; nobody reads a longer list
 ERROR_CHARACTERS = 120
 
 

@@ -6,7 +6,7 @@ from libs.common.core.errors import NotFoundError
 from libs.common.core.settings import Settings
 from ops.services import service_client
 
-PAGE = 100  # from the second page on: the first is asked as readers do, so that it may be the one kept for them
+PAGE = 100  # from the second page on; the first has the default size, so that it may be the cached page of the reader
 
 
 class FeedService:

@@ -1,4 +1,4 @@
-"""The oracle: recomputes readers' feeds from the owners' records, walks the real ones, and names every difference."""
+"""The oracle recomputes feeds from the owners' records, pages through the real ones and names every difference."""
 
 import random
 import time
@@ -16,9 +16,9 @@ from ops.feeds import FeedService
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.records import Followees, Records, window_start
 
-GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
-DELIVERED_S = 10  # the same without kept pages
-SLOWEST_MS = 600_000  # the slow lane is through by then; what is not was lost, in a dead letter perhaps
+GRACE_S = 70  # a younger post may not be delivered yet, or not be on a page that was cached for 60 s
+DELIVERED_S = 10  # the same without cached pages
+SLOWEST_MS = 600_000  # the slow lane has finished by then; a missing post is lost, perhaps in a dead letter
 ORDERS = ("ranked", "chronological")
 CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
 FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
@@ -41,18 +41,18 @@ class Feeds(Protocol):
     """Feeds as their readers get them. Raises UnavailableError."""
 
     async def readers(self) -> list[int]:
-        """Some who read their feed of late."""
+        """Return some recent readers."""
 
     async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
-        """As the public API answers."""
+        """Return a page in the form of the public API."""
 
     async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
-        """As the feed service says; empty for what it says nothing of."""
+        """Return the explanation of the feed service. It is empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What the pages of a feed showed, and whether all of them said that they were `complete`."""
+    """The posts on all pages of a feed, and whether every page said that it was `complete`."""
 
     order: str
     post_ids: list[int]
@@ -61,9 +61,9 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one feed in one order; `causes` as the feed service explains the post.
+    """The findings on one feed in one order. `causes` has the feed service's explanation of each post.
 
-    A feed that says itself that it is not `complete` is not blamed for what is missing.
+    Missing posts are no finding in a feed that says that it is not `complete`.
     """
 
     reader_id: int
@@ -75,9 +75,9 @@ class Verdict:
 
 
 class Oracle:
-    """Asks the owners, and reads feeds as their readers would.
+    """Reads the owners' records, and reads feeds as their readers do.
 
-    With `fresh`, kept pages are passed over; then `grace_s` need only be the time that a post takes to its feeds.
+    With `fresh`, cached pages are bypassed. Then `grace_s` need only cover the delivery of a post.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Oracle:
         self._clock_ms = clock_ms
 
     async def readers(self, count: int) -> list[int]:
-        """Some who read their feed of late, at random."""
+        """Return some recent readers, chosen at random."""
         ids = await self._feeds.readers()
         return random.sample(ids, min(count, len(ids)))
 
@@ -127,7 +127,7 @@ class Oracle:
         return Verdict(reader_id, walk.order, len(shown), findings, reasons, walk.complete)
 
     async def _expected(self, reader_id: int) -> set[int]:
-        """What the feed must hold by the records of this moment."""
+        """Return the ids that the feed must hold by the current records."""
         followees = await self._owners.followees(reader_id)
         return set(await self._owners.posts({reader_id, *followees.all}))
 
@@ -161,7 +161,7 @@ class Oracle:
 
 @asynccontextmanager
 async def open_oracle(settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> AsyncIterator[Oracle]:
-    """Of the running system, through its internal routes."""
+    """Open an oracle on the internal routes of the running system."""
     async with Records(settings) as records, FeedService(settings) as feeds:
         yield Oracle(records, feeds, grace_s=grace_s, fresh=fresh)
 

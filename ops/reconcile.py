@@ -1,4 +1,4 @@
-"""Reconciliation: compares counts with what they count, wherever they are kept, and mends those that are wrong."""
+"""Reconciliation compares every stored count with its records and corrects those that are wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -14,11 +14,11 @@ from ops.counts import PostCounts, UserCounts, open_owners
 
 SETTLE_S = 30.0  # what a killed service left in its outbox is delivered by then: a relay's lease is 15 s
 LOOK_AGAIN_S = 0.5
-LOOKS = 60  # until what was told anew has been counted
+LOOKS = 60  # until the corrections have been counted
 
 
 class Place(StrEnum):
-    """Where a count is kept."""
+    """Where a count is stored."""
 
     LEDGER = "ledger"
     CACHE = "cache"
@@ -94,7 +94,7 @@ class Reconciler:
         return drifts
 
     async def mend(self, drifts: Iterable[Drift]) -> list[Drift]:
-        """Have them counted anew; what is wrong after that all the same."""
+        """Have the owners count again. Return what is still wrong after that."""
         by_user: dict[int, list[Drift]] = {}
         for one in drifts:
             by_user.setdefault(one.user_id, []).append(one)
@@ -123,7 +123,7 @@ class Reconciler:
         return sorted(found, key=lambda one: (one.place, one.entity_id))
 
     async def _look(self, user_id: int) -> set[Drift]:
-        """Everything that differs just now."""
+        """Return everything that differs now."""
         counts = await self._owners.user(user_id)
         published = await self._owners.published(user_id, counts.post_ids)
         found = {
@@ -160,7 +160,7 @@ async def pages(owners: CountOwners) -> AsyncIterator[list[int]]:
 
 
 async def run(user_ids: Sequence[int], *, settle_s: float, mend: bool) -> int:
-    """Say what is wrong with these users' counts, or with everybody's, and mend it; how much is wrong in the end."""
+    """Report and correct the counts of these users, or of all. Return how many are still wrong."""
     checked, left = 0, 0
     async with open_owners(Settings()) as owners:
         reconciler = Reconciler(owners, settle_s)

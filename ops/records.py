@@ -15,7 +15,7 @@ EACH = 500  # posts of an author in one answer
 
 @dataclass(frozen=True, slots=True)
 class Followees:
-    """Whose posts a reader's feed shows, and of whom a list need not hold all."""
+    """The authors in a reader's feed. The feed list may lack posts of those in `pull`."""
 
     all: frozenset[int]
     pull: frozenset[int]

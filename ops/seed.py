@@ -14,7 +14,7 @@ from ops.photos import paint
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world
 
 T = TypeVar("T")
-AT_ONCE = 8  # requests under way; the machine paints and hashes passwords meanwhile
+AT_ONCE = 8  # requests in progress; the machine also paints images and hashes passwords
 PAINTERS = 2
 LIKE_SHARE = 0.35
 COMMENT_SHARE = 0.07

@@ -1,4 +1,4 @@
-"""The whole running system for tests that cross services: started once, by whoever needs it first."""
+"""The whole running system for tests that cross services. The first test that needs it starts it."""
 
 import os
 import sys

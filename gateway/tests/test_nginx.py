@@ -177,7 +177,7 @@ def test_what_the_services_need_to_know_is_passed_on(gateway: Gateway) -> None:
 
 
 def seen_address(gateway: Gateway, source: str, *forwarded: str) -> str:
-    """What the service is told of a request from `source`."""
+    """Return the address that the service sees for a request from `source`."""
     with contextlib.closing(
         http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5, source_address=(source, 0))
     ) as connection:
@@ -300,7 +300,7 @@ def test_a_services_own_503_is_left_as_it_is(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_request_that_may_have_acted_is_not_sent_again(gateway: Gateway, method: str) -> None:
-    for _ in range(3):  # so that a kept connection is used too
+    for _ in range(3):  # so that a reused connection is tried too
         gateway.get("/v1/users")
     path = f"/v1/users/{method}/hang-up"
     assert_problem(gateway.client.request(method, path, content=b"{}"), 503, "unavailable")

@@ -52,7 +52,7 @@ async def known_ids(api: Api, owner: Account, other: Account) -> dict[str, str]:
 
 
 def operations(schema: Any) -> list[Operation]:
-    """All but those left out."""
+    """Return all operations except those in `LEFT_OUT`."""
     found = [result.ok() for result in schema.get_all_operations()]
     wanted = [one for one in found if one.definition.raw["operationId"] not in LEFT_OUT]
     return sorted(wanted, key=lambda one: one.definition.raw["operationId"] in ENDINGS)

@@ -117,7 +117,7 @@ MATRIX = {
 
 @dataclass(frozen=True)
 class House:
-    """Someone with a private account, and the ids of what is theirs; nothing shown to others holds the secret."""
+    """Someone with a private account, and the ids of their content. Nothing shown to others holds the secret."""
 
     owner: Account
     secret: str
@@ -210,7 +210,7 @@ async def assert_untouched(api: Api, place: House) -> None:
 
 
 async def bad_tokens(api: Api, stack: Stack, whose: Account) -> dict[str, str]:
-    """Each would be the person's but for one thing."""
+    """Return tokens of this person that each have one defect."""
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     keys = KeyFolder(Path(environ["FEEDMILL_JWT_KEYS_DIR"]))
     kid = {"kid": jwt.get_unverified_header(whose.access_token)["kid"]}

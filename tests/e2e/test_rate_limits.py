@@ -1,4 +1,4 @@
-"""Rate limits through the gateway, on services that were started anew with small ones."""
+"""Rate limits through the gateway, on services that were restarted with small limits."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -65,7 +65,7 @@ async def test_pages_of_the_feed_kept_ones_too(
     async with open_redis(settings) as redis:
 
         async def listed() -> bool:
-            """Until then no page is kept. What it cost to ask is forgotten."""
+            """Until then no page is cached. The rate limit forgets these requests."""
             answer = await api.call("GET", f"/feed/explain/{post_id}", reader)
             await redis.delete(f"{settings.redis_prefix('rate')}{{user:{reader.user_id}}}:feed")
             return bool(answer["reason"] == "pushed")

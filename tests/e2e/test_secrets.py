@@ -22,7 +22,7 @@ def tokens_of(account: Account) -> list[str]:
 
 
 async def signed_in_and_out(api: Api) -> list[str]:
-    """Every way in, with what must not be told of it: passwords right and wrong, tokens new, used and refused."""
+    """Sign in and out in every way. Return the secrets: passwords and tokens, valid and refused."""
     password, new_password, wrong = (f"pass word {secrets.token_hex(8)}" for _ in range(3))
     email = f"e{secrets.token_hex(8)}@example.org"
     account = await api.register(f"u_{secrets.token_hex(8)}", password, email=email)
@@ -61,7 +61,7 @@ async def uploaded(api: Api) -> str:
 
 
 def own_secrets(stack: Stack) -> Iterator[str]:
-    """Those of the system itself."""
+    """Yield the secrets of the system itself."""
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     yield environ["FEEDMILL_INTERNAL_SECRET"]
     yield environ["FEEDMILL_CURSOR_SECRET"]

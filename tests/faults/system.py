@@ -41,7 +41,7 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True)
 class World:
-    """Two authors, whom the reader follows; `posts` are the ids of all posts."""
+    """Two authors that the reader follows. `posts` has the ids of all posts."""
 
     author: Account
     busy: Account
@@ -87,7 +87,7 @@ class System:
         await self._start(find(self.stack, name))
 
     async def feed(self, order: str = "chronological") -> httpx2.Response:
-        """A first page that is not a kept one: each read asks for another number of posts."""
+        """Return a first page that is not cached: each read has another limit."""
         params = {"order": order, "limit": next(self._limits)}
         return await self.api.send("GET", "/feed", self.world.reader, params=params)
 

@@ -52,7 +52,7 @@ async def shown_to(api: Api, readers: Sequence[Account], post_id: str) -> int:
 
 
 async def ledger(api: Api, reader: Account, post_id: str, of: str, field: str) -> Json:
-    """What the fan-out has told of its `delivery` or `removal`, once this field says something."""
+    """Return the `delivery` or `removal` that fan-out recorded, once this field has a value."""
     answer = await api.send("GET", f"/feed/explain/{post_id}", reader)
     assert answer.status_code == 200, "fan-out has not heard of it yet"
     found: Json = answer.json()[of]

@@ -1,4 +1,4 @@
-"""Each row of "When a part is away" (docs/guarantees.md): what users get meanwhile, and that it ends by itself.
+"""What users get while a dependency is unavailable (the table in docs/guarantees.md), and that it recovers alone.
 
 Ranking, the feature store and recommendations have no row yet: there are none.
 """

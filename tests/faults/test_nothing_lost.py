@@ -1,4 +1,4 @@
-"""Without Kafka writes are taken and told later; whatever process dies or stops, nothing is lost, nothing doubled."""
+"""Without Kafka writes succeed and events follow later. When any process dies, nothing is lost or doubled."""
 
 import asyncio
 import secrets

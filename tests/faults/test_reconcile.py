@@ -1,4 +1,4 @@
-"""Counts that somebody made wrong, wherever they are kept, are found and mended while people go on."""
+"""Wrong counts are found and corrected in every place, while people go on writing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def plant_in_the_ledger(settings: Settings, post_id: int, missed: int) -> 
 
 
 async def plant_in_the_copies(settings: Settings, post_id: int) -> None:
-    """The same sequence, other counts."""
+    """Store other counts under the same sequence."""
     async with open_redis(settings) as redis:
         key = f"{settings.redis_prefix('interaction')}counts:{post_id}"
         sequence = int((await redis.get(key) or b"0").split()[0])

@@ -20,7 +20,7 @@ class Owners:
     def __init__(self) -> None:
         self.follows: set[tuple[int, int]] = set()
         self.fresh: set[tuple[int, int]] = set()
-        """Follows and unmutes so young that readers still pull: their event may be under way."""
+        """Follows and unmutes so young that readers still pull: their event may not be handled yet."""
         self.mutes: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
         self.private: set[int] = set()

@@ -63,7 +63,7 @@ class Queue:
 
 
 class System:
-    """One system below a key prefix of its own. Time goes on by a second with each post."""
+    """A system with its own key prefix. Each post advances the time by a second."""
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self.redis = redis
@@ -127,7 +127,7 @@ class System:
             await self.approve(*edge)
 
     async def approve(self, reader_id: int, author_id: int) -> None:
-        """The author lets in who asked to follow."""
+        """The author accepts a follow request."""
         edge = (reader_id, author_id)
         if edge in self.owners.requests:
             self.owners.requests.remove(edge)

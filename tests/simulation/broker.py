@@ -19,7 +19,7 @@ PARTITIONS = 2
 STEP_S = 0.05  # at most, each way
 UNANSWERED = 0.03  # of calls; half of them were carried out
 FETCHED = 4  # records at most: small batches, more commits
-REBALANCE_S = 1.0  # who has not let go by then is left out, and does not know it
+REBALANCE_S = 1.0  # a member that has not released its partitions by then is left out, and does not know it
 SESSION_S = 1.0  # after this a group does without a member that died
 
 
@@ -202,7 +202,7 @@ class Group:
             self.committed[partition] = offset
 
     async def _rebalance(self) -> None:
-        """Who does not let go in time is left out; who joins meanwhile gets its share the next time."""
+        """Leave out a member that does not release its partitions in time. A new one gets its share the next time."""
         async with self._changing:
             leaving = {self._run(member.let_go()): member for member in self.members}
             if leaving:
@@ -217,7 +217,7 @@ class Group:
 
 
 class Member:
-    """One consumer of a group. Stands in for aiokafka's."""
+    """A consumer of a group, in place of aiokafka's."""
 
     def __init__(self, group: Group, process: Process) -> None:
         self.group = group
@@ -246,7 +246,7 @@ class Member:
     ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
         await asyncio.sleep(random.uniform(0, timeout_ms / 1_000))
         await self._process.step()
-        await self._is_assigned.wait()  # as aiokafka does, so that nothing is begun while partitions are let go
+        await self._is_assigned.wait()  # as aiokafka does, so that nothing is begun while partitions are released
         found = {}
         for partition in sorted(set(partitions) & self._positions.keys()):
             start = self._positions[partition]

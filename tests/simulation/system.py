@@ -39,11 +39,11 @@ POSTS = 6
 MISHAPS = 8
 PAUSE_S = 4.0  # at most: longer than a rebalance waits
 SETTLE_S = 300.0  # virtual; what has not come to rest by then never will
-ZOMBIE_S = PAUSE_S + 4  # the last paused process is over with what it had in hand
+ZOMBIE_S = PAUSE_S + 4  # the last paused process has finished its work by then
 
 
 class Graph:
-    """Who follows whom does not change here."""
+    """The follow graph. It does not change here."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
