@@ -103,6 +103,14 @@ def test_no_class_name_is_defined_twice(tmp_path: Path) -> None:
     assert found(tmp_path, "libs/a.py", "class Page: ...\nclass Other: ...\n") == ["1 class Page", "1 class Page"]
 
 
+def test_the_glossary_names_what_the_code_has(tmp_path: Path) -> None:
+    (tmp_path / "libs").mkdir()
+    (tmp_path / "libs/a.py").write_text("class Pages:\n    def read(self) -> None: ...\n")
+    text = "| page | `Pages.read`, `libs/a.py` | A page. |\n| book | `Book.read` | A book. |\n"
+    (tmp_path / "libs/b.py").write_text("# libs/a.py\n")
+    assert found(tmp_path, "docs/glossary.md", text) == ["2 term Book.read"]
+
+
 def test_the_list_of_the_project_is_read() -> None:
     words = prose.WordList.read((ROOT / "docs/style.md").read_text())
     assert [phrase for _, phrase, _ in words.find("Whom it is told of, of late")] == ["whom", "is told of", "of late"]
