@@ -35,7 +35,7 @@ PASSWORD = "not the right one"  # noqa: S105 - a wrong guess
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somebody who is there, and a post of theirs."""
+    """An existing user and one of their posts."""
 
     username: str
     user_id: str
@@ -97,14 +97,14 @@ def allowed(limit: tuple[int, int], seconds: float) -> int:
 
 
 def told(response: httpx2.Response) -> str:
-    """Status, and the code of a problem: `429 rate_limited`."""
+    """Return the status and the code of a problem: `429 rate_limited`."""
     with suppress(ValueError, KeyError, TypeError):
         return f"{response.status_code} {response.json()['code']}"
     return str(response.status_code)
 
 
 async def ask(api: Api, method: str, path: str, who: Account | None = None, **request: Any) -> str:
-    """The answer in short."""
+    """Send a request and return its answer in short."""
     return told(await api.send(method, path, who, **request))
 
 
@@ -146,7 +146,7 @@ def attack_as(party: Party, name: str, seconds: float) -> Counter[str]:
 
 
 def ask_harmlessly(party: Party, per_s: float, seconds: float) -> Counter[str]:
-    """As many requests, evenly."""
+    """Send the same rate of harmless requests, evenly."""
     return asyncio.run(carry_out(party, _harmless, per_s, 1, seconds))
 
 
@@ -214,7 +214,7 @@ def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 async def _trickle(party: Party, head: bytes) -> str:
-    """Send it, then a byte now and then, until there is an answer or no connection."""
+    """Send the head, then single bytes, until there is an answer or no connection."""
     url = urlsplit(party.base_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port, local_addr=(party.address, 0))
     answer = asyncio.ensure_future(reader.readline())
@@ -256,7 +256,7 @@ async def _explain(api: Api, party: Party, _: int) -> str:
 
 
 async def _hidden_posts(api: Api, account: Account) -> str:
-    """A private account's, all under one tag."""
+    """Make posts of a private account, all with one tag."""
     tag, media_id = f"hidden{secrets.token_hex(4)}", await _photo(api, account)
     await api.call("PATCH", f"/users/{account.user_id}", account, json={"is_private": True})
     for _ in range(HIDDEN_POSTS):
@@ -265,7 +265,7 @@ async def _hidden_posts(api: Api, account: Account) -> str:
 
 
 async def _hidden_page(api: Api, party: Party, index: int) -> str:
-    """Of a tag whose posts are all hidden, and of one that nobody used: there are months to look through."""
+    """Read a tag whose posts are all hidden, and one that nobody used: the service must search months."""
     tag = f"unknown{index}" if index % 2 else party.given
     return await ask(api, "GET", f"/hashtags/{tag}/posts", params={"limit": 1})
 
@@ -282,7 +282,7 @@ async def _many_uploads(api: Api, party: Party, _: int) -> str:
 
 
 async def _costly_photos(_: Api, __: Account) -> tuple[bytes, bytes]:
-    """The costliest that is taken, and one with far too many scans."""
+    """Upload the costliest photo that is accepted, and one with far too many scans."""
     out = io.BytesIO()
     Image.new("L", (COSTLY_SIDE, COSTLY_SIDE), 128).save(out, "JPEG", progressive=True)
     picture = out.getvalue()

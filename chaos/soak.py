@@ -33,7 +33,7 @@ class Sample:
 
 
 async def soak(stack: Stack, settings: Settings, minutes: float) -> list[Sample]:
-    """A line a sample."""
+    """Run the load, and print a line for each sample."""
     samples: list[Sample] = []
     every_s, ends = minutes * 60 / SAMPLES, time.monotonic() + minutes * 60
     async with Api(settings.public_url) as api, LagMeter(settings) as meter:
@@ -76,5 +76,5 @@ def not_flat(samples: Sequence[Sample]) -> list[str]:
 
 
 def _usual(samples: Sequence[Sample], name: str) -> float:
-    """The median: a picture may be in work at the moment of a sample, in a process of its own."""
+    """Return the median, because a sample may fall on the decoding of an image in a child process."""
     return median(sample.memory.get(name, 0) for sample in samples) if samples else 0.0

@@ -45,11 +45,11 @@ class StoreProvider(Protocol):
         ...
 
     def kafka_detour(self) -> Detour | None:
-        """A second way to Kafka, through a proxy that somebody runs; None where there is none."""
+        """Return a second address of Kafka, for a proxy that the caller runs, or None."""
         ...
 
     def stop(self, *, discard: bool = False) -> None:
-        """Stop them; with `discard` also forget data that lies outside the state directory."""
+        """Stop the stores. With `discard`, also delete data outside the state directory."""
         ...
 
     def undo(self) -> None:
@@ -57,7 +57,7 @@ class StoreProvider(Protocol):
         ...
 
     def kill(self, store: StoreName) -> None:
-        """As a crash of the process; `start` brings it back at the same address."""
+        """Kill the process, as a crash does. `start` restarts it at the same address."""
         ...
 
     def pause(self, store: StoreName) -> None:
@@ -84,7 +84,7 @@ class GivenStores:
         return self._given
 
     def kafka_detour(self) -> None:
-        """Do nothing: the operator of the store configures its addresses."""
+        """Return None, because the operator of the store configures its addresses."""
 
     def stop(self, *, discard: bool = False) -> None:
         """Do nothing: others run these stores."""
@@ -148,7 +148,7 @@ class ComposeStores:
         return self._state.secret("postgres_password")
 
     def _variables(self) -> dict[str, str]:
-        """What sets this directory's containers apart: project, password, and ports on the host."""
+        """Return the variables that are specific to this directory: project, password, and ports on the host."""
         directory = hashlib.sha256(str(self._state.directory).encode()).hexdigest()[:8]
         return {
             "COMPOSE_PROJECT_NAME": f"feedmill-{directory}",
@@ -210,7 +210,7 @@ def provider(settings: Settings, state: State, table: ProcessTable, *, durable: 
 
 
 def decide(settings: Settings, state: State) -> ProviderName:
-    """Given addresses first, then FEEDMILL_STORES, then what this state directory began with, then what is there."""
+    """Choose the first of: given addresses, FEEDMILL_STORES, the stored choice, what the machine has."""
     given = Endpoints.from_environ(settings.values)
     if not given.missing():
         return "given"

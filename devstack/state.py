@@ -1,4 +1,4 @@
-"""What one checkout remembers between starts: ports, secrets, the store provider, whether it is seeded."""
+"""The stored state of one checkout: ports, secrets, the store provider, and whether it is seeded."""
 
 import contextlib
 import fcntl
@@ -99,7 +99,7 @@ class State:
 
 
 def make_private(directory: Path) -> None:
-    """Make the state directory. Only its owner may look in: it holds photos, logs and every store's data."""
+    """Make the state directory. Only its owner may read it, because it has photos, logs and the data of all stores."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)  # one that an earlier version made is open to all
 

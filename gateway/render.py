@@ -17,7 +17,7 @@ _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
 
 
 def render(settings: GatewaySettings, folder: Path) -> str:
-    """The configuration.
+    """Return the configuration.
 
     Args:
         settings: addresses and folders.
@@ -45,7 +45,7 @@ def render(settings: GatewaySettings, folder: Path) -> str:
 
 
 def _user() -> str:
-    """Root's nginx would hand its workers to `nobody`, who may not reach a folder below root's home."""
+    """Make root's nginx run its workers as root, because `nobody` can't read a folder below root's home."""
     return f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
 
 

@@ -56,7 +56,7 @@ class Letter:
         return next((value.decode(errors="replace") for key, value in self.headers if key == name), "")
 
     def original_headers(self) -> tuple[Header, ...]:
-        """Without those that say why it died."""
+        """Return the headers of the original event, without the reason of the failure."""
         return tuple(header for header in self.headers if not header[0].startswith(_WHY))
 
 
@@ -85,7 +85,7 @@ class DeadLetters:
         await self._consumer.stop()
 
     async def look(self) -> None:
-        """Read on to where the topics end now.
+        """Read to the current end of the topics.
 
         Raises:
             UnavailableError: the brokers do not answer.
@@ -102,13 +102,13 @@ class DeadLetters:
             WAITING.labels(name).set(len(self._waiting[name]))
 
     def waiting(self, topic: str) -> Sequence[int]:
-        """Offsets, as of the last look, oldest first. Raises NotFoundError for a topic without dead letters."""
+        """Return offsets as of the last look, oldest first. Raises NotFoundError for a topic without dead letters."""
         if topic not in self._waiting:
             raise NotFoundError(f"topic {topic} has no dead letters; there are: {', '.join(DEAD_LETTER_TOPICS)}")
         return tuple(self._waiting[topic])
 
     async def letter(self, topic: str, offset: int) -> Letter:
-        """One that waits.
+        """Return a letter that waits.
 
         Raises:
             NotFoundError: there is none, or it was handled.
@@ -139,7 +139,7 @@ class DeadLetters:
         await self._note(letter, Outcome.REPLAYED, producer)
 
     async def drop(self, letter: Letter, producer: EventProducer) -> None:
-        """It is never asked for again, but stays readable until the topic forgets it."""
+        """Mark the letter as dropped. It stays readable until the topic deletes it."""
         await self._note(letter, Outcome.DROPPED, producer)
 
     async def _note(self, letter: Letter, outcome: Outcome, producer: EventProducer) -> None:

@@ -1,4 +1,4 @@
-"""Feeds as their readers get them, asked through the feed service's internal routes."""
+"""Reads feeds as their readers get them, through the internal routes of the feed service."""
 
 from typing import Any, Self
 

@@ -28,7 +28,7 @@ for _fault in Fault:
 
 
 class Owners(Protocol):
-    """What the owners of records say. Raises UnavailableError."""
+    """The records of the user and post services. Raises UnavailableError."""
 
     async def followees(self, reader_id: int) -> Followees: ...
 
@@ -101,7 +101,7 @@ class Oracle:
         return random.sample(ids, min(count, len(ids)))
 
     async def check(self, reader_id: int) -> list[Verdict]:
-        """Both orders. The records are read before and after: what changed between is not held against the feed."""
+        """Check both orders. The records are read before and after, and a change in between is no fault."""
         before = await self._expected(reader_id)
         walks = [await self._walk(reader_id, order) for order in ORDERS]
         after = await self._expected(reader_id)
@@ -132,7 +132,7 @@ class Oracle:
         return set(await self._owners.posts({reader_id, *followees.all}))
 
     async def _walk(self, reader_id: int, order: str) -> Walk:
-        """From the first page to the end of the window, or of a circle."""
+        """Read from the first page to the end of the window. Stop at a page without new posts."""
         shown, complete, cursor = list[int](), True, None
         while True:
             page = await self._feeds.page(reader_id, order, cursor, fresh=self._fresh)
@@ -145,7 +145,7 @@ class Oracle:
                 return Walk(order, shown, complete)
 
     async def _not_on_their_way(self, reader_id: int, findings: Iterable[Finding]) -> list[Finding]:
-        """Without missing posts that are young, or that fan-out is busy with and not for too long."""
+        """Leave out missing posts that are young, or that fan-out is still delivering within the limit."""
         faults = []
         for one in findings:
             if one.fault is Fault.MISSING:
@@ -167,7 +167,7 @@ async def open_oracle(settings: Settings, *, grace_s: float = GRACE_S, fresh: bo
 
 
 def report(verdict: Verdict) -> list[str]:
-    """A line for the feed, and one for each fault."""
+    """Return a line for the feed, and one for each fault."""
     head = f"reader {verdict.reader_id}, {verdict.order}: {verdict.item_count} items"
     if not verdict.complete:
         head += ", and it says that some are missing"
@@ -178,7 +178,7 @@ def report(verdict: Verdict) -> list[str]:
 
 
 async def run(reader_ids: Sequence[int], sample: int, *, fresh: bool) -> int:
-    """Check these readers, or some at random; the number of faults."""
+    """Check these readers, or some at random. Return the number of faults."""
     faults = 0
     async with open_oracle(Settings(), grace_s=DELIVERED_S if fresh else GRACE_S, fresh=fresh) as oracle:
         for reader_id in reader_ids or await oracle.readers(sample):

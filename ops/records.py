@@ -1,4 +1,4 @@
-"""What the owners of records say, asked through their internal routes."""
+"""Reads records from their owners through internal routes."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -35,12 +35,12 @@ class Records:
         await asyncio.gather(self._user.close(), self._post.close())
 
     async def followees(self, reader_id: int) -> Followees:
-        """Without those who are muted or banned."""
+        """Return the followees of the reader, without muted and banned ones."""
         answer = await self._user.get(f"/internal/users/{reader_id}/followees")
         return Followees(frozenset(answer["followees"]), frozenset(answer["pull"]))
 
     async def posts(self, author_ids: Iterable[int]) -> dict[int, int]:
-        """Author by post, of all published posts within the window."""
+        """Return the author of each published post within the window, by post id."""
         waiting, before_id = sorted(author_ids), None
         authors: dict[int, int] = {}
         while waiting:
@@ -51,7 +51,7 @@ class Records:
         return {post_id: author_id for post_id, author_id in authors.items() if post_id in alive}
 
     async def published(self, post_ids: Iterable[int]) -> set[int]:
-        """Those that are there, by the posts' own records."""
+        """Return the ids that exist, by the records of the posts."""
         ids, alive = sorted(post_ids), set[int]()
         for start in range(0, len(ids), EACH):
             answer = await self._post.query("/internal/posts/traits", {"post_ids": ids[start : start + EACH]})
@@ -65,12 +65,12 @@ class Records:
 
 
 def window_start() -> int:
-    """The first id inside the window that ends now."""
+    """Return the first id inside the window that ends now."""
     return first_id_at(now_ms() - WINDOW_MS)
 
 
 def _truncated(pairs: Sequence[tuple[int, int]]) -> tuple[list[int], int | None]:
-    """Authors who may have more posts than one answer holds, and below which id to ask for them all again."""
+    """Return authors that may have more posts than one answer has, and the id below which to continue."""
     by_author: dict[int, list[int]] = {}
     for author_id, post_id in pairs:
         by_author.setdefault(author_id, []).append(post_id)
