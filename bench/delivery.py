@@ -40,7 +40,7 @@ class Author:
 
 
 class DeliveryError(RuntimeError):
-    """What was to be measured did not take place."""
+    """The measured event did not happen."""
 
 
 async def measure(base_url: str, postgres: str) -> list[Row]:

@@ -15,7 +15,7 @@ INT64 = 1 << 63
 
 
 class EdgeListError(RuntimeError):
-    """The file is no edge list; says where."""
+    """The file is no edge list. The message names the line."""
 
 
 def edges(lines: Iterable[str]) -> Iterator[tuple[int, int]]:

@@ -105,7 +105,7 @@ async def run(load: Load, rate: int | None = None) -> Latency:
 
 
 async def make_world(api: Api) -> tuple[Account, str, dict[str, Any]]:
-    """A reader of full feeds, the cursor of the second page, and a post of the first."""
+    """Return a reader of full feeds, the cursor of the second page, and a post of the first."""
     tag = secrets.token_hex(4)
     reader = await api.register(f"bench_{tag}", PASSWORD)
     slots = asyncio.Semaphore(AT_ONCE)

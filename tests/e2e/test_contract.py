@@ -63,7 +63,7 @@ def path_of(operation: Operation, ids: dict[str, str]) -> dict[str, str]:
 
 
 def failures_of(operation: Operation, mode: GenerationMode, ids: dict[str, str], headers: dict[str, str]) -> list[str]:
-    """What is wrong with the answers to generated requests."""
+    """Return the faults in the answers to generated requests."""
     wrong: dict[str, str] = {}
     strategy = operation.as_strategy(mode, path_parameters=path_of(operation, ids) or None)
 

@@ -41,7 +41,7 @@ INTERNAL = {
 
 @dataclass(frozen=True)
 class Row:
-    """What a stranger is answered who names another's things (`{name}` in a body is one), and who has no token."""
+    """The answers to a stranger who names another user's ids (`{name}` in a body is one), and without a token."""
 
     stranger: int
     nobody: int = 401

@@ -17,7 +17,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def tokens_of(account: Account) -> list[str]:
-    """Of an access token the signature: what comes before is no secret without it."""
+    """Return the refresh token and the signature of the access token. Its other parts are no secret."""
     return [account.access_token.rpartition(".")[2], account.refresh_token]
 
 
@@ -51,7 +51,7 @@ async def signed_in_and_out(api: Api) -> list[str]:
 
 
 async def uploaded(api: Api) -> str:
-    """The signature of an upload's URL: it is all the right that a put needs."""
+    """Upload an image. Return the signature of the URL, which is all that a PUT needs."""
     who = await api.register(f"u_{secrets.token_hex(8)}", "a long password")
     asked = {"content_type": "image/jpeg", "file_size": len(snapshot())}
     place = await api.call("POST", "/media/upload-url", who, json=asked)

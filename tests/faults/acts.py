@@ -20,7 +20,7 @@ PAGE = 50
 
 @dataclass
 class Acknowledged:
-    """What was answered with success, by everyone, and with it how all must be in the end."""
+    """All acknowledged writes of everyone, from which the final state follows."""
 
     authors: dict[str, str] = field(default_factory=dict)
     marks: dict[tuple[str, str, str], bool] = field(default_factory=dict)

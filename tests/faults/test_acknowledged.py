@@ -113,7 +113,7 @@ def all_done(people: Sequence[Person], more: int) -> Callable[[], Awaitable[bool
 
 
 def start(stack: Stack, name: str, instance: str) -> None:
-    """A process of the deployable `name`; returns when it is ready."""
+    """Start a process of the deployable `name`, and return when it is ready."""
     env = deployable_environ(stack.environ(stack.provider().endpoints()), stack.state, find(stack, name))
     port = stack.state.free_port(instance)
     env |= {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": instance}

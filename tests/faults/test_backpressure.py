@@ -22,7 +22,7 @@ NO_PARTITION = {
 
 
 def respawn(stack: Stack, thresholds: tuple[int, int, int], **settings: str) -> None:
-    """The worker again, at other thresholds of lag."""
+    """Restart the worker with other thresholds of lag."""
     stack.table.stop(FANOUT.name)
     names = ("LEVEL1", "LEVEL2", "LEVEL3", "RESUME")
     levels = {f"FEEDMILL_BACKPRESSURE_{n}": str(lag) for n, lag in zip(names, (*thresholds, 1), strict=True)}

@@ -19,7 +19,7 @@ ANY = [Blow.KILL, Blow.PAUSE, Fault.LATENCY, Fault.RESET]
 
 
 async def reads(system: System, quality: str, cache: str, order: str = "chronological") -> None:
-    """What the feed says by its headers and its coverage, and that all posts are in it."""
+    """Check the headers and the coverage of the feed, and that all posts are in it."""
 
     async def read() -> bool:
         answer = await system.feed(order)

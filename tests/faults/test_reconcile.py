@@ -54,7 +54,7 @@ async def a_liked_post(api: Api) -> tuple[Account, list[Account], str]:
 
 
 async def plant_in_the_ledger(settings: Settings, post_id: int, missed: int) -> None:
-    """A member that is none, one too few, and a wrong total, at the write time that is there: as good as the right."""
+    """Plant an extra member, remove one and set a wrong total, all with the existing write time."""
     async with Cassandra(settings, settings.keyspace("interaction")) as cassandra:
         for kind in ("like", "save"):
             count = (post_id, kind)

@@ -52,7 +52,7 @@ readers = st.sampled_from(PEOPLE[:2])  # few, so that what happens meets somebod
 
 @dataclass
 class Walk:
-    """A reader on the way; `must` was there at the beginning, and still has to be."""
+    """A reader who pages through the feed. `must` are the initial posts that must still be shown."""
 
     reader_id: int
     order: Order

@@ -24,7 +24,7 @@ SESSION_S = 1.0  # after this a group does without a member that died
 
 
 class Process:
-    """What its tasks do to the world outside goes through `call`, so a crash is a call that never returns."""
+    """A process. All external effects of its tasks go through `call`, so a crash is a call that never returns."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Process:
             member.group.miss(member)
 
     async def step(self) -> None:
-        """A moment between two effects: another process runs, or this one does not come back."""
+        """Pause between two effects. Another process runs, or this one does not continue."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(random.uniform(0, STEP_S))
         while loop.time() < self._paused_until_s:
@@ -75,7 +75,7 @@ class Process:
         return answer
 
     def seen_from(self, port: Any) -> Any:
-        """The port, as this process reaches it."""
+        """Return the port as this process reaches it."""
         return _Remote(self, port)
 
 
@@ -122,7 +122,7 @@ class Broker:
 
 
 class BrokerSender:
-    """A producer whose process may die; it keeps the order, and gives up the oldest first. Stands in for aiokafka's."""
+    """A producer in place of aiokafka's. It preserves the order, and gives up the oldest first. Its process may die."""
 
     def __init__(self, broker: Broker, process: Process) -> None:
         self._broker = broker

@@ -135,7 +135,7 @@ class Database:
 
 
 class System:
-    """One post service and two fan-out workers. `faults` are what was seen to be wrong."""
+    """A post service and two fan-out workers. `faults` has each fault that was seen."""
 
     def __init__(self) -> None:
         self.settings = settings_for(Settings, {})
@@ -157,7 +157,7 @@ class System:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """From the first start to rest, and look what is wrong then."""
+        """Run from the first start to rest, and collect the faults."""
         for name in self._starts:
             self._start(name)
         for _ in range(MISHAPS):
@@ -297,7 +297,7 @@ def _stamps() -> list[PostCreated | PostDeleted]:
 
 
 def simulate(seed: int) -> list[str]:
-    """What was wrong in the run of this seed."""
+    """Return the faults in the run of this seed."""
 
     async def run() -> list[str]:
         system = System()
@@ -308,7 +308,7 @@ def simulate(seed: int) -> list[str]:
 
 
 def run_simulated(seed: int, run: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """The outcome of `run` in virtual time, which is the same for the same seed."""
+    """Return the outcome of `run` in virtual time. It is the same for the same seed."""
     random.seed(seed)
     with structlog.testing.capture_logs(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         return runner.run(run)
