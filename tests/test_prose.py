@@ -118,7 +118,8 @@ def test_the_list_of_the_project_is_read() -> None:
         prose.WordList.read("# Style\n")
 
 
-def test_the_whole_project_is_checked_in_seconds() -> None:
+def test_the_whole_project_is_checked_in_seconds_and_has_no_class_name_twice() -> None:
     started = time.process_time()
-    prose.check_tree(ROOT)
+    findings = prose.check_tree(ROOT)
     assert time.process_time() - started < 5
+    assert [str(one) for one in findings if one.kind == "class"] == []
