@@ -1,4 +1,4 @@
-"""Counts as their owners have them, asked and mended through internal routes."""
+"""Reads and corrects the counts of their owners through internal routes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -25,7 +25,7 @@ ON_THEIR_WAY = {"counters": ["interactions"], "post-counts": ["counters"], "user
 
 @dataclass(frozen=True, slots=True)
 class UserCounts:
-    """Followers, followees and posts, from the rows and as counted; which posts are counted."""
+    """Numbers of followers, followees and posts: `recorded` from the rows, `counted` from the counters."""
 
     recorded: tuple[int, ...]
     counted: tuple[int, ...]
@@ -34,9 +34,9 @@ class UserCounts:
 
 @dataclass(frozen=True, slots=True)
 class PostCounts:
-    """Of one post: from the records, by the ledger, in its cache (None: not there), and in the post service.
+    """The counts of one post in each place. None means that the cache has no entry.
 
-    `differing` are the members of the ledger that are not as their records.
+    `differing` is the number of ledger members that differ from their records.
     """
 
     post_id: int
@@ -114,7 +114,7 @@ def _post_counts(audit: PostAudit, kept: Counts) -> PostCounts:
 
 @asynccontextmanager
 async def open_owners(settings: Settings) -> AsyncIterator[Owners]:
-    """Of the running system."""
+    """Open the owners of the running system."""
     async with Records(settings) as records, LagMeter(settings) as meter:
         owners = Owners(settings, records, meter)
         try:

@@ -1,4 +1,4 @@
-"""What the owners of records say, asked through their internal routes."""
+"""Reads records from their owners through internal routes."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ WINDOW_MS = 7 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Followees:
-    """Whose posts a reader's feed shows, and of whom a list need not hold all."""
+    """The authors in a reader's feed. The feed list may lack posts of those in `pull`."""
 
     all: frozenset[int]
     pull: frozenset[int]
@@ -42,7 +42,7 @@ class Records:
         return Followees(frozenset(found.followees), frozenset(found.pull))
 
     async def posts(self, author_ids: Iterable[int]) -> dict[int, int]:
-        """Author by post, of all published posts within the window."""
+        """Return the author of each published post within the window, by post id."""
         waiting, before_id = sorted(author_ids), None
         authors: dict[int, int] = {}
         while waiting:
@@ -58,7 +58,7 @@ class Records:
 
 
 def window_start() -> int:
-    """The first id inside the window that ends now."""
+    """Return the first id inside the window that ends now."""
     return first_id_at(now_ms() - WINDOW_MS)
 
 

@@ -58,7 +58,7 @@ def house() -> House:
 
 
 async def sampled(house: House) -> dict[str, float]:
-    """By how much one sample raised each of the canary's counts."""
+    """Return by how much one sample raised each counter of the canary."""
     before = counts()
     await Canary(Oracle(house, house), readers=2).sample()
     return {name: raised for name, value in counts().items() if (raised := value - before[name])}

@@ -32,7 +32,7 @@ APPLICATIONS = {one.name: import_module(f"{one.module}.__main__").APPLICATION fo
 
 @dataclass(frozen=True)
 class Row:
-    """What a stranger is answered who names another's things (`{name}` in a body is one), and who has no token."""
+    """The answers to a stranger who names another user's ids (`{name}` in a body is one), and without a token."""
 
     stranger: int
     nobody: int = 401
@@ -108,7 +108,7 @@ MATRIX = {
 
 @dataclass(frozen=True)
 class House:
-    """Someone with a private account, and the ids of what is theirs; nothing shown to others holds the secret."""
+    """Someone with a private account, and the ids of their content. Nothing shown to others holds the secret."""
 
     owner: Account
     secret: str
@@ -201,7 +201,7 @@ async def assert_untouched(api: Api, place: House) -> None:
 
 
 async def bad_tokens(api: Api, stack: Stack, whose: Account) -> dict[str, str]:
-    """Each would be the person's but for one thing."""
+    """Return tokens of this person that each have one defect."""
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     keys = KeyFolder(Path(environ["FEEDMILL_JWT_KEYS_DIR"]))
     kid = {"kid": jwt.get_unverified_header(whose.access_token)["kid"]}

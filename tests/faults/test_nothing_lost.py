@@ -1,4 +1,4 @@
-"""Without Kafka writes are taken and told later; whatever process dies or stops, nothing is lost, nothing doubled."""
+"""Without Kafka writes succeed and events follow later. When any process dies, nothing is lost or doubled."""
 
 import asyncio
 import secrets
@@ -50,7 +50,7 @@ async def everybody_likes(system: System, post_id: str) -> None:
 
 
 async def counted(system: System, post_id: str) -> None:
-    """The counts become what was acknowledged, and the post is pushed once."""
+    """Wait until the counts equal the acknowledged writes, and check that the post was pushed once."""
 
     async def exact() -> bool:
         post = await system.api.call("GET", f"/posts/{post_id}", system.world.author)

@@ -21,7 +21,7 @@ class Owners:
     def __init__(self) -> None:
         self.follows: set[tuple[int, int]] = set()
         self.fresh: set[tuple[int, int]] = set()
-        """Follows and unmutes so young that readers still pull: their event may be under way."""
+        """Follows and unmutes so young that readers still pull: their event may not be handled yet."""
         self.mutes: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
         self.private: set[int] = set()
@@ -34,19 +34,19 @@ class Owners:
         self.deleted: set[int] = set()
 
     def shows(self, reader_id: int, author_id: int) -> bool:
-        """Whether posts of the author belong into the reader's feed."""
+        """True if posts of the author belong to the reader's feed."""
         edge = (reader_id, author_id)
         if reader_id == author_id:
             return True
         return edge in self.follows and edge not in self.mutes and author_id not in self.banned
 
     def eligible(self, reader_id: int) -> set[int]:
-        """The posts that the reader's feed must show, sooner or later."""
+        """Return the posts that the reader's feed must show, sooner or later."""
         alive = (r for p, r in self.posts.items() if p not in self.deleted)
         return {r.post_id for r in alive if self.shows(reader_id, r.author_id)}
 
     def by(self, author_id: int) -> set[int]:
-        """The author's posts, those that are deleted included."""
+        """Return the posts of the author, deleted ones included."""
         return {post_id for post_id, record in self.posts.items() if record.author_id == author_id}
 
     def is_pulled(self, reader_id: int, author_id: int) -> bool:

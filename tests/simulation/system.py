@@ -39,11 +39,11 @@ POSTS = 6
 MISHAPS = 8
 PAUSE_S = 4.0  # at most: longer than a rebalance waits
 SETTLE_S = 300.0  # virtual; what has not come to rest by then never will
-ZOMBIE_S = PAUSE_S + 4  # the last paused process is over with what it had in hand
+ZOMBIE_S = PAUSE_S + 4  # the last paused process has finished its work by then
 
 
 class Graph:
-    """Who follows whom does not change here."""
+    """The follow graph. It does not change here."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -136,7 +136,7 @@ class Database:
 
 
 class System:
-    """One post service and two fan-out workers. `faults` are what was seen to be wrong."""
+    """A post service and two fan-out workers. `faults` has each fault that was seen."""
 
     def __init__(self) -> None:
         self.settings = settings_for(Settings, {})
@@ -158,7 +158,7 @@ class System:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """From the first start to rest, and look what is wrong then."""
+        """Run from the first start to rest, and collect the faults."""
         for name in self._starts:
             self._start(name)
         for _ in range(MISHAPS):
@@ -298,7 +298,7 @@ def _stamps() -> list[PostCreated | PostDeleted]:
 
 
 def simulate(seed: int) -> list[str]:
-    """What was wrong in the run of this seed."""
+    """Return the faults in the run of this seed."""
 
     async def run() -> list[str]:
         system = System()
@@ -309,7 +309,7 @@ def simulate(seed: int) -> list[str]:
 
 
 def run_simulated(seed: int, run: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """The outcome of `run` in virtual time, which is the same for the same seed."""
+    """Return the outcome of `run` in virtual time. It is the same for the same seed."""
     random.seed(seed)
     with structlog.testing.capture_logs(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         return runner.run(run)
