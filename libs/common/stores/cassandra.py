@@ -112,7 +112,7 @@ class Cassandra:
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         failures = (NoHostAvailable, OperationTimedOut, DriverException, ConnectionException)
-        self._dependency = Dependency("cassandra", settings, self._probe, failures, at_once=IN_FLIGHT)
+        self._dependency = Dependency("cassandra", settings, self._probe, failures, max_concurrent=IN_FLIGHT)
 
     async def __aenter__(self) -> Self:
         self._cluster = _cluster(self._settings)
