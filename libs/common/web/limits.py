@@ -76,18 +76,18 @@ class RequestLimits:
             method, path = route.split()
             self._rules.append((method, compile_path(path)[0], limit))
 
-    def charge(self, scope: Scope, user_id: int | None) -> RateCheck | None:
+    def check(self, scope: Scope, user_id: int | None) -> RateCheck | None:
         """The request in hand; None when nothing limits it."""
         method, path = scope["method"], scope["path"]
         own = [limit for on, pattern, limit in self._rules if on == method and pattern.match(path)]
         address = f"ip:{client_address(scope)}"
         if user_id is None:
-            return self._limiter.charge({address: [self._address, *own]})
+            return self._limiter.check({address: [self._address, *own]})
         per_address = [self._address, *(limit for limit in own if limit.per_address)]
         of_person = [self._person, *(limit for limit in own if not limit.per_address)]
-        return self._limiter.charge({address: per_address, f"user:{user_id}": of_person})
+        return self._limiter.check({address: per_address, f"user:{user_id}": of_person})
 
-    async def count(self, charge: RateCheck) -> RateVerdict | None:
+    async def count(self, check: RateCheck) -> RateVerdict | None:
         """Count the request; None when it goes on uncounted.
 
         While Redis is away everything does. Time-outs and full pools may be the caller's own doing: then only a share
@@ -95,10 +95,10 @@ class RequestLimits:
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await charge.take()
+                return await check.take()
         except (TimeoutError, RedisTimeoutError, MaxConnectionsError):
             UNCOUNTABLE.labels("slow").inc()
-            verdict = self._local.take(charge)
+            verdict = self._local.take(check)
             return verdict if verdict.retry_after_s else None
         except (RedisError, OSError):
             UNCOUNTABLE.labels("away").inc()
@@ -114,19 +114,19 @@ class RequestLimits:
         verifier: TokenVerifier = scope["app"].state.token_verifier
         token = bearer_token(scope)
         principal = verifier.known(token) if token else None
-        charge = self.charge(scope, principal.user_id if principal else None)
-        if charge is None:
+        check = self.check(scope, principal.user_id if principal else None)
+        if check is None:
             return
-        self._later.append(charge)
+        self._later.append(check)
         if self._counting is None or self._counting.done():
             # in a context of its own: not within the deadline of the request in hand
             self._counting = asyncio.get_running_loop().create_task(self._count_all(), context=Context())
 
     async def _count_all(self) -> None:
         while self._later:
-            charges, self._later = self._later, []
+            checks, self._later = self._later, []
             with suppress(RedisError, OSError):
-                await self._limiter.take_all(charges)
+                await self._limiter.take_all(checks)
 
     async def close(self) -> None:
         """Count what waits."""
@@ -140,10 +140,10 @@ class RequestLimits:
             RateLimitedError: there were too many.
             UnavailableError: Redis is away.
         """
-        if (charge := self._limiter.charge({who: [limit]})) is None:
+        if (check := self._limiter.check({who: [limit]})) is None:
             return
         try:
-            verdict = await charge.take()
+            verdict = await check.take()
         except (RedisError, OSError) as error:
             raise UnavailableError("Attempts can't be counted at the moment") from error
         scope[VERDICT] = verdict
@@ -185,8 +185,8 @@ class RateLimited:
     async def _count(scope: Scope) -> None:
         state = scope["app"].state
         limits: RequestLimits = state.request_limits
-        charge = limits.charge(scope, await _user_id(scope, state.token_verifier))
-        if charge is not None and (verdict := await limits.count(charge)) is not None:
+        check = limits.check(scope, await _user_id(scope, state.token_verifier))
+        if check is not None and (verdict := await limits.count(check)) is not None:
             scope[VERDICT] = verdict
 
 

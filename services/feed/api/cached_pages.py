@@ -51,7 +51,7 @@ class CachedPages:
             user = await state.token_verifier.verify(token)
         except ApiError:
             return None
-        charge: RateCheck | None = state.request_limits.charge(scope, user.user_id)
+        charge: RateCheck | None = state.request_limits.check(scope, user.user_id)
         served: Served | None = await state.use_cases.reader.kept(user.user_id, *asked, charge)
         if charge is not None and charge.verdict is not None:
             scope[VERDICT] = charge.verdict

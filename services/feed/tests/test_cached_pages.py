@@ -22,7 +22,7 @@ class Kept:
     async def verify(self, token: str) -> Principal:
         return Principal(int(token), 1, "user")
 
-    def charge(self, scope: Scope, user_id: int) -> None: ...
+    def check(self, scope: Scope, user_id: int) -> None: ...
 
     async def kept(self, user_id: int, order: Order, limit: int, charge: RateCheck | None) -> Served:
         self.asked.append((user_id, order, limit))
