@@ -1,1 +1,1 @@
-"""Types, paths and readiness of pictures: what every deployable that shows or takes media shares."""
+"""Image types and media paths, shared by the deployables that accept or show media."""
