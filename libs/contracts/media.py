@@ -1,4 +1,4 @@
-"""What every deployable knows of a piece of media."""
+"""The description of an upload that deployables share."""
 
 from typing import Literal, Self
 
@@ -11,12 +11,12 @@ VARIANTS = ("thumbnail", "small", "medium", "large", "original")
 
 
 class MayFail(BaseModel):
-    """Part of the answers that tell where an upload, or what needs it, stands."""
+    """Fields of answers about an upload that may have failed, or about a post that needs it."""
 
     reason: FailureReason | None = Field(
         default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
     )
-    detail: str | None = Field(default=None, description="the reason as a sentence")
+    detail: str | None = Field(default=None, description="a sentence for the reason")
 
     @model_validator(mode="after")
     def _explained(self) -> Self:
@@ -25,7 +25,7 @@ class MayFail(BaseModel):
 
 
 class Dimensions(BaseModel):
-    """Pixels of the original, upright."""
+    """Width and height of the original in pixels, after rotation."""
 
     model_config = ConfigDict(frozen=True)
 

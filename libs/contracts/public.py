@@ -1,4 +1,4 @@
-"""The public shapes that more than one service answers with, and how they are put together."""
+"""Public JSON forms that more than one service returns."""
 
 from enum import StrEnum
 from typing import Literal
@@ -10,7 +10,7 @@ from libs.contracts.media import Dimensions, MediaDocument
 
 
 class Author(BaseModel):
-    """Who made it, as much as a post or a comment shows."""
+    """The author of a post or comment."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,11 +33,11 @@ class Media(BaseModel):
     placeholder: str
     dominant_color: str
     preferred: Literal["small", "medium"] = "medium"
-    """The name of the url to load first, by `X-Network-Quality`."""
+    """The name of the URL to load first, according to `X-Network-Quality`."""
 
     @classmethod
     def of(cls, document: MediaDocument, public_url: str) -> "Media":
-        """The public form of `document`, below the gateway's address."""
+        """The public form of a document; `public_url` is the gateway's address."""
         return cls(
             media_id=document.media_id,
             type=document.type,
@@ -49,7 +49,7 @@ class Media(BaseModel):
 
 
 class Location(BaseModel):
-    """Where it was taken, as the author says."""
+    """The place of the picture, as entered by the author."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,7 +58,7 @@ class Location(BaseModel):
 
 
 class CountKind(StrEnum):
-    """What is counted of a post. Likes and saves have the names of their marks."""
+    """The counts of a post. The values for likes and saves are those of the marks."""
 
     LIKE = "like"
     COMMENT = "comment"
@@ -67,13 +67,13 @@ class CountKind(StrEnum):
 
 
 class CommentCountKind(StrEnum):
-    """What is counted of a comment."""
+    """The counts of a comment."""
 
     LIKE = "comment_like"
 
 
 class Counts(BaseModel):
-    """How often a post was liked, commented on, saved and seen; the same for all, also by whom the reader can't see."""
+    """The counts of a post. All readers see the same numbers, which include users hidden from the reader."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -84,14 +84,14 @@ class Counts(BaseModel):
 
 
 class Engagement(Counts):
-    """The counts, and what the reader did."""
+    """The counts of a post, and whether the reader liked or saved it."""
 
     is_liked: bool = False
     is_saved: bool = False
 
 
 class PostRecord(BaseModel):
-    """A post as its service keeps it; what services hand to one another."""
+    """A post as stored by the post service, for calls between services."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -110,7 +110,7 @@ class PostRecord(BaseModel):
 
 
 class Post(BaseModel):
-    """A post as clients see it."""
+    """A post in answers to clients."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -128,7 +128,7 @@ class Post(BaseModel):
 
     @classmethod
     def of(cls, record: PostRecord, author: Author, engagement: Engagement, public_url: str) -> "Post":
-        """Join a post with its author and its reader's marks."""
+        """Combine a post with its author, its counts and the reader's marks; `public_url` is the gateway's address."""
         return cls(
             post_id=record.post_id,
             author=author,
