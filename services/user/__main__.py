@@ -4,7 +4,7 @@ from libs.clients.media import MediaClient
 from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
 from libs.common.web.limits import MINUTE_S
-from libs.common.web.revocation import RevokedSessions
+from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
 from libs.invalidation import InvalidationStamps
@@ -56,7 +56,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         await Argon2Hasher.create(hashing_gate(settings)),
         keys,
         HmacRefreshTokens(secret),
-        RevokedSessions(runtime.redis, settings),
+        RedisRevokedSessions(runtime.redis, settings),
         outbox,
         database.mint,
     )

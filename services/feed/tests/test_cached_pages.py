@@ -22,7 +22,7 @@ class Kept:
     async def verify(self, token: str) -> Principal:
         return Principal(int(token), 1)
 
-    def charge(self, scope: Scope, user_id: int) -> None: ...
+    def check(self, scope: Scope, user_id: int) -> None: ...
 
     async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None) -> Lookup:
         self.asked.append((user_id, order, limit))
