@@ -156,3 +156,8 @@ def test_the_gateway_sends_it_its_public_routes(row: Deployable) -> None:
 def test_no_route_of_the_table_leads_nowhere(row: Deployable) -> None:
     used = {route.path for path in public_paths(row) if (route := find(path))}
     assert used == {route.path for route in row.routes}
+
+
+@each_service
+def test_it_limits_how_much_is_asked(row: Deployable) -> None:
+    assert application(row).limits, "without limits=, not even the limits of all routes hold"
