@@ -17,7 +17,7 @@ from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
 from libs.invalidation.table import Invalidation, invalidation_of
 from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
-from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, Position, Session
+from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
@@ -184,7 +184,7 @@ class FixedLoad:
 
 class InMemoryCache:
     def __init__(self) -> None:
-        self.sessions: dict[str, Session] = {}
+        self.pinned: dict[str, PinnedOrder] = {}
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
         self.kept: CachedPage | None = None
@@ -199,11 +199,11 @@ class InMemoryCache:
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
-    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None:
-        self.sessions[session_id] = session
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
+        self.pinned[session_id] = order
 
-    async def session(self, reader_id: int, session_id: str) -> Session | None:
-        return self.sessions.get(session_id)
+    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
+        return self.pinned.get(session_id)
 
     async def save_position(self, reader_id: int, position: Position) -> None:
         self.positions[reader_id] = position
