@@ -118,7 +118,7 @@ class InMemoryLists:
         union = sorted({*held.post_ids, *(p for p in post_ids if not is_cut or p >= held.post_ids[-1])}, reverse=True)
         building = held.building and not finish
         complete = not (is_cut or building) and len(union) < CAP
-        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.healed)
+        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.merged_up_to)
         return True
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
@@ -126,21 +126,21 @@ class InMemoryLists:
             left = tuple(p for p in held.post_ids if p not in set(post_ids))
             self.lists[user_id] = replace(held, post_ids=left)
 
-    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
+    async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
         await self.merge(user_id, post_ids, finish=False)
-        self.lists[user_id] = replace(self.lists[user_id], healed=gap_id)
+        self.lists[user_id] = replace(self.lists[user_id], merged_up_to=gap_id)
         return True
 
     async def push(self, user_id: int, post_id: int) -> None:
         await self.merge(user_id, [post_id], finish=False)
 
 
-class InMemoryGaps:
+class InMemoryUnpushedRanges:
     def __init__(self) -> None:
-        self.gaps: list[UnpushedRange] = []
+        self.ranges: list[UnpushedRange] = []
 
     async def of(self, user_id: int) -> list[UnpushedRange]:
-        return self.gaps
+        return self.ranges
 
 
 class InMemoryStamps:
@@ -252,13 +252,13 @@ class World:
 
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
-        self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
+        self.lists, self.unpushed, self.cache = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryCache()
         self.load, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
         self.stamps, self.now_s = InMemoryStamps(), 0.0
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
         records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
         self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache)
-        self.listed = ListSource(self.readers, self.posts, self.lists, self.gaps, self.window)
+        self.listed = ListSource(self.readers, self.posts, self.lists, self.unpushed, self.window)
         pulled = AuthorSource(self.posts, records, self.window)
         candidates = CandidateGatherer([self.listed, pulled], self.posts, self.window)
         self.reader = FeedReader(
