@@ -117,7 +117,7 @@ class FeedExplainer:
             source,
             found.post_ids if found and not found.building else None,
             is_cut_off=found is not None and not found.complete,
-            in_gap=any(one.gap_id > merged_up_to and one.first_id <= post_id <= one.last_id for one in ranges),
+            is_unpushed=any(one.gap_id > merged_up_to and one.first_id <= post_id <= one.last_id for one in ranges),
             is_delivered=delivery.finished_at is not None if delivery else None,
         )
         return reason, delivery
