@@ -104,7 +104,7 @@ class FeedListStore(Protocol):
 
     async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool: ...
 
-    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool: ...
+    async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool: ...
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
 
@@ -122,8 +122,8 @@ class BackpressureSource(Protocol):
         """None when nobody published one of late."""
 
 
-class Load(Protocol):
-    """The backpressure of the moment."""
+class DeliveryPaceSource(Protocol):
+    """Knows the current delivery pace, without waiting."""
 
     @property
     def pace(self) -> DeliveryPace: ...
@@ -173,11 +173,11 @@ class CachedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A pinned order of posts at or above `floor`."""
+class PinnedOrder:
+    """The order that a feed session shows. It contains all posts at or above the id `floor` when the session began."""
 
     floor: int
-    order: Sequence[int]
+    post_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,10 +221,10 @@ class Cache(Protocol):
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
-    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None: ...
 
-    async def session(self, reader_id: int, session_id: str) -> Session | None:
-        """Renews its life."""
+    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
+        """Return the order of the session, and renew its time to live."""
 
     async def save_position(self, reader_id: int, position: Position) -> None: ...
 

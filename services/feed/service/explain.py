@@ -112,13 +112,13 @@ class FeedExplainer:
         found, ranges, delivery = await asyncio.gather(
             self._lists.read(user_id), self._unpushed.of(user_id), self._progress.of(post_id)
         )
-        healed = found.healed if found else 0
+        merged_up_to = found.merged_up_to if found else 0
         reason = reason_of(
             post_id,
             source,
             found.post_ids if found and not found.building else None,
             is_cut_off=found is not None and not found.complete,
-            in_gap=any(one.gap_id > healed and one.first_id <= post_id <= one.last_id for one in ranges),
+            is_unpushed=any(one.gap_id > merged_up_to and one.first_id <= post_id <= one.last_id for one in ranges),
             is_delivered=delivery.finished_at is not None if delivery else None,
         )
         return reason, delivery
