@@ -29,10 +29,10 @@ async def test_the_pace_follows_the_published_level_and_is_unknown_without_one()
     for board.level, pace in enumerate(
         (DeliveryPace.NORMAL, DeliveryPace.BEHIND, DeliveryPace.ACTIVE_ONLY, DeliveryPace.PULL)
     ):
-        await pressure.look()
+        await pressure.poll()
         assert pressure.pace is pace
     board.is_down = True
-    await pressure.look()
+    await pressure.poll()
     assert pressure.pace is DeliveryPace.UNKNOWN
 
 

@@ -21,15 +21,15 @@ async def test_lists_come_back_when_redis_was_emptied_and_only_then() -> None:
     world.graph.follows[READER] = {AUTHOR}
     post = await world.post(AUTHOR)
     warmer = FeedWarmer(redis, world.listed, world.reader.recent_readers)
-    await warmer.look()
+    await warmer.poll()
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.lists.lists.clear()
-    await warmer.look()
+    await warmer.poll()
     assert world.lists.lists == {}
     redis.name, world.graph.down = b"another", True
     world.cache.followees.clear()
-    await warmer.look()
+    await warmer.poll()
     assert world.lists.lists == {}, "one who can't be warmed is left to their own read"
     redis.name, world.graph.down = b"a third one", False
-    await warmer.look()
+    await warmer.poll()
     assert world.lists.lists[READER].post_ids == (post,)
