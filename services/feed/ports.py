@@ -7,9 +7,10 @@ from typing import Generic, Protocol, TypeVar
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import RateCheck
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
-from services.feed.domain.feed import Candidates, DeliveryPace, Followees, RankingFeatures, Reader, Relation, Source
+from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reader, Relation, Source
 from services.feed.domain.ranking import Score
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ class Posts(Protocol):
         """
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The newest `LATEST` of each author, none older than the window's start."""
+        """Return the newest `LATEST` ids of each author. The id `window_start` is the first that is included."""
 
 
 class PostCache(Protocol):

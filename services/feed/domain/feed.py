@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from libs.common.core.ids import first_id_at, id_time_ms
 
@@ -66,16 +65,6 @@ class CoverageGap:
     first_id: int | None = None
     last_id: int | None = None
     stale: bool = False
-
-
-class RankingFeatures(NamedTuple):
-    """The part of a published post that ranking needs."""
-
-    post_id: int
-    author_id: int
-    like_count: int
-    comment_count: int
-    save_count: int
 
 
 @dataclass(frozen=True, slots=True)

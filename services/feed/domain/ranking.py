@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.common.core.ids import id_time_ms
-from services.feed.domain.feed import RankingFeatures, Source
+from libs.contracts.internal.post import RankingFeatures
+from services.feed.domain.feed import Source
 
 PAGE_SIZE = 20  # the limits below apply to this number of posts
 MAX_OF_AUTHOR = 3  # posts of one author on a page

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from libs.common.core.errors import NotFoundError
 from libs.common.core.fairness import FairSemaphore
 from libs.common.core.ids import now_ms
+from libs.contracts.internal.post import RankingFeatures
 from libs.feedlists import DeliveryStatus
 from services.feed.domain.explanation import Reason, reason_of
-from services.feed.domain.feed import RankingFeatures, Source, source_of
+from services.feed.domain.feed import Source, source_of
 from services.feed.domain.ranking import Score
 from services.feed.ports import (
     DeliveryProgressStore,

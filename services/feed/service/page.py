@@ -15,6 +15,7 @@ class FeedPost(Post):
 
     source: Source
     reason: str | None = None
+    """It is for recommended posts, and always None now. Clients can rely on the field before recommendations exist."""
 
 
 class CoverageGapView(BaseModel):

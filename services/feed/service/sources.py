@@ -38,7 +38,7 @@ class AuthorSource:
         busy = [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]
         if busy and not gaps:
             try:
-                recent = recent | await self._posts.recent(busy, start, None, CAP)
+                recent = recent | await self._posts.recent(busy, start - 1, None, CAP)
             except UnavailableError:
                 gaps = STALE
         full = [post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP]
@@ -137,7 +137,7 @@ class ListSource:
 
     async def _from_records(self, reader: Reader, gaps: frozenset[CoverageGap]) -> Candidates:
         start = self._window.start()
-        recent = await self._posts.recent(reader.followees.all, start, None, CAP)
+        recent = await self._posts.recent(reader.followees.all, start - 1, None, CAP)
         newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]
         floor = newest[-1] if len(newest) == CAP else start
         return Candidates(dict.fromkeys(newest, Source.PUSHED), floor, gaps)

@@ -12,11 +12,12 @@ from libs.common.core.ids import first_id_at, id_time_ms, now_ms
 from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
 from libs.invalidation.table import Invalidation, invalidation_of
-from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
+from services.feed.domain.feed import DeliveryPace, Followees, Relation
 from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
@@ -72,7 +73,7 @@ class InMemoryPosts:
         ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start, None, LATEST)
+        return await self.recent(author_ids, window_start - 1, None, LATEST)
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
