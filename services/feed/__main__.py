@@ -36,7 +36,7 @@ from services.feed.stores.redis import RedisFeedCache
 
 
 async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
-    """Open the stores, start the consumer and put the use cases together."""
+    """Open the stores, compose the use cases and start the consumer and the background tasks."""
     settings = runtime.settings
     redis = await runtime.stack.enter_async_context(open_redis(settings, REDIS_READ, "redis-feeds"))
     prefix = settings.redis_prefix("feed")
@@ -52,7 +52,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     ranker = ScoreRanker()
     paginator = FeedPaginator(candidates, ranker, posts, records, lists, cache)
     monitor = BackpressureMonitor(PublishedBackpressure(redis, prefix))
-    await monitor.look()
+    await monitor.poll()
     ranking = FairSemaphore(
         "ranking",
         RANKED_AT_ONCE,
@@ -84,7 +84,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
 
 
 def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:
-    """Rate limits by route; explaining a post ranks the whole feed."""
+    """Return the rate limits by route. Explaining a post counts as a page, because it ranks the feed."""
     feed = RateLimit("feed", settings.feeds_a_minute, MINUTE_S)
     return {f"GET {PATH}": feed, f"GET {PATH}/explain/{{post_id}}": feed}
 

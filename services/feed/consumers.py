@@ -1,4 +1,4 @@
-"""Events that change feed lists, or what cached pages may show."""
+"""Event handlers that change feed lists and invalidate cached pages."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from services.feed.service.window import FeedWindow
 
 
 class FeedConsumers:
-    """Event handlers. The events of one follower come in order, with rare exceptions."""
+    """Handles events, any number of times. The events of one follower are in order, with rare exceptions."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FeedConsumers:
         self._stamps = stamps
 
     async def on_events(self, events: Sequence[ReceivedEvent]) -> None:
-        """Change the lists that the events concern, then write all invalidation stamps."""
+        """Change the lists that the events concern, then write the invalidation stamps. Raises UnavailableError."""
         payloads = [event.payload for event in events]
         for payload in payloads:
             match payload:
@@ -52,10 +52,10 @@ class FeedConsumers:
         await self._stamps.invalidate(payloads)
 
     async def _add_author(self, reader_id: int, author_id: int) -> None:
-        """Merge the author's posts into a list that exists; an absent one is built from all followees when read.
+        """Merge the author's posts into the list if it exists. The next read builds an absent list.
 
-        If the follow has ended meanwhile, reads filter these ids. The cached followees are refreshed here: a read
-        rewrites them only when they differ from what its process wrote last, and it may have missed the unfollow.
+        If the follow has ended in the meantime, reads filter these ids. The cached followees are refreshed here. A read
+        rewrites them only if they differ from those that its process wrote last, and it may have missed the unfollow.
         """
         cached = await self._cache.cached_followees(reader_id)
         if cached is not None and author_id not in cached.all:
@@ -64,7 +64,7 @@ class FeedConsumers:
             await self._lists.merge(reader_id, recent, finish=False)
 
     async def _remove_author(self, reader_id: int, author_id: int) -> None:
-        """Remove the author's posts, unless the reader follows again: then another event added them, or will."""
+        """Remove the author's posts, unless the reader follows again: another event adds them in that case."""
         await self._cache.forget_followee(reader_id, author_id)
         reader = await self._readers.refresh(reader_id)
         if author_id not in reader.followees.all and (recent := await self._recent(author_id)):

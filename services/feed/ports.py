@@ -1,4 +1,4 @@
-"""What the feed needs of others."""
+"""Ports: the stores and services that the feed depends on."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,13 +19,16 @@ LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 @dataclass(frozen=True, slots=True)
 class Partial(Generic[T]):
-    """Values by id. With `stale` their owner is away: these are the last known ones, and others may be missing."""
+    """Values by id.
+
+    `stale` means that their owner is unavailable: these are the last known values, and some may be missing.
+    """
 
     values: dict[int, T]
     stale: bool = False
 
     def complete(self) -> dict[int, T]:
-        """The values; raises UnavailableError if they are stale."""
+        """Return the values. Raises UnavailableError if they are stale."""
         if self.stale:
             raise UnavailableError
         return self.values
@@ -41,14 +44,14 @@ class Ranker(Protocol):
     """Puts posts into the order of a ranked feed."""
 
     async def rank(self, features: Mapping[RankingFeatures, Source], now_ms: int) -> list[int]:
-        """The ids of all posts, best first. Raises UnavailableError."""
+        """Return the ids of all posts, best first. Raises UnavailableError."""
 
     def score(self, features: RankingFeatures, now_ms: int) -> Score:
-        """What the rank of one post comes from, for explanations."""
+        """Return the score of one post, for explanations."""
 
 
 class Graph(Protocol):
-    """Whom readers follow, as the user service says. Raises UnavailableError."""
+    """Follows, mutes, blocks and profiles from the user service. All methods raise UnavailableError."""
 
     async def followees(self, user_id: int) -> Followees: ...
 
@@ -58,31 +61,34 @@ class Graph(Protocol):
 
 
 class AuthorCache(Protocol):
-    """Profiles, also while the user service is away."""
+    """Profiles from memory or the user service, and the last known ones while it is unavailable."""
 
     async def authors(self, user_ids: Sequence[int]) -> Partial[Author]: ...
 
 
 class Posts(Protocol):
-    """Posts, as the post service says. Raises UnavailableError."""
+    """Published posts from the post service. All methods raise UnavailableError."""
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
-        """The published ones among `post_ids`."""
+        """Return the posts among `post_ids` that are published, by id."""
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Features of the published ones, up to a minute old."""
+        """Return the features of the posts that are published. They may be a minute old."""
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
     ) -> dict[int, list[int]]:
-        """Published ids between the bounds by author, newest first; authors without any are left out."""
+        """Return ids between the bounds, which are excluded, by author and newest first.
+
+        Authors without such posts are left out.
+        """
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
+        """Return the newest `LATEST` ids of each author. The id `window_start` is the first that is included."""
 
 
 class PostCache(Protocol):
-    """Posts, also while the post service is away."""
+    """Posts from memory or the post service, and the last known ones while it is unavailable."""
 
     async def records(self, post_ids: Sequence[int]) -> Partial[PostRecord]: ...
 
@@ -90,13 +96,13 @@ class PostCache(Protocol):
 
 
 class EngagementSource(Protocol):
-    """Counts, and what the reader did. Raises UnavailableError."""
+    """Counts of posts, and the likes and saves of the reader. Raises UnavailableError."""
 
     async def of(self, reader_id: int, post_ids: Sequence[int]) -> dict[int, Engagement]: ...
 
 
 class FeedListStore(Protocol):
-    """The feed lists. Raises UnavailableError."""
+    """Feed lists; `libs.feedlists.FeedLists` documents the methods. All of them raise UnavailableError."""
 
     async def read(self, user_id: int) -> FeedList | None: ...
 
@@ -110,16 +116,16 @@ class FeedListStore(Protocol):
 
 
 class UnpushedRangeStore(Protocol):
-    """Posts that backpressure kept from being pushed. Raises UnavailableError."""
+    """Ranges of posts that were not pushed because of back pressure. Raises UnavailableError."""
 
     async def of(self, user_id: int) -> list[UnpushedRange]: ...
 
 
 class BackpressureSource(Protocol):
-    """The backpressure level that fan-out workers agree on. Raises UnavailableError."""
+    """The back pressure level that the fan-out workers publish. Raises UnavailableError."""
 
     async def read(self) -> int | None:
-        """None when nobody published one of late."""
+        """Return the level, 0 to 3, or None if no worker published one within 30 s."""
 
 
 class DeliveryPaceSource(Protocol):
@@ -130,26 +136,26 @@ class DeliveryPaceSource(Protocol):
 
 
 class DeliveryProgressStore(Protocol):
-    """How far the fan-out of a post is. Raises UnavailableError."""
+    """The progress of the fan-out of each post. Raises UnavailableError."""
 
     async def of(self, post_id: int) -> DeliveryStatus | None: ...
 
 
 class RemovalProgressStore(DeliveryProgressStore, Protocol):
-    """The same of deletes."""
+    """The progress of removing each deleted post from feed lists. Raises UnavailableError."""
 
     async def author(self, post_id: int) -> int | None:
-        """Whose post it was that was deleted."""
+        """Return the author of a deleted post, or None if the post was not deleted."""
 
 
 class Generation(Protocol):
-    """Tells a Redis from one that was emptied. Raises UnavailableError."""
+    """Identifies a Redis and its data. A new generation means that data may be lost. Raises UnavailableError."""
 
     async def generation(self) -> bytes: ...
 
 
 class Stamps(Generation, Protocol):
-    """Cache invalidation stamps. Raises UnavailableError."""
+    """Cache invalidation stamps; `InvalidationStamps` documents the methods. All of them raise UnavailableError."""
 
     def activity(self, user_id: int) -> str: ...
 
@@ -182,7 +188,7 @@ class PinnedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader is, for their other devices."""
+    """The post that a reader reached, and the feed session, for the reader's other devices."""
 
     session_id: str
     post_id: int
@@ -190,7 +196,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PageDependencies:
-    """What a page is true by: posts and their authors, and the authors that were pulled, with what was seen of them."""
+    """The data that a cached page depends on.
+
+    `relied_on` are posts and their authors. `pulled` are the pulled authors. `pulled_seen` is the digest of their
+    stamps from before the page was assembled.
+    """
 
     relied_on: Collection[int]
     pulled: Collection[int]
@@ -199,23 +209,26 @@ class PageDependencies:
 
 @dataclass(frozen=True, slots=True)
 class CacheLookup:
-    """A valid cached page, if there is one, and the stamp that a new page would be cached under."""
+    """A valid cached page, or None, and the stamp for caching a new page."""
 
     page: CachedPage | None
     stamp: str
 
 
 class Cache(Protocol):
-    """Cached pages, sessions, positions and followees; none of it is the only copy. Raises UnavailableError."""
+    """Cached pages, pinned orders, positions and followees.
+
+    None of it is the only copy of anything. All methods raise UnavailableError.
+    """
 
     async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
         """Read a first page and the reader's stamps in one round trip, which also counts the request.
 
-        A page is valid until a push, or until an act or a deletion that it depends on.
+        A page is valid until a post is pushed to the reader, or until data that it depends on changes.
         """
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
-        """What tells whether one of these authors did something; take it before assembling."""
+        """Return a digest of the stamps of these authors. Call it before assembling a page."""
 
     async def cache_page(
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
@@ -233,6 +246,6 @@ class Cache(Protocol):
     async def cache_followees(self, user_id: int, followees: Followees) -> None: ...
 
     async def forget_followee(self, user_id: int, followee_id: int) -> None:
-        """Not followed any more: not to be shown either while the graph is away."""
+        """Remove an author from the cached followees, which are used while the graph is unavailable."""
 
     async def cached_followees(self, user_id: int) -> Followees | None: ...

@@ -45,9 +45,9 @@ class CachedPages:
 
     @staticmethod
     async def _lookup(scope: Scope) -> Lookup | None:
-        asked = _asked(scope)
+        query = _first_page_query(scope)
         token = bearer_token(scope)
-        if asked is None or token is None:
+        if query is None or token is None:
             return None
         state = scope["app"].state
         try:
@@ -55,14 +55,14 @@ class CachedPages:
         except ApiError:
             return None
         check: RateCheck | None = state.request_limits.check(scope, user.user_id)
-        lookup: Lookup = await state.use_cases.reader.lookup(user.user_id, *asked, check)
+        lookup: Lookup = await state.use_cases.reader.lookup(user.user_id, *query, check)
         if check is not None and check.verdict is not None:
             scope[VERDICT] = check.verdict
         return lookup
 
 
-def _asked(scope: Scope) -> tuple[Order, int] | None:
-    """Order and limit of a well-formed request for a first page."""
+def _first_page_query(scope: Scope) -> tuple[Order, int] | None:
+    """Return order and limit of a well-formed request for a first page, or None for any other request."""
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     order, limit = query.pop("order", Order.RANKED.value), query.pop("limit", str(DEFAULT_LIMIT))
     is_plain = scope["method"] == "GET" and not query and order in set(Order) and limit in _LIMITS

@@ -67,7 +67,7 @@ class FeedExplanation(BaseModel):
 
     @classmethod
     def of(cls, found: Explanation) -> "FeedExplanation":
-        """The public form."""
+        """Convert the explanation to its public form."""
         return cls(
             post_id=found.post_id,
             in_feed=found.reason in SHOWN,

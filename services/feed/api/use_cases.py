@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""The use cases that the routes call."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -12,7 +12,7 @@ from services.feed.service.reader import FeedReader
 
 @dataclass(frozen=True, slots=True)
 class FeedUseCases:
-    """Put together in `__main__`."""
+    """The use cases of one process, composed in `__main__`."""
 
     reader: FeedReader
     explainer: FeedExplainer

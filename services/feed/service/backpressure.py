@@ -1,4 +1,4 @@
-"""How far behind fan-out is, looked at every second: no read waits for the answer."""
+"""Polls the back pressure level of fan-out, so that no read waits for it."""
 
 import asyncio
 
@@ -7,27 +7,27 @@ from libs.common.core.logging import get_logger
 from services.feed.domain.feed import DeliveryPace
 from services.feed.ports import BackpressureSource
 
-LOOK_S = 1.0  # as often as workers publish their level
+POLL_S = 1.0  # workers publish their level once a second, too
 log = get_logger(__name__)
 
 
 class BackpressureMonitor:
-    """Knows the pace of pushed posts, as of about two seconds ago."""
+    """Implements `ports.DeliveryPaceSource`. The pace is at most about two seconds old."""
 
     def __init__(self, board: BackpressureSource) -> None:
         self._board = board
         self.pace = DeliveryPace.UNKNOWN
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Poll until cancelled."""
         while True:
-            await self.look()
-            await asyncio.sleep(LOOK_S)
+            await self.poll()
+            await asyncio.sleep(POLL_S)
 
-    async def look(self) -> None:
-        """Once; never raises for Redis."""
+    async def poll(self) -> None:
+        """Read the level once. The pace is unknown while Redis is unavailable; never raises."""
         try:
             self.pace = DeliveryPace.at(await self._board.read())
         except UnavailableError as error:
             self.pace = DeliveryPace.UNKNOWN
-            log.warning("level_unknown", error=repr(error))
+            log.warning("backpressure_level_unreadable", error=repr(error))

@@ -1,4 +1,4 @@
-"""Why a post is, or is not, in a feed: asked of everything that decides."""
+"""Explains why a post is, or is not, in a feed."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,9 +27,10 @@ from services.feed.service.window import FeedWindow
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The reason, and where the post ranks now (1 is first; None when it is not among those ranked).
+    """The reason, and the data behind it.
 
-    `removal` is how far its delete is.
+    `rank` is the present place in the ranked feed, from 1, or None if the post is not ranked. `delivery` and `removal`
+    are the progress of the fan-out of the post and of its deletion.
     """
 
     post_id: int
@@ -42,7 +43,7 @@ class Explanation:
 
 
 class FeedExplainer:
-    """Asks every part that decides. For the rank it reads the feed as its reader would, which may build the list."""
+    """Asks each component that decides. To find the rank it ranks the feed, which may build the list."""
 
     def __init__(
         self,
@@ -75,7 +76,8 @@ class FeedExplainer:
 
         Raises:
             NotFoundError: the post does not exist, or the reader may not see it.
-            UnavailableError: a part that decides is away.
+            UnavailableError: a component that decides is unavailable.
+            OverloadedError, TooManyInProgressError: too many feeds are being ranked.
         """
         record = (await self._posts.records([post_id])).get(post_id)
         if record is None:

@@ -1,4 +1,4 @@
-"""Whom a reader follows."""
+"""Followees of a reader, from the graph or from the cache."""
 
 from cachetools import TTLCache
 
@@ -7,25 +7,25 @@ from libs.common.core.logging import get_logger
 from services.feed.domain.feed import Followees, Reader
 from services.feed.ports import Cache, Graph
 
-REWRITE_S = 3_600  # they are cached in Redis for 24 h: writing once an hour, or on a change, is often enough
+REWRITE_S = 3_600  # Redis stores them for 24 h, so a write once an hour, or after a change, is sufficient
 READERS_MAX = 100_000
 log = get_logger(__name__)
 
 
 class Readers:
-    """Asks the graph, and falls back to the followees cached in Redis while it is away."""
+    """Asks the graph, and falls back to the followees cached in Redis while it is unavailable."""
 
     def __init__(self, graph: Graph, cache: Cache) -> None:
         self._graph = graph
         self._cache = cache
         self._written: TTLCache[int, int] = TTLCache(READERS_MAX, REWRITE_S)
-        """By reader: the hash of what this process wrote last."""
+        """By reader: the hash of the followees that this process wrote last."""
 
     async def get(self, reader_id: int) -> Reader:
-        """The reader with followees, which are `stale` while the graph is away.
+        """Return the reader with followees, which are `stale` while the graph is unavailable.
 
         Raises:
-            UnavailableError: the graph is away, and nothing is cached.
+            UnavailableError: the graph is unavailable, and nothing is cached.
         """
         try:
             followees = await self._graph.followees(reader_id)
@@ -36,7 +36,7 @@ class Readers:
         return Reader(reader_id, followees)
 
     async def refresh(self, reader_id: int) -> Reader:
-        """Ask the graph, and write the cache whatever was written before. Raises UnavailableError."""
+        """Ask the graph, and write the cache even if the followees are unchanged. Raises UnavailableError."""
         followees = await self._graph.followees(reader_id)
         await self._write(reader_id, followees)
         return Reader(reader_id, followees)

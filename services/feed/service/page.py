@@ -15,7 +15,7 @@ class FeedPost(Post):
 
     source: Source
     reason: str | None = None
-    """Of a recommended post; part of the API from the start, so that recommendations change no shape."""
+    """It is for recommended posts, and always None now. Clients can rely on the field before recommendations exist."""
 
 
 class CoverageGapView(BaseModel):
@@ -27,7 +27,7 @@ class CoverageGapView(BaseModel):
 
     @classmethod
     def of(cls, gap: CoverageGap) -> "CoverageGapView":
-        """With times for ids."""
+        """Convert the ids of the range to times."""
         return cls(
             reason=gap.reason,
             since=None if gap.first_id is None else id_time(gap.first_id),
@@ -44,10 +44,10 @@ class Coverage(BaseModel):
 
     @classmethod
     def of(cls, gaps: frozenset[CoverageGap], pace: DeliveryPace) -> "Coverage":
-        """In a fixed order."""
+        """List the gaps in a fixed order, each once."""
         complete = pace is DeliveryPace.NORMAL and all(gap.reason is GapReason.LOSSY for gap in gaps)
-        said = {replace(gap, stale=False) for gap in gaps}
-        return cls(complete=complete, gaps=[CoverageGapView.of(gap) for gap in sorted(said, key=repr)], delivery=pace)
+        public = {replace(gap, stale=False) for gap in gaps}  # clients see no difference
+        return cls(complete=complete, gaps=[CoverageGapView.of(gap) for gap in sorted(public, key=repr)], delivery=pace)
 
 
 class PageContent(BaseModel):
@@ -60,7 +60,7 @@ class PageContent(BaseModel):
 
 
 class FeedPage(PageContent):
-    """One page of the feed."""
+    """A page of the feed, and whether it came from the cache."""
 
     cached: bool
     cache_age_seconds: int
@@ -68,6 +68,6 @@ class FeedPage(PageContent):
 
 
 def page_json(content: bytes, coverage: bytes, age_s: int | None = None) -> bytes:
-    """The JSON of a `FeedPage`, from that of its content and its coverage; `age_s` is None for a new page."""
+    """Build the JSON of a `FeedPage` from the JSON of its content and coverage. `age_s` is None for a new page."""
     cached = b"false" if age_s is None else b"true"
     return b'%s,"cached":%s,"cache_age_seconds":%d,"coverage":%s}' % (content[:-1], cached, age_s or 0, coverage)

@@ -1,7 +1,7 @@
 """Pages of a feed: paging shows each eligible post exactly once, whatever changes between two pages.
 
-Chronological pages go down by id. Ranked pages follow the order that their session pinned, then go down below it. The
-cursor holds what is needed to go on without the session.
+Chronological pages descend by id. Ranked pages follow the pinned order of their session, then descend by id below it.
+The cursor contains all that is needed to continue without the session.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,8 +17,8 @@ from services.feed.ports import Cache, FeedListStore, PinnedOrder, PostCache, Po
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.sources import SOURCE_DOWN, STALE
 
-PINNED_MAX = 600  # posts of one order, whose ids fit into a cursor; later pages show the rest after them
-FILL_UP = 100  # posts read at once when the first read found too many that are hidden
+PINNED_MAX = 600  # posts of a pinned order, whose ids fit into a cursor; later pages show other posts after them
+FILL_UP = 100  # posts that are read at once when the first read returned too few visible ones
 INCOMPLETE = STALE | {CoverageGap(GapReason.REBUILDING)}
 Gaps = frozenset[CoverageGap]
 log = get_logger(__name__)
@@ -48,7 +48,7 @@ class FeedSlice:
 
 @dataclass(slots=True)
 class _Found:
-    """Visible posts, each with its index in the ids that were looked at."""
+    """Visible posts, each with its index in the ids that were read."""
 
     items: list[Item] = field(default_factory=list)
     indexes: list[int] = field(default_factory=list)
@@ -76,7 +76,7 @@ class FeedPaginator:
         self._cache = cache
 
     async def chronological(self, reader: Reader, at: ChronologicalCursor | None, limit: int) -> FeedSlice:
-        """Newest first, down to the first post of all."""
+        """Return a page, newest first. The last page ends with the oldest post. Raises UnavailableError."""
         candidates = await self._candidates.gather(reader)
         if at is None:
             at = ChronologicalCursor(new_session(self._window.top()), MAX_ID)
@@ -94,7 +94,10 @@ class FeedPaginator:
         return FeedSlice(items[:limit], at.session_id, items[limit], following, gaps)
 
     async def ranked(self, reader: Reader, at: RankedCursor | None, limit: int) -> FeedSlice:
-        """In the pinned order, then newest first down to the end of the window."""
+        """Return a page in the pinned order. Behind it posts follow newest first, to the end of the window.
+
+        Raises UnavailableError.
+        """
         if at is not None and at.position == TAIL:
             return await self._tail(reader, at, limit, FeedSlice((), at.session_id))
         at, pinned, candidates, gaps = await self._resume(reader, at)
@@ -104,7 +107,7 @@ class FeedPaginator:
             shown = at.shown | _ids(items[:limit])
             following = replace(at, position=at.position + found.indexes[limit], shown=shown)
             return FeedSlice(items[:limit], at.session_id, items[limit], following, gaps)
-        if gaps & INCOMPLETE:  # posts above the floor are missing: the page says so and is the last one
+        if gaps & INCOMPLETE:  # posts above the floor may be missing, so the page is the last one and says so
             return FeedSlice(items, at.session_id, gaps=gaps)
         return await self._tail(reader, at.tail(pinned.floor), limit, FeedSlice(items, at.session_id, gaps=gaps))
 
@@ -121,10 +124,10 @@ class FeedPaginator:
     async def _resume(
         self, reader: Reader, at: RankedCursor | None
     ) -> tuple[RankedCursor, PinnedOrder, Mapping[int, Source], Gaps]:
-        """The order that the cursor's session pinned, or a new one; with the sources of its candidates.
+        """Return the pinned order of the cursor's session, or a new order with the sources of its candidates.
 
-        When the session is lost, the new order continues it: what was shown comes first, then what was there at its
-        beginning and was not shown.
+        When the session is lost, the new order continues it. The shown posts come first, then the others that are older
+        than the session.
         """
         if at is not None and (pinned := await self._pinned_order(reader, at)) is not None:
             return at, pinned, {}, frozenset()
@@ -134,19 +137,19 @@ class FeedPaginator:
         shown = at.shown if at else frozenset()
         order, gaps = await self._ranked(reader, candidates, top, shown)
         at = RankedCursor(new_session(top), len(shown), order.floor, shown)
-        if not candidates.gaps & INCOMPLETE and not gaps:  # otherwise the next page pins the candidates of its time
+        if not candidates.gaps & INCOMPLETE and not gaps:  # otherwise the next page ranks again
             await self._pin(reader, at.session_id, order)
         return at, order, candidates.sources, candidates.gaps | gaps
 
     async def order(self, reader: Reader) -> Sequence[int]:
-        """The ids of the feed as it would be ranked now, best first."""
+        """Return the ids of the feed in its present ranked order. Raises UnavailableError."""
         order, _ = await self._ranked(reader, await self._candidates.gather(reader), MAX_ID, frozenset())
         return order.post_ids
 
     async def _ranked(
         self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]
     ) -> tuple[PinnedOrder, Gaps]:
-        """The order of the candidates below `top`; newest first while their features are unavailable."""
+        """Rank the candidates below `top`, or sort them newest first while their features are unavailable."""
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
         pinned = waiting[: max(0, PINNED_MAX - len(shown))]
         floor = candidates.floor if len(pinned) == len(waiting) else waiting[len(pinned)] + 1
@@ -173,7 +176,7 @@ class FeedPaginator:
             log.warning("order_not_pinned", error=repr(error))
 
     async def _older(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> _Found:
-        """Up to `wanted` posts between the bounds, newest first, from the records."""
+        """Return up to `wanted` visible posts between the bounds, newest first, from the records."""
         found, step = _Found(), wanted
         while len(found.items) < wanted and not found.gaps:
             try:
@@ -190,9 +193,9 @@ class FeedPaginator:
     async def _visible(
         self, reader: Reader, post_ids: Sequence[int], wanted: int, sources: Mapping[int, Source] = {}
     ) -> _Found:
-        """The first `wanted` posts among `post_ids` that the reader may see.
+        """Return the first `wanted` posts among `post_ids` that the reader may see.
 
-        `sources` says where they come from. While the post service is away, these are the last known ones.
+        `sources` says where they come from. While the post service is unavailable, last known records are used.
         """
         found = _Found()
         start, step = 0, wanted
@@ -213,7 +216,7 @@ class FeedPaginator:
         return found
 
     async def _clean(self, user_id: int, gone: Sequence[int]) -> None:
-        """Remove deleted posts from the list. The event of an unfollow removes the others that are hidden."""
+        """Remove deleted posts from the list. Posts of unfollowed authors are removed by the event of the unfollow."""
         try:
             await self._lists.remove(user_id, gone)
         except UnavailableError as error:
@@ -221,9 +224,9 @@ class FeedPaginator:
 
 
 def _known(candidates: Candidates) -> PinnedOrder:
-    """The posts that a chronological session began with.
+    """Return the posts that exist when a chronological session begins.
 
-    An id is older than the moment when its post becomes visible, so only this tells which posts are new since then.
+    A post may become visible long after its id was created. So ids alone do not show which posts are new since then.
     """
     post_ids = candidates.post_ids
     known = post_ids[:PINNED_MAX]

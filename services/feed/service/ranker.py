@@ -1,4 +1,4 @@
-"""The ranked order of today: recency and engagement, composed page by page."""
+"""Ranks posts by recency and engagement."""
 
 from collections.abc import Mapping
 

@@ -31,9 +31,11 @@ from services.feed.service.paginator import FeedPaginator, FeedSlice, Item
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.sources import SOURCE_DOWN, STALE
 
-READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
-READERS_REMEMBERED = 10_000  # the oracle samples them, and their lists are warmed
-RANKED_AT_ONCE = 32  # some 10 ms of CPU each, and waiting for stores
+READS = Counter(
+    "feedmill_feed_reads_total", "Feed pages by order, cache status and quality.", ["order", "cache", "quality"]
+)
+RECENT_READERS_MAX = 10_000  # for the samples of the oracle, and for warming lists
+RANKED_AT_ONCE = 32  # each uses about 10 ms of CPU, and waits for stores
 RANKING_QUEUE = 64  # under a second of work; later requests are refused at once
 RANKING_SHARES = CallerShares(account=4, address=8)
 _NO_GAPS = {pace: Coverage.of(frozenset(), pace).model_dump_json().encode() for pace in DeliveryPace}
@@ -42,7 +44,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A page as JSON, and what its headers say."""
+    """A page as JSON, and the values of its headers."""
 
     body: bytes
     cache: str
@@ -51,7 +53,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What the cache said to a request: the page, or the stamp to cache a new one under; both None without Redis."""
+    """The answer of the page cache: a page, or the stamp for caching a new page. Without Redis it is neither."""
 
     served: Served | None = None
     stamp: str | None = None
@@ -70,14 +72,14 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """How many posts came since a session began, and the newest of them."""
+    """The number of posts that are new since a session began, and the newest of them."""
 
     count: int
     newest_id: int | None
 
 
 class FeedReader:
-    """Use cases of a reader."""
+    """Serves pages, new posts and positions to readers."""
 
     def __init__(
         self,
@@ -105,10 +107,10 @@ class FeedReader:
         self._public_url = public_url
         self._ranking = ranking
         self._assembling = SingleFlight[tuple[int, str, str], _Made]()
-        self._served_to: deque[int] = deque(maxlen=READERS_REMEMBERED)
+        self._served_to: deque[int] = deque(maxlen=RECENT_READERS_MAX)
 
     def recent_readers(self) -> list[int]:
-        """Users to whom this process served a first page recently, each once."""
+        """Return users that got their first page from this process recently, each once."""
         return list(set(self._served_to))
 
     async def page(
@@ -121,15 +123,20 @@ class FeedReader:
         fresh: bool = False,
         lookup: Lookup | None = None,
     ) -> Served:
-        """One page. A cursor continues in its own order; `fresh` ignores cached pages.
+        """Return one page. A cursor continues in its own order.
 
         Args:
-            lookup: what `lookup` answered to this request, if it was asked already.
+            user_id: the reader.
+            order: the order of a first page.
+            limit: the number of posts.
+            cursor: the cursor of the page before, or None for a first page.
+            fresh: ignores cached pages.
+            lookup: the result of `lookup` for this request, if it was called before.
 
         Raises:
             InvalidCursorError: the cursor is not the reader's.
-            UnavailableError: a source is away without which there is no page.
-            OverloadedError, TooManyInProgressError: too many pages are being assembled, of all readers or this one.
+            UnavailableError: nothing can be shown without a source that is unavailable.
+            OverloadedError, TooManyInProgressError: too many pages are being assembled, in all or for this caller.
         """
         fields = self._cursors.decode(_listing(user_id), cursor)
         if fields is None and not fresh:
@@ -157,7 +164,12 @@ class FeedReader:
         return Lookup(Served(body, "hit", "normal"))
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
-        """Count posts of others that the session does not hold. Raises NotFoundError for an unknown session id."""
+        """Count posts of others that are new since the session began.
+
+        Raises:
+            NotFoundError: the session id is not well formed.
+            UnavailableError, OverloadedError, TooManyInProgressError: see `page`.
+        """
         top = session_top(session_id)
         if top is None:
             raise NotFoundError
@@ -177,11 +189,11 @@ class FeedReader:
         return Updates(len(new), max(new, default=None))
 
     async def save_position(self, user_id: int, position: Position) -> None:
-        """Save where the reader is, for the reader's other devices. Raises UnavailableError."""
+        """Save the position for the reader's other devices. Raises UnavailableError."""
         await self._cache.save_position(user_id, position)
 
     async def position(self, user_id: int) -> Position:
-        """Where the reader was last, on any device. Raises NotFoundError, UnavailableError."""
+        """Return the last position on any device. Raises NotFoundError, UnavailableError."""
         position = await self._cache.position(user_id)
         if position is None:
             raise NotFoundError
@@ -255,7 +267,7 @@ class FeedReader:
     async def _engagement_of(
         self, user_id: int, items: Sequence[Item]
     ) -> tuple[dict[int, Engagement], frozenset[CoverageGap]]:
-        """Counts and the reader's marks; the post service's counts while the interaction service is away."""
+        """Return counts and the reader's marks, or only the post service's counts without the interaction service."""
         try:
             return await self._engagement.of(user_id, [item.record.post_id for item in items]), frozenset()
         except UnavailableError:
@@ -272,7 +284,7 @@ class FeedReader:
 
 
 def _variant(order: Order, limit: int) -> str:
-    """Names the page in the cache; the 2 is the version of its form."""
+    """Name the page in the cache. The 2 is the version of the JSON."""
     return f"2-{order}-{limit}"
 
 

@@ -1,4 +1,4 @@
-"""Where candidates come from: the reader's feed list, and the authors whose posts are not pushed."""
+"""Sources of candidates: the reader's feed list, and authors whose posts are not pushed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 
 class AuthorSource:
-    """Posts of the reader and of pulled authors. One call asks for both, because a second one would cost as much."""
+    """Posts of the reader and of pulled authors. One call reads both, because a second call would cost as much."""
 
     def __init__(self, posts: Posts, cache: PostCache, window: FeedWindow) -> None:
         self._posts = posts
@@ -28,7 +28,10 @@ class AuthorSource:
         self._window = window
 
     async def candidates(self, reader: Reader) -> Candidates:
-        """Busy authors are asked for more posts, so that one of them alone does not raise the floor."""
+        """Return posts inside the window. Without the post service these are the last known ones; never raises.
+
+        More posts of busy authors are read, so that one of them alone does not raise the floor.
+        """
         start = self._window.start()
         latest = await self._cache.latest(sorted({reader.user_id, *reader.followees.pull}), start)
         recent, gaps = latest.values, STALE if latest.stale else frozenset()
@@ -45,9 +48,9 @@ class AuthorSource:
 
 
 class ListSource:
-    """The reader's feed list, together with posts that back pressure kept from being pushed.
+    """The reader's feed list, together with posts that were not pushed because of back pressure.
 
-    A list that is absent or half built is rebuilt from the records, once for all requests that wait for it.
+    An absent or incomplete list is rebuilt from the records, once for all requests that wait for it.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class ListSource:
         self._rebuilds = SingleFlight[int, Candidates]()
 
     async def candidates(self, reader: Reader) -> Candidates:
-        """Without Redis they come from the records."""
+        """Return the list, or posts from the records without Redis. Raises UnavailableError without both."""
         try:
             found, ranges = await asyncio.gather(self._lists.read(reader.user_id), self._unpushed.of(reader.user_id))
             if found is None or found.building:
@@ -88,7 +91,7 @@ class ListSource:
             await self._rebuilds.run(reader_id, lambda: self._rebuild(reader))
 
     async def _with_unpushed(self, reader: Reader, listed: Candidates, ranges: Sequence[UnpushedRange]) -> Candidates:
-        """Add the posts of these ranges. Those of ranges that are closed are merged into the list for good."""
+        """Add the posts of these ranges. If a range is closed, they are also merged into the stored list."""
         first_id, last_id = min(one.first_id for one in ranges), max(one.last_id for one in ranges)
         followees = reader.followees
         try:
@@ -104,7 +107,7 @@ class ListSource:
         return Candidates({**listed.sources, **dict.fromkeys(found, Source.PUSHED)}, floor, frozenset(lossy))
 
     async def _rebuilt(self, reader: Reader) -> Candidates:
-        """The rebuilt list; after 0.45 s what is there of it, while the rebuild goes on."""
+        """Return the rebuilt list, or after 0.45 s its present part, while the rebuild continues."""
         rebuild = self._rebuilds.run(reader.user_id, lambda: self._rebuild(reader))
         try:
             return await asyncio.wait_for(rebuild, REBUILD_S)
@@ -119,8 +122,8 @@ class ListSource:
     async def _rebuild(self, reader: Reader) -> Candidates:
         """Create the list, then read followees and records, then merge.
 
-        The order matters: posts and follows that come after the first step find a list to be pushed into. Without the
-        graph the list stays unbuilt. The followees are cached again, because Redis may have lost them with the list.
+        The order matters: the events of later posts and follows find a list that they can write to. Without the graph
+        the list stays incomplete. The followees are cached again, because Redis may have lost them with the list.
         """
         try:
             await self._lists.begin(reader.user_id)

@@ -1,4 +1,4 @@
-"""FeedListStore of active readers are made again after Redis lost them, before their readers come."""
+"""Rebuilds the feed lists of recent readers after Redis has lost its data, before they read again."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -10,14 +10,14 @@ from libs.common.core.logging import get_logger
 from services.feed.ports import Generation
 from services.feed.service.sources import ListSource
 
-LOOK_S = 1.0
-AT_ONCE = 4  # readers come first: each of these asks for the posts of all followees
-WARMED = Counter("feedmill_feed_lists_warmed_total", "Lists rebuilt ahead of their readers after Redis was emptied.")
+POLL_S = 1.0
+CONCURRENCY = 4  # few, because requests of readers have priority; one rebuild reads the posts of all followees
+WARMED = Counter("feedmill_feed_lists_warmed_total", "Feed lists that were rebuilt after Redis had lost its data.")
 log = get_logger(__name__)
 
 
 class FeedWarmer:
-    """Notices that Redis is not the one it was, and reads the feeds of those whom this process served of late."""
+    """Notices a new generation of Redis, and rebuilds the lists of readers that this process served recently."""
 
     def __init__(self, redis: Generation, source: ListSource, active: Callable[[], Iterable[int]]) -> None:
         self._redis = redis
@@ -26,19 +26,19 @@ class FeedWarmer:
         self._seen: bytes | None = None
 
     async def run(self) -> None:
-        """Look every second, until cancelled."""
+        """Poll every second until cancelled."""
         while True:
             try:
-                await self.look()
+                await self.poll()
             except UnavailableError as error:
-                log.warning("warming_waits", error=repr(error))
-            await asyncio.sleep(LOOK_S)
+                log.warning("redis_generation_unreadable", error=repr(error))
+            await asyncio.sleep(POLL_S)
 
-    async def look(self) -> None:
-        """Warm all if Redis was emptied since the last look. Raises UnavailableError."""
+    async def poll(self) -> None:
+        """Rebuild the lists if the generation changed since the last call. Raises UnavailableError."""
         generation = await self._redis.generation()
         if self._seen not in (None, generation):
-            slots = asyncio.Semaphore(AT_ONCE)
+            slots = asyncio.Semaphore(CONCURRENCY)
             await asyncio.gather(*(self._warm(reader_id, slots) for reader_id in self._active()))
         self._seen = generation
 
@@ -47,6 +47,6 @@ class FeedWarmer:
             try:
                 await self._source.warm(reader_id)
             except UnavailableError as error:  # the reader's own read will build it
-                log.warning("list_not_warmed", error=repr(error))
+                log.warning("feed_list_not_warmed", error=repr(error))
             else:
                 WARMED.inc()

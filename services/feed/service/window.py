@@ -1,4 +1,4 @@
-"""Time as the feed sees it: ids are times."""
+"""The window of the feed. Ids contain times, so its bounds are ids."""
 
 from collections.abc import Callable
 
@@ -7,16 +7,16 @@ from services.feed.domain.feed import window_start
 
 
 class FeedWindow:
-    """The last days, in which posts are ranked; older ones are only in chronological order."""
+    """The last days. Older posts are not ranked, and only the chronological feed shows them."""
 
     def __init__(self, days: int, clock_ms: Callable[[], int] = now_ms) -> None:
         self._days = days
         self._clock_ms = clock_ms
 
     def top(self) -> int:
-        """The first id of the present millisecond."""
+        """Return the first id of the present millisecond."""
         return first_id_at(self._clock_ms())
 
     def start(self, top: int | None = None) -> int:
-        """The first id inside the window that ends at `top`, or now."""
+        """Return the first id inside the window that ends at the id `top`, or now."""
         return window_start(self.top() if top is None else top, self._days)

@@ -12,8 +12,8 @@ from libs.contracts.public import Author, PostRecord
 from libs.invalidation import LAST_KNOWN_S
 from services.feed.ports import Graph, Partial, Posts, Stamps
 
-CACHED_S = 60  # also the longest time for which a stamp that Redis lost goes unnoticed
-CACHED_MAX = 20_000  # records, some 60 MB
+CACHED_S = 60  # also bounds the time for which a stamp that Redis lost has no effect
+CACHED_MAX = 20_000  # records, about 60 MB
 T = TypeVar("T")
 
 
@@ -25,7 +25,7 @@ class _Entry(Generic[T]):
 
 
 class StampedCache(Generic[T]):
-    """A cache by id. Stamps are read before the values, so that a value is never taken for newer than it is."""
+    """A cache by id. Stamps are read before the values, so that an old value never gets a newer stamp."""
 
     def __init__(self, stamps: Stamps, key: Callable[[int], str], clock: Callable[[], float]) -> None:
         self._stamps = stamps
@@ -34,10 +34,10 @@ class StampedCache(Generic[T]):
         self._entries: TTLCache[int, _Entry[T]] = TTLCache(CACHED_MAX, LAST_KNOWN_S, clock)
 
     async def get(self, ids: Sequence[int], fetch: Callable[[list[int]], Awaitable[dict[int, T]]]) -> Partial[T]:
-        """The values of those ids that exist.
+        """Return the values of the ids that exist.
 
-        While the owner is away they are stale: those cached longer ago that are known not to have changed. Without
-        Redis nothing is cached.
+        While their owner is unavailable, older cached values are used if no stamp says that they changed, and the
+        result is stale. Without Redis the cache is not used.
         """
         if not ids:
             return Partial({})
@@ -68,7 +68,7 @@ class StampedCache(Generic[T]):
             return Partial({}, stale=True)
 
     async def _unchanged(self, entries: dict[int, _Entry[T]]) -> dict[int, T]:
-        """The values without a stamp of a change, if this is the Redis that would hold it."""
+        """Return the values that have not changed, if Redis has not lost stamps since they were cached."""
         try:
             generation = await self._stamps.generation()
             changed = await self._stamps.exist([self._stamps.changed_lately(i) for i in entries])
@@ -79,7 +79,7 @@ class StampedCache(Generic[T]):
 
 
 class CachedPosts:
-    """Implements `ports.PostCache`: records, and the newest posts of pulled authors."""
+    """Implements `ports.PostCache` for records, and for the newest posts of pulled authors."""
 
     def __init__(self, posts: Posts, stamps: Stamps, clock: Callable[[], float] = time.monotonic) -> None:
         self._posts = posts

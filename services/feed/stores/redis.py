@@ -1,4 +1,7 @@
-"""Page cache, sessions, positions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
+"""Cached pages, pinned orders, positions and followees in Redis.
+
+The keys of one reader are in the slot of their feed list.
+"""
 
 import hashlib
 import time
@@ -17,18 +20,18 @@ from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
 from services.feed.ports import CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 
-POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
-FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (docs/figures.md)
+POSITION_S = 7 * 86_400  # the post is no longer in the window then
+FOLLOWEES_S = 86_400  # the maximum age of followees while the graph is unavailable (docs/figures.md)
 _NONE = b"-"
 _INT64 = "q"
 
 
 @dataclass(frozen=True, slots=True)
 class _PageStamps:
-    """What a first page depends on.
+    """The stamps that a first page depends on.
 
-    `own`: the reader's list, activity and this Redis. `changed`: the last change of any post or author. `pulled`: the
-    last post of any pulled author.
+    `own` combines the reader's list and activity and the generation of Redis. `changed` is the stamp of the last change
+    of any post or author. `pulled` is the stamp of the last post of any pulled author.
     """
 
     own: bytes
@@ -41,7 +44,7 @@ class _PageStamps:
 
 @translates_errors
 class RedisFeedCache:
-    """Implements `services.feed.ports.Cache`."""
+    """Implements `ports.Cache`."""
 
     def __init__(
         self, redis: "Redis", lists: FeedLists, stamps: InvalidationStamps, page_s: int, session_s: int
@@ -70,7 +73,7 @@ class RedisFeedCache:
         ]
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lindex(lists.key(reader_id), -1)
-            if is_cluster:  # the keys lie on several nodes
+            if is_cluster:  # the keys are on several nodes, which MGET does not span
                 for key in keys:
                     pipe.get(key)
             else:

@@ -1,4 +1,4 @@
-"""Pages say how far behind fan-out is."""
+"""Pages report how far behind fan-out is."""
 
 import orjson
 import pytest
@@ -24,30 +24,30 @@ class Board:
 
 async def test_the_pace_follows_the_published_level_and_is_unknown_without_one() -> None:
     board = Board()
-    pressure = BackpressureMonitor(board)
-    assert pressure.pace is DeliveryPace.UNKNOWN
+    monitor = BackpressureMonitor(board)
+    assert monitor.pace is DeliveryPace.UNKNOWN
     for board.level, pace in enumerate(
         (DeliveryPace.NORMAL, DeliveryPace.BEHIND, DeliveryPace.ACTIVE_ONLY, DeliveryPace.PULL)
     ):
-        await pressure.look()
-        assert pressure.pace is pace
+        await monitor.poll()
+        assert monitor.pace is pace
     board.is_down = True
-    await pressure.look()
-    assert pressure.pace is DeliveryPace.UNKNOWN
+    await monitor.poll()
+    assert monitor.pace is DeliveryPace.UNKNOWN
 
 
 @pytest.mark.parametrize("order", Order)
-async def test_a_page_says_it_of_the_moment_at_which_it_is_served_also_when_it_was_kept(order: Order) -> None:
+async def test_new_and_cached_pages_report_the_present_pace(order: Order) -> None:
     world = World()
     world.graph.follows[READER] = {AUTHOR}
     await world.post(AUTHOR)
     made = await world.reader.page(READER, order, 20, None)
-    world.cache.kept = CachedPage(made.body, 7)
+    world.cache.page = CachedPage(made.body, 7)
     for pace in DeliveryPace:
-        world.load.pace = pace
+        world.delivery.pace = pace
         coverage = {"complete": pace is DeliveryPace.NORMAL, "gaps": [], "delivery": pace}
-        kept = await world.reader.page(READER, order, 20, None)
-        assert orjson.loads(kept.body) == {
+        cached = await world.reader.page(READER, order, 20, None)
+        assert orjson.loads(cached.body) == {
             **orjson.loads(made.body),
             "cached": True,
             "cache_age_seconds": 7,
@@ -55,4 +55,4 @@ async def test_a_page_says_it_of_the_moment_at_which_it_is_served_also_when_it_w
         }
         fresh = await world.reader.page(READER, order, 20, None, fresh=True)
         assert orjson.loads(fresh.body)["coverage"] == coverage
-        assert (kept.quality, fresh.quality) == ("normal", "normal")
+        assert (cached.quality, fresh.quality) == ("normal", "normal")

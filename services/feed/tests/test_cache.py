@@ -1,4 +1,4 @@
-"""The page cache on a real Redis: a kept page is served only while it is true."""
+"""The page cache on a real Redis: a cached page is served only while it is valid."""
 
 from collections.abc import AsyncIterator
 
@@ -15,11 +15,11 @@ from services.feed.stores.redis import RedisFeedCache
 
 pytestmark = pytest.mark.stores
 READER, CELEBRITY, POST = 11, 12, 381_000_000_000_000_000
-Kept = tuple[RedisFeedCache, FeedLists, InvalidationStamps]
+Stores = tuple[RedisFeedCache, FeedLists, InvalidationStamps]
 
 
 @pytest.fixture
-async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
+async def redis(store_env: dict[str, str]) -> AsyncIterator[Stores]:
     settings = settings_for(FeedSettings, store_env)
     prefix = settings.redis_prefix("feedcache")
     async with open_redis(settings) as client:
@@ -31,16 +31,16 @@ async def redis(store_env: dict[str, str]) -> AsyncIterator[Kept]:
                 await client.delete(*keys)
 
 
-async def keep(cache: RedisFeedCache) -> None:
+async def cache_page(cache: RedisFeedCache) -> None:
     dependencies = PageDependencies([POST], [CELEBRITY], await cache.pulled_seen([CELEBRITY]))
     await cache.cache_page(
         READER, "ranked-20", (await cache.lookup(READER, "ranked-20")).stamp, dependencies, b'{"x":"\n"}'
     )
 
 
-async def test_a_kept_page_comes_back(redis: Kept) -> None:
+async def test_a_cached_page_is_returned(redis: Stores) -> None:
     cache, _, _ = redis
-    await keep(cache)
+    await cache_page(cache)
     page = (await cache.lookup(READER, "ranked-20")).page
     assert page is not None
     assert page.body == b'{"x":"\n"}'
@@ -48,24 +48,24 @@ async def test_a_kept_page_comes_back(redis: Kept) -> None:
     assert (await cache.lookup(READER + 1, "ranked-20")).page is None
 
 
-async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
+async def test_a_push_an_activity_and_a_deletion_invalidate_a_page(redis: Stores) -> None:
     cache, lists, stamps = redis
     await lists.begin(READER)
-    await keep(cache)
+    await cache_page(cache)
     await lists.deliver([READER], [POST + 1])
     assert (await cache.lookup(READER, "ranked-20")).page is None
-    await keep(cache)
-    await lists.deliver([READER], [POST])  # a late one: the youngest stays what it was
+    await cache_page(cache)
+    await lists.deliver([READER], [POST])  # a late post, below the newest one
     assert (await cache.lookup(READER, "ranked-20")).page is None
-    await keep(cache)
+    await cache_page(cache)
     await stamps.write([READER])
     assert (await cache.lookup(READER, "ranked-20")).page is None
-    await keep(cache)
+    await cache_page(cache)
     await stamps.write([], [POST])
     assert (await cache.lookup(READER, "ranked-20")).page is None
 
 
-async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
+async def test_activity_during_assembly_invalidates_a_page(redis: Stores) -> None:
     cache, _, stamps = redis
     stamp = (await cache.lookup(READER, "ranked-20")).stamp
     await stamps.write([READER])
@@ -73,7 +73,7 @@ async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
     assert (await cache.lookup(READER, "ranked-20")).page is None
 
 
-async def test_sessions_positions_and_followees(redis: Kept) -> None:
+async def test_pinned_orders_positions_and_followees(redis: Stores) -> None:
     cache, _, _ = redis
     assert await cache.pinned_order(READER, "s") is None
     await cache.pin_order(READER, "s", PinnedOrder(1, [3, 1, 2]))
@@ -87,9 +87,9 @@ async def test_sessions_positions_and_followees(redis: Kept) -> None:
     assert await cache.cached_followees(READER) == Followees(frozenset({1, 2}), frozenset({2}), stale=True)
 
 
-async def test_a_post_of_a_pulled_author_ends_it_and_one_of_somebody_else_does_not(redis: Kept) -> None:
+async def test_only_posts_of_pulled_followees_invalidate_a_page(redis: Stores) -> None:
     cache, _, stamps = redis
-    await keep(cache)
+    await cache_page(cache)
     await stamps.write([CELEBRITY + 1])
     await stamps.stamp_pulled()
     assert (await cache.lookup(READER, "ranked-20")).page is not None

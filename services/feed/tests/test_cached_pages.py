@@ -1,4 +1,4 @@
-"""What is answered before routing, and what goes to the route."""
+"""First pages are answered before routing, and other requests go to the route."""
 
 from types import SimpleNamespace
 from urllib.parse import urlencode
@@ -13,11 +13,11 @@ from services.feed.domain.feed import Order
 from services.feed.service.reader import Lookup, Served
 
 
-class Kept:
-    """Of everyone each first page; no request is counted."""
+class AlwaysCached:
+    """Has every first page in the cache, and counts no request."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[int, Order, int]] = []
+        self.lookups: list[tuple[int, Order, int]] = []
 
     async def verify(self, token: str) -> Principal:
         return Principal(int(token), 1)
@@ -25,13 +25,13 @@ class Kept:
     def check(self, scope: Scope, user_id: int) -> None: ...
 
     async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None) -> Lookup:
-        self.asked.append((user_id, order, limit))
+        self.lookups.append((user_id, order, limit))
         return Lookup(Served(b"{}", "hit", "normal"))
 
 
-async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tuple[int, Order, int]] | None:
-    """What was asked of kept pages; None when the route was left to answer."""
-    kept, sent, routed = Kept(), list[Message](), list[Scope]()
+async def lookups(query: dict[str, str], *, signed_in: bool = True) -> list[tuple[int, Order, int]] | None:
+    """Send a request and return the lookups in the cache; None if the route answered."""
+    cached, sent, routed = AlwaysCached(), list[Message](), list[Scope]()
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
         routed.append(scope)
@@ -42,8 +42,8 @@ async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tup
     async def send(message: Message) -> None:
         sent.append(message)
 
-    use_cases = SimpleNamespace(reader=kept)
-    state = SimpleNamespace(token_verifier=kept, request_limits=kept, use_cases=use_cases)
+    use_cases = SimpleNamespace(reader=cached)
+    state = SimpleNamespace(token_verifier=cached, request_limits=cached, use_cases=use_cases)
     scope = {
         "type": "http",
         "method": "GET",
@@ -54,12 +54,12 @@ async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tup
     }
     await CachedPages(route)(scope, receive, send)
     assert bool(routed) != bool(sent)
-    return None if routed else kept.asked
+    return None if routed else cached.lookups
 
 
 async def test_a_first_page_is_answered() -> None:
-    assert await answered({}) == [(7, Order.RANKED, 20)]
-    assert await answered({"order": "chronological", "limit": "100"}) == [(7, Order.CHRONOLOGICAL, 100)]
+    assert await lookups({}) == [(7, Order.RANKED, 20)]
+    assert await lookups({"order": "chronological", "limit": "100"}) == [(7, Order.CHRONOLOGICAL, 100)]
 
 
 @pytest.mark.parametrize(
@@ -67,13 +67,13 @@ async def test_a_first_page_is_answered() -> None:
 )
 @pytest.mark.parametrize("signed_in", [True, False])
 async def test_a_limit_out_of_bounds_goes_to_the_route(limit: str, *, signed_in: bool) -> None:
-    assert await answered({"limit": limit}, signed_in=signed_in) is None
+    assert await lookups({"limit": limit}, signed_in=signed_in) is None
 
 
 @pytest.mark.parametrize("query", [{"cursor": "x"}, {"order": "x"}, {"fresh": "1"}])
-async def test_what_is_no_first_page_goes_to_the_route(query: dict[str, str]) -> None:
-    assert await answered(query) is None
+async def test_other_requests_go_to_the_route(query: dict[str, str]) -> None:
+    assert await lookups(query) is None
 
 
-async def test_who_is_not_signed_in_goes_to_the_route() -> None:
-    assert await answered({}, signed_in=False) is None
+async def test_requests_without_a_token_go_to_the_route() -> None:
+    assert await lookups({}, signed_in=False) is None

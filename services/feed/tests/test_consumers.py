@@ -1,4 +1,4 @@
-"""What events change of what is kept for a reader."""
+"""Events change the cached followees of a reader."""
 
 import pytest
 
@@ -9,13 +9,13 @@ from services.feed.consumers import FeedConsumers
 from services.feed.tests.world import World
 
 READER, AUTHOR = 1, 2
-LEFT = (FollowDeleted(follower_id=READER, followee_id=AUTHOR), MuteCreated(muter_id=READER, muted_id=AUTHOR))
-CAME = (FollowCreated(follower_id=READER, followee_id=AUTHOR), MuteDeleted(muter_id=READER, muted_id=AUTHOR))
+REMOVED = (FollowDeleted(follower_id=READER, followee_id=AUTHOR), MuteCreated(muter_id=READER, muted_id=AUTHOR))
+ADDED = (FollowCreated(follower_id=READER, followee_id=AUTHOR), MuteDeleted(muter_id=READER, muted_id=AUTHOR))
 
 
 @pytest.fixture
 async def world() -> World:
-    """The author is pulled: that they come and go changes nothing else of the reader's followees."""
+    """The author is pulled, and the only followee."""
     world = World()
     world.graph.follows[READER], world.graph.pull = {AUTHOR}, {AUTHOR}
     await world.readers.get(READER)
@@ -29,42 +29,42 @@ async def handle(world: World, payload: Payload) -> None:
         await consumers.on_events([ReceivedEvent(envelope, payload, 0, 0)])
 
 
-@pytest.mark.parametrize(("left", "came"), list(zip(LEFT, CAME, strict=True)))
-async def test_an_author_who_comes_back_between_two_reads_is_kept_again(
-    world: World, left: Payload, came: Payload
+@pytest.mark.parametrize(("removed", "added"), list(zip(REMOVED, ADDED, strict=True)))
+async def test_an_author_followed_again_between_two_reads_is_cached_again(
+    world: World, removed: Payload, added: Payload
 ) -> None:
     world.graph.follows[READER] = set()
-    await handle(world, left)
+    await handle(world, removed)
     assert not world.cache.followees[READER].all
     world.graph.follows[READER] = {AUTHOR}
-    await handle(world, came)
+    await handle(world, added)
     world.graph.down = True
     assert (await world.readers.get(READER)).followees.pull == {AUTHOR}
 
 
-@pytest.mark.parametrize("left", LEFT)
-async def test_marks_of_who_parted_are_made_up_for(world: World, left: Payload) -> None:
-    await handle(world, left)
+@pytest.mark.parametrize("removed", REMOVED)
+async def test_a_removal_writes_the_visibility_stamp_of_the_reader(world: World, removed: Payload) -> None:
+    await handle(world, removed)
     assert world.stamps.visibility == {READER}
 
 
-@pytest.mark.parametrize("left", LEFT)
-async def test_a_late_event_does_not_forget_who_is_followed_again(world: World, left: Payload) -> None:
-    await handle(world, left)
+@pytest.mark.parametrize("removed", REMOVED)
+async def test_a_late_unfollow_does_not_remove_an_author_followed_again(world: World, removed: Payload) -> None:
+    await handle(world, removed)
     world.graph.down = True
     assert (await world.readers.get(READER)).followees.pull == {AUTHOR}
 
 
-@pytest.mark.parametrize("came", CAME)
-async def test_who_is_not_followed_after_all_is_not_kept(world: World, came: Payload) -> None:
+@pytest.mark.parametrize("added", ADDED)
+async def test_a_late_follow_does_not_cache_an_unfollowed_author(world: World, added: Payload) -> None:
     world.graph.follows[READER] = set()
-    await handle(world, LEFT[0])
-    await handle(world, came)
+    await handle(world, REMOVED[0])
+    await handle(world, added)
     assert not world.cache.followees[READER].all
 
 
-@pytest.mark.parametrize("came", CAME)
-async def test_nothing_is_kept_for_who_does_not_read(world: World, came: Payload) -> None:
+@pytest.mark.parametrize("added", ADDED)
+async def test_no_followees_are_cached_for_inactive_readers(world: World, added: Payload) -> None:
     world.cache.followees.clear()
-    await handle(world, came)
+    await handle(world, added)
     assert not world.cache.followees

@@ -29,7 +29,7 @@ def test_recency_halves_in_six_hours() -> None:
 
 
 @given(posts)
-def test_ranking_loses_nothing_and_composes_its_pages(given_posts: list[tuple[int, int]]) -> None:
+def test_ranking_returns_all_posts_within_the_limits_of_a_page(given_posts: list[tuple[int, int]]) -> None:
     base = first_id_at(NOW_MS)
     ranking_features = {
         RankingFeatures(base - i * 1_000_000, author, likes, 0, 0): Source.PULLED
@@ -63,13 +63,13 @@ def test_six_hundred_ids_of_a_week_fit_into_a_cursor() -> None:
 
 
 @given(st.sets(st.integers(0, MAX_ID), max_size=5), st.integers(-1, 600), st.integers(0, MAX_ID))
-def test_bookmarks_come_back_from_their_fields(shown: set[int], position: int, floor: int) -> None:
+def test_cursors_are_parsed_from_their_fields(shown: set[int], position: int, floor: int) -> None:
     session_id = new_session(floor)
     assert session_top(session_id) == floor
-    for place in (ChronologicalCursor(session_id, floor), RankedCursor(session_id, position, floor, frozenset(shown))):
-        assert parse_cursor(place.fields()) == place
+    for cursor in (ChronologicalCursor(session_id, floor), RankedCursor(session_id, position, floor, frozenset(shown))):
+        assert parse_cursor(cursor.fields()) == cursor
 
 
-def test_what_is_no_session_has_no_top() -> None:
+def test_an_invalid_session_id_has_no_top() -> None:
     for text in ("", "x", "1", "1.", ".5", "\u0661.5", "99999999999999999999.5"):
         assert session_top(text) is None

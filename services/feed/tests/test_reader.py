@@ -43,7 +43,7 @@ async def pages(world: World, order: Order, limit: int) -> list[list[int]]:
             return found
 
 
-async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> None:
+async def test_pushed_pulled_and_own_posts_are_sorted_by_time(world: World) -> None:
     expected = [await world.post(a, minutes_ago=m) for m, a in enumerate((READER, PULLED, PUSHED, PULLED))]
     await world.post(STRANGER)
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
@@ -53,7 +53,7 @@ async def test_pushed_pulled_and_own_posts_meet_in_time_order(world: World) -> N
     assert (served.quality, served.cache) == ("normal", "miss")
 
 
-async def test_what_must_be_ranked_is_refused_early_and_kept_pages_are_not(world: World) -> None:
+async def test_cached_pages_are_served_while_ranking_is_overloaded(world: World) -> None:
     first = [await world.post(PUSHED, minutes_ago=i) for i in range(5)]
     served = await world.reader.page(READER, Order.RANKED, 3, None)
     async with world.ranking.enter():
@@ -62,9 +62,9 @@ async def test_what_must_be_ranked_is_refused_early_and_kept_pages_are_not(world
                 await world.reader.page(READER, order, 3, cursor)
         with pytest.raises(OverloadedError):
             await world.reader.updates(READER, orjson.loads(served.body)["feed_session_id"])
-        world.cache.kept = CachedPage(served.body, 1)
+        world.cache.page = CachedPage(served.body, 1)
         assert (await world.reader.page(READER, Order.RANKED, 3, None)).cache == "hit"
-    world.cache.kept = None
+    world.cache.page = None
     assert len(shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None))) == len(first)
 
 
@@ -74,7 +74,7 @@ async def test_a_list_is_built_on_first_read_and_pushed_into_after_that(world: W
     calls = world.posts.calls
     second = await world.post(PUSHED)
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [second, first]
-    assert world.posts.calls == calls + 1  # below the window: the list is not built again
+    assert world.posts.calls == calls + 1  # for posts older than the window; the list is not rebuilt
 
 
 @pytest.mark.parametrize("order", list(Order))
@@ -88,14 +88,14 @@ async def test_paging_to_the_end_shows_each_post_once(world: World, order: Order
     assert found[-1]
 
 
-async def test_chronological_paging_goes_on_by_pull_below_a_full_list(world: World) -> None:
+async def test_chronological_paging_continues_with_records_below_a_full_list(world: World) -> None:
     expected = [await world.post(PUSHED, minutes_ago=i / 10) for i in range(620)]
     found = await pages(world, Order.CHRONOLOGICAL, 100)
     assert [post for page in found for post in page] == expected
 
 
 @pytest.mark.parametrize("order", list(Order))
-async def test_new_posts_do_not_disturb_a_reader_who_pages(world: World, order: Order) -> None:
+async def test_new_posts_do_not_change_the_next_pages(world: World, order: Order) -> None:
     expected = {await world.post(PUSHED, minutes_ago=i + 1) for i in range(9)}
     first = await world.reader.page(READER, order, 5, None)
     await world.post(PUSHED)
@@ -105,7 +105,7 @@ async def test_new_posts_do_not_disturb_a_reader_who_pages(world: World, order: 
 
 
 @pytest.mark.parametrize("order", list(Order))
-async def test_what_may_not_be_seen_any_more_is_filled_up_with_others(world: World, order: Order) -> None:
+async def test_pages_are_filled_up_in_place_of_deleted_posts(world: World, order: Order) -> None:
     posts = [await world.post(PUSHED, minutes_ago=i) for i in range(30)]
     for gone in posts[::2]:
         del world.posts.all[gone]
@@ -129,7 +129,7 @@ async def test_ranked_ends_with_the_window_and_chronological_with_the_first_post
     assert await pages(world, Order.CHRONOLOGICAL, 1) == [[young], [old]]
 
 
-async def test_a_busy_pulled_author_hides_nobody(world: World) -> None:
+async def test_a_busy_pulled_author_hides_no_other_posts(world: World) -> None:
     expected = {await world.post(PULLED, minutes_ago=i) for i in range(530)}
     expected |= {await world.post(PUSHED, minutes_ago=i * 20) for i in range(100)}
     for order in Order:
@@ -144,7 +144,7 @@ async def test_liked_posts_rank_before_newer_ones(world: World) -> None:
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [liked, plain]
 
 
-async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_so(world: World) -> None:
+async def test_without_the_graph_last_known_followees_are_used_and_coverage_is_incomplete(world: World) -> None:
     post = await world.post(PUSHED)
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     world.graph.down = True
@@ -162,13 +162,13 @@ async def test_without_the_graph_the_last_known_followees_are_used_and_it_says_s
 
 async def test_without_marks_the_counts_of_the_posts_are_shown(world: World) -> None:
     await world.post(PUSHED, likes=7)
-    world.marks.down = True
+    world.engagement.down = True
     served = await world.reader.page(READER, Order.RANKED, 20, None)
     assert orjson.loads(served.body)["posts"][0]["engagement"]["like_count"] == 7
     assert served.quality == "degraded"
 
 
-async def test_a_cursor_is_its_readers_and_goes_on_in_its_own_order(world: World) -> None:
+async def test_a_cursor_belongs_to_one_reader_and_continues_in_its_own_order(world: World) -> None:
     for i in range(5):
         await world.post(PUSHED, minutes_ago=i)
     cursor = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)["next_cursor"]
@@ -193,8 +193,8 @@ async def test_new_posts_of_others_are_counted_with_and_without_the_session(worl
 
 
 @pytest.mark.parametrize("order", list(Order))
-async def test_a_post_that_can_be_seen_late_is_new_whatever_its_id(world: World, order: Order) -> None:
-    """Its pictures were being processed when the session began."""
+async def test_a_post_that_becomes_visible_late_is_new_whatever_its_id(world: World, order: Order) -> None:
+    """The pictures of such a post were being processed when the session began."""
     seen = [await world.post(PUSHED, minutes_ago=minutes) for minutes in (3, 1)]
     page = orjson.loads((await world.reader.page(READER, order, 2, None)).body)
     assert {int(post["post_id"]) for post in page["posts"]} == set(seen)
@@ -220,14 +220,14 @@ async def test_unpushed_posts_are_pulled_and_then_merged_into_the_list(world: Wo
     assert world.lists.lists[READER].merged_up_to == 1
 
 
-async def test_a_position_is_found_again(world: World) -> None:
+async def test_a_saved_position_is_returned(world: World) -> None:
     with pytest.raises(NotFoundError):
         await world.reader.position(READER)
     await world.reader.save_position(READER, Position("1.00", 7))
     assert await world.reader.position(READER) == Position("1.00", 7)
 
 
-async def test_a_first_page_is_assembled_once_for_all_who_ask_at_the_same_time(world: World) -> None:
+async def test_concurrent_requests_share_one_assembled_first_page(world: World) -> None:
     await world.post(PUSHED)
     await world.reader.page(READER, Order.RANKED, 20, None)
     sessions = len(world.cache.pinned)
@@ -236,15 +236,15 @@ async def test_a_first_page_is_assembled_once_for_all_who_ask_at_the_same_time(w
     assert len(world.cache.pinned) == sessions + 1
 
 
-async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_page(
+async def test_a_slow_rebuild_is_reported_and_finishes_after_the_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     posted = await world.post(PUSHED)
-    recent, go_on = world.posts.recent, asyncio.Event()
+    recent, proceed = world.posts.recent, asyncio.Event()
 
     async def slow(author_ids: Iterable[int], *bounds: Any) -> dict[int, list[int]]:
         if PUSHED in set(author_ids) and bounds[1] is None:
-            await go_on.wait()
+            await proceed.wait()
         return await recent(author_ids, *bounds)
 
     monkeypatch.setattr(world.posts, "recent", slow)
@@ -253,12 +253,12 @@ async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_pag
     assert shown(served) == []
     assert orjson.loads(served.body)["coverage"]["gaps"][0]["reason"] == "rebuilding"
     assert orjson.loads(served.body)["has_more"] is False
-    go_on.set()
+    proceed.set()
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == [posted]
 
 
 @pytest.mark.parametrize("order", list(Order))
-async def test_what_is_older_is_not_shown_for_what_a_slow_rebuild_has_not_found_yet(
+async def test_older_posts_are_not_shown_while_a_slow_rebuild_runs(
     world: World, monkeypatch: pytest.MonkeyPatch, order: Order
 ) -> None:
     await world.post(PUSHED, minutes_ago=WEEK_MINUTES + 1)
@@ -296,15 +296,15 @@ async def test_updates_are_counted_without_redis(world: World, monkeypatch: pyte
     assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, new)
 
 
-async def test_a_list_is_not_finished_with_followees_of_before(world: World) -> None:
+async def test_a_list_is_built_from_followees_read_after_it_was_begun(world: World) -> None:
     author, older = STRANGER, await world.post(STRANGER, minutes_ago=9)
     begin = world.lists.begin
 
-    async def meanwhile(user_id: int) -> None:
-        world.graph.follows[READER].add(author)  # and its event finds no list yet
+    async def begin_after_a_follow(user_id: int) -> None:
+        world.graph.follows[READER].add(author)  # the handler of its event finds no list yet
         await begin(user_id)
 
-    world.lists.begin = meanwhile  # type: ignore[method-assign]
+    world.lists.begin = begin_after_a_follow  # type: ignore[method-assign]
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert world.lists.lists[READER].post_ids == (older,)
 
@@ -321,7 +321,7 @@ async def test_unpushed_posts_are_not_merged_while_followees_may_be_outdated(wor
 
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([READER, PUSHED, PULLED]), max_size=60), st.integers(1, 25), st.sampled_from(Order))
-async def test_any_feed_pages_to_its_end_exactly(authors: list[int], limit: int, order: Order) -> None:
+async def test_paging_any_feed_shows_each_post_once(authors: list[int], limit: int, order: Order) -> None:
     world = World()
     world.graph.follows[READER] = {PUSHED, PULLED}
     world.graph.pull = {PULLED}

@@ -1,4 +1,7 @@
-"""Feeds while the owners of posts and of the graph are away: what was known, and nothing that may not be seen."""
+"""Feeds while the post service or the user service is unavailable.
+
+Last known posts are shown, but none that the reader may not see.
+"""
 
 import orjson
 import pytest
@@ -11,7 +14,7 @@ from services.feed.service.reader import Served
 from services.feed.tests.world import World
 
 READER, PUSHED, PULLED = 1, 2, 3
-LONG_S = 600  # far longer than anything is served as true
+LONG_S = 600  # far longer than cached records are valid
 
 
 @pytest.fixture
@@ -65,7 +68,7 @@ async def test_without_the_user_service_authors_are_shown_as_last_known(
     assert set(shown(served)) == set(posts)
 
 
-async def test_a_walk_goes_on_through_what_is_known(world: World, posts: list[int]) -> None:
+async def test_paging_continues_through_known_posts(world: World, posts: list[int]) -> None:
     world.posts.down = True
     first = await read(world, limit=2)
     second = await read(world, limit=2, cursor=orjson.loads(first.body)["next_cursor"])
@@ -75,18 +78,18 @@ async def test_a_walk_goes_on_through_what_is_known(world: World, posts: list[in
 
 
 @pytest.mark.parametrize("order", list(Order))
-async def test_the_latest_posts_are_shown_when_there_is_no_more_of_a_busy_author(world: World, order: Order) -> None:
+async def test_only_the_latest_posts_of_a_busy_author_are_shown(world: World, order: Order) -> None:
     newest = [await world.post(PULLED) for _ in range(LATEST)]
     await read(world, order, limit=100)
-    world.posts.down = True  # their latest posts and the records were read just now
+    world.posts.down = True  # their latest posts and the records are still cached
     served = await read(world, order, limit=100)
     assert_stale(served)
     assert set(newest) <= set(shown(served))
 
 
-async def test_what_changed_since_is_not_shown(world: World, posts: list[int]) -> None:
+async def test_posts_that_changed_since_are_not_shown(world: World, posts: list[int]) -> None:
     await world.stamps.write((), [posts[0]])
-    del world.stamps.stamps[world.stamps.changed(posts[0])]  # which is not kept for as long
+    del world.stamps.stamps[world.stamps.changed(posts[0])]  # this stamp expires earlier
     world.posts.down = True
     assert shown(await read(world)) == posts[:0:-1]
 
@@ -104,14 +107,14 @@ async def test_an_unfollow_counts_at_once_while_the_post_service_is_away(world: 
     assert shown(await read(world)) == [posts[4], posts[2], posts[1]]
 
 
-async def test_marks_that_were_lost_vouch_for_nothing(world: World) -> None:
-    world.stamps.redis = b"b"
+async def test_nothing_is_shown_after_stamps_were_lost(world: World) -> None:
+    world.stamps.redis_generation = b"b"
     world.posts.down = True
     with pytest.raises(UnavailableError):
         await read(world)
 
 
-async def test_after_a_day_nothing_is_known(world: World) -> None:
+async def test_nothing_is_shown_after_a_day(world: World) -> None:
     world.now_s += LAST_KNOWN_S
     world.posts.down = True
     with pytest.raises(UnavailableError):
@@ -126,8 +129,8 @@ async def test_unknown_posts_stay_in_the_list(world: World, posts: list[int]) ->
     assert shown(await read(world)) == [newer, *posts[::-1]]
 
 
-async def test_what_can_not_be_ranked_is_shown_newest_first(world: World, posts: list[int]) -> None:
-    world.posts.traits_down = True
+async def test_posts_are_shown_newest_first_without_ranking_features(world: World, posts: list[int]) -> None:
+    world.posts.features_down = True
     served = await read(world, Order.RANKED)
     assert shown(served) == posts[::-1]
     assert (served.cache, served.quality) == ("miss", "degraded")

@@ -1,4 +1,4 @@
-"""After a loss of Redis the lists of active readers come back by themselves."""
+"""Lists of recent readers are rebuilt after Redis has lost its data."""
 
 from services.feed.domain.feed import Order
 from services.feed.service.warming import FeedWarmer
@@ -7,29 +7,29 @@ from services.feed.tests.world import World
 READER, AUTHOR = 1, 2
 
 
-class Redis:
-    """Only what tells one Redis from another."""
+class FixedGeneration:
+    """A Redis whose generation changes when its data is lost."""
 
-    name = b"one"
+    current = b"one"
 
     async def generation(self) -> bytes:
-        return self.name
+        return self.current
 
 
-async def test_lists_come_back_when_redis_was_emptied_and_only_then() -> None:
-    world, redis = World(), Redis()
+async def test_lists_are_rebuilt_only_after_redis_has_lost_its_data() -> None:
+    world, redis = World(), FixedGeneration()
     world.graph.follows[READER] = {AUTHOR}
     post = await world.post(AUTHOR)
-    warmer = FeedWarmer(redis, world.listed, world.reader.recent_readers)
-    await warmer.look()
+    warmer = FeedWarmer(redis, world.list_source, world.reader.recent_readers)
+    await warmer.poll()
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.lists.lists.clear()
-    await warmer.look()
+    await warmer.poll()
     assert world.lists.lists == {}
-    redis.name, world.graph.down = b"another", True
+    redis.current, world.graph.down = b"another", True
     world.cache.followees.clear()
-    await warmer.look()
-    assert world.lists.lists == {}, "one who can't be warmed is left to their own read"
-    redis.name, world.graph.down = b"a third one", False
-    await warmer.look()
+    await warmer.poll()
+    assert world.lists.lists == {}, "without followees the list is left to the reader's own read"
+    redis.current, world.graph.down = b"a third one", False
+    await warmer.poll()
     assert world.lists.lists[READER].post_ids == (post,)

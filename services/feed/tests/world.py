@@ -1,4 +1,4 @@
-"""A small world in memory: users, posts, lists and cache as small real classes."""
+"""A feed service with fakes of its ports, which store users, posts, lists and pages in memory."""
 
 import secrets
 from collections import defaultdict
@@ -56,7 +56,7 @@ class InMemoryPosts:
     def __init__(self) -> None:
         self.all: dict[int, PostRecord] = {}
         self.calls = 0
-        self.down = self.traits_down = False
+        self.down = self.features_down = False
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
         if self.down:
@@ -64,7 +64,7 @@ class InMemoryPosts:
         return {p: self.all[p] for p in post_ids if p in self.all}
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        if self.traits_down:
+        if self.features_down:
             raise UnavailableError
         records = (await self.records(post_ids)).values()
         return [
@@ -89,7 +89,7 @@ class InMemoryPosts:
         return found
 
 
-class InMemoryMarks:
+class InMemoryEngagement:
     def __init__(self) -> None:
         self.down = False
 
@@ -100,7 +100,7 @@ class InMemoryMarks:
 
 
 class InMemoryLists:
-    """As the real ones: a list is building, complete, or cut off below its oldest entry."""
+    """Behaves like `FeedLists`: a list is building, complete, or cut off below its oldest entry."""
 
     def __init__(self) -> None:
         self.lists: dict[int, FeedList] = {}
@@ -112,20 +112,20 @@ class InMemoryLists:
         self.lists.setdefault(user_id, FeedList((), complete=False, building=True))
 
     async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool:
-        held = self.lists.get(user_id)
-        if held is None:
+        found = self.lists.get(user_id)
+        if found is None:
             return False
-        is_cut = not (held.complete or held.building)
-        union = sorted({*held.post_ids, *(p for p in post_ids if not is_cut or p >= held.post_ids[-1])}, reverse=True)
-        building = held.building and not finish
+        is_cut = not (found.complete or found.building)
+        union = sorted({*found.post_ids, *(p for p in post_ids if not is_cut or p >= found.post_ids[-1])}, reverse=True)
+        building = found.building and not finish
         complete = not (is_cut or building) and len(union) < CAP
-        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.merged_up_to)
+        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, found.merged_up_to)
         return True
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
-        if held := self.lists.get(user_id):
-            left = tuple(p for p in held.post_ids if p not in set(post_ids))
-            self.lists[user_id] = replace(held, post_ids=left)
+        if found := self.lists.get(user_id):
+            left = tuple(p for p in found.post_ids if p not in set(post_ids))
+            self.lists[user_id] = replace(found, post_ids=left)
 
     async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
         await self.merge(user_id, post_ids, finish=False)
@@ -148,7 +148,7 @@ class InMemoryStamps:
     def __init__(self) -> None:
         self.stamps: dict[str, bytes] = {}
         self.visibility = set[int]()
-        self.redis = b"a"
+        self.redis_generation = b"a"
 
     def activity(self, user_id: int) -> str:
         return f"of:{user_id}"
@@ -160,10 +160,10 @@ class InMemoryStamps:
         return f"changed:{entity_id}"
 
     async def generation(self) -> bytes:
-        return self.redis
+        return self.redis_generation
 
     async def read(self, keys: Iterable[str]) -> list[bytes]:
-        return [self.redis + self.stamps.get(key, b"") for key in keys]
+        return [self.redis_generation + self.stamps.get(key, b"") for key in keys]
 
     async def exist(self, keys: Iterable[str]) -> list[bool]:
         return [key in self.stamps for key in keys]
@@ -188,10 +188,10 @@ class InMemoryCache:
         self.pinned: dict[str, PinnedOrder] = {}
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
-        self.kept: CachedPage | None = None
+        self.page: CachedPage | None = None
 
     async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
-        return CacheLookup(self.kept, "")
+        return CacheLookup(self.page, "")
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         return ""
@@ -216,12 +216,12 @@ class InMemoryCache:
         self.followees[user_id] = followees
 
     async def forget_followee(self, user_id: int, followee_id: int) -> None:
-        if kept := self.followees.get(user_id):
-            self.followees[user_id] = replace(kept, all=kept.all - {followee_id}, pull=kept.pull - {followee_id})
+        if cached := self.followees.get(user_id):
+            self.followees[user_id] = replace(cached, all=cached.all - {followee_id}, pull=cached.pull - {followee_id})
 
     async def cached_followees(self, user_id: int) -> Followees | None:
-        kept = self.followees.get(user_id)
-        return kept and replace(kept, stale=True)
+        cached = self.followees.get(user_id)
+        return cached and replace(cached, stale=True)
 
 
 def record(post_id: int, author_id: int, likes: int = 0) -> PostRecord:
@@ -249,28 +249,28 @@ def record(post_id: int, author_id: int, likes: int = 0) -> PostRecord:
 
 
 class World:
-    """Posts reach lists at once; what differs from the real system is only where things are kept."""
+    """Composes the real services with the fakes. Posts are pushed to lists at once."""
 
     def __init__(self) -> None:
-        self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
+        self.graph, self.posts, self.engagement = InMemoryGraph(), InMemoryPosts(), InMemoryEngagement()
         self.lists, self.unpushed, self.cache = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryCache()
-        self.load, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
+        self.delivery, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
         self.stamps, self.now_s = InMemoryStamps(), 0.0
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
         records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
         self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache)
-        self.listed = ListSource(self.readers, self.posts, self.lists, self.unpushed, self.window)
-        pulled = AuthorSource(self.posts, records, self.window)
-        candidates = CandidateGatherer([self.listed, pulled], self.posts, self.window)
+        self.list_source = ListSource(self.readers, self.posts, self.lists, self.unpushed, self.window)
+        author_source = AuthorSource(self.posts, records, self.window)
+        candidates = CandidateGatherer([self.list_source, author_source], self.posts, self.window)
         self.reader = FeedReader(
             FeedPaginator(candidates, ScoreRanker(), self.posts, records, self.lists, self.cache),
             self.readers,
             candidates,
             self.posts,
             authors,
-            self.marks,
+            self.engagement,
             self.cache,
-            self.load,
+            self.delivery,
             Cursors("secret"),
             "http://feedmill",
             self.ranking,
