@@ -62,13 +62,14 @@ check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie fo
 
 ##@ Develop
 
-lint: bootstrap ## linters, types, import rules, contracts
+lint: bootstrap ## linters, types, import rules, contracts, language
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
 	@$(PYTHON) -m gateway.errors_page check
+	@$(PYTHON) .ci/prose
 
 fmt: ## format and fix
 	@.venv/bin/ruff check --fix

@@ -1,4 +1,4 @@
-"""From how many followees on reads that are not kept win over the pull query."""
+"""Finds the number of followees from which an uncached read is faster than the pull query."""
 
 from collections.abc import Mapping
 from itertools import pairwise
@@ -55,7 +55,7 @@ def _rows(who: str, ours: Measured, reference: Measured) -> list[Row]:
 
 
 def _crossing(lead: Mapping[int, float]) -> str:
-    """Where the lead, by count in ascending order, becomes positive and stays so."""
+    """Find where the lead, by ascending count, becomes positive and stays positive."""
     counts = list(lead)
     if lead[counts[-1]] <= 0:
         return f"not up to {counts[-1]:,}"

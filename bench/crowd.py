@@ -54,7 +54,7 @@ _TIDY = "VACUUM ANALYZE follows, users, user_counts"
 class Crowd:
     """Ids are reserved by `ids`; who signs in or is followed needs an account, mere followers need none.
 
-    No event tells of accounts and follows, so `follow` before anyone reads or posts, then `settle`.
+    No event reports accounts and follows. So call `follow` before anyone reads or posts, then `settle`.
     """
 
     def __init__(self, api: Api, postgres: Postgres, redis: "Redis", lists: FeedLists) -> None:
@@ -87,12 +87,12 @@ class Crowd:
         await connection.execute(sql, self._password_hash, timeout=BULK_S)
 
     async def follow(self, author_id: int, followers: range) -> None:
-        """All of them follow the author."""
+        """Let all of them follow the author."""
         async with self.postgres.connection() as connection:
             await connection.execute(_FOLLOW, author_id, followers[0], followers[-1], timeout=BULK_S)
 
     async def settle(self, threshold: int = LAST) -> None:
-        """Counts as the follows are; authors with so many followers are pulled."""
+        """Set the counts of the follows. Authors with at least `threshold` followers become pull authors."""
         async with self.postgres.connection() as connection:
             await connection.execute(_COUNT, FIRST, LAST, timeout=BULK_S)
             await connection.execute(_PULL, FIRST, LAST, threshold, timeout=BULK_S)
@@ -107,15 +107,15 @@ class Crowd:
             await asyncio.gather(*(self.lists.merge(user_id, (), finish=True) for user_id in some))
 
     async def sign_in(self, user_id: int) -> Account:
-        """One who has an account."""
+        """Sign in as this user of the crowd."""
         return await self.api.login(f"crowd_{user_id}", PASSWORD)
 
     async def author(self, user_id: int) -> Author:
-        """One who has an account, with a picture."""
+        """Return a user of the crowd with an account and an image."""
         return await with_picture(self.api, await self.sign_in(user_id))
 
     async def leave(self) -> None:
-        """All crowds, also that of a run that was killed, whose lists end by themselves."""
+        """Delete all crowds, also that of a killed run. The feed lists of a killed run expire."""
         rest = iter(self._with_lists)
         while some := list(islice(rest, AT_ONCE)):
             await self.redis.unlink(*map(self.lists.key, some))

@@ -40,7 +40,7 @@ class Author:
 
 
 class DeliveryError(RuntimeError):
-    """What was to be measured did not take place."""
+    """The measured event did not happen."""
 
 
 async def measure(base_url: str, postgres: str) -> list[Row]:
@@ -80,7 +80,7 @@ async def delivered(api: Api, author: Author, reader: Account, sources: set[str]
 
 
 async def inserted(connection: Connection, author_id: int, reader_id: int, post_id: int) -> float:
-    """The same in the reference."""
+    """Measure the same in the reference."""
     started = time.perf_counter()
     await connection.get(f"/post/{author_id}/{post_id}")
     async for posts in _polled(connection, f"/feed/{reader_id}?limit=20"):
@@ -109,7 +109,7 @@ async def _sign_in(api: Api, username: str) -> Account:
 
 
 async def _followers(api: Api, author: Account) -> Account:
-    """The follower whom the fan-out reaches last: it goes by ascending account id."""
+    """Return the follower that fan-out reaches last: it delivers by ascending account id."""
     path = f"/users/{author.user_id}"
     missing = FOLLOWERS - int((await api.call("GET", path))["follower_count"])
     if missing > 0:

@@ -15,7 +15,7 @@ INT64 = 1 << 63
 
 
 class EdgeListError(RuntimeError):
-    """The file is no edge list; says where."""
+    """The file is no edge list. The message names the line."""
 
 
 def edges(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
@@ -36,8 +36,10 @@ def edges(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
 
 
 async def stage(connection: Connection, path: Path, first_id: int) -> int:
-    """Temporary tables of the connection: `staged_people (user_id)`, with ids from `first_id` on in the order of the
-    file's, and `staged_follows (follower_id, followee_id)`, each once and none of oneself. The number of people.
+    """Fill temporary tables of the connection from an edge list, and return the number of people.
+
+    `staged_people (user_id)` has ids from `first_id` on, in the order of the file's ids. `staged_follows (follower_id,
+    followee_id)` has each follow once, and no follow from a user to the same user.
     """
     await connection.execute("CREATE TEMP TABLE staged_lines (follower bigint, followee bigint)")
     records = edges(_lines(path))  # streamed: neither side holds the file in memory

@@ -87,7 +87,7 @@ async def _fill_reference(redis: "Redis") -> None:
 
 
 async def _sorted_set_bytes(redis: "Redis") -> float:
-    """What the usual way of keeping a feed takes for as many ids."""
+    """Return the memory of a sorted set with the same number of ids."""
     key = f"{REFERENCE}sorted-set"
     await redis.zadd(key, {str(1_234_567_890_123_456_789 - i): i for i in range(CAP)})
     return float(await redis.memory_usage(key, samples=0) or 0)

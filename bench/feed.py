@@ -1,4 +1,4 @@
-"""Reading a feed page of 20 posts: kept pages and assembled ones, beside the pull query."""
+"""Measures reads of a feed page of 20 posts: cached pages and assembled ones, beside the pull query."""
 
 import asyncio
 import itertools
@@ -58,7 +58,7 @@ async def measure(settings: Settings) -> list[Row]:
         pulled = await run(Load(reference_url, "", random_reader))
         steady = await run(Load(reference_url, "", random_reader), RATE)
     kept = await run(Load(base_url, reader.access_token, lambda: first, "hit"))
-    # The second page is never kept, and is assembled like the first one.
+    # The second page is never cached, and is assembled like the first one.
     assembled = await run(Load(base_url, reader.access_token, lambda: second, "miss"))
     assembled_steady = await run(Load(base_url, reader.access_token, lambda: second, "miss"), RATE)
     return [
@@ -69,9 +69,9 @@ async def measure(settings: Settings) -> list[Row]:
 
 
 async def run(load: Load, rate: int | None = None) -> Latency:
-    """As many requests as the time allows, or `rate` a second, on kept connections.
+    """Send as many requests as the time allows, or `rate` a second, on open connections.
 
-    Any answer but the expected one ends the run. CPU is that of all processes beyond what they use when idle.
+    An unexpected answer ends the run. CPU is that of all processes, without their idle share.
     """
     times: list[float] = []
     slots = itertools.count()
@@ -105,7 +105,7 @@ async def run(load: Load, rate: int | None = None) -> Latency:
 
 
 async def make_world(api: Api) -> tuple[Account, str, dict[str, Any]]:
-    """A reader of full feeds, the cursor of the second page, and a post of the first."""
+    """Return a reader of full feeds, the cursor of the second page, and a post of the first."""
     tag = secrets.token_hex(4)
     reader = await api.register(f"bench_{tag}", PASSWORD)
     slots = asyncio.Semaphore(AT_ONCE)

@@ -19,7 +19,7 @@ class Latency:
 
     @classmethod
     def of(cls, seconds: Sequence[float], elapsed_s: float = 0.0, cpu_s: float = 0.0) -> "Latency":
-        """From single times, the time that all took, and the CPU that all used."""
+        """Summarise single times, the total time and the total CPU."""
         cuts, count = quantiles(seconds, n=100, method="inclusive"), len(seconds)
         rate = count / elapsed_s if elapsed_s else 0.0
         return cls(cuts[49] * 1_000, cuts[98] * 1_000, count, rate, cpu_s / count * 1_000)
@@ -27,7 +27,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A figure and its reference, both of this run; `ratio` is figure / reference, where that says something."""
+    """A figure and its reference, both of this run. `ratio` is figure / reference where that is meaningful."""
 
     what: str
     figure: str
@@ -53,7 +53,7 @@ def rows_of(what: str, ours: Latency, reference: Latency) -> list[Row]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows in columns."""
+    """Format the rows in columns."""
     cells = [("", "Feedmill", "reference", "ratio")]
     cells += [(row.what, row.figure, row.reference, "" if row.ratio is None else f"{row.ratio:.2f}") for row in rows]
     return columns(cells)

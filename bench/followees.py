@@ -83,7 +83,7 @@ async def _reader(api: Api, postgres: Postgres, count: int) -> Account:
 
 async def _rebuilt(connection: Connection, redis: "Redis", key: str) -> float:
     times = []
-    for limit in range(1, REBUILDS + 1):  # another page each time, so that none is kept
+    for limit in range(1, REBUILDS + 1):  # another page size each time, so that no cached page fits
         await redis.delete(key)
         started = time.perf_counter()
         answer = await connection.get(f"/v1/feed?limit={limit}")
@@ -94,7 +94,7 @@ async def _rebuilt(connection: Connection, redis: "Redis", key: str) -> float:
 
 
 async def second_page(connection: Connection, limit: int) -> str:
-    """The path of a page that is never kept."""
+    """Return the path of a page that is never cached."""
     cursor = orjson.loads((await connection.get("/v1/feed?order=chronological&limit=1")).body)["next_cursor"]
     if cursor is None:
         raise RuntimeError("a reader has too few posts to read; of the sample world: make seed")
@@ -102,8 +102,10 @@ async def second_page(connection: Connection, limit: int) -> str:
 
 
 async def reads(connection: Connection, path: str) -> Latency:
-    """One after the other. CPU is that of all processes, beyond what they use when idle: the less of before and after,
-    for what they do for themselves now and then is not what they always do."""
+    """Read one page after the other. CPU is that of all processes, without their idle share.
+
+    The idle share is the lower one of before and after, because periodic work may fall into one of them.
+    """
     times, before = [], await cpu.idle_share()
     used, started = cpu.used_s(), time.perf_counter()
     for _ in range(READS):

@@ -18,7 +18,7 @@ from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 
-ACTIVE = 50_000  # at most so many of the people have feed lists, as those who were there in the last week
+ACTIVE = 50_000  # at most this number of people have feed lists, as if they had read in the last week
 DECADES = [(10**n, 10 ** (n + 1) - 1) for n in range(8)]  # of followers, and of followees
 DRAWN, DRAWN_POSTS = 20, 5  # authors who post besides one of each decade
 ROUNDS = 20  # posts of an author of a decade
@@ -46,7 +46,7 @@ _POSTS = "SELECT user_id, post_id FROM authored_posts WHERE user_id BETWEEN $1 A
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One figure of Feedmill, and what to ask the reference for."""
+    """A measured figure of Feedmill, and the path of the reference to compare it with."""
 
     what: str
     ours: Latency
@@ -78,7 +78,7 @@ async def _rows(people: Crowd, sql: str, *parameters: object) -> list[Any]:
 
 
 async def _settled(people: Crowd, path: Path) -> int:
-    """The graph as people of the crowd, some of them with lists; the first one's id."""
+    """Load the graph as people of the crowd, some with lists. Return the lowest id."""
     say(f"reading {path.name}")
     first_id = people.ids(0).start
     async with people.postgres.connection() as connection:
@@ -125,7 +125,7 @@ async def _reads(people: Crowd, row: Any) -> list[Measured]:
 
 
 async def _posts(people: Crowd, count: int) -> list[tuple[int, int]]:
-    """Author and post, once the user service has heard of so many."""
+    """Return pairs of author and post, once the user service has received `count` posts."""
 
     async def heard_of() -> list[Any]:
         rows = await _rows(people, _POSTS)

@@ -1,4 +1,4 @@
-"""A bare HTTP/1.1 client on one kept connection: on two cores a full client would measure itself."""
+"""A bare HTTP/1.1 client on one connection. On two cores a full client would measure itself."""
 
 import asyncio
 import contextlib
@@ -43,11 +43,11 @@ class Connection:
             await self._writer.wait_closed()
 
     async def get(self, path: str) -> Answer:
-        """The whole answer; the server must tell its length."""
+        """Return the whole answer. The server must send its length."""
         return await self._exchange(f"GET {path} HTTP/1.1\r\n{self._headers}\r\n".encode())
 
     async def post(self, path: str, document: bytes) -> Answer:
-        """The answer to a JSON document."""
+        """Post a JSON document and return the answer."""
         about = f"Content-Type: application/json\r\nContent-Length: {len(document)}\r\n"
         return await self._exchange(f"POST {path} HTTP/1.1\r\n{self._headers}{about}\r\n".encode() + document)
 

@@ -24,8 +24,10 @@ AT_ONCE = 4  # sign-ins: each checks a password, which fills a core
 
 
 async def measure(settings: Settings) -> list[Row]:
-    """Rows of the table: alone; at the highest rate of small posts that the system keeps up with; and, when that is
-    lower than wanted, at the highest rate of events such as the post service publishes, without posts behind them."""
+    """Return rows of the table: alone, and at the highest rate of small posts that the system keeps up with.
+
+    When that rate is lower than wanted, one more row has the highest rate of events without posts behind them.
+    """
     async with crowd(settings) as people, EventProducer(settings, "bench") as producer, LagMeter(settings) as meter:
         large, last, small = await _people(people)
         posts = SmallPosts(settings.public_url, small, producer, meter)
@@ -50,7 +52,10 @@ async def _beside(posts: SmallPosts, rates: Rates, people: Crowd, author: Author
 
 
 async def _people(people: Crowd) -> tuple[Author, Account, list[Author]]:
-    """The author, the follower whom fan-out reaches last, the small authors. Each follower follows one author."""
+    """Return the author, the follower that fan-out reaches last, and the small authors.
+
+    Each follower follows one author.
+    """
     large_id, *small_ids = ids = people.ids(1 + SMALL)
     followers = people.ids(FOLLOWERS)
     say(f"making {FOLLOWERS:,} followers")

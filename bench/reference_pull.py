@@ -1,7 +1,7 @@
 """The reference: a pull feed by one PostgreSQL query, in a bare FastAPI + asyncpg app with its own database.
 
 `python -m bench.reference_pull PORT` serves it. Its posts are copies of one that Feedmill served, with author, counts
-and the reader's marks joined; what it leaves out (accounts, rules, media, sessions) is in its favour.
+and the reader's marks joined. It has no accounts, rules, media or sessions, which is in its favour.
 """
 
 import asyncio

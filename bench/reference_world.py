@@ -19,7 +19,7 @@ FROM generate_series(0, {authors} - 1) author, generate_series(1, {each}) n
 
 
 class World(Protocol):
-    """What the reference serves."""
+    """The data that the reference serves."""
 
     async def fill(self, connection: asyncpg.Connection) -> None:
         """Into empty tables."""

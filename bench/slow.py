@@ -10,7 +10,7 @@ from libs.feedlists import DeliveryProgress
 from libs.feedlists.delivery import DeliveryStatus
 
 FOLLOWERS, SMALL_FOLLOWERS = 1_000_000, 100
-EVERY = 10  # one of the million in so many has a feed list
+EVERY = 10  # one follower in ten has a feed list
 ROUNDS = 50
 LIMIT_MS = 200.0  # how much longer the small author may wait
 PUSH_S = 300.0  # far more than the million takes

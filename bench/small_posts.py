@@ -26,7 +26,7 @@ REACHED = 0.95  # of a rate: below it the system does not keep up
 BEHIND_S = 2.0  # of posts may wait for fan-out at the end of a trial: it commits what is done once a second
 CALM_S = 300.0  # for what a trial left behind
 EVENTS_AT_ONCE = 8
-IDS_A_MS = 1 << 22  # so many that none is taken, but for a rare accident
+IDS_A_MS = 1 << 22  # enough that two drawn ids are rarely the same
 Act = Callable[[], Awaitable[None]]
 
 
@@ -43,7 +43,7 @@ class Rates:
         return self.posted + self.events
 
     def times(self, share: float) -> "Rates":
-        """A part of both."""
+        """Return this share of both rates."""
         return Rates(self.posted * share, self.events * share)
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Rates:
 
 
 def event_of(author_id: int) -> Event:
-    """What the post service publishes, of no real post."""
+    """Return an event as the post service publishes it, without a real post."""
     post_id = first_id_at(now_ms()) + secrets.randbelow(IDS_A_MS)
     created = PostCreated(post_id=post_id, author_id=author_id, created_at=utc_now())
     return Event(payload=created, entity=str(post_id), entity_version=1)
@@ -67,7 +67,7 @@ class SmallPosts:
         self._meter = meter
 
     async def sustained(self, rising: Iterable[Rates]) -> Rates | None:
-        """The last that the system keeps up with."""
+        """Return the highest rate that the system keeps up with."""
         held = None
         for rates in rising:
             if not await self._holds(rates):
@@ -89,7 +89,7 @@ class SmallPosts:
 
     @asynccontextmanager
     async def going_on(self, rates: Rates) -> AsyncIterator[Callable[[], Rates]]:
-        """At most at these rates; what is yielded tells the rates so far."""
+        """Run the load at most at these rates. The yielded function returns the rates so far."""
         done, started = Counter[str](), time.perf_counter()
 
         async def paced(kind: str, rate: float, slots: Iterator[int], act: Act) -> None:

@@ -22,7 +22,7 @@ from libs.common.core.settings import Settings as CommonSettings
 
 
 def main() -> int:
-    """Exit 1 when a row is not clean, or something is not flat."""
+    """Exit with 1 if a row is not clean, or a figure is not flat."""
     arguments = _parser().parse_args()
     stack = Stack(Settings.load(), threading.Event())
     if stack.table.find(GATEWAY) is None:
@@ -51,9 +51,9 @@ def _named(name: str, only: str) -> bool:
 
 
 async def _rows(stack: Stack, base_url: str, only: str, *, others: bool) -> list[Verdict]:
-    """Those faults that `only` names; for those of the network everything is led there, and back.
+    """Run the faults that `only` names. For network faults everything is restarted behind proxies, and back.
 
-    Raises DevstackError when there is none, unless `others` are wanted.
+    Raises DevstackError if no fault has such a name, unless `others` are wanted.
     """
     rows = []
     async with detour(stack.provider()) as (ways, endpoints):

@@ -29,13 +29,13 @@ REFUSED_SCANS = 500
 TRICKLE_S = 4.0  # between two bytes
 OPEN_AT_ONCE = 300  # bounds what the attacking process itself can pile up
 UPLOAD_BYTES = 9_000_000
-UPLOADS_PER_S = 5  # three requests each: what one account may do for ever
+UPLOADS_PER_S = 5  # three requests each: the sustained limit of one account
 PASSWORD = "not the right one"  # noqa: S105 - a wrong guess
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Somebody who is there, and a post of theirs."""
+    """An existing user and one of their posts."""
 
     username: str
     user_id: str
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Party:
-    """One address with one account or more, and whom it is about. `given` is what the attack prepared."""
+    """An address with one account or more, and its target. `given` is the result of `prepare`."""
 
     base_url: str
     address: str
@@ -71,10 +71,10 @@ class Attack:
         name: of the row.
         step: what is done again and again.
         per_s: how often.
-        at_once: so many at the same moment, and then a pause.
+        at_once: the size of a burst; a pause follows it.
         accounts: how many the attacker has.
-        shows: an answer without which the attack did not meet what it was made for.
-        most: answers that a limit must have bounded, each with the limit: so many in so many seconds.
+        shows: the answer that proves that the attack met its target.
+        most: answers that a limit must have bounded, each with the limit: a number, and a period in seconds.
         prepare: see `Prepare`.
         photos: whether other people's uploads are timed, too.
     """
@@ -82,7 +82,7 @@ class Attack:
     name: str
     step: Step
     shows: str
-    per_s: float = 16.0  # what one account may do for ever: 1,000 a minute
+    per_s: float = 16.0  # the sustained limit of one account: 1,000 a minute
     at_once: int = 1
     accounts: int = 1
     most: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -97,19 +97,19 @@ def allowed(limit: tuple[int, int], seconds: float) -> int:
 
 
 def told(response: httpx2.Response) -> str:
-    """Status, and the code of a problem: `429 rate_limited`."""
+    """Return the status and the code of a problem: `429 rate_limited`."""
     with suppress(ValueError, KeyError, TypeError):
         return f"{response.status_code} {response.json()['code']}"
     return str(response.status_code)
 
 
 async def ask(api: Api, method: str, path: str, who: Account | None = None, **request: Any) -> str:
-    """The answer in short."""
+    """Send a request and return its answer in short."""
     return told(await api.send(method, path, who, **request))
 
 
 async def carry_out(party: Party, step: Step, per_s: float, at_once: int, seconds: float) -> Counter[str]:
-    """Do it for so long, whether or not answers come; how often each answer came."""
+    """Repeat the step for `seconds`, whether or not answers come. Return the number of each answer."""
     answers, running, index = Counter[str](), set[asyncio.Task[None]](), 0
 
     async def one(api: Api, index: int) -> None:
@@ -146,7 +146,7 @@ def attack_as(party: Party, name: str, seconds: float) -> Counter[str]:
 
 
 def ask_harmlessly(party: Party, per_s: float, seconds: float) -> Counter[str]:
-    """As many requests, evenly."""
+    """Send the same rate of harmless requests, evenly."""
     return asyncio.run(carry_out(party, _harmless, per_s, 1, seconds))
 
 
@@ -157,7 +157,7 @@ async def _harmless(api: Api, party: Party, index: int) -> str:
 
 
 async def _one_key(api: Api, party: Party, index: int) -> str:
-    """The same request, fifty times with one key: an upload ticket, a comment, a post."""
+    """Send the same request fifty times with one key: an upload ticket, a comment or a post."""
     burst = index // ONE_KEY
     who, headers = party.account, {"Idempotency-Key": f"burst-{burst}"}
     if burst % 3 == 1:
@@ -214,7 +214,7 @@ def _head(method: str, target: str, headers: Mapping[str, str]) -> bytes:
 
 
 async def _trickle(party: Party, head: bytes) -> str:
-    """Send it, then a byte now and then, until there is an answer or no connection."""
+    """Send the head, then single bytes, until there is an answer or no connection."""
     url = urlsplit(party.base_url)
     reader, writer = await asyncio.open_connection(url.hostname, url.port, local_addr=(party.address, 0))
     answer = asyncio.ensure_future(reader.readline())
@@ -246,7 +246,7 @@ async def _lower_case_bearer(api: Api, party: Party, _: int) -> str:
 
 
 async def _account_by_account(api: Api, party: Party, index: int) -> str:
-    """Feeds of another length each time, so that none is kept."""
+    """Read feeds with another limit each time, so that no cached page fits."""
     turn, who = divmod(index, len(party.accounts))
     return await ask(api, "GET", "/feed", party.accounts[who], params={"limit": 1 + turn % 100})
 
@@ -256,7 +256,7 @@ async def _explain(api: Api, party: Party, _: int) -> str:
 
 
 async def _hidden_posts(api: Api, account: Account) -> str:
-    """A private account's, all under one tag."""
+    """Make posts of a private account, all with one tag."""
     tag, media_id = f"hidden{secrets.token_hex(4)}", await _photo(api, account)
     await api.call("PATCH", f"/users/{account.user_id}", account, json={"is_private": True})
     for _ in range(HIDDEN_POSTS):
@@ -265,7 +265,7 @@ async def _hidden_posts(api: Api, account: Account) -> str:
 
 
 async def _hidden_page(api: Api, party: Party, index: int) -> str:
-    """Of a tag whose posts are all hidden, and of one that nobody used: there are months to look through."""
+    """Read a tag whose posts are all hidden, and one that nobody used: the service must search months."""
     tag = f"unknown{index}" if index % 2 else party.given
     return await ask(api, "GET", f"/hashtags/{tag}/posts", params={"limit": 1})
 
@@ -282,7 +282,7 @@ async def _many_uploads(api: Api, party: Party, _: int) -> str:
 
 
 async def _costly_photos(_: Api, __: Account) -> tuple[bytes, bytes]:
-    """The costliest that is taken, and one with far too many scans."""
+    """Upload the costliest photo that is accepted, and one with far too many scans."""
     out = io.BytesIO()
     Image.new("L", (COSTLY_SIDE, COSTLY_SIDE), 128).save(out, "JPEG", progressive=True)
     picture = out.getvalue()

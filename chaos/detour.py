@@ -1,4 +1,4 @@
-"""Ways to the stores that can be slow, or cut."""
+"""Proxies to the stores that can be slow, or cut connections."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +10,7 @@ from libs.common.testing.proxy import FaultProxy, address_of
 
 @asynccontextmanager
 async def detour(stores: StoreProvider) -> AsyncIterator[tuple[Mapping[str, FaultProxy], Endpoints]]:
-    """A proxy to each store, and endpoints that lead there; Kafka's stays where there is no second way to it."""
+    """Start a proxy to each store, and yield endpoints that lead there. Kafka has none if it has no second address."""
     ways, given = {}, vars(stores.endpoints()).copy()
     async with AsyncExitStack() as opened:
         for store, url in vars(stores.endpoints()).items():

@@ -1,4 +1,4 @@
-"""What is done to the running system, and undone."""
+"""The faults of the matrix, and how each is undone."""
 
 import asyncio
 import signal
@@ -11,8 +11,9 @@ from devstack.stack import Stack
 from devstack.stores import ALL
 from libs.common.testing.proxy import Fault as NetworkFault
 from libs.common.testing.proxy import FaultProxy
+from libs.deployables import DEPLOYABLES
 
-KILLED = ("user", "media", "post", "interaction", "feed", "fanout", "counters", "media-worker", GATEWAY)
+KILLED = (*(one.name for one in DEPLOYABLES if one.name != "canary"), GATEWAY)  # the canary only watches
 FROZEN = ("feed", "fanout", "counters", "interaction")
 ON_THE_WAY = (NetworkFault.LATENCY, NetworkFault.RESET, NetworkFault.HALF_OPEN)
 HELD_S = 6.0
@@ -22,7 +23,7 @@ Act = Callable[[], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`begin` returns when it is done, `end` when the part answers again; it is held in between."""
+    """A fault. `begin` returns when it is in place, `end` when the dependency answers again."""
 
     name: str
     begin: Act
@@ -31,9 +32,9 @@ class Fault:
 
 
 def faults(stack: Stack) -> Sequence[Fault]:
-    """Every store killed and frozen, every deployable killed, some frozen; Kafka away for minutes; no object store.
+    """Return all faults without a proxy: killed and frozen processes, a long loss of Kafka, no object store.
 
-    Who kills is also who starts again: on one machine nobody else does.
+    A fault that kills also restarts, because nothing else does on one machine.
     """
     stores, table = stack.provider(), stack.table
     found = [_fault(f"{one}: kill -9", partial(table.kill, one), partial(stack.up, [one])) for one in KILLED]
@@ -43,7 +44,7 @@ def faults(stack: Stack) -> Sequence[Fault]:
     if stores.name == "given":
         return found
     objects = stack.state.directory / "data" / "objects"
-    if objects.exists():  # in containers it is out of reach
+    if objects.exists():  # in containers it is unreachable
         away = objects.with_name("away")
         found.append(_fault("object store: away", partial(objects.rename, away), partial(away.rename, objects)))
     found += [_fault(f"{one}: frozen", partial(stores.pause, one), partial(stores.resume, one)) for one in ALL]
@@ -52,7 +53,7 @@ def faults(stack: Stack) -> Sequence[Fault]:
 
 
 def network_faults(ways: Mapping[str, FaultProxy]) -> Sequence[Fault]:
-    """Stores that are slow, cut off, or gone without a word for connections that were open."""
+    """Return faults of the network: slow stores, reset connections, and open connections that fall silent."""
     return [
         Fault(f"{store}: {fault.replace('_', ' ')}", partial(way.impose, fault), way.heal)
         for store, way in ways.items()

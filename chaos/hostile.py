@@ -1,4 +1,4 @@
-"""Whether one hostile caller, within its limits, is noticed by anybody else."""
+"""Measures whether other users notice one hostile caller that stays within its limits."""
 
 import asyncio
 import multiprocessing
@@ -28,7 +28,7 @@ from ops.client import Account, Api, ApiFailure, Json
 REQUESTS = 2_100  # of others, in each half of a row
 LEAST_REQUESTS = 2_000
 RATE = 50.0  # of others' requests a second: two cores also carry the attack, its client and this one
-PEOPLE = 70  # so many that nobody comes near a limit of their own, in all rows together
+PEOPLE = 70  # enough that nobody comes near their own limit, in all rows together
 FOLLOWEES = 6
 HARMLESS = 10  # accounts that send the baseline's requests: at 100/s none comes near its limit
 P99_MS = 250.0
@@ -39,7 +39,7 @@ AHEAD_S = 1.0  # the attack goes on before others are measured
 CALM_S = 3.0  # after an attack: its last connections end
 HARMLESS_ADDRESS = "127.0.3.1"
 
-# Share of others' requests in percent, method, path, JSON. Ids are those of somebody whom the caller follows.
+# Share of others' requests in percent, method, path, JSON. Ids are those of a user that the caller follows.
 Body = Callable[[Person], Json]
 MIX: Sequence[tuple[int, str, str, Body | None]] = (
     (20, "GET", "/feed", None),
@@ -57,7 +57,7 @@ _STRIDE = 37  # coprime to the cycle's length: neighbours are at different place
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What others met. `photos` are seconds from `complete` to ready."""
+    """Latencies and failures of others. `photos` are seconds from `complete` to ready."""
 
     latency: Latency
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Row:
     seconds: float
 
     def faults(self) -> list[str]:
-        """What is not as it must be."""
+        """Return each reason why the row is not clean."""
         ours, usual = self.others, self.baseline
         found = [f"beside harmless requests: {times} x {what}" for what, times in usual.failures.items()]
         found += [f"{times} x {what}" for what, times in ours.failures.items()]
@@ -115,7 +115,7 @@ class Others:
         self._turns = count()
 
     async def sign_in_again(self) -> None:
-        """With fresh tokens."""
+        """Sign everybody in again."""
 
         async def again(member: Member) -> Member:
             person = member.person
@@ -125,7 +125,7 @@ class Others:
         self._members = [await again(member) for member in self._members]
 
     async def measure(self, requests: int, *, photos: bool) -> Measured:
-        """So many requests; beside them, a photo now and then."""
+        """Send this number of requests, and upload a photo from time to time beside them."""
         seconds, failures, photo_s = list[float](), Counter[str](), list[float]()
         started = time.monotonic()
         async with asyncio.TaskGroup() as tasks:
@@ -190,11 +190,11 @@ class Hostile:
         self._process = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), initializer=_give_way)
 
     async def warm_up(self) -> None:
-        """What is done once, by them and by us, is done before anything is measured."""
+        """Send first requests, so that one-time work is done before the measurement."""
         await self._beside(partial(ask_harmlessly, await self._harmless_party(), RATE), photos=False)
 
     async def row(self, attack: Attack, address: str, accounts: Sequence[Account], given: object) -> Row:
-        """First beside harmless requests, then beside the attack."""
+        """Measure beside harmless requests, then beside the attack."""
         await self._others.sign_in_again()
         baseline, _ = await self._beside(
             partial(ask_harmlessly, await self._harmless_party(), attack.per_s), photos=attack.photos
@@ -220,13 +220,13 @@ class Hostile:
 
 
 def _give_way() -> None:
-    """A real attacker's client does not run on the machine that it attacks: here it takes the CPU that is left over."""
+    """Lower the priority of this process, because a real attacker's client runs on another machine."""
     os.setsid()
     lower_priority()
 
 
 async def _signed_in_again(api: Api, account: Account) -> Account:
-    """With fresh tokens, as soon as the attack before has let go."""
+    """Return the account with fresh tokens, as soon as the previous attack has ended."""
 
     async def refreshed() -> Account | None:
         with suppress(ApiFailure, httpx2.TransportError):
@@ -237,7 +237,7 @@ async def _signed_in_again(api: Api, account: Account) -> Account:
 
 
 async def hostile(stack: Stack, base_url: str, attacks: Sequence[Attack], requests: int) -> list[Row]:
-    """A row an attack, in this order. Everybody is made and everything prepared while limits are lifted."""
+    """Return one row for each attack, in this order. Accounts and data are prepared while limits are off."""
     async with AsyncExitStack() as opened, Api(base_url) as api:
         people = await gather_people(api, PEOPLE, FOLLOWEES)
         others = Others([await _member(opened, api, person, index) for index, person in enumerate(people)])

@@ -1,4 +1,4 @@
-"""People who read, post, like and comment all the time, and what they were promised."""
+"""People who read, post, like and comment all the time, and a record of each acknowledged write."""
 
 import asyncio
 import secrets
@@ -19,7 +19,7 @@ from ops.photos import paint
 PEOPLE = 6
 READS_A_SECOND = 4.0  # of each person
 WRITES_A_SECOND = 1.0
-UPLOADED = 5  # one post in so many brings a picture of its own
+UPLOADED = 5  # one post in five brings its own image
 PATIENCE_S = 5.0  # of a client
 AGAIN_S = 0.3
 AT_ONCE = 4  # people who are made at a time
@@ -39,7 +39,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer, or none; `at` is monotonic."""
+    """An attempt and its answer, if there was one. `at` is monotonic."""
 
     at: float
     is_read: bool
@@ -49,7 +49,7 @@ class Request:
 
 @dataclass(slots=True)
 class Promises:
-    """What was acknowledged: posts, and for each who liked it and how many comments it got."""
+    """Acknowledged writes: posts, and for each post its likers and its number of comments."""
 
     posts: list[str] = field(default_factory=list)
     likes: dict[str, set[str]] = field(default_factory=dict)
@@ -57,7 +57,7 @@ class Promises:
 
 
 async def gather_people(api: Api, count: int = PEOPLE, followees: int = PEOPLE - 1) -> list[Person]:
-    """Each follows the next `followees`, and has read the feed once, so that there are lists to push to."""
+    """Make users. Each follows the next `followees` and has read the feed once, so that feed lists exist."""
     tag = secrets.token_hex(4)
 
     turns = asyncio.Semaphore(AT_ONCE)
@@ -82,7 +82,7 @@ async def gather_people(api: Api, count: int = PEOPLE, followees: int = PEOPLE -
 
 
 async def sign_in_again(api: Api, people: Sequence[Person]) -> list[Person]:
-    """With fresh tokens, as soon as somebody gives some."""
+    """Sign everybody in again, as soon as the user service answers."""
 
     async def sign_in(username: str) -> Account | None:
         with suppress(ApiFailure):
@@ -98,7 +98,7 @@ async def sign_in_again(api: Api, people: Sequence[Person]) -> list[Person]:
 
 
 class Load:
-    """Reads are tried once; writes until they are acknowledged, a creating one under one Idempotency-Key."""
+    """Sends reads once, and writes until they are acknowledged, with one Idempotency-Key for each creation."""
 
     def __init__(self, base_url: str, people: Sequence[Person]) -> None:
         self.people = people
@@ -110,7 +110,7 @@ class Load:
 
     @asynccontextmanager
     async def going_on(self) -> AsyncIterator[None]:
-        """At the end every write that was begun is acknowledged."""
+        """Run the load. At the end every write that was begun is acknowledged."""
         async with self._http, asyncio.TaskGroup() as tasks:
             for person in self.people:
                 tasks.create_task(self._at_rate(READS_A_SECOND, partial(self._read, person)))
@@ -121,7 +121,7 @@ class Load:
                 self._stopping.set()
 
     def since(self, at: float) -> list[Request]:
-        """Those that were answered after this moment."""
+        """Return the requests that were answered after this time."""
         return [request for request in self.requests if request.at >= at]
 
     async def _at_rate(self, rate: float, act: Callable[[], Awaitable[None]]) -> None:
@@ -150,7 +150,7 @@ class Load:
             self.promises.likes.setdefault(post_id, set()).add(person.account.user_id)
 
     async def _post(self, person: Person) -> None:
-        """With a picture that is there; or with one of its own, so that it is acknowledged before it can be seen."""
+        """Post an existing image, or upload one with the post, which is then acknowledged before it is visible."""
         if secrets.randbelow(UPLOADED):
             made = await self._until_done("POST", "/posts", person, json={"media_ids": [person.media_id]})
             self._likable.append(made["post_id"])

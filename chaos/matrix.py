@@ -16,7 +16,7 @@ GIVE_UP_S = 120.0  # after the end of a fault
 
 
 async def matrix(base_url: str, faults: Sequence[Fault]) -> list[Verdict]:
-    """A row a fault, in this order."""
+    """Return one row for each fault, in this order."""
     async with Api(base_url) as api:
         people = await gather_people(api)
         rows = []
@@ -56,7 +56,7 @@ async def _row(base_url: str, api: Api, people: Sequence[Person], fault: Fault) 
 
 
 async def _recovered(load: Load, ended: float) -> float | None:
-    """When the last answer came that was not as usual; None if it never ends."""
+    """Return when the last unusual answer came, or None if they do not end."""
     deadline = ended + GIVE_UP_S
     while time.monotonic() < deadline:
         await asyncio.sleep(CALM_S / 4)

@@ -33,7 +33,7 @@ class Sample:
 
 
 async def soak(stack: Stack, settings: Settings, minutes: float) -> list[Sample]:
-    """A line a sample."""
+    """Run the load, and print a line for each sample."""
     samples: list[Sample] = []
     every_s, ends = minutes * 60 / SAMPLES, time.monotonic() + minutes * 60
     async with Api(settings.public_url) as api, LagMeter(settings) as meter:
@@ -60,7 +60,7 @@ async def _sample(stack: Stack, meter: LagMeter, load: Load, since: float) -> Sa
 
 
 def not_flat(samples: Sequence[Sample]) -> list[str]:
-    """What grew, was left behind, or failed."""
+    """Return each figure that grew, fell behind or failed."""
     quarter = max(1, len(samples) // 4)
     middle, last = samples[quarter : 2 * quarter], samples[-quarter:]
     found = [
@@ -76,5 +76,5 @@ def not_flat(samples: Sequence[Sample]) -> list[str]:
 
 
 def _usual(samples: Sequence[Sample], name: str) -> float:
-    """The median: a picture may be in work at the moment of a sample, in a process of its own."""
+    """Return the median, because a sample may fall on the decoding of an image in a child process."""
     return median(sample.memory.get(name, 0) for sample in samples) if samples else 0.0

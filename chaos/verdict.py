@@ -1,4 +1,4 @@
-"""Whether what was promised is there, once."""
+"""Checks that each acknowledged write is there once."""
 
 import contextlib
 from collections import Counter
@@ -39,14 +39,14 @@ class Verdict:
 
 
 def outside(requests: Sequence[Request], begun: float, recovered: float) -> int:
-    """Reads that failed when nothing was wrong."""
+    """Count the reads that failed outside the fault and the recovery."""
     return sum(one.is_read and one.failed and not begun <= one.at <= recovered for one in requests)
 
 
 async def settle(api: Api, people: Sequence[Person], promises: Promises) -> tuple[int, int] | None:
-    """What is missing, and what is there more than once, when everything has arrived or the deadline has passed.
+    """Return the numbers of lost and doubled writes, once everything has arrived or the deadline has passed.
 
-    None when nobody could be asked.
+    Return None if nobody could be asked.
     """
     found: tuple[int, int] | None = None
 
@@ -84,7 +84,7 @@ async def _difference(api: Api, people: Sequence[Person], promises: Promises) ->
 
 
 async def _shown(api: Api, person: Person, oldest: int) -> Counter[str]:
-    """How often each post comes on the way down to the oldest one asked for."""
+    """Return how often each post is in the feed, down to the oldest one asked for."""
     times = Counter[str]()
     async for page in api.pages("/feed", "posts", person.account, order="chronological", limit=100):
         times.update(post["post_id"] for post in page)

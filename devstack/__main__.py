@@ -21,7 +21,7 @@ OPERATORS_TOOLS = "ops"  # they may work on a system elsewhere, and say themselv
 
 
 def main() -> int:
-    """Exit 1 with one message for the person, and no traceback, on what can be expected to go wrong."""
+    """Exit with 1 and one message, without a traceback, on an expected failure."""
     arguments = _parser().parse_args()
     cancelled = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

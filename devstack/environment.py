@@ -1,4 +1,4 @@
-"""The environment that a deployable finds."""
+"""The environment of each deployable."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,13 +23,13 @@ SECRETS = ("INTERNAL_SECRET", "CURSOR_SECRET")
 
 
 def choose_ports(state: State, names: Iterable[str]) -> None:
-    """For processes about to start; the gateway's is the well-known one where it is free."""
+    """Choose ports for processes that are about to start. The gateway gets the well-known one if it is free."""
     for name in names:
         state.free_port(name, GATEWAY_PORT if name == GATEWAY else None)
 
 
 def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> dict[str, str]:
-    """For every process of the checkout: defaults, then what devstack wires, then the user's own word."""
+    """Return the variables of every process: defaults, overridden by devstack's addresses, then by the user."""
     jwt_dir, objects_dir = state.directory / "jwt", state.directory / "data" / "objects"
     jwt_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     objects_dir.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
 
 
 def deployable_environ(common: dict[str, str], state: State, deployable: Deployable) -> dict[str, str]:
-    """For one deployable, with its own port, which also tells it from a second one beside it."""
+    """Return the variables of one deployable. Its own port also names the instance."""
     port = state.port(deployable.name)
     own = {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": f"{deployable.name}-{port}"}
     return {**common, **own}
@@ -62,5 +62,5 @@ def gateway_dir(state: State) -> Path:
 
 
 def public_url(state: State) -> str:
-    """Where people and clients come in."""
+    """Return the address of the gateway."""
     return f"http://127.0.0.1:{state.port(GATEWAY, GATEWAY_PORT)}"

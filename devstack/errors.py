@@ -1,4 +1,4 @@
-"""What can go wrong, worded for the person at the terminal."""
+"""Expected failures, with messages for the person at the terminal."""
 
 from collections.abc import Sequence
 

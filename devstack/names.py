@@ -1,4 +1,4 @@
-"""Names of what is no deployable of our own."""
+"""Names of processes that are not deployables."""
 
 GATEWAY = "gateway"
 GATEWAY_PORT = 8080

@@ -1,4 +1,4 @@
-"""Doing several slow things at a time."""
+"""Runs several slow functions at the same time."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Choosing TCP ports that stay ours from one start to the next."""
+"""Chooses TCP ports that a checkout uses at every start."""
 
 import random
 import socket

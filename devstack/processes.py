@@ -55,7 +55,7 @@ class ProcessTable:
         return identity if identity.is_alive() else None
 
     def spawn(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
-        """Start it in a session of its own; the log of its last run is kept beside the new one."""
+        """Start the program in a new session. The log of its last run stays beside the new one."""
         if self.cancelled.is_set():
             raise Cancelled
         self._record(name).parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ class ProcessTable:
             self.stop(name)
 
     def stop(self, name: str, number: signal.Signals = signal.SIGTERM, deadline_s: float = STOP_DEADLINE_S) -> None:
-        """Ask it to end, kill what has not ended at the deadline, and forget it."""
+        """Ask the process to end, kill it at the deadline, and delete its record."""
         if identity := self.find(name):
             tree = identity.tree()
             identity.send(number)
@@ -125,13 +125,13 @@ class ProcessTable:
         self._forget(name)
 
     def kill_unrecorded(self) -> None:
-        """SIGKILL what no record leads to: its starter died before it wrote one, or its parent was killed alone."""
+        """SIGKILL processes without a record: the starter died before it wrote one, or only the parent was killed."""
         recorded = {member for name in self.names() if (found := self.find(name)) for member in found.tree()}
         for stray in set(belonging_to(self.directory, OWNER)) - recorded:
             self._kill("a process without a record", [stray])
 
     def rename(self, name: str, new_name: str) -> None:
-        """A running process gets the name, and the log, of one that was forgotten."""
+        """Give a running process the name, and the log, of one that was forgotten."""
         self.log_path(name).replace(self._fresh_log(new_name))
         self._record(name).replace(self._record(new_name))
         if child := self._children.pop(name, None):

@@ -24,7 +24,7 @@ COMPOSE_TIMEOUT_S = 400.0  # on a loaded machine Cassandra in a container may ne
 
 @dataclass(frozen=True, slots=True)
 class Detour:
-    """An address, and the port on which a proxy to it must listen: the store's clients are told to go there."""
+    """An address, and the port on which a proxy to it must listen. Clients of the store get the proxy's address."""
 
     address: str
     proxy_port: int
@@ -45,11 +45,11 @@ class StoreProvider(Protocol):
         ...
 
     def kafka_detour(self) -> Detour | None:
-        """A second way to Kafka, through a proxy that somebody runs; None where there is none."""
+        """Return a second address of Kafka, for a proxy that the caller runs, or None."""
         ...
 
     def stop(self, *, discard: bool = False) -> None:
-        """Stop them; with `discard` also forget data that lies outside the state directory."""
+        """Stop the stores. With `discard`, also delete data outside the state directory."""
         ...
 
     def undo(self) -> None:
@@ -57,7 +57,7 @@ class StoreProvider(Protocol):
         ...
 
     def kill(self, store: StoreName) -> None:
-        """As a crash of the process; `start` brings it back at the same address."""
+        """Kill the process, as a crash does. `start` restarts it at the same address."""
         ...
 
     def pause(self, store: StoreName) -> None:
@@ -84,10 +84,10 @@ class GivenStores:
         return self._given
 
     def kafka_detour(self) -> None:
-        """Whoever runs it says where it is."""
+        """Return None, because the operator of the store configures its addresses."""
 
     def stop(self, *, discard: bool = False) -> None:
-        """Not ours to stop."""
+        """Do nothing: others run these stores."""
 
     def undo(self) -> None:
         """Nothing was started."""
@@ -148,7 +148,7 @@ class ComposeStores:
         return self._state.secret("postgres_password")
 
     def _variables(self) -> dict[str, str]:
-        """What sets this directory's containers apart: project, password, and ports on the host."""
+        """Return the variables that are specific to this directory: project, password, and ports on the host."""
         directory = hashlib.sha256(str(self._state.directory).encode()).hexdigest()[:8]
         return {
             "COMPOSE_PROJECT_NAME": f"feedmill-{directory}",
@@ -182,7 +182,7 @@ class ProcessStores:
         own = self._stores.store("kafka").ports
         return Detour(f"127.0.0.1:{own['kafka-detour']}", own[PROXY_PORT])
 
-    def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data lies in the state directory
+    def stop(self, *, discard: bool = False) -> None:  # noqa: ARG002 - all their data is in the state directory
         self._stores.stop()
 
     def undo(self) -> None:
@@ -210,7 +210,7 @@ def provider(settings: Settings, state: State, table: ProcessTable, *, durable: 
 
 
 def decide(settings: Settings, state: State) -> ProviderName:
-    """Given addresses first, then FEEDMILL_STORES, then what this state directory began with, then what is there."""
+    """Choose the first of: given addresses, FEEDMILL_STORES, the stored choice, what the machine has."""
     given = Endpoints.from_environ(settings.values)
     if not given.missing():
         return "given"

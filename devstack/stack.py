@@ -65,11 +65,11 @@ class Stack:
                 raise
 
     def restart(self, endpoints: Endpoints | None = None, changes: Mapping[str, str] = {}) -> None:
-        """Replace every process without failing a request: new ones beside the old, hand over, let the old ones finish.
+        """Replace every process without failing a request: start new ones beside the old, hand over, stop the old.
 
         The new ones find the stores at `endpoints`, if they are given, and have the variables in `changes`.
-        All are replaced together, since they know one another by port. On any failure before the gateway is told, the
-        old ones stay and the new ones are stopped.
+        All are replaced together, because each knows the ports of the others. On a failure before the gateway is
+        reloaded, the old processes stay and the new ones are stopped.
         """
         with self.state.lock("up"):
             if missing := [name for name in self.names() if self.table.find(name) is None]:
@@ -94,7 +94,7 @@ class Stack:
             self._retire(names)
 
     def _retire(self, names: Sequence[str]) -> None:
-        """Those that others ask end last, each when all who ask it are gone."""
+        """Stop processes. One that others call ends after all of its callers."""
         services = [one.name for one in SERVICES if one.name in names]
         workers = [name for name in names if name not in services]
         in_parallel([partial(self.table.stop, name) for name in workers], len(workers))
@@ -147,7 +147,7 @@ class Stack:
         return stores.start()
 
     def _prepare(self, common: dict[str, str]) -> None:
-        """Topics and schemas; all are safe to run again."""
+        """Create topics and migrate schemas. All of it is safe to run again."""
         tasks = [partial(self._task, "topics", common, "libs.common.kafka")]
         tasks += [
             partial(self._task, f"{one.name}-migrate", common, one.module, "migrate")
@@ -173,7 +173,7 @@ class Stack:
         )
 
     def _render_gateway(self, common: dict[str, str]) -> list[str]:
-        """Configuration and documents; the command that serves them."""
+        """Write configuration and documents. Return the command that serves them."""
         home = environment.gateway_dir(self.state)
         home.mkdir(parents=True, exist_ok=True)
         config = home / "nginx.conf"
@@ -184,7 +184,7 @@ class Stack:
         return [nginx, "-e", "stderr", "-c", str(config), "-p", str(home), "-g", "daemon off;"]
 
     def _check_gateway(self, common: dict[str, str]) -> None:
-        """Whether nginx would take the new configuration: it does not say so when it is told to."""
+        """Test the new configuration, because a reload does not report whether nginx accepts it."""
         argv = [*self._render_gateway(common), "-t"]
         self.table.run("gateway-check", argv, common, environment.gateway_dir(self.state), TASK_TIMEOUT_S)
 
@@ -216,7 +216,7 @@ class Stack:
         say(f"{name} done")
 
     def _take_back(self, stores: StoreProvider) -> None:
-        """Undo this start; what ran before it stays. A second Ctrl-C does not interrupt it."""
+        """Undo this start. Processes that ran before it stay. A second Ctrl-C does not interrupt it."""
         self._cancelled.clear()
         for name in reversed([name for name in self.table.started if name not in ALL]):
             self.table.stop(name)
@@ -241,7 +241,7 @@ def is_healthy(port: int) -> bool:
 
 
 def summary(stack: Stack) -> str:
-    """What a person needs to go on."""
+    """Return what a person needs next."""
     hint = stack.state.directory / LOGIN_HINT
     login = f"\n{hint.read_text().strip()}" if hint.exists() else ""
     return (

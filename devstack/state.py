@@ -1,4 +1,4 @@
-"""What one checkout remembers between starts: ports, secrets, the store provider, whether it is seeded."""
+"""The stored state of one checkout: ports, secrets, the store provider, and whether it is seeded."""
 
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ class State:
         self._save()
 
     def port(self, name: str, preferred: int | None = None) -> int:
-        """The port kept for this name, chosen now if there is none."""
+        """Return the stored port of this name, and choose one if there is none."""
         if name in self._pinned:
             return self._pinned[name]
         kept = self._ports()
@@ -44,7 +44,7 @@ class State:
         return kept[name]
 
     def free_port(self, name: str, preferred: int | None = None) -> int:
-        """As `port`, for something about to start: a kept port that somebody else took is replaced."""
+        """Return the port for a process that is about to start. A stored port that another process uses is replaced."""
         port = self.port(name, preferred)
         if ports.is_free(port):
             return port
@@ -54,7 +54,7 @@ class State:
         return self.port(name)
 
     def choose_others(self, names: Iterable[str]) -> dict[str, int]:
-        """Free ports for second processes of these names, kept only by `keep_ports`."""
+        """Choose free ports for second processes of these names. Only `keep_ports` stores them."""
         chosen: dict[str, int] = {}
         for name in names:
             if name in self._pinned:
@@ -99,7 +99,7 @@ class State:
 
 
 def make_private(directory: Path) -> None:
-    """Make the state directory. Only its owner may look in: it holds photos, logs and every store's data."""
+    """Make the state directory. Only its owner may read it, because it has photos, logs and the data of all stores."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     directory.chmod(0o700)  # one that an earlier version made is open to all
 

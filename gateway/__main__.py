@@ -1,4 +1,4 @@
-"""`python -m gateway`: writes what nginx runs with. It runs nginx for nobody."""
+"""`python -m gateway` writes the files that nginx uses. It does not start nginx."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from gateway.settings import GatewaySettings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit 1 with one message on what can be expected to go wrong."""
+    """Exit with 1 and one message on an expected failure."""
     parsed = _parser().parse_args(arguments)
     try:
         settings = GatewaySettings()
@@ -42,7 +42,7 @@ def _documents(settings: GatewaySettings, out: Path) -> dict[Path, bytes]:
 
 
 def _write(files: Mapping[Path, bytes]) -> None:
-    """All or none: nginx may be serving the old ones. Each name changes only when every file is on the disk."""
+    """Write all files or none, because nginx may serve the old ones. Rename only when all are on the disk."""
     drafts = {path: path.with_name(f".{path.name}.new") for path in files}
     try:
         for path, content in files.items():

@@ -1,4 +1,4 @@
-"""The services' OpenAPI documents, merged into the one that the gateway publishes."""
+"""Merges the OpenAPI documents of the services into the one that the gateway publishes."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ class DocumentError(RuntimeError):
 
 
 def fetch(urls: Mapping[str, str]) -> dict[str, Document]:
-    """Every service's own document.
+    """Fetch the document of every service.
 
     Raises:
         DocumentError: a service does not answer.
@@ -32,7 +32,7 @@ def fetch(urls: Mapping[str, str]) -> dict[str, Document]:
 
 
 def merge(documents: Mapping[str, Document]) -> Document:
-    """One document of all.
+    """Merge the documents of all services into one.
 
     Raises:
         DocumentError: two services publish the same route, or one publishes what is not routed to it.
@@ -68,7 +68,7 @@ def _check_routed(service: str, path: str) -> None:
 
 
 def _described(service: str, item: Document, taken: set[str]) -> Document:
-    """The operations of a path, each with a tag and an id of its own."""
+    """Return the operations of a path, each with a tag and a unique id."""
     described = {}
     for method, operation in item.items():
         name = operation.get("operationId", f"{method}_{service}")
@@ -80,9 +80,9 @@ def _described(service: str, item: Document, taken: set[str]) -> Document:
 
 
 def _without_collisions(service: str, document: Document, components: Mapping[str, Document]) -> Document:
-    """The document, with components renamed where the same name already means something else.
+    """Rename components whose name already means something else.
 
-    Renaming one changes those that refer to it, so this goes on until nothing changes.
+    A rename changes the components that refer to it, so this repeats until nothing changes.
     """
     renamed: dict[str, str] = {}
     while True:
@@ -113,7 +113,7 @@ def _ref(section: str, name: str) -> str:
 
 
 def _walk(value: Any, change: Callable[[str], str]) -> Any:
-    """The same JSON with every string changed."""
+    """Return the JSON with `change` applied to every string."""
     match value:
         case str():
             return change(value)

@@ -11,20 +11,20 @@ from gateway.settings import GatewaySettings
 from libs.deployables import Route
 
 TEMPLATE = Path(__file__).parent / "nginx.conf.template"
-CONNECTIONS = 100  # of one address with a request under way: sixteen browsers, of six each
+CONNECTIONS = 100  # of one address with a request in progress: sixteen browsers with six each
 _PLACE = re.compile(r"<<(\w+)>>")
 _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
 
 
 def render(settings: GatewaySettings, folder: Path) -> str:
-    """The configuration.
+    """Return the configuration.
 
     Args:
         settings: addresses and folders.
         folder: where the configuration will stand; state and docs lie below it unless settings say otherwise.
 
     Raises:
-        ValueError: a folder's name that nginx can't be told.
+        ValueError: nginx can't quote the name of a folder.
     """
     state_dir = (settings.gateway_state_dir or folder).absolute()
     docs_dir = (settings.gateway_docs_dir or state_dir / "docs").absolute()
@@ -45,7 +45,7 @@ def render(settings: GatewaySettings, folder: Path) -> str:
 
 
 def _user() -> str:
-    """Root's nginx would hand its workers to `nobody`, who may not reach a folder below root's home."""
+    """Make root's nginx run its workers as root, because `nobody` can't read a folder below root's home."""
     return f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
 
 

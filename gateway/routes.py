@@ -1,4 +1,4 @@
-"""Which service answers which path. The first route that matches wins; a path that no route matches is 404."""
+"""Maps paths to services. The first route that matches wins. A path without a route is 404."""
 
 import re
 
@@ -8,5 +8,5 @@ ROUTES = tuple(routes())
 
 
 def find(path: str) -> Route | None:
-    """The route of a normalised path."""
+    """Return the route of a normalised path, or None."""
     return next((route for route in ROUTES if re.search(route.pattern, path)), None)

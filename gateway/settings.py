@@ -1,4 +1,4 @@
-"""What the gateway is told from outside."""
+"""The settings of the gateway."""
 
 from ipaddress import ip_network
 from pathlib import Path

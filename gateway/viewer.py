@@ -21,7 +21,7 @@ class ViewerError(RuntimeError):
 
 
 def read(jar: Path) -> dict[str, bytes]:
-    """Every file that /docs/ serves, by name.
+    """Return every file that /docs/ serves, by name.
 
     Raises:
         ViewerError: the jar can't be read, is damaged, or lacks a file.

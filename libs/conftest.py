@@ -1,4 +1,4 @@
-"""A real Redis, alone and as a cluster, for the tests of what is kept there."""
+"""Fixtures with a real Redis, as a single node and as a cluster."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ from libs.feedlists.tests.cluster import redis_cluster
 
 @pytest.fixture(scope="session")
 def cluster_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The variables of a cluster of its own."""
+    """The environment variables of a Redis cluster for this test session."""
     if shutil.which("redis-server") is None:
         pytest.skip("no redis-server is installed: the stores of this run are no plain processes")
     with redis_cluster(tmp_path_factory.mktemp("cluster")) as url:
@@ -23,7 +23,7 @@ def cluster_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
 
 @pytest.fixture(params=["one", pytest.param("cluster", marks=pytest.mark.xdist_group("redis-cluster"))])
 async def redis(request: pytest.FixtureRequest, store_env: dict[str, str]) -> AsyncIterator["Redis"]:
-    """One node, and the cluster: everything must work on both."""
+    """A client for a single node, then for the cluster: all code must work with both."""
     where = request.getfixturevalue("cluster_env") if request.param == "cluster" else {}
     async with open_redis(settings_for(Settings, {**store_env, **where})) as client:
         yield client
@@ -31,7 +31,7 @@ async def redis(request: pytest.FixtureRequest, store_env: dict[str, str]) -> As
 
 @pytest.fixture
 async def prefix(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[str]:
-    """Of keys that are gone after the test."""
+    """A prefix of keys that are deleted after the test."""
     prefix = f"{store_env['FEEDMILL_NAMESPACE']}lists:"
     yield prefix
     async for key in redis.scan_iter(match=f"{prefix}*", count=1_000):

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from functools import partial
@@ -17,7 +16,7 @@ from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.settings import Settings
 from ops import dlq, oracle, rebuild, reconcile
 from ops.client import ApiFailure
-from ops.feeds import FeedService
+from ops.feeds import open_feeds
 from ops.journey import JourneyError, journey
 from ops.seed import seed
 
@@ -119,9 +118,9 @@ def _missing(arguments: argparse.Namespace) -> str:
 
 
 async def _explain(reader_id: int, post_id: int) -> str:
-    async with FeedService(Settings()) as feeds:
+    async with open_feeds(Settings()) as feeds:
         found = await feeds.explain(reader_id, post_id)
-    return json.dumps(found, indent=2) if found else "there is no such post, or the reader may not see it"
+    return found.model_dump_json(indent=2) if found else "there is no such post, or the reader may not see it"
 
 
 def _act(arguments: argparse.Namespace) -> int:

@@ -1,6 +1,6 @@
-"""The canary: goes on checking feeds of those who read of late, and everybody's counts, a few at a time.
+"""The canary samples feeds of recent readers and counts of all users, a few at a time, without end.
 
-It counts the dead letters that wait, too.
+It also counts the dead letters that wait.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class CanarySettings(Settings):
 
 
 class Canary:
-    """Samples for ever. A sample that part of the system is away for is skipped: no verdict is no fault."""
+    """Samples feeds without end. While a dependency is unavailable, it skips the sample and reports no fault."""
 
     def __init__(self, oracle: Oracle, readers: int) -> None:
         self._oracle = oracle
@@ -65,7 +65,7 @@ class Canary:
 
 
 class CountsCanary:
-    """Reconciles user after user, for ever; whatever is away meanwhile is met again on the next round."""
+    """Reconciles one user after the other, without end. A user that it had to skip is checked in the next round."""
 
     def __init__(self, owners: CountOwners, reconciler: Reconciler, users: int) -> None:
         self._owners = owners

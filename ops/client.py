@@ -36,7 +36,7 @@ class ApiFailure(Exception):
 
 
 async def when_allowed(ask: Callable[[], Awaitable[T]]) -> T:
-    """The answer of what may be refused for a while: an address registers and signs in so often, hashing takes time."""
+    """Return the answer of `ask`, and repeat it while a rate limit or a full password hasher refuses it."""
     for _ in range(TRIES):
         try:
             return await ask()
@@ -103,7 +103,7 @@ class Api:
                 return
 
     async def register(self, username: str, password: str, **more: Any) -> Account:
-        """A new account. Waits as long as it is told to when many register at once."""
+        """Create an account. Wait for `Retry-After` when many register at once."""
         body = {"username": username, "email": f"{username}@example.org", "password": password, **more}
         return _account(await when_allowed(lambda: self.call("POST", "/auth/register", json=body)))
 

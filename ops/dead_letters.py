@@ -1,7 +1,7 @@
-"""Dead letters: what waits in the dead-letter topics, and what becomes of it.
+"""Dead letters: lists those that wait, replays them and drops them.
 
-A topic can't lose a single record, so what was done with a letter is appended behind it, as a note in the same topic:
-whoever reads a topic to its end knows what waits, and retention takes a letter before its note.
+A single record can't be deleted from a topic. So the outcome of a letter is appended to the same topic as a note. Who
+reads the topic to its end knows which letters wait. Retention deletes a letter before its note.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ log = get_logger(__name__)
 
 
 class Outcome(StrEnum):
-    """What became of a letter."""
+    """How an operator settled a letter."""
 
     REPLAYED = "replayed"
     DROPPED = "dropped"
@@ -56,12 +56,12 @@ class Letter:
         return next((value.decode(errors="replace") for key, value in self.headers if key == name), "")
 
     def original_headers(self) -> tuple[Header, ...]:
-        """Without those that say why it died."""
+        """Return the headers of the original event, without the reason of the failure."""
         return tuple(header for header in self.headers if not header[0].startswith(_WHY))
 
 
 class DeadLetters:
-    """Reads all dead-letter topics, in no group. Remembers the offset of each letter that waits, and no more."""
+    """Reads all dead-letter topics, in no group. Stores only the offset of each letter that waits."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -85,7 +85,7 @@ class DeadLetters:
         await self._consumer.stop()
 
     async def look(self) -> None:
-        """Read on to where the topics end now.
+        """Read to the current end of the topics.
 
         Raises:
             UnavailableError: the brokers do not answer.
@@ -102,13 +102,13 @@ class DeadLetters:
             WAITING.labels(name).set(len(self._waiting[name]))
 
     def waiting(self, topic: str) -> Sequence[int]:
-        """Offsets, as of the last look, oldest first. Raises NotFoundError for a topic without dead letters."""
+        """Return offsets as of the last look, oldest first. Raises NotFoundError for a topic without dead letters."""
         if topic not in self._waiting:
             raise NotFoundError(f"topic {topic} has no dead letters; there are: {', '.join(DEAD_LETTER_TOPICS)}")
         return tuple(self._waiting[topic])
 
     async def letter(self, topic: str, offset: int) -> Letter:
-        """One that waits.
+        """Return a letter that waits.
 
         Raises:
             NotFoundError: there is none, or it was handled.
@@ -132,14 +132,14 @@ class DeadLetters:
     async def replay(self, letter: Letter, producer: EventProducer) -> None:
         """Send the original to its topic again: to every group there, not only to the one that failed.
 
-        The note comes second. Whoever dies in between leaves a letter that is replayed twice, never one that is lost.
+        The note comes second. After a crash in between, the letter is replayed twice and never lost.
         """
         topic = self._settings.topic(letter.topic)
         await producer.send_raw(topic, letter.key, letter.value, letter.original_headers())
         await self._note(letter, Outcome.REPLAYED, producer)
 
     async def drop(self, letter: Letter, producer: EventProducer) -> None:
-        """It is never asked for again, but stays readable until the topic forgets it."""
+        """Mark the letter as dropped. It stays readable until the topic deletes it."""
         await self._note(letter, Outcome.DROPPED, producer)
 
     async def _note(self, letter: Letter, outcome: Outcome, producer: EventProducer) -> None:

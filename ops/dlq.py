@@ -1,4 +1,4 @@
-"""`ops dlq`: dead letters listed, shown, replayed and dropped."""
+"""`feedmill dlq` lists, shows, replays and drops dead letters."""
 
 import argparse
 from collections.abc import AsyncIterator, Sequence
@@ -9,12 +9,12 @@ from libs.contracts.base import utc_now
 from libs.contracts.codec import UndecodableError, decode
 from ops.dead_letters import DEAD_LETTER_TOPICS, DeadLetters, Letter
 
-LISTED = 50  # of a topic; a person reads no more
+LISTED = 50  # of a topic; nobody reads a longer list
 ERROR_CHARACTERS = 120
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands."""
+    """Add the sub-commands."""
     actions = parser.add_subparsers(dest="action", required=True, title="actions", metavar="ACTION")
     listing = actions.add_parser("list", help=f"what waits, oldest first, {LISTED} of a topic")
     listing.add_argument("topics", nargs="*", metavar="TOPIC", help=f"of {', '.join(DEAD_LETTER_TOPICS)}; none: all")
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def run(arguments: argparse.Namespace) -> None:
-    """Print what was asked for, or what was done. Raises NotFoundError, UnavailableError."""
+    """Run a sub-command and print the result. Raises NotFoundError, UnavailableError."""
     settings = Settings()
     async with EventProducer(settings, "ops") as producer, DeadLetters(settings) as letters:
         await letters.look()

@@ -13,7 +13,7 @@ POLL_S = 0.01
 
 
 class JourneyError(RuntimeError):
-    """The system did not do what a person would see it do."""
+    """A step did not have the expected result."""
 
 
 async def journey(base_url: str) -> None:

@@ -1,4 +1,4 @@
-"""What a walk through a feed showed, against what it had to show. Pure."""
+"""Compares the posts that a feed showed with those that it had to show. Pure."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ class Fault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault of one item."""
+    """A fault of one item."""
 
     fault: Fault
     post_id: int
@@ -29,9 +29,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What the walk must show, what it may show, and which of the posts that there are it may not.
+    """The posts that the feed must show, those that it may show, and existing posts that it must hide.
 
-    `falls` when ids go down from item to item.
+    `falls` is true if ids must descend from item to item.
     """
 
     must: frozenset[int]
@@ -41,7 +41,7 @@ class Expectation:
 
 
 def judge(shown: Sequence[int], expected: Expectation) -> list[Finding]:
-    """Every fault, in the order of the enumeration."""
+    """Return every fault, in the order of the enumeration."""
     found = Counter(shown)
     not_allowed = found.keys() - expected.may - expected.must
     return [

@@ -1,24 +1,25 @@
-"""The oracle: recomputes readers' feeds from the owners' records, walks the real ones, and names every difference."""
+"""The oracle recomputes feeds from the owners' records, pages through the real ones and names every difference."""
 
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge
 
 from libs.common.core.console import say
 from libs.common.core.ids import id_time_ms, now_ms
 from libs.common.core.settings import Settings
-from ops.feeds import FeedService
+from libs.contracts.internal.feed import FeedPageView, FeedReason
+from ops.feeds import open_feeds
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.records import Followees, Records, window_start
 
-GRACE_S = 70  # a younger post may still be on its way, or left out of a page that was kept for 60 s
-DELIVERED_S = 10  # the same without kept pages
-SLOWEST_MS = 600_000  # the slow lane is through by then; what is not was lost, in a dead letter perhaps
+GRACE_S = 70  # a younger post may not be delivered yet, or not be on a page that was cached for 60 s
+DELIVERED_S = 10  # the same without cached pages
+SLOWEST_MS = 600_000  # the slow lane has finished by then; a missing post is lost, perhaps in a dead letter
 ORDERS = ("ranked", "chronological")
 CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
 FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
@@ -28,7 +29,7 @@ for _fault in Fault:
 
 
 class Owners(Protocol):
-    """What the owners of records say. Raises UnavailableError."""
+    """The records of the user and post services. Raises UnavailableError."""
 
     async def followees(self, reader_id: int) -> Followees: ...
 
@@ -41,18 +42,18 @@ class Feeds(Protocol):
     """Feeds as their readers get them. Raises UnavailableError."""
 
     async def readers(self) -> list[int]:
-        """Some who read their feed of late."""
+        """Return some recent readers."""
 
-    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
+    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:
         """As the public API answers."""
 
-    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
-        """As the feed service says; empty for what it says nothing of."""
+    async def explain(self, reader_id: int, post_id: int) -> FeedReason | None:
+        """None when there is no such post, or the reader may not see it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """What the pages of a feed showed, and whether all of them said that they were `complete`."""
+    """The posts on all pages of a feed, and whether every page said that it was `complete`."""
 
     order: str
     post_ids: list[int]
@@ -61,9 +62,9 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one feed in one order; `causes` as the feed service explains the post.
+    """The findings on one feed in one order. `causes` has the feed service's explanation of each post.
 
-    A feed that says itself that it is not `complete` is not blamed for what is missing.
+    Missing posts are no finding in a feed that says that it is not `complete`.
     """
 
     reader_id: int
@@ -75,9 +76,9 @@ class Verdict:
 
 
 class Oracle:
-    """Asks the owners, and reads feeds as their readers would.
+    """Reads the owners' records, and reads feeds as their readers do.
 
-    With `fresh`, kept pages are passed over; then `grace_s` need only be the time that a post takes to its feeds.
+    With `fresh`, cached pages are bypassed. Then `grace_s` need only cover the delivery of a post.
     """
 
     def __init__(
@@ -96,12 +97,12 @@ class Oracle:
         self._clock_ms = clock_ms
 
     async def readers(self, count: int) -> list[int]:
-        """Some who read their feed of late, at random."""
+        """Return some recent readers, chosen at random."""
         ids = await self._feeds.readers()
         return random.sample(ids, min(count, len(ids)))
 
     async def check(self, reader_id: int) -> list[Verdict]:
-        """Both orders. The records are read before and after: what changed between is not held against the feed."""
+        """Check both orders. The records are read before and after, and a change in between is no fault."""
         before = await self._expected(reader_id)
         walks = [await self._walk(reader_id, order) for order in ORDERS]
         after = await self._expected(reader_id)
@@ -117,42 +118,45 @@ class Oracle:
             falls=walk.order == "chronological",
         )
         findings = await self._not_on_their_way(reader_id, judge(shown, expected))
-        causes = {one.post_id: await self._feeds.explain(reader_id, one.post_id) for one in findings}
+        causes = {one.post_id: str(await self._reason(reader_id, one.post_id)) for one in findings}
         CHECKED.labels("faulty" if findings else "clean" if walk.complete else "skipped").inc()
         for one in findings:
             FAULTS.labels(one.fault).inc()
         if walk.complete and not findings:
             LAST_CLEAN.set(time.time())
-        reasons = {p: str(c.get("reason")) for p, c in causes.items()}
-        return Verdict(reader_id, walk.order, len(shown), findings, reasons, walk.complete)
+        return Verdict(reader_id, walk.order, len(shown), findings, causes, walk.complete)
+
+    async def _reason(self, reader_id: int, post_id: int) -> str | None:
+        found = await self._feeds.explain(reader_id, post_id)
+        return found.reason if found else None
 
     async def _expected(self, reader_id: int) -> set[int]:
-        """What the feed must hold by the records of this moment."""
+        """Return the ids that the feed must hold by the current records."""
         followees = await self._owners.followees(reader_id)
         return set(await self._owners.posts({reader_id, *followees.all}))
 
     async def _walk(self, reader_id: int, order: str) -> Walk:
-        """From the first page to the end of the window, or of a circle."""
+        """Read from the first page to the end of the window. Stop at a page without new posts."""
         shown, complete, cursor = list[int](), True, None
         while True:
             page = await self._feeds.page(reader_id, order, cursor, fresh=self._fresh)
-            found = [int(post["post_id"]) for post in page["posts"]]
-            in_circles, cursor = set(found) <= set(shown), page["next_cursor"]
+            found = [post.post_id for post in page.posts]
+            in_circles, cursor = set(found) <= set(shown), page.next_cursor
             shown += found
-            complete &= page["coverage"]["complete"]
+            complete &= page.coverage.complete
             is_past = order == "chronological" and bool(shown) and shown[-1] < window_start()
             if cursor is None or is_past or in_circles:
                 return Walk(order, shown, complete)
 
     async def _not_on_their_way(self, reader_id: int, findings: Iterable[Finding]) -> list[Finding]:
-        """Without missing posts that are young, or that fan-out is busy with and not for too long."""
+        """Leave out missing posts that are young, or that fan-out is still delivering within the limit."""
         faults = []
         for one in findings:
             if one.fault is Fault.MISSING:
                 age_ms = self._clock_ms() - id_time_ms(one.post_id)
                 if age_ms < self._grace_ms:
                     continue
-                reason = (await self._feeds.explain(reader_id, one.post_id)).get("reason")
+                reason = await self._reason(reader_id, one.post_id)
                 if age_ms < SLOWEST_MS and reason in ("being_delivered", "not_taken_in"):
                     continue
             faults.append(one)
@@ -162,12 +166,12 @@ class Oracle:
 @asynccontextmanager
 async def open_oracle(settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> AsyncIterator[Oracle]:
     """Of the running system, through its internal routes."""
-    async with Records(settings) as records, FeedService(settings) as feeds:
+    async with Records(settings) as records, open_feeds(settings) as feeds:
         yield Oracle(records, feeds, grace_s=grace_s, fresh=fresh)
 
 
 def report(verdict: Verdict) -> list[str]:
-    """A line for the feed, and one for each fault."""
+    """Return a line for the feed, and one for each fault."""
     head = f"reader {verdict.reader_id}, {verdict.order}: {verdict.item_count} items"
     if not verdict.complete:
         head += ", and it says that some are missing"
@@ -178,7 +182,7 @@ def report(verdict: Verdict) -> list[str]:
 
 
 async def run(reader_ids: Sequence[int], sample: int, *, fresh: bool) -> int:
-    """Check these readers, or some at random; the number of faults."""
+    """Check these readers, or some at random. Return the number of faults."""
     faults = 0
     async with open_oracle(Settings(), grace_s=DELIVERED_S if fresh else GRACE_S, fresh=fresh) as oracle:
         for reader_id in reader_ids or await oracle.readers(sample):

@@ -1,4 +1,4 @@
-"""Recomputes feed lists from the records, beside the live ones, and puts them in their place."""
+"""Recomputes feed lists from the records beside the live ones, and swaps them."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ops.records import Records
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What a list lacked, of authors whose posts are pushed, and what stood in it without a reason."""
+    """The posts of push authors that a list lacked, and the posts that it should not have."""
 
     reader_id: int
     missing: frozenset[int]
@@ -20,14 +20,14 @@ class Difference:
 
 
 class Rebuilder:
-    """Rebuilds one list at a time; pushes that arrive meanwhile are not lost."""
+    """Rebuilds one list at a time. Pushes that arrive in the meantime are not lost."""
 
     def __init__(self, records: Records, lists: FeedLists) -> None:
         self._records = records
         self._lists = lists
 
     async def rebuild(self, reader_id: int, *, swap: bool) -> Difference | None:
-        """None for a reader without a list: the next read builds one."""
+        """Rebuild one list. Return None if there is no list, because the next read builds one."""
         held = await self._lists.snapshot(reader_id)
         if held is None:
             return None
@@ -45,7 +45,7 @@ class Rebuilder:
 
 
 async def run(reader_ids: Sequence[int], buckets: Sequence[int], bucket_count: int, *, swap: bool) -> int:
-    """Rebuild the lists of these readers, or of all in these buckets; how many differed."""
+    """Rebuild the lists of these readers, or of all in these buckets. Return how many differed."""
     settings = Settings()
     checked = differed = 0
     async with Records(settings) as records, open_redis(settings) as redis:

@@ -1,4 +1,4 @@
-"""Reconciliation: compares counts with what they count, wherever they are kept, and mends those that are wrong."""
+"""Reconciliation compares every stored count with its records and corrects those that are wrong."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -14,11 +14,11 @@ from ops.counts import PostCounts, UserCounts, open_owners
 
 SETTLE_S = 30.0  # what a killed service left in its outbox is delivered by then: a relay's lease is 15 s
 LOOK_AGAIN_S = 0.5
-LOOKS = 60  # until what was told anew has been counted
+LOOKS = 60  # until the corrections have been counted
 
 
 class Place(StrEnum):
-    """Where a count is kept."""
+    """Where a count is stored."""
 
     LEDGER = "ledger"
     CACHE = "cache"
@@ -40,7 +40,7 @@ for _place in Place:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """A count that is wrong; `entity_id` is the post's or the user's."""
+    """A wrong count. `entity_id` is the id of the post or the user."""
 
     place: Place
     user_id: int
@@ -50,7 +50,7 @@ class Drift:
 
 
 class CountOwners(Protocol):
-    """Who keeps counts. Raises UnavailableError."""
+    """The services that store counts. Raises UnavailableError."""
 
     async def user_ids(self, after_id: int, limit: int = ...) -> list[int]:
         """Ascending."""
@@ -58,7 +58,7 @@ class CountOwners(Protocol):
     async def user(self, user_id: int) -> UserCounts: ...
 
     async def published(self, author_id: int, known: frozenset[int]) -> set[int]:
-        """Posts of the author that there are; `known` are those of which somebody else heard."""
+        """Return the existing posts of the author. `known` are post ids that another service has stored."""
 
     async def posts(self, post_ids: Sequence[int]) -> list[PostCounts]: ...
 
@@ -67,18 +67,18 @@ class CountOwners(Protocol):
     async def mend_posts(self, post_ids: Sequence[int]) -> None: ...
 
     async def lag(self) -> int:
-        """Events that those who count have before them. Raises KafkaError, TimeoutError."""
+        """Return how many events the counting consumers have yet to process. Raises KafkaError, TimeoutError."""
 
 
 class Reconciler:
-    """What differs at two looks, `settle_s` apart and with nothing on its way, is wrong."""
+    """Reports a difference as wrong if it is found twice, `settle_s` apart, while no event waits."""
 
     def __init__(self, owners: CountOwners, settle_s: float = SETTLE_S) -> None:
         self._owners = owners
         self._settle_s = settle_s
 
     async def check(self, user_ids: Sequence[int]) -> list[Drift]:
-        """Of the users and their posts."""
+        """Return the wrong counts of the users and their posts."""
         suspects = {user_id: found for user_id in user_ids if (found := await self._look(user_id))}
         if suspects:
             await asyncio.sleep(self._settle_s)
@@ -94,7 +94,7 @@ class Reconciler:
         return drifts
 
     async def mend(self, drifts: Iterable[Drift]) -> list[Drift]:
-        """Have them counted anew; what is wrong after that all the same."""
+        """Have the owners count again. Return what is still wrong after that."""
         by_user: dict[int, list[Drift]] = {}
         for one in drifts:
             by_user.setdefault(one.user_id, []).append(one)
@@ -123,7 +123,7 @@ class Reconciler:
         return sorted(found, key=lambda one: (one.place, one.entity_id))
 
     async def _look(self, user_id: int) -> set[Drift]:
-        """Everything that differs just now."""
+        """Return everything that differs now."""
         counts = await self._owners.user(user_id)
         published = await self._owners.published(user_id, counts.post_ids)
         found = {
@@ -138,7 +138,7 @@ class Reconciler:
 
 
 def _differences(user_id: int, post: PostCounts) -> list[Drift]:
-    """The ledger against the records, and what is made from the ledger against it."""
+    """Compare the ledger with the records, and the copies of the ledger with the ledger."""
     recorded, counted = str(post.recorded), str(post.counted)
     found = []
     if post.differing or recorded != counted:
@@ -152,7 +152,7 @@ def _differences(user_id: int, post: PostCounts) -> list[Drift]:
 
 
 async def pages(owners: CountOwners) -> AsyncIterator[list[int]]:
-    """All users."""
+    """Yield the ids of all users, page by page."""
     after_id = 0
     while user_ids := await owners.user_ids(after_id):
         yield user_ids
@@ -160,7 +160,7 @@ async def pages(owners: CountOwners) -> AsyncIterator[list[int]]:
 
 
 async def run(user_ids: Sequence[int], *, settle_s: float, mend: bool) -> int:
-    """Say what is wrong with these users' counts, or with everybody's, and mend it; how much is wrong in the end."""
+    """Report and correct the counts of these users, or of all. Return how many are still wrong."""
     checked, left = 0, 0
     async with open_owners(Settings()) as owners:
         reconciler = Reconciler(owners, settle_s)

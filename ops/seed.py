@@ -1,4 +1,4 @@
-"""Makes the sample world through the public API. Safe to run again, also for a larger world: what is there stays."""
+"""Makes the sample world through the public API. It is safe to run again, also for a larger world: it only adds."""
 
 import asyncio
 import random
@@ -14,14 +14,14 @@ from ops.photos import paint
 from ops.world import COMMENTS, PASSWORD, Person, Photo, World, make_world
 
 T = TypeVar("T")
-AT_ONCE = 8  # requests under way; the machine paints and hashes passwords meanwhile
+AT_ONCE = 8  # requests in progress; the machine also paints images and hashes passwords
 PAINTERS = 2
 LIKE_SHARE = 0.35
 COMMENT_SHARE = 0.07
 
 
 async def seed(base_url: str, users: int, posts: int) -> str:
-    """People, follows, photos, likes and comments; how to log in."""
+    """Make users, follows, photos, likes and comments. Return how to log in."""
     world = make_world(users, posts)
     async with Api(base_url) as api:
         people = await _bounded(_account(api, person) for person in world.people)
@@ -70,7 +70,7 @@ async def _posts_of(api: Api, person: Account) -> list[Json]:
 
 
 async def _photos(api: Api, world: World, people: Sequence[Account], there: Sequence[int]) -> list[Json]:
-    """As many as the world lacks; of each author, the photos beyond as many as are there."""
+    """Post the photos that the world lacks: for each author, those beyond the number of existing posts."""
     missing: list[Photo] = []
     seen = [0] * len(people)
     for photo in world.photos:
@@ -90,7 +90,7 @@ async def _photos(api: Api, world: World, people: Sequence[Account], there: Sequ
 
 
 async def _engage(api: Api, people: Sequence[Account], post: Json) -> int:
-    """Likes may be said again; comments may not, so that only a post without any gets some."""
+    """Like and comment. A like is safe to repeat and a comment is not, so only posts without comments get some."""
     post_id = post["post_id"]
     rng = random.Random(post_id)
     quiet = post["engagement"]["comment_count"] == 0

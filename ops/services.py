@@ -12,6 +12,6 @@ PATIENT = replace(SERVICE_READ, timeout_s=10.0, hedge_after_s=None)  # nobody wa
 
 
 def service_client(name: str, settings: Settings) -> ServiceClient:
-    """A client of the service with a long time-out; close it."""
+    """Return a client of the service with a long time-out. The caller closes it."""
     tokens = ServiceTokens(settings.internal_secret.get_secret_value(), "ops")
     return ServiceClient(name, service_urls()[name], settings, tokens, PATIENT)

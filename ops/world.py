@@ -1,4 +1,4 @@
-"""The sample world, as data: who there is, what they post, who follows whom. The same seed makes the same world."""
+"""The sample world as data: users, posts and follows. The same seed makes the same world."""
 
 import random
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ CAPTIONS: dict[str, tuple[str, ...]] = {
     "ridges": (
         "Five layers of quiet. #mountains #morning",
         "Up before the sun, for once. #mountains #hike",
-        "The valley kept its fog for us. #landscape #mountains",
+        "The valley kept its fog for us. #landscape #mountains",  # prose-allow kept: a caption of the sample world
     ),
     "city": (
         "Everybody is home, every window says so. #city #night",

@@ -1,4 +1,4 @@
-"""The whole running system for tests that cross services: started once, by whoever needs it first."""
+"""The whole running system for tests that cross services. The first test that needs it starts it."""
 
 import os
 import sys
@@ -26,14 +26,14 @@ CANARY_EVERY_S = 1  # so that no test waits long for a sample
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all tests of the stack, one after the other: some of them kill parts of it."""
+    """Run all tests of the stack in one worker, because some of them kill parts of it."""
     for item in items:
         if item.get_closest_marker("stack"):
             item.add_marker(pytest.mark.xdist_group("stack"))
 
 
 def running_stack(directory: Path, endpoints: Endpoints, **settings: str) -> Stack:
-    """The stack below `directory`, on stores that run."""
+    """Return the stack below `directory`, configured for running stores."""
     values = {
         **settings_of_run(directory).values,
         **endpoints.environ(),
@@ -58,7 +58,7 @@ def stack(stores: StoreProvider) -> Stack:
 
 @pytest.fixture(scope="session")
 def base_url(stack: Stack) -> str:
-    """The gateway's address."""
+    """Return the address of the gateway."""
     return public_url(stack.state)
 
 
@@ -84,7 +84,7 @@ def restarted(stack: Stack, names: Sequence[str], changes: Mapping[str, str]) ->
 
 
 def operator_settings(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> CommonSettings:
-    """As an operator's tool is wired to the running stack."""
+    """Return the settings of an operator's tool for the running stack."""
     for name, value in stack.environ(stack.provider().endpoints()).items():
         monkeypatch.setenv(name, value)
     return CommonSettings()

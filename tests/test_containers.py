@@ -31,7 +31,7 @@ with open(os.path.dirname(__file__) + "/calls", "a") as calls:
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a `docker` that does nothing has been asked."""
+    """Install a fake `docker` that does nothing, and return the file with its calls."""
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")

@@ -11,7 +11,7 @@ QUIET = [Sample({"post": 100_000_000, "kafka": index * 1_000_000}, 3, 1_000, 0) 
 
 
 def with_memory(memories: dict[int, int]) -> list[Sample]:
-    """Quiet ones, but for the post service's memory in some of them, in MB."""
+    """Return quiet samples with this memory of the post service, in MB, in some of them."""
     return [
         replace(sample, memory={"post": memories.get(index, 100) * 1_000_000}) for index, sample in enumerate(QUIET)
     ]

@@ -1,4 +1,4 @@
-"""What every kind of store tells about itself."""
+"""The interface of every kind of store."""
 
 import signal
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ TEMPLATES = Path(__file__).parent.parent / "templates"
 
 @dataclass(frozen=True)
 class Home:
-    """Where one store of one StoreSet lives, what it listens on and how careful it is.
+    """The directory, ports and durability of one store of one StoreSet.
 
     `durable` means that PostgreSQL and Cassandra lose no acknowledged write by kill -9. Without it Cassandra may lose
     its last ten seconds, the schema included.
@@ -39,7 +39,7 @@ class Store(Protocol):
 
     @property
     def port_names(self) -> Sequence[str]:
-        """The first is the one that clients use."""
+        """Return port names. The first is for clients."""
         ...
 
     @property

@@ -1,4 +1,4 @@
-"""Where the stores are."""
+"""The addresses of the stores."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ VARIABLES = {
 
 @dataclass(frozen=True)
 class Endpoints:
-    """One address a store; None for a store that was not asked for."""
+    """The address of each store, or None for a store that was not requested."""
 
     kafka: str | None = None
     cassandra: str | None = None
@@ -25,7 +25,7 @@ class Endpoints:
         return cls(**{name: environ.get(variable) or None for name, variable in VARIABLES.items()})
 
     def environ(self) -> dict[str, str]:
-        """As the variables that every deployable reads."""
+        """Return the variables that every deployable reads."""
         addresses = vars(self)
         return {variable: addresses[name] for name, variable in VARIABLES.items() if addresses[name]}
 

@@ -13,7 +13,7 @@ from devstack.java import jars_dir, java
 from devstack.stores.base import Home, StoreName
 
 METADATA_V4, CORRELATION_ID = 3, 7
-PROXY_PORT = "kafka-proxy"  # where clients that come by the detour are told to go; the broker does not listen there
+PROXY_PORT = "kafka-proxy"  # advertised to clients of the proxy; the broker itself does not listen there
 
 
 class Kafka:

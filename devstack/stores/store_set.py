@@ -51,7 +51,7 @@ class StoreProcess:
         return self._table.find(self._kind.name) is not None
 
     def start(self) -> None:
-        """Start it unless it runs, and return when it answers. A first start that was cut short begins anew."""
+        """Start the store unless it runs, and return when it answers. An interrupted first start begins again."""
         if not self.is_running():
             if not self._laid_out.exists():
                 shutil.rmtree(self._home.data_dir, ignore_errors=True)
@@ -77,10 +77,11 @@ class StoreProcess:
 
 
 class StoreSet:
-    """Starts some stores in parallel, with data, logs, configuration and ports kept in `directory`.
+    """Starts some stores in parallel. Their data, logs, configuration and ports are in `directory`.
 
-    `start` may be called again, and from several processes at once (pytest-xdist workers): what runs is left running.
-    Nothing stops by itself: leave the `with` block, or call `stop`. `durable=False` is quicker and meant for tests.
+    `start` may be called again, and from several processes at once (pytest-xdist workers). It leaves running stores
+    alone. The stores run until the `with` block ends or `stop` is called. `durable=False` is faster and meant for
+    tests.
     """
 
     def __init__(

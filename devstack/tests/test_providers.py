@@ -18,7 +18,7 @@ def decide(tmp_path: Path, environ: dict[str, str]) -> str:
 
 @pytest.fixture(autouse=True)
 def docker(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """A Docker engine as one likes."""
+    """Replace the test for a Docker engine, and return its answer for the test to set."""
     answers = [False]
     monkeypatch.setattr(providers, "_docker_can", lambda _: answers[0])
     return answers

@@ -177,7 +177,7 @@ def test_what_the_services_need_to_know_is_passed_on(gateway: Gateway) -> None:
 
 
 def seen_address(gateway: Gateway, source: str, *forwarded: str) -> str:
-    """What the service is told of a request from `source`."""
+    """Return the address that the service sees for a request from `source`."""
     with contextlib.closing(
         http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5, source_address=(source, 0))
     ) as connection:
@@ -271,7 +271,7 @@ def test_a_body_within_bounds_arrives(
 def test_a_body_out_of_bounds_is_refused_before_it_is_sent(
     gateway: Gateway, method: str, path: str, kind: str, size: int
 ) -> None:
-    """With Expect, so that the refusal is not lost in a connection that breaks under the body."""
+    """It sends Expect, so that the refusal is not lost when the connection breaks during the body."""
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=5) as connection:
         head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n"
         connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
@@ -300,7 +300,7 @@ def test_a_services_own_503_is_left_as_it_is(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PATCH"])
 def test_a_request_that_may_have_acted_is_not_sent_again(gateway: Gateway, method: str) -> None:
-    for _ in range(3):  # so that a kept connection is used too
+    for _ in range(3):  # so that a reused connection is tried too
         gateway.get("/v1/users")
     path = f"/v1/users/{method}/hang-up"
     assert_problem(gateway.client.request(method, path, content=b"{}"), 503, "unavailable")
@@ -343,7 +343,7 @@ def test_media_stays_when_the_service_fails(gateway: Gateway) -> None:
 
 
 def answer_when(gateway: Gateway, path: str, wanted: Callable[[httpx2.Response], bool]) -> httpx2.Response:
-    """The first answer that is as wanted."""
+    """Return the first answer that meets the condition."""
     end = time.monotonic() + 10
     while not wanted(answer := gateway.get(path)) and time.monotonic() < end:
         time.sleep(0.05)

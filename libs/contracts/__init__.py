@@ -1,1 +1,1 @@
-"""The one place where an event, a topic or a public post is defined."""
+"""The contracts between deployables: events, topics, and the public form of posts."""

@@ -1,4 +1,4 @@
-"""`python -m libs.contracts write|check`: the schemas and pages that are generated from the code."""
+"""`python -m libs.contracts write|check`: write or check the schemas and pages that are generated from the code."""
 
 import sys
 from pathlib import Path
@@ -29,7 +29,7 @@ def _name(payload: type[Payload]) -> str:
 
 
 def generated() -> dict[Path, str]:
-    """Every file that is made from the code."""
+    """The text of all generated files, by path."""
     files = {HERE / "schemas" / "envelope.json": _schema(Envelope), ROOT / "docs" / "events.md": events_page()}
     for payload in EVENT_TYPES.values():
         files[HERE / "schemas" / f"{_name(payload)}.json"] = _schema(payload)
@@ -37,7 +37,7 @@ def generated() -> dict[Path, str]:
 
 
 def events_page() -> str:
-    """The table of topics, as Markdown."""
+    """The page with the table of topics, as Markdown."""
     lines = [
         "# Events",
         "",
@@ -70,7 +70,7 @@ def _examples_fault() -> str | None:
 
 
 def write() -> int:
-    """Write the generated files."""
+    """Write the generated files; the exit status."""
     for path, text in generated().items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -78,7 +78,7 @@ def write() -> int:
 
 
 def check() -> int:
-    """Fail when a generated file is out of date, or a golden example does not decode."""
+    """Check generated files and golden examples; the exit status, 1 if one is out of date or does not decode."""
     stale = [path.name for path, text in generated().items() if not path.is_file() or path.read_text() != text]
     if stale:
         print(f"out of date, run `make contracts`: {', '.join(stale)}")

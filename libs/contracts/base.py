@@ -11,7 +11,7 @@ from libs.common.core.ids import MAX_ID, parse_id
 
 
 def utc_now() -> datetime:
-    """The present moment, in UTC."""
+    """The current time, in UTC."""
     return datetime.now(UTC)
 
 
@@ -25,7 +25,7 @@ Id = Annotated[
     Field(strict=True, ge=0, le=MAX_ID),
     PlainSerializer(str, return_type=str, when_used="json"),
 ]
-"""An id: an integer in Python and in the stores, a decimal string in JSON (a double cannot hold it)."""
+"""An id: an integer in Python and in stores, a decimal string in JSON, because a double is not precise enough."""
 
 
 def _rfc3339(value: datetime) -> str:
@@ -37,7 +37,7 @@ Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_
 
 
 class Payload(BaseModel):
-    """The `data` of one event type. Subclasses name their type, topic and schema version."""
+    """The `data` of one event type. Subclasses define type, topic and schema version."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,12 +46,12 @@ class Payload(BaseModel):
     version: ClassVar[int] = 1
 
     def key(self) -> str:
-        """The Kafka message key: all events that must stay in order share it."""
+        """The Kafka message key. Events with the same key stay in order."""
         raise NotImplementedError
 
 
 class Envelope(BaseModel):
-    """One event as it stands on a topic. Carries ids, never captions, names or addresses: erasure rewrites no log."""
+    """An event as stored in a topic. It has ids but no personal data, so erasing a user does not change topics."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -65,14 +65,14 @@ class Envelope(BaseModel):
     data: dict[str, Any]
 
     def encode(self) -> bytes:
-        """The bytes on the wire."""
+        """The JSON bytes of the Kafka message."""
         return orjson.dumps(self.model_dump(mode="json"))
 
 
 class Event(BaseModel):
-    """An event before it is enveloped: a payload, and the version of the entity that it tells of.
+    """An event without its envelope: a payload, and the version of the changed entity.
 
-    The id is derived from type, key, entity and version, so that an act published twice is one event.
+    The id is derived from type, entity and version, so that an event published twice has the same id.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -84,11 +84,11 @@ class Event(BaseModel):
 
     @property
     def event_id(self) -> UUID:
-        """Stable over every publication of this event."""
+        """The id, which is the same for each publication of this event."""
         return uuid5(NAMESPACE_OID, f"{self.payload.type}:{self.entity}:{self.entity_version}")
 
     def envelope(self, producer: str, trace: str | None = None) -> Envelope:
-        """Wrap for the wire."""
+        """The envelope of this event, with the producing deployable's name and the W3C trace header."""
         return Envelope(
             event_id=self.event_id,
             type=self.payload.type,

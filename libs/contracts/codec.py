@@ -1,4 +1,4 @@
-"""Bytes to events."""
+"""Decoding of events."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,22 @@ from libs.contracts.topics import EVENT_TYPES
 
 
 class UndecodableError(ValueError):
-    """The bytes are no event of ours: poison, not a passing fault."""
+    """The bytes are not one of our events. Retrying does not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event as a handler gets it."""
+    """A decoded event."""
 
     envelope: Envelope
     payload: Payload
 
 
 def decode(raw: bytes | None) -> Received | None:
-    """The event in `raw`; None for a type or version that this release does not know (a newer producer's).
+    """The event in `raw`; None for a type or version that this release does not know, from a newer producer.
 
     Raises:
-        UndecodableError: no envelope, or its data do not fit the type.
+        UndecodableError: `raw` is not an envelope, or its data do not match the type.
     """
     try:
         envelope = Envelope.model_validate_json(raw or b"")

@@ -1,4 +1,4 @@
-"""Every event, topic by topic. A breaking change is a new class with the next `version`; both live for one release."""
+"""All events, by topic. For a breaking change add a class with the next `version`; keep both for one release."""
 
 from typing import ClassVar
 
@@ -28,33 +28,31 @@ class PostCreated(PostEvent):
 
     created_at: Timestamp
     media_ids: tuple[Id, ...] = ()
-    """What it shows; empty in events from before there was this field."""
+    """The media of the post; empty in events from before this field was added."""
 
 
 class PostUpdated(PostEvent):
-    """Caption or location changed."""
+    """The caption or location changed."""
 
     type: ClassVar[str] = "post.updated"
 
 
 class PostDeleted(PostEvent):
-    """The post is gone for every reader."""
+    """The post was deleted for all readers."""
 
     type: ClassVar[str] = "post.deleted"
 
     media_ids: tuple[Id, ...] = ()
-    """What it showed; empty in events from before there was this field."""
+    """The media of the post; empty in events from before this field was added."""
 
 
 class GraphEvent(Payload):
-    """An edge of the graph changed. Its two fields are whom the edge goes from, and to whom."""
+    """An edge of the graph changed. The first field is the user where the edge starts, the second where it ends."""
 
     topic: ClassVar[str] = "graph"
 
 
 class FollowEvent(GraphEvent):
-    """A follow."""
-
     follower_id: Id
     followee_id: Id
 
@@ -63,19 +61,19 @@ class FollowEvent(GraphEvent):
 
 
 class FollowCreated(FollowEvent):
-    """`follower_id` follows `followee_id`."""
+    """`follower_id` started to follow `followee_id`."""
 
     type: ClassVar[str] = "follow.created"
 
 
 class FollowDeleted(FollowEvent):
-    """`follower_id` follows `followee_id` no more."""
+    """`follower_id` stopped following `followee_id`."""
 
     type: ClassVar[str] = "follow.deleted"
 
 
 class FollowRequestEvent(GraphEvent):
-    """A request to follow a private account."""
+    """A request to follow a private account changed."""
 
     requester_id: Id
     target_id: Id
@@ -85,19 +83,19 @@ class FollowRequestEvent(GraphEvent):
 
 
 class FollowRequestCreated(FollowRequestEvent):
-    """`requester_id` waits for the answer of `target_id`."""
+    """`requester_id` asked to follow `target_id`."""
 
     type: ClassVar[str] = "follow_request.created"
 
 
 class FollowRequestDeleted(FollowRequestEvent):
-    """The request was approved (a follow came with it), denied or withdrawn, or a block ended it."""
+    """The request was approved (together with a follow event), denied or withdrawn, or ended by a block."""
 
     type: ClassVar[str] = "follow_request.deleted"
 
 
 class BlockEvent(GraphEvent):
-    """A block; follows and requests that it ends have events of their own."""
+    """A block changed. Follows and requests that a block ends have their own events."""
 
     blocker_id: Id
     blocked_id: Id
@@ -107,20 +105,18 @@ class BlockEvent(GraphEvent):
 
 
 class BlockCreated(BlockEvent):
-    """The two are hidden from one another."""
+    """The two users are hidden from each other."""
 
     type: ClassVar[str] = "block.created"
 
 
 class BlockDeleted(BlockEvent):
-    """They may see one another again."""
+    """The two users may see each other again."""
 
     type: ClassVar[str] = "block.deleted"
 
 
 class MuteEvent(GraphEvent):
-    """A mute."""
-
     muter_id: Id
     muted_id: Id
 
@@ -129,13 +125,13 @@ class MuteEvent(GraphEvent):
 
 
 class MuteCreated(MuteEvent):
-    """The feed of `muter_id` shows no posts of `muted_id`."""
+    """The feed of `muter_id` no longer shows posts of `muted_id`."""
 
     type: ClassVar[str] = "mute.created"
 
 
 class MuteDeleted(MuteEvent):
-    """It shows them again."""
+    """The feed of `muter_id` shows posts of `muted_id` again."""
 
     type: ClassVar[str] = "mute.deleted"
 
@@ -152,25 +148,25 @@ class UserEvent(Payload):
 
 
 class UserCreated(UserEvent):
-    """An account was opened."""
+    """The account was created."""
 
     type: ClassVar[str] = "user.created"
 
 
 class UserUpdated(UserEvent):
-    """The profile changed: drop what was cached of it."""
+    """The profile changed; cached copies are out of date."""
 
     type: ClassVar[str] = "user.updated"
 
 
 class UserBanned(UserEvent):
-    """The account and all that it made are hidden from everyone."""
+    """The account and all its content are hidden from all users."""
 
     type: ClassVar[str] = "user.banned"
 
 
 class UserUnbanned(UserEvent):
-    """They may be seen again."""
+    """The account and its content are visible again."""
 
     type: ClassVar[str] = "user.unbanned"
 
@@ -188,18 +184,18 @@ class MediaEvent(Payload):
 
 
 class MediaUploaded(MediaEvent):
-    """The bytes lie in the object store under `source_key` and wait for the worker."""
+    """The file is in the object store under `source_key`, and waits for the media worker."""
 
     type: ClassVar[str] = "media.uploaded"
 
     source_key: str
     content_type: str
     secret: str | None = None
-    """Part of the variants' paths; none in events from before there was one."""
+    """Part of the variants' paths; None in events from before secrets were introduced."""
 
 
 class MediaDeleted(MediaEvent):
-    """Nobody may see it any more, nor post it."""
+    """The upload was deleted: it can no longer be shown or posted."""
 
     type: ClassVar[str] = "media.deleted"
 
@@ -213,7 +209,7 @@ class MediaProcessed(MediaEvent):
 
 
 class MediaFailed(MediaEvent):
-    """The upload can't be shown; `reason` is a stable code that clients may show."""
+    """The upload failed; `reason` is a stable code that clients may show."""
 
     type: ClassVar[str] = "media.failed"
 
@@ -221,7 +217,7 @@ class MediaFailed(MediaEvent):
 
 
 class InteractionEvent(Payload):
-    """Someone did something to a post. `actor_id` and the member make it a membership, so counting is idempotent."""
+    """A user did something to a post. It changes a membership of the actor or comment, so counting is idempotent."""
 
     topic: ClassVar[str] = "interactions"
 
@@ -263,7 +259,7 @@ class CommentDeleted(InteractionEvent):
 
 
 class CommentLikeEvent(InteractionEvent):
-    """Someone did something to a comment on the post."""
+    """A user did something to a comment on the post."""
 
     comment_id: Id
     parent_id: Id | None = None
@@ -282,7 +278,7 @@ class ViewRecorded(InteractionEvent):
 
 
 class AuditedMember(BaseModel):
-    """Whether a member counts, as of a version of its record."""
+    """The state of a member (`present`: it counts), as of a version of its record."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -292,7 +288,7 @@ class AuditedMember(BaseModel):
 
 
 class CountsAudited(Payload):
-    """One count of a post is to be counted anew from its members, after those named are as their records say."""
+    """Correct these members of one count of a post, then compute the count again from all members."""
 
     type: ClassVar[str] = "counts.audited"
     topic: ClassVar[str] = "interactions"
@@ -306,7 +302,7 @@ class CountsAudited(Payload):
 
 
 class PostCounted(Payload):
-    """The absolute counts of a post, as of `sequence` (grows with every count of this post)."""
+    """The absolute counts of a post. `sequence` grows with each event for this post."""
 
     type: ClassVar[str] = "post.counted"
     topic: ClassVar[str] = "counters"
@@ -323,7 +319,7 @@ class PostCounted(Payload):
 
 
 class FanoutChunk(Payload):
-    """One range of an author's followers, ids in `(after_id, up_to_id]`, to receive one post."""
+    """Push one post to a range of the author's followers, with ids in `(after_id, up_to_id]`."""
 
     type: ClassVar[str] = "fanout.chunk"
     topic: ClassVar[str] = "feed.fanout"
@@ -338,20 +334,20 @@ class FanoutChunk(Payload):
 
 
 class SlowFanoutChunk(FanoutChunk):
-    """The same of an author so large that all such chunks together go at a limited rate."""
+    """Push one post of a very large author; all such chunks together have a limited rate."""
 
     type: ClassVar[str] = "fanout.slow_chunk"
     topic: ClassVar[str] = "feed.fanout.slow"
 
 
 class RemovalChunk(FanoutChunk):
-    """One range of an author's followers, whose lists are to be without one post."""
+    """Remove one deleted post from the lists of a range of the author's followers."""
 
     type: ClassVar[str] = "fanout.removal_chunk"
 
 
 class SlowRemovalChunk(RemovalChunk):
-    """The same in the lane of limited rate."""
+    """Remove one deleted post of a very large author, at the limited rate."""
 
     type: ClassVar[str] = "fanout.slow_removal_chunk"
     topic: ClassVar[str] = "feed.fanout.slow"

@@ -1,4 +1,4 @@
-"""What every deployable knows of a piece of media."""
+"""The description of an upload that deployables share."""
 
 from typing import Literal, Self
 
@@ -16,7 +16,7 @@ class MayFail(BaseModel):
     reason: FailureReason | None = Field(
         default=None, description="\n".join(f"- `{reason}`: {reason.sentence}" for reason in FailureReason)
     )
-    detail: str | None = Field(default=None, description="the reason as a sentence")
+    detail: str | None = Field(default=None, description="a sentence for the reason")
 
     @model_validator(mode="after")
     def _explained(self) -> Self:

@@ -1,4 +1,4 @@
-"""The public shapes that more than one service answers with, and how they are put together."""
+"""Public JSON forms that more than one service returns."""
 
 from enum import StrEnum
 from typing import Literal
@@ -37,7 +37,7 @@ class Media(BaseModel):
 
     @classmethod
     def of(cls, document: MediaDocument, public_url: str) -> "Media":
-        """The public form of `document`, below the gateway's address."""
+        """The public form of a document; `public_url` is the gateway's address."""
         return cls(
             media_id=document.media_id,
             type=document.type,
@@ -58,7 +58,7 @@ class Location(BaseModel):
 
 
 class CountKind(StrEnum):
-    """What is counted of a post. Likes and saves have the names of their marks."""
+    """The counts of a post. The values for likes and saves are those of the marks."""
 
     LIKE = "like"
     COMMENT = "comment"
@@ -67,7 +67,7 @@ class CountKind(StrEnum):
 
 
 class CommentCountKind(StrEnum):
-    """What is counted of a comment."""
+    """The counts of a comment."""
 
     LIKE = "comment_like"
 
@@ -91,7 +91,7 @@ class Engagement(Counts):
 
 
 class PostRecord(BaseModel):
-    """A post as its service keeps it; what services hand to one another."""
+    """A post as stored by the post service, for calls between services."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -110,7 +110,7 @@ class PostRecord(BaseModel):
 
 
 class Post(BaseModel):
-    """A post as clients see it."""
+    """A post in answers to clients."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -128,7 +128,7 @@ class Post(BaseModel):
 
     @classmethod
     def of(cls, record: PostRecord, author: Author, engagement: Engagement, public_url: str) -> "Post":
-        """Join a post with its author and its reader's marks."""
+        """Combine a post with its author, its counts and the reader's marks; `public_url` is the gateway's address."""
         return cls(
             post_id=record.post_id,
             author=author,

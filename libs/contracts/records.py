@@ -1,4 +1,4 @@
-"""Events as bytes."""
+"""Encoding of events."""
 
 import time
 from collections.abc import Sequence
@@ -16,10 +16,10 @@ Header = tuple[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """An encoded event, ready for an outbox or a topic; `topic` is the contract's name.
+    """An encoded event for an outbox or a topic; `topic` is without namespace.
 
     `created_us` is in microseconds since the Unix epoch, and part of the outbox's key. `payload` is None for a record
-    that was read back from an outbox.
+    that was read from an outbox.
     """
 
     event_id: UUID
@@ -50,17 +50,17 @@ def encode(event: Event, producer: str) -> EventRecord:
 
 
 class EventOutbox(Protocol):
-    """Where use cases put events: stored with the change that they report, published after the commit."""
+    """Publishes events of use cases: they are stored together with the change, and published after the commit."""
 
     def record(self, payload: Payload, entity: object, version: int) -> EventRecord:
         """Encode an event of version `version` of `entity`; store it with the change itself."""
 
     async def committed(self, records: Sequence[EventRecord]) -> None:
-        """Publish stored events soon. Returns when cached values that they invalidate are no longer shown."""
+        """Publish stored events in the background. On return, cached values that they invalidate are not shown."""
 
 
 def pack_headers(headers: Sequence[Header]) -> bytes:
-    """Headers as JSON, for a column of an outbox."""
+    """Headers as JSON, for the outbox table."""
     return orjson.dumps([[name, value.decode()] for name, value in headers])
 
 

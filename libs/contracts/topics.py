@@ -1,4 +1,4 @@
-"""Every topic, as data: key, event types, partitions, retention. Who uses it stands in libs/deployables."""
+"""All topics: key, event types, partitions, retention. Producers and consumers are declared in libs/deployables."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic and its contract."""
+    """The contract of a topic; `key` describes the message key."""
 
     name: str
     key: str
@@ -27,7 +27,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "graph",
-        "whom the edge goes from",
+        "first user of the edge",
         (
             events.FollowCreated,
             events.FollowDeleted,
@@ -81,5 +81,5 @@ EVENT_TYPES: dict[tuple[str, int], type[Payload]] = {(e.type, e.version): e for 
 
 
 def dead_letter_topic(name: str) -> str:
-    """Where messages of topic `name` go that can't be handled."""
+    """The topic for messages of the topic `name` that can't be handled."""
     return f"{name}.dlq"

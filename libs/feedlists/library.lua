@@ -161,12 +161,13 @@ local function swap(keys, args)
   return merge({ keys[1] }, since)
 end
 
--- KEYS feed, its reader's last healed gap; ARGV cap, ttl, gap, ids in ascending order. 0 when the list is gone.
-local function heal(keys, args)
-  local gap = args[3]
+-- KEYS feed, number of the last unpushed range merged into it; ARGV cap, ttl, number of a range, ids in ascending order.
+-- Returns 0 if there is no list.
+local function merge_unpushed(keys, args)
+  local range = args[3]
   args[3] = '0'
   if merge(keys, args) == 0 then return 0 end
-  if tonumber(redis.call('GET', keys[2]) or '0') <= tonumber(gap) then redis.call('SET', keys[2], gap, 'EX', args[2]) end
+  if tonumber(redis.call('GET', keys[2]) or '0') <= tonumber(range) then redis.call('SET', keys[2], range, 'EX', args[2]) end
   return 1
 end
 
@@ -211,7 +212,7 @@ redis.register_function('push_each_@VERSION@', push_each)
 redis.register_function('withdraw_@VERSION@', withdraw)
 redis.register_function('begin_@VERSION@', begin)
 redis.register_function('merge_@VERSION@', merge)
-redis.register_function('heal_@VERSION@', heal)
+redis.register_function('merge_unpushed_@VERSION@', merge_unpushed)
 redis.register_function('extend_@VERSION@', extend)
 redis.register_function('settle_@VERSION@', settle)
 redis.register_function('snapshot_@VERSION@', snapshot)

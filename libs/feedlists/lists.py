@@ -29,14 +29,14 @@ _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads 
 class FeedList:
     """A list as read: ids newest first; `complete` when nothing older was ever cut off.
 
-    Otherwise it holds all there are at or above its oldest one. `healed` is the number of the last gap whose posts its
-    reader pulled; 0 when there was none.
+    Otherwise it holds all there are at or above its oldest one. `merged_up_to` is the number of the last
+    unpushed range whose posts were merged into it; 0 if there was none.
     """
 
     post_ids: tuple[int, ...]
     complete: bool
     building: bool
-    healed: int = 0
+    merged_up_to: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +153,16 @@ class FeedLists:
         key = self.key(user_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lrange(key, 0, -1)
-            pipe.get(self._healed_key(user_id))
+            pipe.get(self._merged_up_to_key(user_id))
             if renew:
                 pipe.expire(key, TTL_S)
-            raw, healed, *_ = await pipe.execute()
+            raw, merged_up_to, *_ = await pipe.execute()
         if not raw:
             return None
         head = raw[0]
         marked = head in (_COMPLETE, _BUILDING)
         post_ids = tuple(int(item) for item in reversed(raw[1:] if marked else raw))
-        return FeedList(post_ids, head == _COMPLETE, head == _BUILDING, int(healed or 0))
+        return FeedList(post_ids, head == _COMPLETE, head == _BUILDING, int(merged_up_to or 0))
 
     async def begin(self, user_id: int) -> None:
         """Make the list if there is none; from now on pushes land in it."""
@@ -177,13 +177,13 @@ class FeedLists:
         args = (CAP, TTL_S, int(finish), *sorted(set(post_ids)))
         return bool(await self._functions.call("merge", [self.key(user_id)], *args))
 
-    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
-        """Unite the list with what was pulled for the gaps up to `gap_id`, none of them open, and remember that.
+    async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
+        """Merge the pulled posts of all unpushed ranges up to number `gap_id` into the list, and store the number.
 
-        False when the list is gone.
+        None of these ranges may be open. Returns False if there is no list.
         """
-        keys = [self.key(user_id), self._healed_key(user_id)]
-        return bool(await self._functions.call("heal", keys, CAP, TTL_S, gap_id, *sorted(set(post_ids))))
+        keys = [self.key(user_id), self._merged_up_to_key(user_id)]
+        return bool(await self._functions.call("merge_unpushed", keys, CAP, TTL_S, gap_id, *sorted(set(post_ids))))
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
         """Take posts out."""
@@ -219,7 +219,7 @@ class FeedLists:
             await pipe.execute()
         return bool(await self._functions.call("swap", keys, CAP, TTL_S))
 
-    def _healed_key(self, user_id: int) -> str:
+    def _merged_up_to_key(self, user_id: int) -> str:
         return self.key(user_id, "healed")
 
 

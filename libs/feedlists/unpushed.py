@@ -69,7 +69,7 @@ class UnpushedRanges:
             await pipe.execute()
 
     async def of(self, user_id: int) -> list[UnpushedRange]:
-        """The gaps of the last 7 days that the reader's list may have to be healed for, oldest first."""
+        """The ranges of the last 7 days that may have to be merged into the reader's list, oldest first."""
         fields = await self._redis.hgetall(self._keys[self._lists.bucket(user_id)])
         return [gap for gap in _gaps(fields) if gap.last_id >= _horizon()]
 

@@ -1,4 +1,4 @@
-"""Types of images, by their first bytes and by what clients call them."""
+"""Image types, by file signature and by the media type that clients declare."""
 
 HEAD_BYTES = 16  # the longest signature here ends at byte 12
 ACCEPTED = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WebP"}
@@ -27,7 +27,7 @@ _SIGNATURES = (
     (b"<!DOCTYPE", "HTML"),
     (b"<html", "HTML"),
 )
-_BRANDS = {  # of ISO media files, in bytes 8 to 12
+_BRANDS = {  # bytes 8 to 12 of ISO media files
     **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIC"),
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
     b"qt  ": "QuickTime",
@@ -35,13 +35,13 @@ _BRANDS = {  # of ISO media files, in bytes 8 to 12
 
 
 def canonical_type(declared: str) -> str:
-    """The media type in lower case, without parameters, by its registered name."""
+    """The registered name of a media type, in lower case and without parameters."""
     name = declared.partition(";")[0].strip().lower()
     return _OTHER_NAMES.get(name, name)
 
 
 def format_of(head: bytes) -> str | None:
-    """The format that a file's first bytes show, such as `JPEG`; None for an unknown one."""
+    """The format of a file by its first bytes, such as `JPEG`; None if it is unknown."""
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "MP4")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
@@ -50,7 +50,7 @@ def format_of(head: bytes) -> str | None:
 
 
 def accepted_type(head: bytes) -> str | None:
-    """The media type of an image that is accepted; None for all else."""
+    """The media type of an accepted image; None for all other files."""
     found = format_of(head)
     return next((media_type for media_type, name in ACCEPTED.items() if name == found), None)
 

@@ -1,12 +1,12 @@
 import time
 from collections.abc import Iterable
-from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.ids import first_id_at, now_ms
+from libs.contracts.internal.feed import FeedPageCoverage, FeedPagePost, FeedPageView, FeedReason
 from ops.canary import Canary
 from ops.judge import Fault
 from ops.oracle import GRACE_S, ORDERS, Oracle
@@ -39,17 +39,17 @@ class House:
             raise UnavailableError("the feed service does not answer")
         return [READER]
 
-    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
+    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:
         start = int(cursor or 0)
         end = 0 if self.turns_back else start + 2
-        return {
-            "posts": [{"post_id": str(post_id)} for post_id in self.shown[start : start + 2]],
-            "next_cursor": str(end) if end < len(self.shown) else None,
-            "coverage": {"complete": self.complete},
-        }
+        return FeedPageView(
+            posts=[FeedPagePost(post_id=post_id) for post_id in self.shown[start : start + 2]],
+            next_cursor=str(end) if end < len(self.shown) else None,
+            coverage=FeedPageCoverage(complete=self.complete),
+        )
 
-    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
-        return {"reason": self.reason}
+    async def explain(self, reader_id: int, post_id: int) -> FeedReason:
+        return FeedReason(reason=self.reason)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def house() -> House:
 
 
 async def sampled(house: House) -> dict[str, float]:
-    """By how much one sample raised each of the canary's counts."""
+    """Return by how much one sample raised each counter of the canary."""
     before = counts()
     await Canary(Oracle(house, house), readers=2).sample()
     return {name: raised for name, value in counts().items() if (raised := value - before[name])}

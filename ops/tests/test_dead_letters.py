@@ -83,7 +83,7 @@ async def publish(producer: EventProducer, *user_ids: int) -> None:
 
 
 async def waiting(settings: Settings) -> list[Letter]:
-    """As somebody finds it who comes now."""
+    """Return what a new process finds."""
     async with DeadLetters(settings) as letters:
         await letters.look()
         return [await letters.letter(TOPIC, offset) for offset in letters.waiting(TOPIC)]

@@ -17,7 +17,7 @@ WRONG = Counts(like_count=3, comment_count=1)
 
 
 class House:
-    """One user with one post; mending sets right what `mendable` names."""
+    """A user with one post. A correction repairs only the places in `mendable`."""
 
     def __init__(self) -> None:
         self.user_counts = UserCounts((1, 2, 1), (1, 2, 1), frozenset({POST}))

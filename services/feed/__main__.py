@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+from libs.clients.interaction import InteractionClient
+from libs.clients.post import PostClient
+from libs.clients.user import UserClient
 from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import REDIS_READ
 from libs.common.stores.rate import RateLimit
@@ -15,7 +18,7 @@ from services.feed import internal
 from services.feed.api import routes
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.api.use_cases import FeedUseCases
-from services.feed.clients import InteractionServiceMarks, PostServicePosts, UserServiceGraph
+from services.feed.clients import HttpFollowGraph, HttpPostSource
 from services.feed.consumers import FeedConsumers
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
@@ -39,9 +42,10 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     prefix = settings.redis_prefix("feed")
     lists, stamps = FeedLists(redis, prefix, settings.feed_buckets), InvalidationStamps(redis, settings)
     cache = RedisFeedCache(redis, lists, stamps, settings.page_cache_s, settings.session_s)
-    graph, posts = UserServiceGraph(runtime.client("user")), PostServicePosts(runtime.client("post"))
+    graph = HttpFollowGraph(UserClient(runtime.client("user")))
+    posts = HttpPostSource(PostClient(runtime.client("post")))
     authors, records = CachedProfiles(graph, stamps), CachedPosts(posts, stamps)
-    engagement = InteractionServiceMarks(runtime.client("interaction"))
+    engagement = InteractionClient(runtime.client("interaction"))
     unpushed, window, readers = UnpushedRanges(redis, lists), FeedWindow(settings.window_days), Readers(graph, cache)
     listed = ListSource(readers, posts, lists, unpushed, window)
     candidates = CandidateGatherer([listed, AuthorSource(posts, records, window)], posts, window)

@@ -8,6 +8,7 @@ from libs.common.core.ids import MAX_ID
 from libs.common.core.paging import DEFAULT_LIMIT
 from libs.common.web.auth import CallingService
 from libs.common.web.paging import CursorParam, Limit
+from libs.contracts.internal.feed import RecentReaders
 from services.feed.api.schemas import FeedExplanation
 from services.feed.api.use_cases import UseCases
 from services.feed.domain.feed import Order
@@ -17,9 +18,9 @@ UserId = Annotated[int, Path(ge=0, le=MAX_ID)]
 
 
 @router.get("/readers")
-async def recent_readers(_: CallingService, api: UseCases) -> dict[str, list[int]]:
+async def recent_readers(_: CallingService, api: UseCases) -> RecentReaders:
     """Some who read their feed of late."""
-    return {"ids": api.reader.recent_readers()}
+    return RecentReaders(ids=api.reader.recent_readers())
 
 
 @router.get("/{user_id}")

@@ -7,9 +7,10 @@ from typing import Generic, Protocol, TypeVar
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.rate import RateCheck
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
-from services.feed.domain.feed import Candidates, DeliveryPace, Followees, RankingFeatures, Reader, Relation, Source
+from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reader, Relation, Source
 from services.feed.domain.ranking import Score
 
 T = TypeVar("T")
@@ -77,7 +78,7 @@ class Posts(Protocol):
         """Published ids between the bounds by author, newest first; authors without any are left out."""
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The newest `LATEST` of each author, none older than the window's start."""
+        """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
 
 
 class PostCache(Protocol):
@@ -103,7 +104,7 @@ class FeedListStore(Protocol):
 
     async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool: ...
 
-    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool: ...
+    async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool: ...
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None: ...
 
@@ -121,8 +122,8 @@ class BackpressureSource(Protocol):
         """None when nobody published one of late."""
 
 
-class Load(Protocol):
-    """The backpressure of the moment."""
+class DeliveryPaceSource(Protocol):
+    """Knows the current delivery pace, without waiting."""
 
     @property
     def pace(self) -> DeliveryPace: ...
@@ -172,11 +173,11 @@ class CachedPage:
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A pinned order of posts at or above `floor`."""
+class PinnedOrder:
+    """The order that a feed session shows. It contains all posts at or above the id `floor` when the session began."""
 
     floor: int
-    order: Sequence[int]
+    post_ids: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,10 +221,10 @@ class Cache(Protocol):
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
-    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None: ...
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None: ...
 
-    async def session(self, reader_id: int, session_id: str) -> Session | None:
-        """Renews its life."""
+    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
+        """Return the order of the session, and renew its time to live."""
 
     async def save_position(self, reader_id: int, position: Position) -> None: ...
 

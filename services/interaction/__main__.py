@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from libs.clients.post import PostClient
+from libs.clients.user import UserClient
 from libs.common.stores.rate import RateLimit
 from libs.common.web.keyspace import open_keyspace
 from libs.common.web.limits import HOUR_S
@@ -11,7 +13,6 @@ from libs.invalidation import InvalidationStamps
 from services.interaction import internal
 from services.interaction.api import routes
 from services.interaction.api.use_cases import InteractionUseCases
-from services.interaction.clients import PostServicePosts, UserServicePeople
 from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 from services.interaction.settings import InteractionSettings
@@ -32,7 +33,7 @@ async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     ledger = CachedLedger(
         await CassandraLedgerReader(cassandra).prepare(), runtime.redis, settings.redis_prefix("interaction")
     )
-    posts, people = PostServicePosts(runtime.client("post")), UserServicePeople(runtime.client("user"))
+    posts, people = PostClient(runtime.client("post")), UserClient(runtime.client("user"))
     marks_store = await CassandraMarks(cassandra, records).prepare()
     comment_store = await CassandraComments(cassandra, records).prepare()
     reconciliation_store = await CassandraReconciliationStore(cassandra, records).prepare()

@@ -98,5 +98,5 @@ class ReadablePosts(Protocol):
 class VisiblePeople(Protocol):
     """Profiles in the user service. Raises UnavailableError."""
 
-    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def people(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         """Return users who neither block the reader nor are blocked by them."""

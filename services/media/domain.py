@@ -35,7 +35,6 @@ class Upload:
     owner_id: int
     content_type: str
     file_size: int
-    purpose: str
     secret: str | None = None
     """The secret part of the paths of variants. None for an upload that is older than these secrets."""
 

@@ -7,31 +7,42 @@ from fastapi import APIRouter, Query, Request
 from libs.common.core.ids import MAX_ID
 from libs.common.web.auth import CallingService
 from libs.common.web.params import Digits
+from libs.contracts.internal.media import MediaAnswers, MediaRecord, MediaRequest, MediaStored
 from libs.media.paths import new_secret
 from services.media.api.body import body_of
-from services.media.api.schemas import BatchAnswer, BatchRequest, OwnedMedia, StoreAnswer, status_of
+from services.media.api.schemas import status_of
 from services.media.api.use_cases import UseCases
-from services.media.domain import Upload
+from services.media.domain import StoredMedia, Upload
 from services.media.service.lifetime import PROFILE
 
 router = APIRouter(prefix="/internal/media", include_in_schema=False)
 
 
-@router.post("/batch", response_model=BatchAnswer)
-async def find_media(body: BatchRequest, _: CallingService, api: UseCases) -> BatchAnswer:
+@router.post("/batch")
+async def find_media(body: MediaRequest, _: CallingService, api: UseCases) -> MediaAnswers:
     """State and document of media; unknown ones are left out."""
     found = await api.library.find(body.media_ids)
     if body.profile_of is not None:
         own = [media.media_id for media in found if media.owner_id == body.profile_of]
         await api.lifetime.mark_used(PROFILE, body.profile_of, own)
-    return BatchAnswer(media=[OwnedMedia.of(media) for media in found])
+    return MediaAnswers(media=[_record(media) for media in found])
 
 
-@router.post("/store", response_model=StoreAnswer)
+@router.post("/store")
 async def store_media(
     request: Request, _: CallingService, api: UseCases, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
-) -> StoreAnswer:
+) -> MediaStored:
     """Take bytes that another service received: put and complete in one."""
-    upload = Upload(api.mint(), owner_id, "", 0, "post", new_secret())
+    upload = Upload(api.mint(), owner_id, "", 0, new_secret())
     media = await api.library.store(upload, body_of(request))
-    return StoreAnswer(media_id=media.media_id, status=status_of(media))
+    return MediaStored(media_id=media.media_id, status=status_of(media))
+
+
+def _record(media: StoredMedia) -> MediaRecord:
+    return MediaRecord(
+        media_id=media.media_id,
+        owner_id=media.owner_id,
+        status=status_of(media),
+        reason=media.reason,
+        document=media.document,
+    )

@@ -1,5 +1,8 @@
 """The post service."""
 
+from libs.clients.interaction import InteractionClient
+from libs.clients.media import MediaClient
+from libs.clients.user import UserClient
 from libs.common.core.policies import SERVICE_FILE
 from libs.common.stores.rate import RateLimit
 from libs.common.web.keyspace import open_keyspace
@@ -12,7 +15,7 @@ from services.post import internal
 from services.post.api import routes
 from services.post.api.submission import BODY_BYTES
 from services.post.api.use_cases import PostUseCases
-from services.post.clients import InteractionServiceMarks, MediaServiceLibrary, UserServiceAuthors
+from services.post.clients import HttpUploads
 from services.post.consumers import PostConsumers
 from services.post.service.creator import PostCreator
 from services.post.service.reader import CachedAuthors, PostReader
@@ -29,9 +32,9 @@ async def compose(runtime: Runtime[PostSettings]) -> PostUseCases:
     paths = SecretPaths(settings.internal_secret.get_secret_value())
     readiness = await PostMediaReadiness(keyspace.cassandra, paths).prepare()
     store = await CassandraPostStore(keyspace.cassandra, keyspace.records, readiness, paths).prepare()
-    media = MediaServiceLibrary(runtime.client("media"), runtime.client("media", SERVICE_FILE))
-    authors = CachedAuthors(UserServiceAuthors(runtime.client("user")), stamps.visibility_unchanged)
-    marks = InteractionServiceMarks(runtime.client("interaction"))
+    media = HttpUploads(MediaClient(runtime.client("media"), runtime.client("media", SERVICE_FILE)))
+    authors = CachedAuthors(UserClient(runtime.client("user")), stamps.visibility_unchanged)
+    marks = InteractionClient(runtime.client("interaction"))
     writer = PostWriter(store, readiness, media, keyspace.outbox)
     reader = PostReader(store, authors, marks, settings.public_url)
     consumers = PostConsumers(writer, store, readiness)

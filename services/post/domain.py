@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
 
 from libs.common.core.ids import id_time
 from libs.contracts.media import MediaDocument
@@ -80,16 +79,6 @@ class StoredPost:
         if self.status is PublishStatus.DELETED:
             return False
         return self.status is PublishStatus.PUBLISHED or reader_id == self.author_id
-
-
-class Trait(NamedTuple):
-    """The fields of a published post that a feed ranks by. It is sent as an array."""
-
-    post_id: int
-    author_id: int
-    like_count: int
-    comment_count: int
-    save_count: int
 
 
 def normalized_tag(text: str) -> str | None:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from libs.contracts.events import PostCounted
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement
 from libs.contracts.records import EventRecord
 from libs.media.readiness import MediaReadiness
-from services.post.domain import StoredPost, Trait
+from services.post.domain import StoredPost
 
 
 class PostStore(Protocol):
@@ -21,8 +22,8 @@ class PostStore(Protocol):
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         """Return the existing posts, in any order."""
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
-        """Return the traits of published posts, in any order."""
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
+        """Return the inputs of ranking for published posts, in any order."""
 
     async def create(self, post: StoredPost) -> None:
         """Store a post that waits for its media. Idempotent."""
@@ -70,7 +71,7 @@ class PostMedia(Protocol):
 class AuthorProfiles(Protocol):
     """Profiles of authors. Raises UnavailableError."""
 
-    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         """Return authors whose posts the reader may see. Without a reader: authors whose posts everybody may see."""
 
 

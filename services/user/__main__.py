@@ -1,9 +1,10 @@
 """The user service: accounts, sessions, profiles and the follow graph."""
 
+from libs.clients.media import MediaClient
 from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
 from libs.common.web.limits import MINUTE_S
-from libs.common.web.revocation import RevokedSessions
+from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
 from libs.invalidation import InvalidationStamps
@@ -11,7 +12,7 @@ from libs.media.paths import SecretPaths
 from services.user import internal
 from services.user.api import routers
 from services.user.api.use_cases import UserUseCases
-from services.user.clients import HttpMediaLibrary
+from services.user.clients import HttpAvatarSource
 from services.user.consumers import UserConsumers
 from services.user.security.keys import KeyFolder
 from services.user.security.passwords import Argon2Hasher, hashing_gate
@@ -45,7 +46,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
     postgres, outbox = database.postgres, database.outbox
     sessions, keys = CachedSessionStore(postgres), KeyFolder(settings.jwt_keys_dir)
     runtime.token_verifier = SessionVerifier(keys, sessions)
-    media = HttpMediaLibrary(runtime.client("media"))
+    media = HttpAvatarSource(MediaClient(runtime.client("media")))
     profiles = Profiles(CachedProfileStore(postgres, SecretPaths(secret), stamps), media, outbox)
     audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
     graph, lists = PostgresGraphStore(postgres, edge_records(outbox)), PostgresPeopleLists(postgres)
@@ -55,7 +56,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         await Argon2Hasher.create(hashing_gate(settings)),
         keys,
         HmacRefreshTokens(secret),
-        RevokedSessions(runtime.redis, settings),
+        RedisRevokedSessions(runtime.redis, settings),
         outbox,
         database.mint,
     )

@@ -1,23 +1,18 @@
-"""The media service."""
+"""The media service, in the terms of profiles."""
 
-from libs.common.web.client import ServiceClient
-from libs.contracts.media import MediaDocument
+from libs.clients.media import MediaClient
 from services.user.domain.people import Avatar, AvatarUpload
 
 
-class HttpMediaLibrary:
+class HttpAvatarSource:
     """Implements `ports.ProfileMedia`."""
 
-    def __init__(self, client: ServiceClient) -> None:
-        self._client = client
+    def __init__(self, media: MediaClient) -> None:
+        self._media = media
 
     async def for_profile(self, owner_id: int, media_id: int) -> AvatarUpload | None:
-        """See the port."""
-        answer = await self._client.query("/internal/media/batch", {"media_ids": [media_id], "profile_of": owner_id})
-        if not answer["media"]:
+        found = await self._media.find([media_id], profile_of=owner_id)
+        if not found:
             return None
-        media = answer["media"][0]
-        avatar = None
-        if media["status"] == "ready" and media["document"]:
-            avatar = Avatar(media_id, MediaDocument.model_validate(media["document"]).paths["thumbnail"])
-        return AvatarUpload(int(media["owner_id"]), avatar)
+        document = found[0].document if found[0].status == "ready" else None
+        return AvatarUpload(found[0].owner_id, Avatar(media_id, document.paths["thumbnail"]) if document else None)

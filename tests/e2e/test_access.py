@@ -1,4 +1,4 @@
-"""Who may do what, and how those are told who may not."""
+"""Who may do what, and the errors for those who may not."""
 
 import asyncio
 import secrets

@@ -84,7 +84,7 @@ async def test_text_named_as_a_picture(api: Api, someone: Someone) -> None:
 
 
 async def test_a_form_is_taken_whole_or_refused(api: Api, someone: Someone) -> None:
-    """Of several pictures none is dropped, and those before a refused one are not kept."""
+    """No image of several is dropped, and those before a refused one are not stored."""
     who, photo = await someone(), snapshot()
     part = b'--b\r\nContent-Disposition: form-data; name="image"%s\r\nContent-Type: image/jpeg\r\n\r\n%s\r\n'
     headers = {"Content-Type": "multipart/form-data; boundary=b"}

@@ -52,7 +52,7 @@ async def known_ids(api: Api, owner: Account, other: Account) -> dict[str, str]:
 
 
 def operations(schema: Any) -> list[Operation]:
-    """All but those left out."""
+    """Return all operations except those in `LEFT_OUT`."""
     found = [result.ok() for result in schema.get_all_operations()]
     wanted = [one for one in found if one.definition.raw["operationId"] not in LEFT_OUT]
     return sorted(wanted, key=lambda one: one.definition.raw["operationId"] in ENDINGS)
@@ -63,7 +63,7 @@ def path_of(operation: Operation, ids: dict[str, str]) -> dict[str, str]:
 
 
 def failures_of(operation: Operation, mode: GenerationMode, ids: dict[str, str], headers: dict[str, str]) -> list[str]:
-    """What is wrong with the answers to generated requests."""
+    """Return the faults in the answers to generated requests."""
     wrong: dict[str, str] = {}
     strategy = operation.as_strategy(mode, path_parameters=path_of(operation, ids) or None)
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.stack
 
 PEOPLE = 5
 ACTS_EACH = 8
-KEPT_PAGE_S = 5.0  # a page is kept for 60 s
+KEPT_PAGE_S = 5.0  # a page is cached for 60 s
 
 
 async def test_counts_after_likes_and_unlikes_at_the_same_time(api: Api, someone: Someone) -> None:
@@ -93,7 +93,7 @@ async def test_a_deleted_post_is_gone_for_everyone_at_once(api: Api, someone: So
             assert [post["post_id"] for post in await feed(api, who, order=order, limit=7)] == [stays]
         for path in (f"/users/{author.user_id}/posts", f"/hashtags/{tag}/posts"):
             assert [post["post_id"] for post in await walk(api, path, "posts", who)] == [stays]
-    # A page that was kept before learns of it by the event: soon, and long before the page would expire.
+    # The event invalidates a page that was cached before: soon, and long before the page would expire.
     for who in (author, reader):
         for order in ("chronological", "ranked"):
             await feed_shows(api, who, [stays], KEPT_PAGE_S, order=order)

@@ -156,7 +156,9 @@ async def test_a_rebuild_reports_the_difference_and_mends_it(
     author, reader = await someone(), await someone()
     reader_id = int(reader.user_id)
     await follow(api, reader, author)
-    await lists.begin(reader_id)  # not by reading: the canary asks for feeds that are read, and they mend themselves
+    await lists.begin(
+        reader_id
+    )  # not by reading: the canary reads feeds of recent readers, and a read repairs the list
     await lists.merge(reader_id, [], finish=True)
     lost, deleted, _ = await publish(api, author, 3)
     await pushed(api, reader, lost)
@@ -180,7 +182,7 @@ async def test_a_rebuild_reports_the_difference_and_mends_it(
 
 
 async def age_follows(stack: Stack, reader: Account) -> None:
-    """As if the hour had passed in which what is followed anew is pulled."""
+    """Set follows back as if the hour had passed in which a new followee is pulled."""
     env = stack.environ(stack.provider().endpoints())
     dsn = env["FEEDMILL_POSTGRES_DSN"].rsplit("/", 1)[0] + f"/{env['FEEDMILL_NAMESPACE']}feedmill_user"
     connection = await asyncpg.connect(dsn)

@@ -69,7 +69,7 @@ async def test_authors_of_many_are_pulled(api: Api, someone: Someone) -> None:
         await feed(api, one)
     posted = await publish(api, author, 2)
     for one in people[:3]:
-        posts = await feed_shows(api, one, posted)  # though a page was kept
+        posts = await feed_shows(api, one, posted)  # though a page was cached
         assert {post["source"] for post in posts} == {"pulled"}
 
 
@@ -121,7 +121,7 @@ async def test_each_act_shows_on_its_makers_next_read_though_the_page_was_kept(a
         ("POST", "save", True, True),
         ("DELETE", "like", False, True),
     ):
-        await feed(api, reader)  # from here on a page is kept
+        await feed(api, reader)  # from here on a page is cached
         await api.call(method, f"/posts/{kept}/{path}", reader)
         shown = next(post for post in await feed(api, reader) if post["post_id"] == kept)
         assert (shown["engagement"]["is_liked"], shown["engagement"]["is_saved"]) == (liked, saved)

@@ -14,7 +14,6 @@ from tests.e2e.world import Someone, assert_problem, publish
 
 pytestmark = pytest.mark.stack
 
-SERVICES = ("user", "post", "feed", "media", "interaction")
 HIDDEN = (
     "/internal/users/batch",
     "/internal/users/1/follower-ids",

@@ -81,7 +81,7 @@ def hurried(stack: Stack, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 async def raced(api: Api, who: Account, path: str, body: Json) -> Json:
-    """What fifty sends at once with one key made: each is answered with it, or told that it came too early."""
+    """Send fifty requests at once with one key. Each gets the same result, or the answer that it came too early."""
     headers = {"Idempotency-Key": secrets.token_hex(8)}
     answers = await asyncio.gather(*(api.send("POST", path, who, json=body, headers=headers) for _ in range(SENDS)))
     made = [answer for answer in answers if answer.is_success]

@@ -1,4 +1,4 @@
-"""Lists, page by page to the end: nothing twice, nothing left out, no promise of more that is not kept."""
+"""Lists, page by page to the end: nothing twice, nothing left out, and every promised page exists."""
 
 import pytest
 

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +21,18 @@ from fastapi.routing import APIRoute
 from devstack.environment import common_environ
 from devstack.stack import Stack
 from libs.common.web.auth import ACCESS_TOKEN_S, ALGORITHM, LEEWAY_S, ServiceTokens
+from libs.deployables import SERVICES
 from ops.client import Account, Api, Json
-from services.feed import internal as feed_internal
-from services.interaction import internal as interaction_internal
-from services.media import internal as media_internal
-from services.post import internal as post_internal
-from services.user import internal as user_internal
 from services.user.security.keys import KeyFolder
 from tests.e2e.world import PASSWORD, assert_problem, publish, ready_media, snapshot, stranger
 
 pytestmark = pytest.mark.stack
-INTERNAL = {
-    "feed": feed_internal.router,
-    "interaction": interaction_internal.router,
-    "media": media_internal.router,
-    "post": post_internal.router,
-    "user": user_internal.router,
-}
+APPLICATIONS = {one.name: import_module(f"{one.module}.__main__").APPLICATION for one in SERVICES}
 
 
 @dataclass(frozen=True)
 class Row:
-    """What a stranger is answered who names another's things (`{name}` in a body is one), and who has no token."""
+    """The answers to a stranger who names another user's ids (`{name}` in a body is one), and without a token."""
 
     stranger: int
     nobody: int = 401
@@ -117,7 +108,7 @@ MATRIX = {
 
 @dataclass(frozen=True)
 class House:
-    """Someone with a private account, and the ids of what is theirs; nothing shown to others holds the secret."""
+    """Someone with a private account, and the ids of their content. Nothing shown to others holds the secret."""
 
     owner: Account
     secret: str
@@ -210,7 +201,7 @@ async def assert_untouched(api: Api, place: House) -> None:
 
 
 async def bad_tokens(api: Api, stack: Stack, whose: Account) -> dict[str, str]:
-    """Each would be the person's but for one thing."""
+    """Return tokens of this person that each have one defect."""
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     keys = KeyFolder(Path(environ["FEEDMILL_JWT_KEYS_DIR"]))
     kid = {"kid": jwt.get_unverified_header(whose.access_token)["kid"]}
@@ -251,10 +242,12 @@ async def test_internal_routes_are_for_services(api: Api, stack: Stack) -> None:
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     service = {"Authorization": ServiceTokens(environ["FEEDMILL_INTERNAL_SECRET"], "services.feed").header()}
     wrong = []
-    for name, router in INTERNAL.items():
-        for route in router.routes:
+    for name, application in APPLICATIONS.items():
+        for route in (route for router in application.routers for route in router.routes):
             assert isinstance(route, APIRoute)
             assert route.methods
+            if not route.path.startswith("/internal/"):
+                continue
             path, (method,) = re.sub(r"\{\w+\}", who.user_id, route.path), route.methods
             for url, headers, expected in (
                 (f"{api.base_url}{path}", who.headers, 404),

@@ -30,7 +30,7 @@ async def test_pictures_go_with_the_last_post_that_shows_them(api: Api) -> None:
     assert (await api.http.get(urls["large"])).status_code == 200
     await api.call("DELETE", f"/posts/{second}", author)
     await eventually(is_gone)
-    assert (await api.http.get(urls["small"])).status_code == 404  # the edge has not kept this one
+    assert (await api.http.get(urls["small"])).status_code == 404  # the edge has not cached this one
     assert_problem(await api.send("DELETE", f"/media/{media_id}", author), 404)
 
     async def is_refused() -> bool:

@@ -1,4 +1,4 @@
-"""Private accounts, blocks, mutes and bans: who sees what, and who is told nothing."""
+"""Private accounts, blocks, mutes and bans: who sees what, and who learns nothing."""
 
 import asyncio
 import secrets
@@ -138,7 +138,7 @@ async def test_a_block_hides_two_from_one_another(api: Api, someone: Someone) ->
     assert_problem(await api.send("POST", f"/users/{bob.user_id}/follow", ann), 409, "blocked_by_you")
     assert await ids(api, "/blocks", "users", ann) == [bob.user_id]
 
-    for path in ("mute", "block"):  # one's own affair, whatever the other did
+    for path in ("mute", "block"):  # always allowed, whatever the other user did
         await act(api, "POST", f"/users/{ann.user_id}/{path}", bob)
     await act(api, "DELETE", f"/users/{bob.user_id}/block", ann)
     assert_problem(await api.send("POST", f"/users/{bob.user_id}/follow", ann), 404)

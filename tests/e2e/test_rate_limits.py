@@ -1,4 +1,4 @@
-"""Rate limits through the gateway, on services that were started anew with small ones."""
+"""Rate limits through the gateway, on services that were restarted with small limits."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -27,7 +27,7 @@ LIMITS = {
 
 @pytest.fixture(scope="module")
 def limited(stack: Stack) -> Iterator[None]:
-    """The tests of this module alone meet limits."""
+    """Restart services with limits. Only the tests of this module meet them."""
     with restarted(stack, LIMITED, LIMITS):
         yield
 
@@ -39,12 +39,12 @@ async def api(limited: None, base_url: str) -> AsyncIterator[Api]:
 
 
 async def sent(api: Api, who: Account, method: str, path: str, **request: object) -> list[httpx2.Response]:
-    """One more than the limit allows."""
+    """Send one request more than the limit allows."""
     return [await api.send(method, path, who, **request) for _ in range(LIMIT + 1)]
 
 
 def assert_limited(answers: list[httpx2.Response]) -> None:
-    """All but the last were taken, and each said how many were left."""
+    """Assert that only the last was refused, and that each said how many were left."""
     *taken, refused = answers
     assert {answer.status_code for answer in taken} <= {200, 201}
     assert [answer.headers["ratelimit-remaining"] for answer in taken] == ["1", "0"]
@@ -65,7 +65,7 @@ async def test_pages_of_the_feed_kept_ones_too(
     async with open_redis(settings) as redis:
 
         async def listed() -> bool:
-            """Until then no page is kept. What it cost to ask is forgotten."""
+            """Until then no page is cached. The rate limit forgets these requests."""
             answer = await api.call("GET", f"/feed/explain/{post_id}", reader)
             await redis.delete(f"{settings.redis_prefix('rate')}{{user:{reader.user_id}}}:feed")
             return bool(answer["reason"] == "pushed")
@@ -101,7 +101,7 @@ async def log_in(base_url: str, address: str, login: str, password: str) -> http
 
 
 async def test_registering_from_one_address(base_url: str, api: Api) -> None:
-    """What is refused for its fields counts as well."""
+    """A request that is refused for its fields counts, too."""
 
     async def register() -> httpx2.Response:
         return await sent_from(base_url, "127.0.3.1", "/auth/register", {})

@@ -17,12 +17,12 @@ JSON = {"Content-Type": "application/json"}
 
 
 def tokens_of(account: Account) -> list[str]:
-    """Of an access token the signature: what comes before is no secret without it."""
+    """Return the refresh token and the signature of the access token. Its other parts are no secret."""
     return [account.access_token.rpartition(".")[2], account.refresh_token]
 
 
 async def signed_in_and_out(api: Api) -> list[str]:
-    """Every way in, with what must not be told of it: passwords right and wrong, tokens new, used and refused."""
+    """Sign in and out in every way. Return the secrets: passwords and tokens, valid and refused."""
     password, new_password, wrong = (f"pass word {secrets.token_hex(8)}" for _ in range(3))
     email = f"e{secrets.token_hex(8)}@example.org"
     account = await api.register(f"u_{secrets.token_hex(8)}", password, email=email)
@@ -51,7 +51,7 @@ async def signed_in_and_out(api: Api) -> list[str]:
 
 
 async def uploaded(api: Api) -> str:
-    """The signature of an upload's URL: it is all the right that a put needs."""
+    """Upload an image. Return the signature of the URL, which is all that a PUT needs."""
     who = await api.register(f"u_{secrets.token_hex(8)}", "a long password")
     asked = {"content_type": "image/jpeg", "file_size": len(snapshot())}
     place = await api.call("POST", "/media/upload-url", who, json=asked)
@@ -61,7 +61,7 @@ async def uploaded(api: Api) -> str:
 
 
 def own_secrets(stack: Stack) -> Iterator[str]:
-    """Those of the system itself."""
+    """Yield the secrets of the system itself."""
     environ = common_environ(stack.settings, stack.state, stack.provider().endpoints())
     yield environ["FEEDMILL_INTERNAL_SECRET"]
     yield environ["FEEDMILL_CURSOR_SECRET"]

@@ -24,7 +24,7 @@ async def stranger(api: Api) -> Account:
 
 @cache
 def snapshot(seed: int = 1) -> bytes:
-    """A small JPEG, quickly processed."""
+    """Return a small JPEG that is processed quickly."""
     rng = random.Random(seed)
     picture = Image.new("RGB", (96, 64), (rng.randrange(256), rng.randrange(256), rng.randrange(256)))
     out = io.BytesIO()
@@ -52,7 +52,7 @@ async def follow(api: Api, follower: Account, followee: Account) -> None:
 
 
 async def feed(api: Api, reader: Account, **params: Any) -> list[Json]:
-    """The first page, newest first unless told."""
+    """Return the first page, newest first by default."""
     posts: list[Json] = (await api.call("GET", "/feed", reader, params={"order": "chronological", **params}))["posts"]
     return posts
 
@@ -60,7 +60,7 @@ async def feed(api: Api, reader: Account, **params: Any) -> list[Json]:
 async def feed_shows(
     api: Api, reader: Account, post_ids: list[str], deadline_s: float = 20.0, **params: Any
 ) -> list[Json]:
-    """The first page, once it holds exactly these posts."""
+    """Return the first page, once it has exactly these posts."""
 
     async def shown() -> list[Json]:
         posts = await feed(api, reader, **params)
@@ -72,7 +72,7 @@ async def feed_shows(
 
 
 async def walk(api: Api, path: str, noun: str, who: Account, **params: Any) -> list[Json]:
-    """All items, page by page; checks what every list promises."""
+    """Return all items, page by page, and check the rules of every list."""
     items: list[Json] = []
     cursor: str | None = None
     while True:
@@ -88,7 +88,7 @@ async def walk(api: Api, path: str, noun: str, who: Account, **params: Any) -> l
 
 
 def assert_problem(response: httpx2.Response, status: int, code: str | None = None) -> Json:
-    """The body of an error answer, which has the form that every error has."""
+    """Return the body of an error answer, and check the form that all errors share."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/problem+json"
     problem: Json = response.json()

@@ -1,4 +1,4 @@
-"""People who write through the gateway whatever happens to it, and what they were told."""
+"""People who write through the gateway whatever happens to it, and the answers that they got."""
 
 import asyncio
 import random
@@ -20,7 +20,7 @@ PAGE = 50
 
 @dataclass
 class Acknowledged:
-    """What was answered with success, by everyone, and with it how all must be in the end."""
+    """All acknowledged writes of everyone, from which the final state follows."""
 
     authors: dict[str, str] = field(default_factory=dict)
     marks: dict[tuple[str, str, str], bool] = field(default_factory=dict)
@@ -149,7 +149,7 @@ async def _assert_lists(api: Api, who: Account, path: str, noun: str, key: str, 
 
 
 async def keep_acting(people: Sequence[Person]) -> None:
-    """Everyone, until cancelled; an act that is under way is finished."""
+    """Let everyone write until cancelled. A write in progress is finished."""
 
     async def go_on(person: Person) -> None:
         while not stopping.is_set():

@@ -1,4 +1,4 @@
-"""A deployable whose work does not end before it is told to stop: `python -m tests.faults.stopping`."""
+"""A deployable whose work ends only when the process must stop: `python -m tests.faults.stopping`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ class StoppingSettings(Settings):
     """Common settings and these."""
 
     in_hand: str = "ends"
-    """`ends` when the process is told to stop, or `stays` for ever."""
+    """`ends`: the work ends when the process must stop. `stays`: it never ends."""
 
 
 def build(settings: StoppingSettings) -> FastAPI:

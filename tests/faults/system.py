@@ -33,7 +33,7 @@ _STORES: dict[str, StoreName] = {name: name for name in ALL}
 
 
 class Blow(StrEnum):
-    """What is done to a process itself: SIGKILL, SIGSTOP."""
+    """A fault of a process itself: SIGKILL or SIGSTOP."""
 
     KILL = "kill"
     PAUSE = "pause"
@@ -41,7 +41,7 @@ class Blow(StrEnum):
 
 @dataclass(frozen=True)
 class World:
-    """Two authors, whom the reader follows; `posts` are the ids of all posts."""
+    """Two authors that the reader follows. `posts` has the ids of all posts."""
 
     author: Account
     busy: Account
@@ -87,16 +87,16 @@ class System:
         await self._start(find(self.stack, name))
 
     async def feed(self, order: str = "chronological") -> httpx2.Response:
-        """A first page that is not a kept one: each read asks for another number of posts."""
+        """Return a first page that is not cached: each read has another limit."""
         params = {"order": order, "limit": next(self._limits)}
         return await self.api.send("GET", "/feed", self.world.reader, params=params)
 
     def newest(self, answer: httpx2.Response) -> list[str]:
-        """What this first page holds when nothing is missing."""
+        """Return the posts that a complete first page has."""
         return sorted(self.world.posts, key=int, reverse=True)[: int(answer.url.params["limit"])]
 
     async def publish(self, key: str | None = None) -> httpx2.Response:
-        """A post of the author, tried once."""
+        """Publish a post of the author, with one attempt."""
         body = {"media_ids": [self.world.media_id], "caption": "a post"}
         headers = {"Idempotency-Key": key or secrets.token_hex(8)}
         answer = await self.api.send("POST", "/posts", self.world.author, json=body, headers=headers)
@@ -105,11 +105,11 @@ class System:
         return answer
 
     async def mute(self) -> httpx2.Response:
-        """A change of the graph that no feed here shows."""
+        """Mute a user, a change of the graph that no feed here shows."""
         return await self.api.send("POST", f"/users/{self.world.reader.user_id}/mute", self.world.author)
 
     async def is_whole(self) -> None:
-        """A post can be written and is in the feed, which lacks nothing and has nothing twice; an edge can be cut."""
+        """Check that a new post is in the feed, that the feed is exact, and that the graph can change."""
 
         key = secrets.token_hex(8)
 
@@ -131,7 +131,7 @@ class System:
             await eventually(condition, RECOVERY_S)
 
     async def metric(self, deployable: str, name: str) -> float:
-        """The sum of its samples."""
+        """Return the sum of the samples of a metric."""
         async with httpx2.AsyncClient() as http:
             text = (await http.get(f"http://127.0.0.1:{self.stack.state.port(deployable)}/metrics")).text
         samples = [one for family in text_string_to_metric_families(text) for one in family.samples]
@@ -148,7 +148,7 @@ class System:
             await asyncio.to_thread(self.stack.table.stop, other.name)
 
     async def _start(self, one: Deployable) -> None:
-        """Until it is ready."""
+        """Start it and wait until it is ready."""
         stack = self.stack
         env = deployable_environ(stack.environ(stack.provider().endpoints()), stack.state, one)
         stack.table.spawn(one.name, [sys.executable, "-m", one.module], env, stack.settings.root)
@@ -179,7 +179,7 @@ class System:
 
 
 async def feeds_are_right(settings: Settings, reader: Account) -> None:
-    """In both orders, once they say that they are complete: workers say again how far behind they are."""
+    """Check both orders, once the pages say that they are complete."""
     async with open_oracle(settings, grace_s=0, fresh=True) as oracle:
 
         async def complete() -> list[Verdict] | None:
@@ -195,7 +195,7 @@ def shown(answer: httpx2.Response) -> list[str]:
 
 
 def problem_of(answer: httpx2.Response) -> Json:
-    """The body of a refusal that says when to come back."""
+    """Return the body of a refusal that has `Retry-After`."""
     assert answer.status_code == 503, answer.text
     assert answer.headers["retry-after"]
     problem: Json = answer.json()

@@ -35,7 +35,7 @@ PEOPLE = 4
 PROCESSES = ("user", "post", "interaction", "feed", "fanout", "counters")
 RECOVERY_S = 240.0  # long enough for a key whose tries die more than once
 READY_S = 60.0
-SEED = "FEEDMILL_FAULTS_SEED"  # the same acts and victims again, though not the same moments
+SEED = "FEEDMILL_FAULTS_SEED"  # the same writes and victims again, though not at the same moments
 PARTITIONS = {topic.name: topic.partitions for topic in TOPICS}
 CONSUMERS = ("counters", "post", "user")
 
@@ -93,7 +93,7 @@ async def acting(people: Sequence[Person]) -> AsyncIterator[None]:
 
 
 def some_done(people: Sequence[Person], more: int) -> Callable[[], Awaitable[bool]]:
-    """Whether together they did so many things more than now."""
+    """Return a condition: together they have done `more` additional writes."""
     goal = sum(person.acts for person in people) + more
 
     async def done() -> bool:
@@ -103,7 +103,7 @@ def some_done(people: Sequence[Person], more: int) -> Callable[[], Awaitable[boo
 
 
 def all_done(people: Sequence[Person], more: int) -> Callable[[], Awaitable[bool]]:
-    """Whether everybody did so many things more than now."""
+    """Return a condition: everybody has done `more` additional writes."""
     goals = [(person, person.acts + more) for person in people]
 
     async def done() -> bool:
@@ -113,7 +113,7 @@ def all_done(people: Sequence[Person], more: int) -> Callable[[], Awaitable[bool
 
 
 def start(stack: Stack, name: str, instance: str) -> None:
-    """A process of the deployable `name`; returns when it is ready."""
+    """Start a process of the deployable `name`, and return when it is ready."""
     env = deployable_environ(stack.environ(stack.provider().endpoints()), stack.state, find(stack, name))
     port = stack.state.free_port(instance)
     env |= {"FEEDMILL_PORT": str(port), "FEEDMILL_INSTANCE": instance}
@@ -127,7 +127,7 @@ def kill_and_start(stack: Stack, stores: StoreProvider, victim: str) -> None:
             stores.kill(store)
             stores.start()
             return
-    while True:  # as a supervisor does: it ends by itself while a store is away
+    while True:  # as a supervisor does: it ends by itself while a store is unavailable
         stack.table.kill(victim)
         try:
             start(stack, victim, victim)
@@ -165,7 +165,7 @@ async def test_whatever_is_killed(
 async def kill_in_turn(
     stack: Stack, stores: StoreProvider, people: Sequence[Person], victims: Sequence[str], rng: random.Random
 ) -> None:
-    """One after the other, each when some more was acknowledged than before."""
+    """Kill one victim after the other, each after some more writes were acknowledged."""
     for victim in rng.sample(victims, len(victims)):
         await eventually(some_done(people, rng.randint(1, 40)), RECOVERY_S)
         killed, served = time.monotonic(), some_done(people, PEOPLE)
@@ -176,7 +176,7 @@ async def kill_in_turn(
 
 
 async def events_of(settings: Settings, topics: Sequence[str]) -> set[tuple[str, str]]:
-    """(type, id of what it tells of) of all events of posts and comments; also whatever lies in dead letters."""
+    """Return (type, entity id) of all events of posts and comments, dead letters included."""
     names = {settings.topic(name): name for name in topics}
     dead = {settings.topic(dead_letter_topic(name)) for name in topics}
     consumer = AIOKafkaConsumer(*names, *dead, bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")

@@ -1,4 +1,4 @@
-"""Fan-out too far behind: readers are told, and what is not pushed is pulled, then in the lists when it caught up."""
+"""Fan-out too far behind: pages report it, posts are pulled, and the lists have them when it has caught up."""
 
 import sys
 
@@ -22,7 +22,7 @@ NO_PARTITION = {
 
 
 def respawn(stack: Stack, thresholds: tuple[int, int, int], **settings: str) -> None:
-    """The worker again, at other thresholds of lag."""
+    """Restart the worker with other thresholds of lag."""
     stack.table.stop(FANOUT.name)
     names = ("LEVEL1", "LEVEL2", "LEVEL3", "RESUME")
     levels = {f"FEEDMILL_BACKPRESSURE_{n}": str(lag) for n, lag in zip(names, (*thresholds, 1), strict=True)}
@@ -48,7 +48,7 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
         respawn(stack, (1, 2, 3))
 
         async def taken_in() -> bool:
-            """In the ledger as skipped, and by now in the list, since explaining reads the feed."""
+            """The delivery progress says skipped. The list has the post, because an explanation reads the feed."""
             answers = [await api.call("GET", f"/feed/explain/{post_id}", reader) for post_id in skipped]
             return all(answer["delivery"] and answer["delivery"]["mode"] == "skipped" for answer in answers)
 
@@ -81,7 +81,7 @@ async def test_posts_that_are_not_pushed_are_pulled_and_healed(
 
 
 async def test_readers_are_told_how_far_behind_fan_out_is(stack: Stack, base_url: str) -> None:
-    """Also by a page that was kept before."""
+    """A page that was cached before says it, too."""
     async with Api(base_url) as api:
         author, reader = await stranger(api), await stranger(api)
         await follow(api, reader, author)

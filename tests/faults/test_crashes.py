@@ -44,7 +44,7 @@ async def author_with_followers(api: Api, count: int) -> tuple[Account, list[Acc
 
 
 async def shown_to(api: Api, readers: Sequence[Account], post_id: str) -> int:
-    """How many of the readers have the post in their feed, once."""
+    """Count the readers that have the post in their feed once."""
     pages = [await api.call("GET", "/feed", reader, params={"order": "chronological"}) for reader in readers]
     times = [[post["post_id"] for post in page["posts"]].count(post_id) for page in pages]
     assert max(times) <= 1
@@ -52,7 +52,7 @@ async def shown_to(api: Api, readers: Sequence[Account], post_id: str) -> int:
 
 
 async def ledger(api: Api, reader: Account, post_id: str, of: str, field: str) -> Json:
-    """What the fan-out has told of its `delivery` or `removal`, once this field says something."""
+    """Return the `delivery` or `removal` that fan-out recorded, once this field has a value."""
     answer = await api.send("GET", f"/feed/explain/{post_id}", reader)
     assert answer.status_code == 200, "fan-out has not heard of it yet"
     found: Json = answer.json()[of]
@@ -86,7 +86,7 @@ async def test_the_post_service_dies_between_the_write_and_the_publish(
 
 @asynccontextmanager
 async def slow_fanout(stack: Stack) -> AsyncIterator[None]:
-    """A worker whose Redis answers late, killed at the end; then one as usual."""
+    """Run a worker whose Redis answers late, kill it at the end, and start a normal one."""
     env = environ(stack)
     redis_url = env["FEEDMILL_REDIS_URL"]
     address = redis_url.split("//")[1].split("/")[0]
@@ -134,6 +134,6 @@ async def all_shown(api: Api, readers: Sequence[Account], post_id: str) -> bool:
 
 
 async def all_delivered(api: Api, readers: Sequence[Account], post_id: str) -> bool:
-    """Whether it is in all lists: those who follow since less than an hour would pull it anyway."""
+    """Check that it is in all lists, because followers of less than an hour would pull it anyway."""
     answers = [await api.call("GET", f"/feed/explain/{post_id}", reader) for reader in readers]
     return all(answer["reason"] == "pushed" for answer in answers)

@@ -1,4 +1,4 @@
-"""Each row of "When a part is away" (docs/guarantees.md): what users get meanwhile, and that it ends by itself.
+"""What users get while a dependency is unavailable (the table in docs/guarantees.md), and that it recovers alone.
 
 Ranking, the feature store and recommendations have no row yet: there are none.
 """
@@ -19,7 +19,7 @@ ANY = [Blow.KILL, Blow.PAUSE, Fault.LATENCY, Fault.RESET]
 
 
 async def reads(system: System, quality: str, cache: str, order: str = "chronological") -> None:
-    """What the feed says by its headers and its coverage, and that all posts are in it."""
+    """Check the headers and the coverage of the feed, and that all posts are in it."""
 
     async def read() -> bool:
         answer = await system.feed(order)

@@ -1,4 +1,4 @@
-"""Counts that somebody made wrong, wherever they are kept, are found and mended while people go on."""
+"""Wrong counts are found and corrected in every place, while people go on writing."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -54,7 +54,7 @@ async def a_liked_post(api: Api) -> tuple[Account, list[Account], str]:
 
 
 async def plant_in_the_ledger(settings: Settings, post_id: int, missed: int) -> None:
-    """A member that is none, one too few, and a wrong total, at the write time that is there: as good as the right."""
+    """Plant an extra member, remove one and set a wrong total, all with the existing write time."""
     async with Cassandra(settings, settings.keyspace("interaction")) as cassandra:
         for kind in ("like", "save"):
             count = (post_id, kind)
@@ -69,7 +69,7 @@ async def plant_in_the_ledger(settings: Settings, post_id: int, missed: int) -> 
 
 
 async def plant_in_the_copies(settings: Settings, post_id: int) -> None:
-    """The same sequence, other counts."""
+    """Store other counts under the same sequence."""
     async with open_redis(settings) as redis:
         key = f"{settings.redis_prefix('interaction')}counts:{post_id}"
         sequence = int((await redis.get(key) or b"0").split()[0])

@@ -31,7 +31,7 @@ async def redis(settings: Settings) -> AsyncIterator["Redis"]:
 
 
 async def empty(redis: "Redis", settings: Settings) -> None:
-    """What this system keeps there; other tests share the server."""
+    """Delete the keys of this system. Other tests share the server."""
     for name in ("feed", "acts"):
         if keys := [key async for key in redis.scan_iter(f"{settings.redis_prefix(name)}*", count=1_000)]:
             await redis.delete(*keys)

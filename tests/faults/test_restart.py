@@ -20,7 +20,7 @@ POSTS_EVERY_S = 3.0
 
 @pytest.fixture
 async def api(base_url: str) -> AsyncIterator[Api]:
-    """A connection for each request: nginx closes idle ones when it reloads, perhaps while one is used again."""
+    """Open a connection for each request. A reload of nginx may close an idle one while it is used again."""
     async with Api(base_url) as api:
         await api.http.aclose()
         limits = httpx2.Limits(max_keepalive_connections=0)
@@ -43,7 +43,7 @@ class Load:
         self._is_over = False
 
     async def run(self, during: Awaitable[None]) -> None:
-        """As long as `during` takes."""
+        """Send requests as long as `during` takes."""
         people = [asyncio.create_task(self._until_over(self._post))]
         people += [asyncio.create_task(self._until_over(self._reads(reader))) for reader in self._readers]
         try:

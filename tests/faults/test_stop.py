@@ -1,4 +1,4 @@
-"""SIGTERM, to a real process with work in hand."""
+"""SIGTERM, to a real process with work in progress."""
 
 import asyncio
 import os

@@ -48,7 +48,7 @@ def make_wheel(index: Path, name: str, version: str, metadata: str) -> str:
 
 @pytest.fixture
 def newer(tmp_path: Path) -> Path:
-    """A folder with `requirements/install`, a lock of the pins of dev.txt, and an index that has newer ones, too."""
+    """Make a folder with `requirements/install`, a lock of the pins of dev.txt, and an index with newer ones, too."""
     home, lines = tmp_path / "requirements", []
     home.mkdir()
     shutil.copy(LOCKS / "install", home)

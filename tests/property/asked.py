@@ -1,11 +1,9 @@
 """The owners and the feeds of a system in one process, as the oracle asks them."""
 
 from collections.abc import Iterable
-from typing import Any
-
-import orjson
 
 from libs.common.core.errors import NotFoundError
+from libs.contracts.internal.feed import FeedPageView, FeedReason
 from ops.records import Followees
 from services.feed.domain.feed import Order
 from tests.property.owners import PEOPLE
@@ -36,13 +34,12 @@ class Asked:
     async def readers(self) -> list[int]:
         return list(PEOPLE)
 
-    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> dict[str, Any]:
+    async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:
         served = await self._system.reader.page(reader_id, Order(order), LIMIT, cursor, fresh=fresh)
-        page: dict[str, Any] = orjson.loads(served.body)
-        return page
+        return FeedPageView.model_validate_json(served.body)
 
-    async def explain(self, reader_id: int, post_id: int) -> dict[str, Any]:
+    async def explain(self, reader_id: int, post_id: int) -> FeedReason | None:
         try:
-            return {"reason": (await self._system.explainer.explain(reader_id, post_id)).reason}
+            return FeedReason(reason=(await self._system.explainer.explain(reader_id, post_id)).reason)
         except NotFoundError:
-            return {}
+            return None

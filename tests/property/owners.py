@@ -4,23 +4,24 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
+from libs.contracts.internal.post import RankingFeatures
+from libs.contracts.internal.user import AudienceMode, AudienceRecord
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
-from services.feed.domain.feed import Followees, RankingFeatures, Relation
+from services.feed.domain.feed import Followees, Relation
 from services.feed.service import sources
 from services.feed.tests.world import record
-from workers.fanout.ports import Audience
 
 PEOPLE = range(1, 5)
 
 
 class Owners:
-    """Implements the `Graph`, `Posts` and `Marks` of the feed and the `Graph` of the fan-out."""
+    """Implements the `Graph`, `Posts` and `Marks` of the feed and the `FollowerSource` of fan-out."""
 
     def __init__(self) -> None:
         self.follows: set[tuple[int, int]] = set()
         self.fresh: set[tuple[int, int]] = set()
-        """Follows and unmutes so young that readers still pull: their event may be under way."""
+        """Follows and unmutes so young that readers still pull: their event may not be handled yet."""
         self.mutes: set[tuple[int, int]] = set()
         self.blocks: set[tuple[int, int]] = set()
         self.private: set[int] = set()
@@ -33,19 +34,19 @@ class Owners:
         self.deleted: set[int] = set()
 
     def shows(self, reader_id: int, author_id: int) -> bool:
-        """Whether posts of the author belong into the reader's feed."""
+        """True if posts of the author belong to the reader's feed."""
         edge = (reader_id, author_id)
         if reader_id == author_id:
             return True
         return edge in self.follows and edge not in self.mutes and author_id not in self.banned
 
     def eligible(self, reader_id: int) -> set[int]:
-        """The posts that the reader's feed must show, sooner or later."""
+        """Return the posts that the reader's feed must show, sooner or later."""
         alive = (r for p, r in self.posts.items() if p not in self.deleted)
         return {r.post_id for r in alive if self.shows(reader_id, r.author_id)}
 
     def by(self, author_id: int) -> set[int]:
-        """The author's posts, those that are deleted included."""
+        """Return the posts of the author, deleted ones included."""
         return {post_id for post_id, record in self.posts.items() if record.author_id == author_id}
 
     def is_pulled(self, reader_id: int, author_id: int) -> bool:
@@ -76,7 +77,7 @@ class Owners:
         ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start, None, vars(sources)["LATEST"])
+        return await self.recent(author_ids, window_start - 1, None, vars(sources)["LATEST"])
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -93,15 +94,18 @@ class Owners:
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         return {post_id: Engagement() for post_id in post_ids}
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         found = {}
         for author_id in author_ids:
-            followers, is_push = self._followers(author_id), author_id not in self.pull
-            few = followers if is_push and len(followers) <= followers_up_to else None
-            found[author_id] = Audience(len(followers), is_push, few)
+            followers = self._followers(author_id)
+            mode: AudienceMode = "pull" if author_id in self.pull else "push"
+            few = followers if mode == "push" and len(followers) <= followers_up_to else None
+            found[author_id] = AudienceRecord(
+                user_id=author_id, follower_count=len(followers), mode=mode, followers=few
+            )
         return found
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ids = self._followers(author_id)
         return list(pairwise([0, *ids[size - 1 : -1 : size], *ids[-1:]]))
 

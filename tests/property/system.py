@@ -41,7 +41,7 @@ from services.feed.stores.redis import RedisFeedCache
 from services.feed.tests.world import FixedLoad
 from tests.property.owners import Owners
 from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, Lane, Post
+from workers.fanout.ports import Chunk, DeliveredPost, Lane
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 Waiting = tuple[str, int]
@@ -51,7 +51,7 @@ SECOND = 1_000
 
 
 class Pressure:
-    """The level of backpressure, set by hand."""
+    """A back pressure level that the test sets."""
 
     level = Level.NORMAL
 
@@ -67,14 +67,14 @@ class Queue:
 
 
 class System:
-    """One system below a key prefix of its own. Time goes on by a second with each post."""
+    """A system with its own key prefix. Each post advances the time by a second."""
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self.redis = redis
         self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
         self.now_ms = now_ms()
-        self.waiting_posts: list[Post] = []
-        self.waiting_deletes: list[Post] = []
+        self.waiting_posts: list[DeliveredPost] = []
+        self.waiting_deletes: list[DeliveredPost] = []
         self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
@@ -139,13 +139,13 @@ class System:
         return {post.post_id for post in self.waiting_posts} | {chunk.post.post_id for chunk in self.queue.chunks}
 
     async def act(self, payload: Payload, readers: Iterable[int] = ()) -> None:
-        """What an owner does after its commit: mark, and publish (the events wait here)."""
+        """Do what an owner does after its commit: write stamps, and publish. The events wait here."""
         await self._stamps.invalidate([payload])
         for reader_id in readers:
             self.waiting_events[reader_id].append(payload)
 
     async def follow(self, reader_id: int, author_id: int) -> None:
-        """Of a private account: ask to."""
+        """Follow the author, or request it from a private account."""
         edge = (reader_id, author_id)
         if edge in self.owners.follows or {edge, edge[::-1]} & self.owners.blocks:
             return
@@ -154,7 +154,7 @@ class System:
             await self.approve(*edge)
 
     async def approve(self, reader_id: int, author_id: int) -> None:
-        """The author lets in who asked to follow."""
+        """The author accepts a follow request."""
         edge = (reader_id, author_id)
         if edge in self.owners.requests:
             self.owners.requests.remove(edge)
@@ -173,12 +173,12 @@ class System:
             await self.act(FollowDeleted(follower_id=reader_id, followee_id=author_id), [reader_id])
 
     async def go_private(self, author_id: int) -> None:
-        """Those who follow stay."""
+        """Make the account private. Its followers stay."""
         self.owners.private.add(author_id)
         await self.act(UserUpdated(user_id=author_id))
 
     async def go_public(self, author_id: int) -> None:
-        """All come in who wait."""
+        """Make the account public and accept all requests."""
         self.owners.private.discard(author_id)
         await self.act(UserUpdated(user_id=author_id))
         for edge in sorted(self.owners.requests):
@@ -202,19 +202,19 @@ class System:
         await self.act(BlockCreated(blocker_id=blocker_id, blocked_id=blocked_id), [blocker_id])
 
     async def post(self, author_id: int, *, age_s: int = 0, likes: int = 0) -> int:
-        """A post that becomes visible now; its id may be older."""
+        """Publish a post that becomes visible now. Its id may be older."""
         self.now_ms += SECOND
         post_id = first_id_at(max(EPOCH_MS, self.now_ms - age_s * SECOND)) + len(self.owners.posts)
         self.owners.add(post_id, author_id, likes)
         await self.act(PostCreated(post_id=post_id, author_id=author_id, created_at=id_time(post_id)))
-        self.waiting_posts.append(Post(post_id, author_id))
+        self.waiting_posts.append(DeliveredPost(post_id, author_id))
         return post_id
 
     async def delete(self, post_id: int) -> None:
         self.owners.deleted.add(post_id)
         author_id = self.owners.posts[post_id].author_id
         await self.act(PostDeleted(post_id=post_id, author_id=author_id))
-        self.waiting_deletes.append(Post(post_id, author_id))
+        self.waiting_deletes.append(DeliveredPost(post_id, author_id))
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}
@@ -242,7 +242,7 @@ class System:
             await self.redis.delete(*keys)
 
     def waiting(self) -> list[Waiting]:
-        """What could be delivered next: an event of each reader, any post, delete or chunk."""
+        """Return what could be delivered next: an event of each reader, any post, delete or chunk."""
         events = [("event", reader) for reader, waiting in sorted(self.waiting_events.items()) if waiting]
         posts = [("post", index) for index in range(len(self.waiting_posts))]
         deletes = [("delete", index) for index in range(len(self.waiting_deletes))]

@@ -52,7 +52,7 @@ readers = st.sampled_from(PEOPLE[:2])  # few, so that what happens meets somebod
 
 @dataclass
 class Walk:
-    """A reader on the way; `must` was there at the beginning, and still has to be."""
+    """A reader who pages through the feed. `must` are the initial posts that must still be shown."""
 
     reader_id: int
     order: Order
@@ -79,7 +79,7 @@ class FeedMachine(RuleBasedStateMachine):
         self.paginator: list[Walk] = []
         self.sessions: dict[str, set[int]] = {}
         self.promised = defaultdict[int, set[int]](set)
-        """By reader: what a follow or an unmute brought, which no page that is kept may lack from then on."""
+        """By reader: posts that a follow or an unmute brought. From then on no cached page may lack them."""
         self.stamps = 0
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -118,7 +118,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @contextmanager
     def promising(self) -> Iterator[None]:
-        """An act that shows its readers more on their next page."""
+        """Expect that the change shows its readers more on their next page."""
         self.stamps += 1
         before = {reader: self.system.owners.eligible(reader) for reader in PEOPLE}
         yield
@@ -132,7 +132,7 @@ class FeedMachine(RuleBasedStateMachine):
         what=st.sampled_from(["approve", "deny", "unfollow", "go_public"]),
     )
     def look_around_the_answer_to_a_request(self, reader: int, author: int, order: Order, what: str) -> None:
-        """The page is kept, and must not outlive what another does."""
+        """The page is cached, and a change by another user must invalidate it."""
         self.change_the_graph(reader, author, "unfollow")
         self.change_privacy(author, "go_private")
         self.change_the_graph(reader, author, "follow")
@@ -150,7 +150,7 @@ class FeedMachine(RuleBasedStateMachine):
         what=st.sampled_from(["unfollow", "mute", "block", "ban", "post", "delete"]),
     )
     def look_around_an_act(self, reader: int, author: int, order: Order, what: str) -> None:
-        """What people do most: the page is kept, and must not outlive the act."""
+        """People do this most. The page is cached, and the change must invalidate it."""
         self.begin_a_walk(reader, order)
         match what:
             case "ban":
@@ -203,7 +203,7 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(author=people, what=st.sampled_from(["cross", "cross", "press", "press", "ban", "lose"]), data=st.data())
     def disturb(self, author: int, what: str, data: st.DataObject) -> None:
-        """One rule for all of these, so that there is quiet between them."""
+        """Run one of these disturbances. They share a rule, so that there is quiet between them."""
         match what:
             case "cross":
                 self.system.cross(author)
@@ -265,7 +265,7 @@ class FeedMachine(RuleBasedStateMachine):
             self.paginator.remove(walk)
 
     def delivered_to(self, reader_id: int) -> set[int]:
-        """What a feed that is read now must show: what is eligible, but for pushed posts that are under way."""
+        """Return what a read must show now: eligible posts, except pushed posts that are not delivered yet."""
         owners = self.system.owners
         under_way = {
             p

@@ -42,7 +42,7 @@ async def system(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 async def census(system: System) -> set[Fault]:
-    """The kinds of fault that the oracle finds in the feeds of all, in both orders."""
+    """Return the kinds of fault that the oracle finds in all feeds, in both orders."""
     asked = Asked(system)
     oracle = Oracle(asked, asked, grace_s=0, fresh=True, clock_ms=lambda: system.now_ms)
     verdicts = [verdict for reader_id in PEOPLE for verdict in await oracle.check(reader_id)]

@@ -19,12 +19,12 @@ PARTITIONS = 2
 STEP_S = 0.05  # at most, each way
 UNANSWERED = 0.03  # of calls; half of them were carried out
 FETCHED = 4  # records at most: small batches, more commits
-REBALANCE_S = 1.0  # who has not let go by then is left out, and does not know it
+REBALANCE_S = 1.0  # a member that has not released its partitions by then is left out, and does not know it
 SESSION_S = 1.0  # after this a group does without a member that died
 
 
 class Process:
-    """What its tasks do to the world outside goes through `call`, so a crash is a call that never returns."""
+    """A process. All external effects of its tasks go through `call`, so a crash is a call that never returns."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -54,7 +54,7 @@ class Process:
             member.group.miss(member)
 
     async def step(self) -> None:
-        """A moment between two effects: another process runs, or this one does not come back."""
+        """Pause between two effects. Another process runs, or this one does not continue."""
         loop = asyncio.get_running_loop()
         await asyncio.sleep(random.uniform(0, STEP_S))
         while loop.time() < self._paused_until_s:
@@ -75,7 +75,7 @@ class Process:
         return answer
 
     def seen_from(self, port: Any) -> Any:
-        """The port, as this process reaches it."""
+        """Return the port as this process reaches it."""
         return _Remote(self, port)
 
 
@@ -122,7 +122,7 @@ class Broker:
 
 
 class BrokerSender:
-    """A producer whose process may die; it keeps the order, and gives up the oldest first. Stands in for aiokafka's."""
+    """A producer in place of aiokafka's. It preserves the order, and gives up the oldest first. Its process may die."""
 
     def __init__(self, broker: Broker, process: Process) -> None:
         self._broker = broker
@@ -202,7 +202,7 @@ class Group:
             self.committed[partition] = offset
 
     async def _rebalance(self) -> None:
-        """Who does not let go in time is left out; who joins meanwhile gets its share the next time."""
+        """Leave out a member that does not release its partitions in time. A new one gets its share the next time."""
         async with self._changing:
             leaving = {self._run(member.let_go()): member for member in self.members}
             if leaving:
@@ -217,7 +217,7 @@ class Group:
 
 
 class Member:
-    """One consumer of a group. Stands in for aiokafka's."""
+    """A consumer of a group, in place of aiokafka's."""
 
     def __init__(self, group: Group, process: Process) -> None:
         self.group = group
@@ -246,7 +246,7 @@ class Member:
     ) -> Mapping[TopicPartition, Sequence[ConsumerRecord]]:
         await asyncio.sleep(random.uniform(0, timeout_ms / 1_000))
         await self._process.step()
-        await self._is_assigned.wait()  # as aiokafka does, so that nothing is begun while partitions are let go
+        await self._is_assigned.wait()  # as aiokafka does, so that nothing is begun while partitions are released
         found = {}
         for partition in sorted(set(partitions) & self._positions.keys()):
             start = self._positions[partition]

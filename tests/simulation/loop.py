@@ -20,7 +20,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self._now_s
 
     def select(self, timeout: float | None) -> list[Any]:
-        """What BaseEventLoop asks when nothing is ready. Raises RuntimeError when nothing ever will be."""
+        """Advance the virtual time when nothing is ready. Raises RuntimeError if nothing will ever be ready."""
         if timeout is None:
             raise RuntimeError("everybody waits, for nothing")
         self._now_s += timeout

@@ -22,13 +22,13 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.contracts.base import Event
 from libs.contracts.events import PostCreated, PostDeleted
+from libs.contracts.internal.user import AudienceRecord
 from libs.contracts.records import EventRecord, encode
 from libs.feedlists import PushResult, Range, RemovalResult
 from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.ports import Audience
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
 
@@ -39,24 +39,25 @@ POSTS = 6
 MISHAPS = 8
 PAUSE_S = 4.0  # at most: longer than a rebalance waits
 SETTLE_S = 300.0  # virtual; what has not come to rest by then never will
-ZOMBIE_S = PAUSE_S + 4  # the last paused process is over with what it had in hand
+ZOMBIE_S = PAUSE_S + 4  # the last paused process has finished its work by then
 
 
 class Graph:
-    """Who follows whom does not change here."""
+    """The follow graph. It does not change here."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         await self._process.step()
         found = {}
         for author_id in author_ids:
             ids = FOLLOWERS[author_id]
-            found[author_id] = Audience(len(ids), True, list(ids) if len(ids) <= followers_up_to else None)
+            few = list(ids) if len(ids) <= followers_up_to else None
+            found[author_id] = AudienceRecord(user_id=author_id, follower_count=len(ids), mode="push", followers=few)
         return found
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         await self._process.step()
         ends = [*FOLLOWERS[author_id][size - 1 :: size], FOLLOWERS[author_id][-1]]
         return [one for one in zip([0, *ends], ends, strict=False) if one[0] < one[1]]
@@ -135,7 +136,7 @@ class Database:
 
 
 class System:
-    """One post service and two fan-out workers. `faults` are what was seen to be wrong."""
+    """A post service and two fan-out workers. `faults` has each fault that was seen."""
 
     def __init__(self) -> None:
         self.settings = settings_for(Settings, {})
@@ -157,7 +158,7 @@ class System:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """From the first start to rest, and look what is wrong then."""
+        """Run from the first start to rest, and collect the faults."""
         for name in self._starts:
             self._start(name)
         for _ in range(MISHAPS):
@@ -297,7 +298,7 @@ def _stamps() -> list[PostCreated | PostDeleted]:
 
 
 def simulate(seed: int) -> list[str]:
-    """What was wrong in the run of this seed."""
+    """Return the faults in the run of this seed."""
 
     async def run() -> list[str]:
         system = System()
@@ -308,7 +309,7 @@ def simulate(seed: int) -> list[str]:
 
 
 def run_simulated(seed: int, run: Coroutine[Any, Any, list[str]]) -> list[str]:
-    """The outcome of `run` in virtual time, which is the same for the same seed."""
+    """Return the outcome of `run` in virtual time. It is the same for the same seed."""
     random.seed(seed)
     with structlog.testing.capture_logs(), asyncio.Runner(loop_factory=SimulatedLoop) as runner:
         return runner.run(run)

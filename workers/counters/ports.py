@@ -10,7 +10,7 @@ from workers.counters.domain import CommentPlace, Folded, Membership
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class LedgerPage:
     """What the ledger knows of some members of one count."""
 
     members: Mapping[int, Membership]
@@ -20,10 +20,10 @@ class Page:
 class Ledger(Protocol):
     """Memberships and totals. Raises UnavailableError."""
 
-    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> Page:
+    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> LedgerPage:
         """As of one moment, whoever writes meanwhile."""
 
-    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> LedgerPage:
         """The same, but the total is counted from all members that there are."""
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:

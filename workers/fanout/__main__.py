@@ -1,5 +1,6 @@
 """The fan-out worker: it pushes new posts into the feed lists of followers."""
 
+from libs.clients.user import UserClient
 from libs.common.kafka.lag import LagMeter
 from libs.common.stores.rate import SharedRateLimit
 from libs.common.web.runtime import Runtime
@@ -7,7 +8,7 @@ from libs.deployables import BY_NAME
 from libs.deployables.application import Application
 from libs.feedlists import DeliveryProgress, FeedLists, PublishedBackpressure, RemovalProgress, UnpushedRanges
 from libs.invalidation import InvalidationStamps
-from workers.fanout.clients import KafkaChunkQueue, KafkaLag, UserServiceGraph
+from workers.fanout.clients import KafkaChunkQueue, KafkaLag
 from workers.fanout.consumers import FanoutConsumers
 from workers.fanout.service.backpressure import Backpressure
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
@@ -22,7 +23,7 @@ async def compose(runtime: Runtime[FanoutSettings]) -> None:
     meter = await runtime.stack.enter_async_context(LagMeter(settings))
     prefix, buckets = settings.redis_prefix("feed"), settings.feed_buckets
     fast, slow = FeedLists(redis, prefix, buckets), FeedLists(redis, prefix, buckets, calls_ahead=1)
-    graph, gaps = UserServiceGraph(runtime.client("user")), UnpushedRanges(redis, fast)
+    graph, gaps = UserClient(runtime.client("user")), UnpushedRanges(redis, fast)
     ledgers = Ledgers(DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix))
     level, stamps = PublishedBackpressure(redis, prefix), InvalidationStamps(redis, settings)
     load = Backpressure(KafkaLag(meter, GROUPS), level, gaps, stamps, settings.thresholds())

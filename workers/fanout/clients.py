@@ -1,17 +1,14 @@
-"""The graph over HTTP, the chunk queue and its lag over Kafka."""
+"""The chunk queue and its lag over Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.web.client import ServiceClient
 from libs.contracts.base import Event
 from libs.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
-from libs.feedlists import Range
-from workers.fanout.ports import Audience, Chunk, Lane
+from workers.fanout.ports import Chunk, Lane
 
-PAGE = 10_000  # ids a page: a whole chunk in one answer, in which the user service sends a single row
 CHUNKS_AT_ONCE = 100  # waiting for the brokers together
 _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
     ("push", False): FanoutChunk,
@@ -19,37 +16,6 @@ _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
     ("slow", False): SlowFanoutChunk,
     ("slow", True): SlowRemovalChunk,
 }
-
-
-class UserServiceGraph:
-    """Asks the user service."""
-
-    def __init__(self, client: ServiceClient) -> None:
-        self._client = client
-
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
-        body = {"user_ids": list(author_ids), "followers_up_to": followers_up_to}
-        answer = await self._client.query("/internal/users/audiences", body)
-        return {
-            one["user_id"]: Audience(one["follower_count"], one["mode"] == "push", one["followers"])
-            for one in answer["audiences"]
-        }
-
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
-        answer = await self._client.get(f"/internal/users/{author_id}/follower-ranges", {"size": size})
-        return [(after, up_to) for after, up_to in answer["ranges"]]
-
-    async def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
-        after, up_to = within
-        while True:
-            params = {"after": after, "up_to": up_to, "limit": PAGE}
-            answer = await self._client.get(f"/internal/users/{author_id}/follower-ids", params)
-            ids: list[int] = answer["ids"]
-            if ids:
-                yield ids
-            if len(ids) < PAGE or ids[-1] == up_to:
-                return
-            after = ids[-1]
 
 
 class KafkaChunkQueue:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, PostEvent, RemovalChunk
-from workers.fanout.ports import Chunk, Post
+from workers.fanout.ports import Chunk, DeliveredPost
 from workers.fanout.service.fanout import Fanout, Ledgers
 
 
@@ -39,14 +39,14 @@ class FanoutConsumers:
             await ledger.died(payload.post_id)
 
 
-def _posts(deliveries: Sequence[ReceivedEvent], kind: type[PostEvent]) -> list[Post]:
+def _posts(deliveries: Sequence[ReceivedEvent], kind: type[PostEvent]) -> list[DeliveredPost]:
     payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, kind)]
-    return [Post(payload.post_id, payload.author_id) for payload in payloads]
+    return [DeliveredPost(payload.post_id, payload.author_id) for payload in payloads]
 
 
 def _chunks(deliveries: Sequence[ReceivedEvent]) -> list[Chunk]:
     payloads = [delivery.payload for delivery in deliveries if isinstance(delivery.payload, FanoutChunk)]
     return [
-        Chunk(Post(p.post_id, p.author_id), (p.after_id, p.up_to_id), removes=isinstance(p, RemovalChunk))
+        Chunk(DeliveredPost(p.post_id, p.author_id), (p.after_id, p.up_to_id), removes=isinstance(p, RemovalChunk))
         for p in payloads
     ]

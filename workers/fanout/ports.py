@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from libs.contracts.internal.user import AudienceRecord
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
 
@@ -12,7 +13,7 @@ Lane = Literal["push", "slow"]
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class DeliveredPost:
     """A post to be delivered, or to be taken out of lists."""
 
     post_id: int
@@ -23,27 +24,18 @@ class Post:
 class Chunk:
     """A post for the followers in one range; with `removes` their lists are to be without it."""
 
-    post: Post
+    post: DeliveredPost
     within: Range
     removes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Audience:
-    """Who follows an author, and which way posts go to them. `followers` are their ids, if they are few."""
-
-    follower_count: int
-    is_push: bool
-    followers: Sequence[int] | None = None
-
-
-class Graph(Protocol):
+class FollowerSource(Protocol):
     """The followers of authors."""
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         """Of the authors that there are; with the followers of push authors who have no more than so many."""
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         """All followers, cut into adjoining ranges of at most `size`."""
 
     def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
@@ -139,7 +131,7 @@ class ChunkQueue(Protocol):
         """Hand over chunks; returns when none can be lost any more."""
 
 
-class RateLimit(Protocol):
+class DeliveryRate(Protocol):
     """A rate that all workers share."""
 
     async def take(self, count: int) -> None:
@@ -162,7 +154,7 @@ class LevelBoard(Protocol):
     async def publish(self, level: int) -> None: ...
 
 
-class Load(Protocol):
+class LoadLevel(Protocol):
     """The backpressure of the moment."""
 
     @property

@@ -14,7 +14,7 @@ import orjson
 
 from libs.contracts.failures import FailureReason
 from workers.media.decoding.sandbox import MAX_CPU_S
-from workers.media.domain import Decoded, DecodingFailedError, Refused
+from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 
 WALL_S = 4.0 * MAX_CPU_S  # a child that gets a quarter of a core or more meets its own limit first
 ANSWER_BYTES = 64 * 1024

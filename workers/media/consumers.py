@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
-from workers.media.domain import Refused
+from workers.media.domain.picture import Refused
 from workers.media.service.processing import Processing
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Protocol
 
 from libs.contracts.base import Event
-from workers.media.domain import Decoded, Refused
+from workers.media.domain.picture import Decoded, Refused
 
 
 class Decoder(Protocol):

@@ -1,4 +1,4 @@
-"""Circuit breakers: callers do not ask a dependency that does not answer (ADR 11)."""
+"""Circuit breakers: calls to a dependency that does not answer fail at once (ADR 11)."""
 
 import asyncio
 import random
@@ -16,18 +16,19 @@ from libs.common.core.logging import get_logger
 from libs.common.core.policies import Failures
 
 BREAKER_FAILURES = 5  # in a row (docs/figures.md)
-PROBE_S = 0.5  # times timeout_factor: what one small query to a store that works may take
-PROBE_MAX_S = 2.0  # with the longest pause, recovery stays below 5 s whatever the timeout_factor
-PROBE_PAUSE_S = 0.2  # after the first probe without an answer, then twice as long each time
+PROBE_S = 0.5  # times timeout_factor: longer than one small query to a working store
+PROBE_MAX_S = 2.0  # with the longest pause, recovery takes less than 5 s for any timeout_factor
+PROBE_PAUSE_S = 0.2  # after the first failed probe; then it doubles
 PROBE_PAUSE_MAX_S = 1.0
-TICK_S = 0.005  # timers may be early by so much
-OPEN = Gauge("feedmill_breaker_open", "1 while a dependency is not asked.", ["dependency"])
-PROBES = Counter("feedmill_breaker_probes_total", "Probes after failures in a row.", ["dependency", "answered"])
+TICK_S = 0.005  # timers may fire this much too early
+OPEN = Gauge("feedmill_breaker_open", "1 while the breaker is open, so calls fail at once.", ["dependency"])
+PROBES = Counter("feedmill_breaker_probes_total", "Probes after consecutive failures.", ["dependency", "answered"])
+REFUSED = Counter("feedmill_dependency_refused_total", "Calls that were not made.", ["dependency", "why"])
 log = get_logger(__name__)
 
 
 class Outcome(Enum):
-    """What one try says about the dependency."""
+    """What the end of a call says about the dependency."""
 
     ANSWERED = auto()
     FAILED = auto()
@@ -35,16 +36,16 @@ class Outcome(Enum):
 
 
 class CircuitBreaker:
-    """Keeps callers away from a dependency that does not answer.
+    """Stops calls to a dependency that does not answer.
 
-    Failures in a row do not open it by themselves: they start a probe, and only a probe without an answer opens it. So
-    a hot key or a slow query of one caller stops nobody else. Open, it probes on until there is an answer, and closes;
-    no caller's request is used to find out.
+    Consecutive failures start a probe, and only a failed probe opens the breaker. So a hot key or a slow query of one
+    caller does not affect others. While the breaker is open it probes until there is an answer, and then closes. Calls
+    of users are never used as probes.
 
     Args:
-        name: of the dependency, in metrics and logs.
-        probe: asks the dependency something small, past any pool that callers can fill; raises when there is no answer.
-        timeout_factor: factor of the time that a probe may take.
+        name: the dependency's name in metrics and logs.
+        probe: makes a small request outside of pools that callers can fill; raises if there is no answer.
+        timeout_factor: factor for the time-out of a probe.
         sleep: waits between probes.
     """
 
@@ -64,69 +65,57 @@ class CircuitBreaker:
         self._probing: asyncio.Task[None] | None = None
 
     def allows_calls(self) -> bool:
-        """Whether a call may be made."""
+        """True unless the breaker is open; counts the refusal."""
         if self.is_open:
             REFUSED.labels(self.name, "breaker").inc()
         return not self.is_open
 
     def record(self, outcome: Outcome) -> None:
-        """Count what came of a try."""
+        """Count the outcome of a call, and start probing after too many failures."""
         if outcome is Outcome.ANSWERED:
             self._failures = 0
         elif outcome is Outcome.FAILED:
             self._failures += 1
             if self._failures >= BREAKER_FAILURES and self._probing is None:
-                # in a context of its own: the deadline of the request in hand is not the probe's
-                self._probing = asyncio.get_running_loop().create_task(self._find_out(), context=Context())
+                # A new context, because the deadline of the current request must not end the probe.
+                self._probing = asyncio.get_running_loop().create_task(self._probe_until_answered(), context=Context())
 
     @contextmanager
     def watch(
         self,
         failures: Failures,
-        enough_s: float,
+        slow_after_s: float,
         contention: Failures = (),
         success: Outcome = Outcome.ANSWERED,
     ) -> Iterator[None]:
-        """Record what comes of the block.
+        """Record the outcome of the call in the block.
 
         Args:
-            failures: the errors that mean no answer; any other error is an answer.
-            enough_s: a try that its caller gave up is a failure after so long, and says nothing before.
-            contention: those of the failures that say nothing.
-            success: what the end of the block says.
+            failures: errors that mean that there was no answer; any other error is an answer.
+            slow_after_s: a call that its caller abandoned counts as a failure after this time, but not before.
+            contention: failures that say nothing about the dependency.
+            success: the outcome if the block does not raise.
         """
-        says_nothing: Failures = (*contention, UnavailableError)  # the second is ours: nobody was asked
-        no_answer: Failures = (*failures, asyncio.CancelledError)
-        began = time.monotonic()
-        outcome = Outcome.UNKNOWN
+        started = time.monotonic()
         try:
             yield
-        except says_nothing:
+        except BaseException as error:
+            is_slow = not contention and time.monotonic() - started >= slow_after_s
+            self.record(_outcome_of(error, failures, contention, is_slow=is_slow))
             raise
-        except no_answer as error:
-            given_up = isinstance(error, asyncio.CancelledError) or remaining_s() < TICK_S
-            too_soon = bool(contention) or time.monotonic() - began < enough_s
-            outcome = Outcome.UNKNOWN if given_up and too_soon else Outcome.FAILED
-            raise
-        except Exception:
-            outcome = Outcome.ANSWERED
-            raise
-        else:
-            outcome = success
-        finally:
-            self.record(outcome)
+        self.record(success)
 
-    async def _find_out(self) -> None:
-        """Probe; open while there is no answer, unless a caller got one meanwhile."""
+    async def _probe_until_answered(self) -> None:
+        """Open the breaker while probes fail, unless a caller got an answer before the first one failed."""
         pause_s = PROBE_PAUSE_S
-        while not await self._is_answered() and (self.is_open or self._failures >= BREAKER_FAILURES):
+        while not await self._probe_once() and (self.is_open or self._failures >= BREAKER_FAILURES):
             self._set_open(True)
             await self._sleep(random.uniform(pause_s / 2, pause_s))
             pause_s = min(2 * pause_s, PROBE_PAUSE_MAX_S)
         self._failures, self._probing = 0, None
         self._set_open(False)
 
-    async def _is_answered(self) -> bool:
+    async def _probe_once(self) -> bool:
         try:
             async with asyncio.timeout(self._probe_s):
                 await self._probe()
@@ -145,11 +134,17 @@ class CircuitBreaker:
         OPEN.labels(self.name).set(is_open)
 
     async def close(self) -> None:
-        """End the probing."""
+        """Stop the probing."""
         if self._probing is not None:
             self._probing.cancel()
             await asyncio.gather(self._probing, return_exceptions=True)
-            OPEN.labels(self.name).set(0)  # the next one of this name begins closed
+            OPEN.labels(self.name).set(0)  # the next breaker of this name starts closed
 
 
-REFUSED = Counter("feedmill_dependency_refused_total", "Calls that were not made.", ["dependency", "why"])
+def _outcome_of(error: BaseException, failures: Failures, contention: Failures, *, is_slow: bool) -> Outcome:
+    if isinstance(error, (*contention, UnavailableError)):  # UnavailableError is our own: no call was made
+        return Outcome.UNKNOWN
+    if isinstance(error, (*failures, asyncio.CancelledError)):
+        is_abandoned = isinstance(error, asyncio.CancelledError) or remaining_s() < TICK_S
+        return Outcome.UNKNOWN if is_abandoned and not is_slow else Outcome.FAILED
+    return Outcome.ANSWERED if isinstance(error, Exception) else Outcome.UNKNOWN

@@ -1,4 +1,4 @@
-"""How a deployable calls what it depends upon: for how long, how often, and when not at all (ADR 10, ADR 11)."""
+"""Calls to stores and services, with a deadline, retries, hedging and a circuit breaker (ADR 10, ADR 11)."""
 
 import asyncio
 import random
@@ -14,22 +14,23 @@ from libs.common.core.fairness import FairSemaphore, Slot
 from libs.common.core.policies import Failures, Policy
 from libs.common.core.settings import Settings
 
-BUDGET_SHARE = 0.1  # second tries may add so much to the load of a dependency, whatever fails
-BUDGET_MAX = 10.0  # second tries at once
-AT_ONCE = 64  # calls to one dependency; as many may wait, more are refused
-RETRIED = Counter("feedmill_dependency_second_tries_total", "Retries and hedges.", ["dependency"])
+BUDGET_SHARE = 0.1  # retries and hedges add at most this share to the load of a dependency
+BUDGET_MAX = 10.0  # retries and hedges in a burst
+MAX_CONCURRENT = 64  # calls to one dependency; as many may wait, more are refused
+SECOND_TRIES = Counter("feedmill_dependency_second_tries_total", "Retries and hedged calls.", ["dependency"])
 T = TypeVar("T")
 
 
 class Dependency:
-    """One service or store, as seen from one deployable: its breaker, its retry budget, its share of what is under way.
+    """A service or store that this deployable calls, with its circuit breaker, retry budget and limit of calls.
 
     Args:
-        name: such as `post` or `cassandra`.
-        settings: how patient.
-        probe: see CircuitBreaker.
-        failures: what a call raises when there is no answer; TimeoutError always counts.
-        retried: the failures after which a call is repeated; all of them by default.
+        name: its name in metrics, logs and messages, such as `post` or `cassandra`.
+        settings: for the time-out factor.
+        probe: see `CircuitBreaker`.
+        failures: errors that mean that there was no answer; TimeoutError always counts.
+        retried: the failures after which a call is retried; all of them by default.
+        max_concurrent: calls under way at the same time.
     """
 
     def __init__(
@@ -39,47 +40,46 @@ class Dependency:
         probe: Callable[[], Awaitable[object]],
         failures: Failures,
         retried: Failures | None = None,
-        at_once: int = AT_ONCE,
+        max_concurrent: int = MAX_CONCURRENT,
     ) -> None:
         self.name = name
         self.breaker = CircuitBreaker(name, probe, settings.timeout_factor)
-        self._patience = settings.timeout_factor
+        self._timeout_factor = settings.timeout_factor
         self._failures: Failures = (*failures, TimeoutError)
         self._retried = self._failures if retried is None else retried
         self._budget = BUDGET_MAX
-        self._slots = FairSemaphore(name, at_once, queue=at_once)
-        self._second_tries = RETRIED.labels(name)
+        self._slots = FairSemaphore(name, max_concurrent, queue=max_concurrent)
+        self._second_tries = SECOND_TRIES.labels(name)
 
     def timeout_s(self, policy: Policy) -> float:
-        """How long one try may take."""
-        return policy.timeout_s * self._patience
+        """The time-out of one try, in seconds."""
+        return policy.timeout_s * self._timeout_factor
 
     async def call(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The answer of `attempt`, within the policy and the deadline of the request in hand.
+        """The answer of `attempt`, within the policy and the deadline of the current request.
 
         Raises:
-            DeadlineError: the request's time is up.
-            UnavailableError: there was no answer, or nobody was asked.
+            DeadlineError: the deadline of the request has passed.
+            UnavailableError: there was no answer, or the breaker is open.
+            OverloadedError: too many calls wait for a slot.
         """
         retries, backoff_s = policy.retries, policy.backoff_s
         while True:
             if not self.breaker.allows_calls():
                 raise self._unavailable()
-            place = await take_slot(self._slots, self.timeout_s(policy))
-            try:
-                with self.breaker.watch(self._failures, self.timeout_s(policy) / 2, policy.contention):
-                    async with asyncio.timeout(min(self.timeout_s(policy), remaining_s())):
-                        answer = await self._try(policy, attempt)
-            except self._failures as error:
-                if remaining_s() < TICK_S:
-                    raise DeadlineError from error
-                if not retries or not isinstance(error, self._retried) or not self._second_try():
-                    raise self._unavailable() from error
-            else:
-                self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
-                return answer
-            finally:
-                place.release()
+            with await take_slot(self._slots, self.timeout_s(policy)):
+                try:
+                    with self.breaker.watch(self._failures, self.timeout_s(policy) / 2, policy.contention):
+                        async with asyncio.timeout(min(self.timeout_s(policy), remaining_s())):
+                            answer = await self._try(policy, attempt)
+                except self._failures as error:
+                    if remaining_s() < TICK_S:
+                        raise DeadlineError from error
+                    if not retries or not isinstance(error, self._retried) or not self._spend_budget():
+                        raise self._unavailable() from error
+                else:
+                    self._budget = min(BUDGET_MAX, self._budget + BUDGET_SHARE)
+                    return answer
             await asyncio.sleep(random.uniform(backoff_s / 2, backoff_s))
             retries, backoff_s = retries - 1, backoff_s * policy.growth
 
@@ -87,23 +87,23 @@ class Dependency:
         return UnavailableError(f"The dependency {self.name} does not respond.")
 
     async def _try(self, policy: Policy, attempt: Callable[[], Awaitable[T]]) -> T:
-        """The answer. If the policy hedges, and there is none by then: the first of two, or the failure of the last."""
+        """The answer, or with hedging the first answer of two tries; if both fail, the failure of the last one."""
         if policy.hedge_after_s is None:
             return await attempt()
         tries = {asyncio.ensure_future(attempt())}
         try:
-            done, _ = await asyncio.wait(tries, timeout=policy.hedge_after_s * self._patience)
-            if not done and self._second_try():
+            done, _ = await asyncio.wait(tries, timeout=policy.hedge_after_s * self._timeout_factor)
+            if not done and self._spend_budget():
                 tries.add(asyncio.ensure_future(attempt()))
             pending = tries - done
-            while pending and not any(one.exception() is None for one in done):
+            while pending and not any(task.exception() is None for task in done):
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-            return min(done, key=lambda one: one.exception() is not None).result()
+            return min(done, key=lambda task: task.exception() is not None).result()
         finally:
-            for one in tries:
-                one.cancel()
+            for task in tries:
+                task.cancel()
 
-    def _second_try(self) -> bool:
+    def _spend_budget(self) -> bool:
         if self._budget < 1:
             REFUSED.labels(self.name, "budget").inc()
             return False
@@ -112,17 +112,15 @@ class Dependency:
         return True
 
 
-async def take_slot(gate: FairSemaphore, wait_s: float) -> Slot:
-    """A place among those who use a dependency, dealt out in turn between callers.
-
-    Waits as long as a try may take. That there is none says nothing about the dependency.
+async def take_slot(slots: FairSemaphore, wait_s: float) -> Slot:
+    """A slot for a call on behalf of the current caller. A full queue says nothing about the dependency.
 
     Raises:
-        DeadlineError: the request's time is up.
-        OverloadedError: too many wait.
+        DeadlineError: the deadline of the request has passed.
+        OverloadedError: too many callers wait, or none finished within `wait_s`.
     """
     try:
-        return await gate.acquire(caller(), min(wait_s, remaining_s()))
+        return await slots.acquire(caller(), min(wait_s, remaining_s()))
     except OverloadedError as error:
         if remaining_s() < TICK_S:
             raise DeadlineError from error

@@ -1,10 +1,11 @@
-"""Capacity that callers share: so many at once, a share for each account and address, a short fair queue (ADR 12)."""
+"""Capacity that callers share: a limited number of slots, a share for each caller, a short fair queue (ADR 12)."""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Self
 
 from prometheus_client import Counter as Metric
 
@@ -16,44 +17,50 @@ REFUSED = Metric("feedmill_gate_refused_total", "Requests for shared capacity th
 
 @dataclass(frozen=True, slots=True)
 class CallerShares:
-    """How many slots and places in the queue, together, one account and one address may use; None: all of them."""
+    """The slots and queue places, together, that one account and one address may use; None: all of them."""
 
     account: int | None = None
     address: int | None = None
 
     def if_limited(self, limited: bool) -> "CallerShares":
-        """No shares where all callers are one machine: sample worlds, tests, benchmarks (FEEDMILL_RATE_LIMITS)."""
+        """These shares, or none if all requests come from one machine (FEEDMILL_RATE_LIMITS is false)."""
         return self if limited else CallerShares()
 
 
 class Slot:
-    """A slot in use. Releasing it twice does nothing."""
+    """A slot in use, released at the end of a `with` block. Releasing it twice does nothing."""
 
     def __init__(self, gate: "FairSemaphore", keys: list[Hashable]) -> None:
         self._gate = gate
         self._keys: list[Hashable] | None = keys
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def charge(self, account: int) -> None:
-        """Count the slot for an account that was not known at first, too. Raises TooManyInProgressError."""
+        """Count the slot against an account too, once it is known. Raises TooManyInProgressError."""
         if self._keys is not None:
             self._keys += self._gate.count(Caller(account, None))
 
     def release(self) -> None:
-        """Give the slot to who waits for it."""
+        """Pass the slot to the next waiting caller."""
         keys, self._keys = self._keys, None
         if keys is not None:
             self._gate.release(keys)
 
 
 class FairSemaphore:
-    """Lets at most `slots` callers in at once; who waits is let in in turn between callers, not in order of arrival.
+    """A semaphore whose waiting callers take turns (round robin), so one busy caller does not delay the others.
 
     Args:
-        name: in metrics.
-        slots: how many at once.
-        shares: of one caller.
-        queue: how many may wait, all callers together.
-        wait_s: for how long.
+        name: its label in metrics.
+        slots: the number of slots.
+        shares: limits for one caller.
+        queue: how many requests may wait, of all callers together.
+        wait_s: how long a request may wait.
     """
 
     def __init__(
@@ -66,23 +73,20 @@ class FairSemaphore:
         self._wait_s = wait_s
         self._used: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
-        """By caller, in the order of their turns. Never empty deques, and only while no slot is free."""
+        """By caller, in the order of turns. A deque is never empty, and there are none while a slot is free."""
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[Slot]:
-        """A slot for the caller of the request in hand, until the block ends. Raises as `acquire`."""
-        place = await self.acquire(caller())
-        try:
-            yield place
-        finally:
-            place.release()
+        """A slot for the caller of the current request, until the block ends. Raises the errors of `acquire`."""
+        with await self.acquire(caller()) as slot:
+            yield slot
 
     async def acquire(self, who: Caller | None, wait_s: float | None = None) -> Slot:
-        """A slot. `None` is ourselves, who have no share. `wait_s` is for this one, in place of the gate's.
+        """Wait for a slot. `None` stands for our own work, which no share limits. `wait_s` replaces the default.
 
         Raises:
             TooManyInProgressError: the caller's share is used up.
-            OverloadedError: the queue is full, or there was no turn in time.
+            OverloadedError: the queue is full, or no slot became free in time.
         """
         keys = self.count(who)
         if self._free:
@@ -97,7 +101,11 @@ class FairSemaphore:
         return Slot(self, keys)
 
     def count(self, who: Caller | None) -> list[Hashable]:
-        """Add one to what the caller uses. Account first: it is whose turn it is. Raises TooManyInProgressError."""
+        """Add one to the caller's use; the counted keys, account first. Turns go by the first key.
+
+        Raises:
+            TooManyInProgressError: the caller's share is used up.
+        """
         if who is None:
             return []
         wanted = (("account", who.account, self._shares.account), ("address", who.address, self._shares.address))
@@ -108,7 +116,7 @@ class FairSemaphore:
         return [key for key, _ in keys]
 
     def release(self, keys: list[Hashable]) -> None:
-        """Called by `Slot`."""
+        """Undo `count`, and pass the slot on. Only `Slot` calls it."""
         self._used.subtract(keys)
         self._forget(keys)
         self._pass_on()
@@ -123,14 +131,14 @@ class FairSemaphore:
                 await turn
         except BaseException as error:
             self._leave(key, turn)
-            if turn.done() and not turn.cancelled() and turn.exception() is None:  # the slot came at the same time
+            if turn.done() and not turn.cancelled() and turn.exception() is None:  # it got a slot at the same moment
                 self._pass_on()
             if isinstance(error, TimeoutError):
                 raise self._refusal(OverloadedError(), "wait") from error
             raise
 
     def _make_room(self, own: int) -> None:
-        """Refuse the last of whoever waits most often, else, when that would be the newcomer, the newcomer."""
+        """Refuse the last request of the caller with the longest queue; raise if that is the newcomer itself."""
         turns = max(self._waiting.values(), key=len, default=None)
         if turns is None or len(turns) <= own + 1:
             raise self._refusal(OverloadedError(), "queue")
@@ -139,14 +147,14 @@ class FairSemaphore:
             refused.set_exception(self._refusal(OverloadedError(), "queue"))
 
     def _pass_on(self) -> None:
-        """Let the next one in, and put its caller behind the others."""
+        """Give the slot to the next caller, and put that caller behind the others."""
         while self._waiting:
             key = next(iter(self._waiting))
             turns = self._waiting.pop(key)
             turn = turns.popleft()
             if turns:
                 self._waiting[key] = turns
-            if not turn.done():  # one that was cancelled is done, and still to leave
+            if not turn.done():  # a cancelled turn is done, though its task has not removed it yet
                 turn.set_result(None)
                 return
         self._free += 1

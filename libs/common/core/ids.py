@@ -17,17 +17,19 @@ _LAST_SEQUENCE = (1 << SEQUENCE_BITS) - 1
 LEASE_MS = 30_000  # a crashed process keeps its node number at most this long
 RENEW_S = 10.0
 RENEW_AGAIN_S = 1.0  # after one that failed
+NODES_TRIED = 64  # at random: while half of all numbers are held, the chance to find none is 2^-64
 
 
 class NoLeaseError(RuntimeError):
-    """The process holds no node number for this moment, and so may mint nothing."""
+    """The process holds no node number for the current time, so it may not mint ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeLease:
     """The right to mint with `node` in the half-open range of milliseconds `[from_ms, until_ms)`.
 
-    Ranges of one node never overlap, whoever holds them: uniqueness rests on the lease store alone, not on any clock.
+    Ranges of one node never overlap, whichever process holds them. So uniqueness depends on the lease store alone, not
+    on any clock.
     """
 
     node: int
@@ -36,13 +38,13 @@ class NodeLease:
 
 
 class NodeLeaseStore(Protocol):
-    """Where leases are kept; each deployable that mints keeps them in a store of its own."""
+    """Stores the leases. Each deployable that mints ids uses its own store."""
 
     async def until_ms(self, node: int) -> int | None:
-        """The end of the last range given out for `node`; None when there was none."""
+        """The end of the last range leased for `node`; None if there was none."""
 
     async def extend(self, node: int, seen_until_ms: int | None, until_ms: int) -> bool:
-        """Compare and set; False when another process was faster."""
+        """Compare and set; False if another process was faster."""
 
 
 def now_ms() -> int:
@@ -51,22 +53,22 @@ def now_ms() -> int:
 
 
 def id_time_ms(value: int) -> int:
-    """When the id was minted, in ms since the Unix epoch."""
+    """The time of minting, in ms since the Unix epoch."""
     return (value >> _SHIFT) + EPOCH_MS
 
 
 def id_time(value: int) -> datetime:
-    """When the id was minted."""
+    """The time of minting, in UTC."""
     return datetime.fromtimestamp(id_time_ms(value) / 1000, UTC)
 
 
 def first_id_at(at_ms: int) -> int:
-    """The smallest id that can be minted at `at_ms`; a bound for range reads."""
+    """The smallest id that can be minted at `at_ms`, as a bound for range reads."""
     return max(0, at_ms - EPOCH_MS) << _SHIFT
 
 
 def parse_id(text: str) -> int | None:
-    """The id that the decimal string stands for, or None when it is no canonical id."""
+    """The id that the decimal string represents; None if it is not in canonical form."""
     if not text.isascii() or not text.isdigit() or len(text) > 19 or (text[0] == "0" and text != "0"):
         return None
     value = int(text)
@@ -74,7 +76,7 @@ def parse_id(text: str) -> int | None:
 
 
 class IdMinter:
-    """Mints ids inside a leased range; refuses outside it, and when the clock went back for more than it may wait."""
+    """Mints ids within the leased range of time. It never mints outside of the range, even if the clock jumps."""
 
     def __init__(self, store: NodeLeaseStore, clock_ms: Callable[[], int] = now_ms) -> None:
         self._store = store
@@ -83,26 +85,26 @@ class IdMinter:
         self._last_ms = 0
         self._sequence = 0
 
-    async def acquire(self, attempts: int = 64) -> NodeLease:
+    async def acquire(self) -> NodeLease:
         """Take a node number that nobody holds now.
 
         Raises:
-            NoLeaseError: every number tried was held.
+            NoLeaseError: all numbers tried were leased.
         """
-        for _ in range(attempts):
+        for _ in range(NODES_TRIED):
             node = secrets.randbelow(NODE_COUNT)
             seen, now = await self._store.until_ms(node), self._clock_ms()
             if seen is not None and seen > now:
                 continue
             if await self._store.extend(node, seen, now + LEASE_MS):
                 self._lease = NodeLease(node, max(now, seen or 0), now + LEASE_MS)
-                # Under another node number the sequence is no guide: what comes next is of a later millisecond.
+                # Another node number may make an id smaller within one millisecond, so the next id uses a later one.
                 self._last_ms, self._sequence = max(self._last_ms, self._lease.from_ms - 1), _LAST_SEQUENCE
                 return self._lease
         raise NoLeaseError("no free node number")
 
     async def renew(self) -> None:
-        """Extend the lease, or take another one when it was lost."""
+        """Extend the lease, or acquire another one if it was lost. Raises NoLeaseError."""
         lease = self._lease
         until = self._clock_ms() + LEASE_MS
         if lease is not None and until <= lease.until_ms:
@@ -114,10 +116,10 @@ class IdMinter:
             await self.acquire()
 
     def mint(self) -> int:
-        """A new id, greater than all that this minter made, under whatever lease.
+        """A new id, greater than all earlier ones of this minter, also across leases.
 
         Raises:
-            NoLeaseError: there is no lease, it ran out, or the clock is outside it.
+            NoLeaseError: there is no lease, it expired, or the clock is outside of it.
         """
         lease = self._lease
         if lease is None:

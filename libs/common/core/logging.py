@@ -1,4 +1,4 @@
-"""JSON logs, one object a line; event names are constant, data stand in keys."""
+"""JSON logs, one object per line. Event names are constant; data belong in keys."""
 
 import logging
 import sys
@@ -25,7 +25,7 @@ def _dump(event: Any, **_: Any) -> str:
 
 
 def get_logger(name: str) -> Logger:
-    """A logger that carries `name` as `module`."""
+    """A logger that adds `name` to each line as `module`."""
     return cast(Logger, structlog.get_logger(module=name))
 
 

@@ -1,4 +1,4 @@
-"""Pages of lists whose rows a reader may not all see."""
+"""Pages of lists of which some rows are hidden from the reader."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Generic, TypeVar
 DEFAULT_LIMIT = 20
 PEOPLE_LIMIT = 50  # followers, likes, comments
 MAX_LIMIT = 100
-FILL_UP = 100  # rows looked at together when a first look found too many that are hidden
-MAX_SCANNED = 300  # rows that one page may look at: some 0.1 s
+FILL_UP = 100  # rows read at a time when too many of the first ones are hidden
+MAX_SCANNED = 300  # rows read for one page: about 0.1 s
 R = TypeVar("R")
 T = TypeVar("T")
 Placed = tuple[int, T]
-"""An item of a list, and the id by which the list is ordered."""
+"""The id by which the list is ordered, and the item."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Items, and the place after which the next page begins; None when there is none."""
+    """Items, and the position after which the next page begins; None at the end of the list."""
 
     items: list[T]
     last: int | None
@@ -29,16 +29,16 @@ async def visible_page(
     beyond: int,
     limit: int,
 ) -> Page[T]:
-    """Up to `limit` items that can be shown; the others of what is read are passed over.
+    """Up to `limit` items that the reader may see; hidden rows are skipped.
 
-    It stops after MAX_SCANNED rows. Only then may a page be short, or even empty, though there is a next one; and only
-    then may that one turn out to be empty.
+    Reading stops after MAX_SCANNED rows. Only in this case the page may be short or empty although there is a next
+    page, and the next page may be empty.
 
     Args:
-        read: the list's rows beyond a place, and how many.
-        show: those rows that the reader may see, as items.
-        beyond: where to begin.
-        limit: of the page.
+        read: reads rows after a position, up to a number.
+        show: selects the rows that the reader may see, and turns them into items.
+        beyond: the position after which the page begins.
+        limit: the size of the page.
     """
     found: list[Placed[T]] = []
     count, scanned = limit + 1, 0

@@ -8,10 +8,10 @@ Failures = tuple[type[BaseException], ...]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How one kind of call is made. Retries wait `backoff_s`, times `growth` each time, with jitter.
+    """Time-out and retries for one kind of call. Retries wait `backoff_s`, times `growth` each time, with jitter.
 
-    `hedge_after_s` is when a second try goes out beside the first; only for reads. `contention` are the failures that
-    callers cause among themselves: they do not count against the dependency.
+    With `hedge_after_s`, a second try starts beside the first one after this time; only for reads. Failures listed in
+    `contention` are caused by concurrent callers, and do not count against the dependency.
     """
 
     timeout_s: float
@@ -23,12 +23,12 @@ class Policy:
 
     @property
     def once(self) -> Self:
-        """For what must not be done twice."""
+        """The same policy without second tries, for calls that are not idempotent."""
         return replace(self, retries=0, hedge_after_s=None)
 
 
-# Retries stand where the failing thing is called: a service that answers 503 has tried again already, so its callers
-# repeat only what did not reach it. Figures: docs/figures.md.
+# Only the direct caller of a failing dependency retries: a service that answers 503 has retried already, so its callers
+# repeat only calls that did not reach it. Figures: docs/figures.md.
 REDIS_READ = Policy(0.05, retries=2, backoff_s=0.01)
 REDIS_WRITE = Policy(0.5, retries=3, backoff_s=0.05, growth=2)
 CASSANDRA_READ = Policy(0.2, retries=2, backoff_s=0.05)

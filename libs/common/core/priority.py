@@ -1,4 +1,4 @@
-"""Which process gets the CPU when there is not enough of it."""
+"""The CPU priority of a process."""
 
 import os
 from contextlib import suppress
@@ -9,12 +9,12 @@ _AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def lower_priority() -> None:
-    """Let other processes go first, for good; child processes inherit it.
+    """Lower the priority of this process permanently; child processes inherit it.
 
-    Where Linux shares the CPU between sessions (sched(7), "The autogroup feature"), `nice` counts only within a
-    session, so the session's own value is set too, if this process leads it.
+    Linux may share the CPU between sessions (sched(7), "The autogroup feature"). Then `nice` has an effect only within
+    a session, so the value of the session is set too if this process leads it.
     """
     os.nice(NICE)
     if os.getsid(0) == os.getpid():
-        with suppress(OSError):  # no such feature, as in containers, where the operator sets shares
+        with suppress(OSError):  # there is no autogroup in containers, where the operator sets CPU shares
             _AUTOGROUP.write_text(str(NICE))

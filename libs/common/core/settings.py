@@ -1,12 +1,15 @@
-"""What every deployable is told from outside, by `FEEDMILL_…` variables."""
+"""Settings that all deployables share, read from environment variables `FEEDMILL_…`."""
 
+import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+RENAMED = {"FEEDMILL_PATIENCE": "FEEDMILL_TIMEOUT_FACTOR", "FEEDMILL_LINGER_S": "FEEDMILL_SHUTDOWN_DELAY_S"}
+"""Variables of earlier releases: an operator must not lose their effect without a word."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
 
 
@@ -18,7 +21,7 @@ def _origins(text: str) -> str:
 
 
 class Settings(BaseSettings):
-    """Common settings. A deployable subclasses it with its own name and numbers."""
+    """Common settings. A deployable adds its own in a subclass."""
 
     model_config = SettingsConfigDict(env_prefix="FEEDMILL_", extra="ignore", frozen=True)
 
@@ -26,13 +29,13 @@ class Settings(BaseSettings):
     port: int = Field(default=0, ge=0, le=65535)
     log_level: str = "INFO"
     instance: str = Field(
-        default="", description="stable name of this replica; set it so that a restart keeps its partitions"
+        default="", description="stable name of this replica, so that it keeps its partitions after a restart"
     )
     namespace: str = Field(default="", pattern=r"^[a-z0-9_]{0,24}$", description="prefix of topics, keyspaces and keys")
-    public_url: str = Field(default="http://127.0.0.1:8080", description="the gateway as clients see it")
+    public_url: str = Field(default="http://127.0.0.1:8080", description="the gateway's address for clients")
     kafka_bootstrap: str = "127.0.0.1:9092"
     kafka_replication: int = Field(
-        default=1, ge=1, description="replicas of new topics; all but one must have what is acknowledged"
+        default=1, ge=1, description="replicas of new topics; all but one must acknowledge a message"
     )
     cassandra_contact_points: str = Field(default="127.0.0.1:9042", description="host:port, comma-separated")
     cassandra_replication: str = Field(
@@ -45,34 +48,40 @@ class Settings(BaseSettings):
     internal_secret: SecretStr = Field(description="shared by the deployables: signs their calls to one another")
     cursor_secret: SecretStr = Field(description="signs page cursors")
     rate_limits: bool = Field(
-        default=True, description="false lifts limits and shares: sample worlds, tests, benchmarks"
+        default=True, description="false turns off rate limits and caller shares, for sample data, tests, benchmarks"
     )
-    requests_a_minute: int = Field(default=1_000, ge=0, description="of a user: some 16 a second; 0: no limit")
+    requests_a_minute: int = Field(default=1_000, ge=0, description="limit per user, about 16 a second; 0: no limit")
     address_requests_a_minute: int = Field(
-        default=10_000, ge=0, description="from an address, signed in or not: many people may share one; 0: no limit"
+        default=10_000, ge=0, description="limit per IP address, which many users may share; 0: no limit"
     )
     cors_origins: Annotated[str, AfterValidator(_origins)] = Field(
         default="",
-        description="of web clients that other hosts serve, such as https://app.example.org; comma-separated",
+        description="allowed origins of web clients on other hosts, such as https://app.example.org; comma-separated",
     )
     timeout_factor: float = Field(
-        default=1.0, gt=0, description="factor of every time-out; more than 1 where stores and services share a machine"
+        default=1.0, gt=0, description="factor for all time-outs; above 1 where stores and services share a machine"
     )
     max_in_flight: int = Field(
         default=256,
         gt=0,
-        description="requests under way at once, as many of services, and as many bodies on their way; at 5 ms of CPU"
-        " each, more would wait over a second",
+        description="concurrent client requests, as many internal ones, and as many uploads being received; at 5 ms of"
+        " CPU each, more requests would wait over a second",
     )
     outbox_wait_s: float = Field(
-        default=3_600, gt=0, description="events may wait for Kafka for so long; beyond, requests to write get 503"
+        default=3_600, gt=0, description="longest wait of an event for Kafka; beyond it, write requests get 503"
     )
     shutdown_delay_s: float = Field(
         default=1.0,
         ge=0,
-        description="how long SIGTERM leaves it open, not ready: more than a probe's period",
+        description="seconds to serve after SIGTERM while not ready; longer than the period of readiness probes",
     )
-    drain_s: float = Field(default=10.0, gt=0, description="how long work in hand may take after that")
+    drain_s: float = Field(default=10.0, gt=0, description="seconds for current work to finish after that")
+
+    @model_validator(mode="after")
+    def _no_old_names(self) -> Self:
+        if old := next((name for name in RENAMED if name in os.environ), None):
+            raise ValueError(f"{old} has been renamed to {RENAMED[old]}")
+        return self
 
     def topic(self, name: str) -> str:
         """The topic's name on this cluster."""
@@ -83,5 +92,5 @@ class Settings(BaseSettings):
         return f"{self.namespace}feedmill_{name}"
 
     def redis_prefix(self, name: str) -> str:
-        """What every Redis key of the service `name` begins with."""
+        """The prefix of all Redis keys of the service `name`."""
         return f"{self.namespace}{name}:"

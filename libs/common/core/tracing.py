@@ -1,4 +1,4 @@
-"""Traces: ids that go along over HTTP and Kafka, and stand in every log line."""
+"""Traces: ids that are passed on over HTTP and Kafka, and that every log line contains."""
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource

@@ -1,4 +1,4 @@
-"""Topics, created as the contracts say."""
+"""Creates the topics that the contracts declare."""
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
@@ -22,7 +22,7 @@ def _wanted(settings: Settings, topic: Topic, partitions: int | None) -> list[Ne
 
 
 async def create_topics(settings: Settings, partitions: int | None = None) -> list[str]:
-    """Create the topics that are missing; their names. Safe to run twice, and by two at once."""
+    """Create missing topics; returns their names. Safe to run twice, and in two processes at the same time."""
     admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
     await admin.start()
     try:

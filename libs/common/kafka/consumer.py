@@ -1,4 +1,4 @@
-"""The consumer runner: at-least-once delivery to handlers that are safe to run twice."""
+"""Consumer runners: at-least-once delivery to idempotent handlers."""
 
 import asyncio
 import random
@@ -24,17 +24,17 @@ from libs.contracts.codec import UndecodableError, decode
 from libs.contracts.topics import dead_letter_topic
 
 POLL_MS = 200
-POLL_BUSY_MS = 10  # while a partition is being worked on, so that it is looked at again soon
-FETCH_WAIT_MS = 100  # a fetch does not ask for partitions whose records wait here; they are asked for in the next one
+POLL_BUSY_MS = 10  # while handlers run, so that a finished partition is fetched again soon
+FETCH_WAIT_MS = 100  # a fetch leaves out partitions whose records wait here; they have to wait for the next fetch
 BATCH = 500
-READ_AHEAD = 500  # records of a partition that are not done; an upload that waits takes some 13 KB
+READ_AHEAD = 500  # unfinished records per partition; a waiting upload takes about 13 KB
 SESSION_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
-POISON_ATTEMPTS = 3  # a handler's own failure may pass (a race, a deadlock); after this it is poison
+POISON_ATTEMPTS = 3  # a failure may be transient (a race, a deadlock); after these attempts the event is poison
 BACKOFF_CAP_S = 5.0
-OUTCOMES_WATCHED = 100  # a deploy that fails more than half of so many stops instead of draining the topic
+OUTCOMES_WATCHED = 100  # if more than half of these events fail, the release is broken, and the consumer stops
 MIN_POISON_TO_STOP = 20
-STOP_S = 3.0  # for leaving the group
+STOP_S = 3.0  # to leave the group
 # getmany() without partitions means all of them: one that does not exist sends heartbeats and fetches nothing.
 NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
@@ -43,12 +43,12 @@ log = get_logger(__name__)
 
 
 class TooMuchPoisonError(RuntimeError):
-    """Most events fail: the code is wrong, not the events."""
+    """Most events fail, so the code is probably wrong and not the events."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedEvent:
-    """An event, and its place in the topic."""
+    """An event and its position in the topic."""
 
     envelope: Envelope
     payload: Payload
@@ -66,7 +66,7 @@ runner call it again with the same events. After three other errors an event goe
 
 
 class ConsumerClient(Protocol):
-    """What the runner needs of a group's consumer: aiokafka's, with its errors."""
+    """The part of aiokafka's consumer that the runner needs. Raises KafkaError."""
 
     def subscribe(self, topics: Sequence[str], *, listener: ConsumerRebalanceListener) -> None: ...
 
@@ -99,7 +99,17 @@ def kafka_member(settings: Settings, group: str) -> ConsumerClient:
 
 
 class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """One consumer group: in order within a partition, partitions side by side, commits after the work."""
+    """Runs one consumer group: in order within a partition, partitions concurrently, offsets committed after the work.
+
+    Args:
+        settings: for Kafka, the namespace and the time for draining.
+        group: without the namespace.
+        topics: names in the contracts, without the namespace.
+        handler: see `Handler`.
+        producer: sends dead letters.
+        on_dead_letter: called after an event was moved to the dead letters.
+        open_member: creates the Kafka consumer.
+    """
 
     def __init__(
         self,
@@ -128,7 +138,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         """Consume until cancelled.
 
         Raises:
-            TooMuchPoisonError: stopped rather than move a topic into dead letters.
+            TooMuchPoisonError: most events fail.
         """
         self._consumer.subscribe(self._topics, listener=self)
         await self._start()
@@ -144,11 +154,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 log.warning("consumer_stop_timed_out", group=self._group)
 
     async def assigned(self) -> bool:
-        """Whether the group has assigned this consumer its partitions, perhaps none; for readiness."""
+        """A readiness check: true once the group has assigned partitions, or none, to this consumer."""
         return self._has_joined
 
     async def assigned_or_kafka_away(self) -> bool:
-        """The same, or Kafka was away at the start: for the readiness of services that work without it."""
+        """A readiness check for services that work without Kafka: also true if Kafka was away at the start."""
         return self._has_joined or self._was_kafka_away
 
     async def _start(self) -> None:
@@ -171,36 +181,36 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._work.pop(partition).result()
 
     async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        read = [(record, one) for record in records if (one := _read(record)) is not None]
-        deliveries = [one for _, one in read if isinstance(one, ReceivedEvent)]
+        decoded = [(record, result) for record in records if (result := _decode(record)) is not None]
+        events = [result for _, result in decoded if isinstance(result, ReceivedEvent)]
         try:
-            if deliveries:
-                await self._attempt(deliveries)
-            read = [(record, one) for record, one in read if not isinstance(one, ReceivedEvent)]
-        except Exception as error:  # one of them is poison: find it
-            log.warning("batch_failed", group=self._group, size=len(deliveries), error=repr(error))
-        for record, one in read:
-            if await self._handle_alone(record, one):
-                # With everything before it, which is done: no restart makes another dead letter of it.
+            if events:
+                await self._attempt(events)
+            decoded = [(record, result) for record, result in decoded if not isinstance(result, ReceivedEvent)]
+        except Exception as error:  # at least one event is poison: handle them one by one to find it
+            log.warning("batch_failed", group=self._group, size=len(events), error=repr(error))
+        for record, result in decoded:
+            if await self._handle_alone(record, result):
+                # All records before this one are done. Commit now, so that a restart sends no second dead letter.
                 await self._commit(partition, record.offset + 1)
         await self._commit(partition, records[-1].offset + 1)
 
-    async def _handle_alone(self, record: ConsumerRecord, one: ReceivedEvent | UndecodableError) -> bool:
-        """Whether it ended in the dead letters."""
-        if isinstance(one, UndecodableError):
-            await self._dead_letter(record, one, 1)
-        elif error := await self._try(one):
+    async def _handle_alone(self, record: ConsumerRecord, result: ReceivedEvent | UndecodableError) -> bool:
+        """True if the record was moved to the dead letters."""
+        if isinstance(result, UndecodableError):
+            await self._dead_letter(record, result, 1)
+        elif error := await self._try(result):
             await self._dead_letter(record, error, POISON_ATTEMPTS)
-            await self._notify(one)
+            await self._notify(result)
         else:
             return False
         return True
 
-    async def _try(self, delivery: ReceivedEvent) -> Exception | None:
-        """What the handler raised the last time."""
+    async def _try(self, event: ReceivedEvent) -> Exception | None:
+        """The handler's error at the last attempt; None if an attempt succeeded."""
         for attempt in range(1, POISON_ATTEMPTS + 1):
             try:
-                await self._attempt([delivery])
+                await self._attempt([event])
                 break
             except Exception as error:
                 if attempt == POISON_ATTEMPTS:
@@ -208,15 +218,15 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
         return None
 
-    async def _attempt(self, deliveries: Sequence[ReceivedEvent]) -> None:
+    async def _attempt(self, events: Sequence[ReceivedEvent]) -> None:
         """Call the handler until it raises no transient error."""
-        first = deliveries[0].envelope
+        first = events[0].envelope
         context = propagate.extract({"traceparent": first.trace}) if first.trace else None
         delay = 0.05
         with _tracer.start_as_current_span(f"consume {self._group}", context):
             while True:
                 try:
-                    await self._handler(deliveries)
+                    await self._handler(events)
                     break
                 except _TRANSIENT as error:
                     HANDLER_RETRIES.labels(self._group).inc()
@@ -224,11 +234,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     await asyncio.sleep(random.uniform(delay / 2, delay))
                     delay = min(delay * 2, BACKOFF_CAP_S)
         now = utc_now()
-        for delivery in deliveries:
+        for event in events:
             self._outcomes.append(True)
-            EVENTS_HANDLED.labels(self._group, delivery.payload.topic, "done").inc()
-            age = (now - delivery.envelope.occurred_at).total_seconds()
-            CONSUMER_LAG.labels(self._group, delivery.payload.topic).observe(max(0.0, age))
+            EVENTS_HANDLED.labels(self._group, event.payload.topic, "done").inc()
+            age = (now - event.envelope.occurred_at).total_seconds()
+            CONSUMER_LAG.labels(self._group, event.payload.topic).observe(max(0.0, age))
 
     async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
         self._outcomes.append(False)
@@ -255,11 +265,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         EVENTS_HANDLED.labels(self._group, record.topic[self._strip :], "dead_letter").inc()
         log.error("dead_letter", group=self._group, topic=record.topic, offset=record.offset, error=repr(error))
 
-    async def _notify(self, delivery: ReceivedEvent) -> None:
-        """The event is safe in the dead letters; a failure here changes nothing."""
+    async def _notify(self, event: ReceivedEvent) -> None:
+        """Call `on_dead_letter`. The event is in the dead letters already, so errors are only logged."""
         if self._on_dead_letter is not None:
             try:
-                await self._on_dead_letter(delivery)
+                await self._on_dead_letter(event)
             except Exception as error:
                 log.warning("dead_letter_not_notified", group=self._group, error=repr(error))
 
@@ -270,13 +280,13 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 return
             except (CommitFailedError, IllegalStateError):
                 log.warning("commit_lost_partition", group=self._group, partition=str(partition))
-                return  # another member has it now and will do the work again
+                return  # another member has the partition now, and will repeat the work
             except KafkaError as error:
                 log.warning("commit_retries", group=self._group, error=repr(error))
                 await asyncio.sleep(0.5)
 
     def _partitions(self) -> Sequence[TopicPartition]:
-        """Those that are worked on."""
+        """The partitions with unfinished work."""
         return list(self._work)
 
     async def _drain(self, partitions: Sequence[TopicPartition]) -> None:
@@ -288,33 +298,33 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             task.cancel()
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
-        """Finish what is in hand, commit it, let go."""
+        """Finish the current work on these partitions and commit it, within the time for draining."""
         await self._drain(list(revoked))
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
-        """Say so."""
         self._has_joined = True
         log.info("partitions_assigned", group=self._group, count=len(assigned))
 
 
 @dataclass(slots=True)
 class _Reading:
-    """How far a partition is read, and which records before that are not done, by offset and in its order."""
+    """The next offset to read in a partition, and the unfinished records before it, by offset in ascending order."""
 
     next_offset: int
     committed: int
     tasks: dict[int, asyncio.Task[None]] = field(default_factory=dict)
 
     def done_to(self) -> int:
-        """The first offset that is not done."""
+        """The first unfinished offset."""
         return next(iter(self.tasks), self.next_offset)
 
 
 class UnorderedRunner(ConsumerRunner):
-    """One consumer group whose records have nothing to do with each other: each is handled alone, beside all others.
+    """Runs one consumer group whose records are independent of each other: each is handled alone, all concurrently.
 
-    So a slow record delays none behind it. What is committed is a partition's first record that is not done: after a
-    crash those done behind it are handled again. At most `READ_AHEAD` and one batch of each partition are in hand.
+    So a slow record does not delay those behind it. The committed offset is the partition's first unfinished record:
+    after a crash, finished records behind it are handled again. Per partition at most `READ_AHEAD` records and one
+    batch are unfinished.
     """
 
     _reading: dict[TopicPartition, _Reading]
@@ -344,9 +354,9 @@ class UnorderedRunner(ConsumerRunner):
         reading.next_offset = records[-1].offset + 1
 
     async def _process_one(self, record: ConsumerRecord) -> None:
-        one = _read(record)
-        if one is not None:
-            await self._handle_alone(record, one)
+        result = _decode(record)
+        if result is not None:
+            await self._handle_alone(record, result)
 
     def _end(self, reading: _Reading, offset: int, task: asyncio.Task[None]) -> None:
         if task.cancelled():
@@ -377,8 +387,8 @@ class UnorderedRunner(ConsumerRunner):
                     await self._commit_done(partition, reading)
 
 
-def _read(record: ConsumerRecord) -> ReceivedEvent | UndecodableError | None:
-    """None for what this release does not know."""
+def _decode(record: ConsumerRecord) -> ReceivedEvent | UndecodableError | None:
+    """The event in the record; None for a type or version that this release does not know."""
     try:
         received = decode(record.value)
     except UndecodableError as error:

@@ -1,4 +1,4 @@
-"""How far consumer groups are behind."""
+"""The lag of consumer groups."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -12,7 +12,7 @@ _REQUEST_MS = 5_000
 
 
 class LagMeter:
-    """Asks the brokers; belongs to no group itself."""
+    """Reads offsets from the brokers, without joining a consumer group."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -29,10 +29,10 @@ class LagMeter:
         await self._admin.close()
 
     async def lag(self, group: str, topics: Sequence[str]) -> int:
-        """Messages that the group has not committed; all that are kept where it has committed nothing.
+        """The number of messages that the group has not committed, or that are retained if it committed nothing.
 
         Raises:
-            KafkaError, TimeoutError: the brokers do not say.
+            KafkaError, TimeoutError: the brokers did not answer.
         """
         described = await self._admin.describe_topics([self._settings.topic(name) for name in topics])
         partitions = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]

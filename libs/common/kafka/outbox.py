@@ -19,25 +19,25 @@ FAR_S = 10.0  # while the relay is further behind, no events are queued for dire
 PAGE = 200
 COUNTED = 5_000  # the count of waiting events stops here
 WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay; 0 in processes that do not relay.")
-OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest of them has waited.")
+OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest waiting event has waited.")
 QUEUE_LIMIT = 10_000  # events queued for direct publishing; beyond it they are left to the relay
 log = get_logger(__name__)
 Clock = Callable[[], float]
 OnCommit = Callable[[Sequence[Payload]], Awaitable[None]]
-"""Is told of events after their commit and before the request is answered; never raises."""
+"""Called with events after their commit and before the request is answered; never raises."""
 
 
 class OutboxStore(Protocol):
     """The outbox table of one service. Raises UnavailableError."""
 
     async def lead(self) -> bool:
-        """Whether this process is the one that relays now."""
+        """True if this process may relay now."""
 
     async def oldest(self, limit: int, grace_s: float) -> Sequence[EventRecord]:
         """Records older than `grace_s`, oldest first."""
 
     async def size(self, limit: int) -> int:
-        """How many records there are; counts no further than about `limit`."""
+        """The number of records; counting stops at about `limit`."""
 
     async def delete(self, record: EventRecord) -> None:
         """Delete a published record."""

@@ -1,4 +1,4 @@
-"""Events to Kafka."""
+"""Publishing events to Kafka."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,14 +16,14 @@ from libs.contracts.base import Event, Payload
 from libs.contracts.records import EventRecord, Header, encode
 
 _REQUEST_MS = 5_000
-_STOP_S = 1.0  # what has to get there waits in an outbox, or for its handler
-_LINGER_MS = 2  # lets events of one burst share a request; costs at most this much latency
+_STOP_S = 1.0  # unconfirmed events are not lost: an outbox or a repeated handler sends them again
+_LINGER_MS = 2  # the events of a burst share a request; costs at most this much latency
 T = TypeVar("T")
 log = get_logger(__name__)
 
 
 class ProducerClient(Protocol):
-    """What publishing needs of a Kafka producer: aiokafka's, with its errors."""
+    """The part of aiokafka's producer that publishing needs. Raises KafkaError."""
 
     async def start(self) -> None: ...
 
@@ -35,10 +35,10 @@ class ProducerClient(Protocol):
 
 
 def kafka_sender(settings: Settings, name: str) -> ProducerClient:
-    """A sender that confirms what all in-sync replicas have; it keeps a partition's order, and may send twice.
+    """aiokafka's producer. All in-sync replicas confirm a message; order per partition is kept; duplicates may occur.
 
-    It is not idempotent: aiokafka never closes the gap in the sequence numbers that a batch given up leaves, and sends
-    nothing more (its issue 1017), and it gives up no batch whose broker is away. Doubles are harmless downstream.
+    It is not idempotent, because an idempotent aiokafka producer stops sending after it drops a batch (its issue 1017),
+    and never drops a batch whose broker is away. Consumers tolerate duplicates.
     """
     sender: ProducerClient = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,
@@ -51,7 +51,7 @@ def kafka_sender(settings: Settings, name: str) -> ProducerClient:
 
 
 class EventProducer:
-    """Publishes events. It starts in the background: a deployable with an outbox need not wait for Kafka."""
+    """Publishes events. It connects in the background, so that a deployable with an outbox starts without Kafka."""
 
     def __init__(
         self, settings: Settings, name: str, open_sender: Callable[[Settings, str], ProducerClient] = kafka_sender
@@ -82,7 +82,7 @@ class EventProducer:
                 await asyncio.sleep(1)
 
     def record(self, payload: Payload, entity: object, version: int) -> EventRecord:
-        """Encode an event of version `version` of `entity`, as this deployable's."""
+        """Encode an event about version `version` of `entity`, with this deployable as its producer."""
         return encode(Event(payload=payload, entity=str(entity), entity_version=version), self._name)
 
     async def publish(self, event: Event) -> None:
@@ -95,10 +95,10 @@ class EventProducer:
         await self.confirm(record, await self.enqueue(record), "direct")
 
     async def enqueue(self, record: EventRecord) -> Awaitable[Any]:
-        """Queue a record behind the earlier ones of its partition; the result is what `confirm` waits for.
+        """Queue a record behind earlier ones of its partition. The result is for `confirm`.
 
         Raises:
-            UnavailableError: there was no room for it in time.
+            UnavailableError: there was no space in the producer's buffer in time.
         """
         return await self._enqueue(
             self._settings.topic(record.topic), record.key.encode(), record.value, record.headers
@@ -114,7 +114,7 @@ class EventProducer:
         EVENTS_PUBLISHED.labels(record.topic, via).inc()
 
     async def send_raw(self, topic: str, key: bytes | None, value: bytes | None, headers: tuple[Header, ...]) -> None:
-        """Send bytes as they are, to the topic's full name."""
+        """Send bytes unchanged; `topic` includes the namespace. Raises UnavailableError."""
         await _answer(await self._enqueue(topic, key, value, headers))
 
     async def _enqueue(

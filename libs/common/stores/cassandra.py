@@ -1,4 +1,4 @@
-"""The Cassandra driver behind asyncio: futures bridged to the loop, failures as our errors."""
+"""The Cassandra driver for asyncio: its futures become awaitable, its failures become our errors."""
 
 import asyncio
 import re
@@ -35,14 +35,14 @@ from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration
 
 CONNECT_S = 3.0
-CONTROL_S = 2.0  # times timeout_factor: what the driver asks about the cluster before it is connected
+CONTROL_S = 2.0  # times timeout_factor: for the driver's own queries about the cluster
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
-HEARTBEAT_S = 5  # a connection whose server vanished without a word is given up after twice that; by default after 60 s
-IN_FLIGHT = 512  # a connection has 1,024 stream ids here; borrowing one blocks the loop's thread when none is free
-CONDITIONAL = re.compile(r"\sIF\s")  # a lightweight transaction: values are parameters, so no text has the word
-# Many of them on one partition keep one another from ending, which says nothing about the cluster.
+HEARTBEAT_S = 5  # a connection to a vanished server is closed after twice that; by default after 60 s
+IN_FLIGHT = 512  # a connection has 1,024 stream ids; without a free one the driver would block the event loop
+CONDITIONAL = re.compile(r"\sIF\s")  # a lightweight transaction; values are parameters, so they cannot match
+# Many of them on one partition delay each other, which says nothing about the cluster.
 CONDITIONAL_WRITE = replace(CASSANDRA_WRITE.once, contention=(TimeoutError, OperationTimedOut, Timeout))
-# Asks a quorum of replicas; system.local is answered by the coordinator alone. The row need not be there.
+# Needs a quorum of replicas; the coordinator alone would answer for system.local. The row need not exist.
 PROBE = "SELECT name FROM schema_migrations WHERE name = 'probe'"
 MIGRATE_S = 60.0
 _LOCK_TTL_S = 120
@@ -57,7 +57,7 @@ def _row_type(names: tuple[str, ...]) -> Any:
 
 
 def _rows(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[Row]:
-    """The driver's own row factory makes a type for each answer, which costs more than a small answer does."""
+    """Rows as named tuples. The driver's own factory creates a type per answer, which is slow for small answers."""
     return [*map(_row_type(tuple(names))._make, rows)]
 
 
@@ -88,7 +88,7 @@ def _cluster(settings: Settings) -> Cluster:
 
 
 class RejectedError(RuntimeError):
-    """Cassandra does not take the statement, now or ever."""
+    """Cassandra rejects the statement itself; retrying does not help."""
 
 
 @cache
@@ -101,9 +101,9 @@ def _policy_of(cql: str, *, is_idempotent: bool) -> Policy:
 
 
 class Cassandra:
-    """One keyspace of one cluster.
+    """A connection to one keyspace.
 
-    Every method raises UnavailableError when the cluster can't answer in time.
+    Each method raises UnavailableError if the cluster does not answer in time.
     """
 
     def __init__(self, settings: Settings, keyspace: str) -> None:
@@ -112,7 +112,7 @@ class Cassandra:
         self._cluster: Cluster | None = None
         self._session: Session | None = None
         failures = (NoHostAvailable, OperationTimedOut, DriverException, ConnectionException)
-        self._dependency = Dependency("cassandra", settings, self._probe, failures, at_once=IN_FLIGHT)
+        self._dependency = Dependency("cassandra", settings, self._probe, failures, max_concurrent=IN_FLIGHT)
 
     async def __aenter__(self) -> Self:
         self._cluster = _cluster(self._settings)
@@ -134,13 +134,13 @@ class Cassandra:
         return self._session
 
     async def prepare(self, cql: str) -> PreparedStatement:
-        """Prepare a statement. All but lightweight transactions are idempotent here, and so may be retried."""
+        """Prepare a statement. All statements except lightweight transactions must be idempotent; they are retried."""
         statement = await asyncio.to_thread(self._open.prepare, cql)
         statement.is_idempotent = not CONDITIONAL.search(cql)
         return statement
 
     async def execute(self, statement: PreparedStatement | str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """All rows of the first page (at most the driver's fetch size, 5,000)."""
+        """The rows of the first page (at most the driver's fetch size, 5,000)."""
         cql = statement if isinstance(statement, str) else statement.query_string
         policy = _policy_of(cql, is_idempotent=bool(getattr(statement, "is_idempotent", False)))
         rows = await self._dependency.call(policy, lambda: self._bridge(statement, parameters))
@@ -152,12 +152,12 @@ class Cassandra:
         return rows[0] if rows else None
 
     async def applied(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> bool:
-        """Whether a conditional statement took effect."""
+        """Execute a conditional statement; true if it took effect."""
         row = await self.one(statement, parameters)
         return bool(row and row[0])
 
     async def batch(self, statements: Sequence[Bound], *, logged: bool = True) -> None:
-        """All or nothing (logged), or one partition's writes at once (unlogged)."""
+        """Write all statements or none (logged), or several rows of one partition together (unlogged)."""
         batch = BatchStatement(BatchType.LOGGED if logged else BatchType.UNLOGGED)
         batch.is_idempotent = all(statement.is_idempotent for statement, _ in statements)
         for statement, parameters in statements:
@@ -184,20 +184,20 @@ class Cassandra:
         )
         try:
             return await result
-        except RequestValidationException as error:  # Cassandra is well: what was asked is wrong
+        except RequestValidationException as error:  # Cassandra works; the statement is wrong
             raise RejectedError(str(error)) from error
 
     async def _probe(self) -> None:
         await self._bridge(PROBE, None)
 
     async def ready(self) -> bool:
-        """Whether the cluster answers."""
+        """A readiness check."""
         await self.execute(PROBE)
         return True
 
 
 class CassandraStore:
-    """Base of adapters: their statements by name, prepared once. Subclasses list them as CQL in `cql`."""
+    """Base of adapters. Subclasses list their statements by name in `cql`; `prepare` prepares them once."""
 
     cql: ClassVar[Mapping[str, str]] = {}
 
@@ -241,7 +241,7 @@ class CassandraMigrations:
 
     async def apply(self, migration: Migration) -> None:
         for statement in migration.statements():
-            with suppress(AlreadyExists):  # a process that died while it ran this file has created it
+            with suppress(AlreadyExists):  # created by a process that died while it ran this file
                 await self.run(statement)
         record = "INSERT INTO schema_migrations (name, checksum, applied_at) VALUES (%s, %s, toTimestamp(now()))"
         await self.run(record, (migration.name, migration.checksum))
@@ -261,7 +261,7 @@ async def cassandra_migrations(settings: Settings, keyspace: str) -> AsyncIterat
         await store.run("CREATE TABLE IF NOT EXISTS migration_lock (id int PRIMARY KEY, holder text)")
         holder = f"{time.time_ns()}"
         lock = f"INSERT INTO migration_lock (id, holder) VALUES (1, %s) IF NOT EXISTS USING TTL {_LOCK_TTL_S}"
-        while not (await store.run(lock, (holder,)))[0][0]:  # noqa: ASYNC110 - the other one is another process
+        while not (await store.run(lock, (holder,)))[0][0]:  # noqa: ASYNC110 - another process holds the lock
             await asyncio.sleep(_LOCK_POLL_S)
         try:
             yield store

@@ -1,4 +1,4 @@
-"""Leases of node numbers for ids, in a keyspace."""
+"""Leases of node numbers for ids, stored in Cassandra."""
 
 from libs.common.stores.cassandra import CassandraStore
 

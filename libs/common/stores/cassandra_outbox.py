@@ -12,7 +12,7 @@ SHARDS = 4
 LEASE_S = 5  # the relay renews it each second; while no process holds it, none relays
 US_A_MINUTE = 60_000_000
 US_AN_HOUR = 60 * US_A_MINUTE
-LATE_US = 10 * US_A_MINUTE  # a write may arrive this long after its time: retries, or a clock that is behind
+LATE_US = 10 * US_A_MINUTE  # a write may arrive this long after its timestamp: retries, or a clock that is slow
 SOON_US = 30_000_000  # most writes arrive within this time; a full scan finds later ones
 
 
@@ -67,7 +67,7 @@ class CassandraOutbox(CassandraStore):
         )
 
     async def oldest(self, limit: int, grace_s: float) -> list[EventRecord]:
-        """A record that was written long after its time is found within a minute."""
+        """Records older than `grace_s`, oldest first. A record that arrives late is found within a minute."""
         before_us = int((self._clock() - grace_s) * 1_000_000)
         if self._no_failure_since_us is None:
             self._no_failure_since_us = before_us
@@ -103,7 +103,7 @@ class CassandraOutbox(CassandraStore):
         return int(row.hour * US_AN_HOUR if row.done_us is None else row.done_us)
 
     async def _move_progress(self, shard: int, done_us: int, before_us: int, rows: Sequence[Row]) -> None:
-        """Not within 10 minutes of a failure: Cassandra may still apply writes that it took before."""
+        """Store the progress, but not within 10 minutes of a failure: Cassandra may still apply earlier writes."""
         if self._no_failure_since_us is None or before_us - self._no_failure_since_us < LATE_US:
             return
         reached_us = min([before_us - LATE_US, *(row.created_us for row in rows[:1])])
@@ -111,13 +111,14 @@ class CassandraOutbox(CassandraStore):
             await self._set_progress(shard, reached_us)
 
     async def _set_progress(self, shard: int, done_us: int) -> None:
-        # the release before reads the hour, and fails without it
+        # The previous release still needs the hour.
         await self._rows("set_progress", shard, done_us // US_AN_HOUR, done_us)
 
     async def _range(self, statement: str, shard: int, from_us: int, before_us: int, limit: int) -> list[Row]:
         """The oldest rows in `[from_us, before_us)`.
 
-        Each read covers one minute: Cassandra refuses reads over 100,000 tombstones, those of 6,600 events a second.
+        Each read covers one minute, because Cassandra refuses reads over 100,000 tombstones. In four shards a minute
+        has fewer below 6,600 events per second.
         """
         rows: list[Row] = []
         while from_us < before_us and len(rows) < limit:
@@ -127,7 +128,7 @@ class CassandraOutbox(CassandraStore):
         return rows
 
     async def size(self, limit: int) -> int:
-        """Counts the range that `oldest` reads each time."""
+        # The range that `oldest` reads in each call.
         now_us, found = int(self._clock() * 1_000_000), 0
         for shard, oldest_us in self._oldest_us.items():
             found += len(await self._range("ids", shard, oldest_us - SOON_US, now_us, limit - found))
@@ -148,5 +149,5 @@ class EventWritingStore(CassandraStore):
         await self._cassandra.batch([*statements, *self._outbox.inserts(events)])
 
     async def record(self, events: Sequence[EventRecord]) -> None:
-        """Write events alone, without a row that they are about."""
+        """Write events without changing any other row."""
         await self._write([], events)

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a repeat with the same key and body gets the first answer, also after a crash."""
+"""`Idempotency-Key`: a repeated request with the same key and body gets the first answer, even after a crash."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -8,7 +8,7 @@ from libs.common.core.errors import ConflictError, KeyReusedError
 from libs.common.core.ids import now_ms
 from libs.common.stores.cassandra import Cassandra, CassandraStore
 
-STALE_MS = 30_000  # a try without an answer after this time counts as dead; one with slow uploads may still run
+STALE_MS = 30_000  # a request without an answer after this time counts as dead, though a slow upload may still run
 
 
 class StillRunningError(ConflictError):
@@ -19,21 +19,21 @@ class StillRunningError(ConflictError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Status and JSON body of a success."""
+    """A successful answer: status and JSON body."""
 
     status: int
     body: bytes
 
 
 Create = Callable[[int], Awaitable[Answer]]
-"""Creates the resource under the given id. Running it again, even at the same time, changes nothing."""
+"""Creates the resource with the given id. It must be idempotent, also when it runs concurrently."""
 
 
 class Idempotency(CassandraStore):
-    """Reserves a key together with the id of what it creates, so that a repeat after a crash creates nothing new.
+    """Reserves a key together with the id of the new resource, so that a repeat after a crash creates no second one.
 
-    One process runs a key once at a time without asking the store: many lightweight transactions on one partition would
-    delay one another. The store tells about other processes.
+    A process refuses concurrent requests with one key without asking the store, because many lightweight transactions
+    on one partition would delay each other. The store protects against other processes.
     """
 
     cql = {
@@ -58,11 +58,11 @@ class Idempotency(CassandraStore):
         self._running: dict[tuple[int, str], bytes] = {}
 
     async def run(self, account_id: int, key: str | None, request: bytes, create: Create) -> Answer:
-        """The answer of `create`, or of the earlier request with this key. `request` is the route and the body.
+        """The answer of `create`, or of the earlier request with this key. `request` contains the route and the body.
 
         Raises:
-            KeyReusedError: the key came with another request before.
-            StillRunningError: an earlier request with the key is not answered yet.
+            KeyReusedError: the key was used for a different request.
+            StillRunningError: an earlier request with the key has no answer yet.
         """
         if key is None:
             return await create(self._mint())

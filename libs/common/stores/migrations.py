@@ -1,4 +1,4 @@
-"""Numbered migration files, run once each; a file that changed after it ran is refused."""
+"""Numbered migration files. Each runs once; a file that changed after it ran is refused."""
 
 import hashlib
 import re
@@ -13,12 +13,12 @@ SHARED = Path(__file__).parent / "shared_migrations"
 
 
 class MigrationError(RuntimeError):
-    """A migration file is misnamed, or changed after it ran."""
+    """A migration file has a wrong name, or was changed after it ran."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One file of statements; `name` is its folder and file name."""
+    """A file of statements; `name` consists of its folder and file name."""
 
     name: str
     text: str
@@ -28,7 +28,7 @@ class Migration:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def statements(self) -> list[str]:
-        """The statements one by one, without comments."""
+        """The single statements, without comments."""
         bare = re.sub(r"^\s*--.*$", "", self.text, flags=re.MULTILINE)
         return [part.strip() for part in bare.split(";") if part.strip()]
 
@@ -37,30 +37,30 @@ class MigrationStore(Protocol):
     """A keyspace or database whose schema this process has locked."""
 
     suffix: str
-    """Of its files: `cql` or `sql`."""
+    """The suffix of its migration files: `cql` or `sql`."""
 
     async def applied(self) -> Mapping[str, str]:
-        """Name and checksum of each migration that ran."""
+        """The checksums of the migrations that ran, by name."""
 
     async def apply(self, migration: Migration) -> None:
-        """Run the file and record it. May run again when the process died half-way."""
+        """Run the file and record it. After a crash it may run again."""
 
 
 async def migrate(opened: AbstractAsyncContextManager[MigrationStore], folder: Path) -> list[str]:
-    """Run what is pending, in order; the names of what ran. Safe to run twice, and by two processes at once.
+    """Run the pending migrations in order; returns their names. Safe to run twice, and in two processes at once.
 
     Raises:
-        MigrationError: a file that ran has changed, or has a wrong name.
+        MigrationError: a file was changed after it ran, or has a wrong name.
     """
     async with opened as store:
-        todo = pending(load(folder, store.suffix), await store.applied())
-        for migration in todo:
+        migrations = pending(load(folder, store.suffix), await store.applied())
+        for migration in migrations:
             await store.apply(migration)
-    return [migration.name for migration in todo]
+    return [migration.name for migration in migrations]
 
 
 def load(folder: Path, suffix: str) -> list[Migration]:
-    """The shared migrations of this kind of store, then the folder's own, each in order of number."""
+    """The shared migrations of this kind of store, then those in the folder, each ordered by number."""
     paths = [*sorted(SHARED.glob(f"*.{suffix}")), *sorted(folder.glob(f"*.{suffix}"))]
     for path in paths:
         if not _NAME.fullmatch(path.name):
@@ -69,7 +69,7 @@ def load(folder: Path, suffix: str) -> list[Migration]:
 
 
 def pending(migrations: Sequence[Migration], applied: Mapping[str, str]) -> list[Migration]:
-    """Those that did not run yet. Raises MigrationError for one that changed after it ran."""
+    """The migrations that did not run yet. Raises MigrationError for a file that was changed after it ran."""
     for migration in migrations:
         if applied.get(migration.name, migration.checksum) != migration.checksum:
             raise MigrationError(f"{migration.name} was changed after it ran; write a new migration instead")

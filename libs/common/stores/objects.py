@@ -1,4 +1,4 @@
-"""The object store: one port, and a plain folder as the embedded adapter."""
+"""The object store: a port, and an adapter that stores objects in a folder."""
 
 import asyncio
 import os
@@ -10,37 +10,37 @@ from uuid import uuid4
 from libs.common.core.errors import UnavailableError
 
 Check = Callable[[], Awaitable[None]]
-"""Raises when what was sent must not be seen after all."""
+"""Called when the whole object was received; raises if the object must not be stored."""
 
 
 class ObjectStore(Protocol):
-    """Bytes by key. Keys are relative paths of safe characters; an object appears whole or not at all."""
+    """Stores bytes by key. Keys are relative paths of safe characters. Objects appear completely or not at all."""
 
     async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
-        """Store the stream; its size in bytes. Nothing stays behind when it breaks, or `check` raises at the end."""
+        """Store the stream; its size in bytes. If the stream breaks or `check` raises, nothing is stored."""
 
     async def get(self, key: str) -> bytes:
-        """The bytes. Raises FileNotFoundError."""
+        """Read an object. Raises FileNotFoundError."""
 
     async def size(self, key: str) -> int | None:
-        """Size in bytes, or None when there is no such object."""
+        """The size in bytes; None if there is no such object."""
 
     async def delete(self, key: str) -> None:
-        """Remove; no error when it is gone already."""
+        """Delete an object if it exists."""
 
 
 class FolderObjectStore:
-    """Objects as files below one folder."""
+    """Stores objects as files below one folder."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def path(self, key: str) -> Path:
-        """Where the object lies.
+        """The file of the object.
 
         Raises:
-            ValueError: the key leaves the folder.
-            UnavailableError: the folder is not there; what was made in its place would be lost, or hide what it holds.
+            ValueError: the key points outside of the folder.
+            UnavailableError: the folder does not exist. It is not created, since a mount may be missing in its place.
         """
         if not self._root.is_dir():
             raise UnavailableError("The object store does not respond.")

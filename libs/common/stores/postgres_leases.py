@@ -1,4 +1,4 @@
-"""Leases of node numbers for ids, in a database."""
+"""Leases of node numbers for ids, stored in PostgreSQL."""
 
 from libs.common.stores.postgres import Postgres
 

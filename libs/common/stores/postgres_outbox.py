@@ -17,7 +17,7 @@ class PostgresOutbox:
 
     @staticmethod
     async def insert(connection: Connection, records: Sequence[EventRecord]) -> None:
-        """Write inside the caller's transaction."""
+        """Insert the records within the caller's transaction."""
         sql = "INSERT INTO outbox (event_id, topic, key, value, headers, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
         rows = [
             (r.event_id, r.topic, r.key, r.value, pack_headers(r.headers), _time(r.created_us / 1_000_000))
@@ -26,11 +26,9 @@ class PostgresOutbox:
         await connection.executemany(sql, rows)
 
     async def lead(self) -> bool:
-        """True: every process may relay, as consumers handle an event once however often it is published."""
-        return True
+        return True  # all processes relay; consumers ignore an event that is published twice
 
     async def oldest(self, limit: int, grace_s: float) -> list[EventRecord]:
-        """In the order in which their transactions inserted them."""
         sql = (
             "SELECT event_id, topic, key, value, headers, created_at FROM outbox"
             " WHERE created_at <= $2 ORDER BY sequence LIMIT $1"

@@ -1,4 +1,4 @@
-"""Rates that processes share, by the clock of Redis (GCRA): our own work waits, callers are refused."""
+"""Rate limits that processes share through Redis (GCRA): our own work waits, requests of callers are refused."""
 
 import asyncio
 import math
@@ -13,19 +13,18 @@ from redis.asyncio import Redis
 
 from libs.common.stores.redis_functions import Functions
 
-BURST_S = 0.1  # what sleeping too long loses is caught up within this time
+BURST_S = 0.1  # a take may be early by this much, to make up for sleeps that last too long
 _LIBRARY = Path(__file__).parent / "rate.lua"
 _US = 1_000_000
-_NEVER_US = 1 << 52  # further ahead than anything reaches, and exact in Lua
-LOCAL_SHARE = 0.1  # of a limit, for what one process lets pass without the shared count
-LOCAL_CALLERS, LOCAL_S = 20_000, 3_600  # remembered: some 4 MB, and the longest period of a limit
+_NO_BOUND_US = 1 << 52  # larger than any wait, and exact as a Lua number
+LOCAL_SHARE = 0.1  # the share of a limit that one process admits without the shared count
+LOCAL_CALLERS, LOCAL_S = 20_000, 3_600  # remembered callers (about 4 MB), and the longest period of a limit
 
 
 class SharedRateLimit:
-    """At most `per_s` on average over all who use the name.
+    """Admits at most `per_s` items per second on average, over all processes that use the name.
 
-    Takers queue by sleeping. Each waits for one take at a time, so the queue is as long as there are takers, and one
-    that dies leaves at most one take unused.
+    A process reserves a time and sleeps until then. So a process that dies wastes at most one reservation.
     """
 
     def __init__(self, redis: "Redis", prefix: str, name: str, per_s: int) -> None:
@@ -34,23 +33,23 @@ class SharedRateLimit:
         self._per_s = per_s
 
     async def take(self, count: int) -> None:
-        """Reserve `count`, then wait until it may go."""
+        """Wait until `count` more items are admitted."""
         wait_ms = await self.reserve(count)
         if wait_ms:
             await asyncio.sleep(wait_ms / 1000)
 
     async def reserve(self, count: int) -> int:
-        """Milliseconds after which `count` may go."""
+        """Reserve `count` items; the wait until they are admitted, in milliseconds."""
         takes_us = math.ceil(count * _US / self._per_s)
-        ahead_us: int = (await self._functions.call("take", [self._key], takes_us, _NEVER_US))[0]
+        ahead_us: int = (await self._functions.call("take", [self._key], takes_us, _NO_BOUND_US))[0]
         return max(0, math.ceil((ahead_us - BURST_S * _US) / 1000))
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """So many in a time. All of them may come at once; then one more as soon as its share of the time has gone by.
+    """At most `count` requests in `period_s`. All may come in one burst; then one more after each `share_us`.
 
-    `per_address`: it is the address that is limited, whoever asks from there.
+    With `per_address` the limit holds for an address, with or without a signed-in user.
     """
 
     name: str
@@ -60,20 +59,21 @@ class RateLimit:
 
     @property
     def share_us(self) -> int:
-        """After how long one more is free."""
+        """The time until one more request is admitted."""
         return math.ceil(self.period_s * _US / self.count)
 
     @property
     def whole_us(self) -> int:
-        """After how long all are free again."""
+        """The time until a full burst is admitted again."""
         return self.share_us * self.count
 
 
 @dataclass(frozen=True, slots=True)
 class RateVerdict:
-    """On one request, by the limit that leaves it least.
+    """The result for one request, from the strictest of its limits.
 
-    `remaining` more may come at once, all of them again after `reset_s`; `retry_after_s` is 0 unless it is refused.
+    `remaining` more requests are admitted at once, and a full burst after `reset_s`. `retry_after_s` is 0 unless the
+    request is refused.
     """
 
     limit: RateLimit
@@ -82,39 +82,40 @@ class RateVerdict:
     retry_after_s: int
 
 
-Keyed = tuple[Sequence[str], Sequence[RateLimit]]  # one caller's: keys of one slot, and their limits
+KeyedLimits = tuple[Sequence[str], Sequence[RateLimit]]
+"""The limits of one caller, and the Redis key of each; all keys lie in one slot."""
 
 
 class RateCheck:
-    """One request to be counted: alone, or in a pipeline with what else it asks of Redis.
+    """Counts one request against its limits, in a call of its own or in a pipeline with other Redis commands.
 
-    It may be charged to several callers, such as a person and an address. Each is counted for itself: what one of them
-    is refused, the others have spent.
+    A request may count for several callers, such as a user and an address. Each is counted separately: if one refuses
+    the request, it still counts for the others.
     """
 
-    def __init__(self, functions: Functions, callers: Sequence[Keyed]) -> None:
+    def __init__(self, functions: Functions, callers: Sequence[KeyedLimits]) -> None:
         self._functions = functions
         self.callers = callers
         self.verdict: RateVerdict | None = None
-        """None until it is counted."""
+        """None until the request is counted."""
 
     async def take(self) -> RateVerdict:
-        """Count it now. Raises RedisError."""
+        """Count the request now. Raises RedisError."""
         return self.settle(await self._functions.pipelined(self.queue))
 
     def queue(self, pipe: Any) -> int:
-        """Count it with the pipeline, whose answers to this go to `settle`: so many."""
+        """Add the commands to a pipeline; their number. Pass their answers to `settle`."""
         for keys, limits in self.callers:
             self._functions.send(pipe, "take", keys, *(us for one in limits for us in (one.share_us, one.whole_us)))
         return len(self.callers)
 
     @property
     def admitted(self) -> bool:
-        """Whether it is counted, and not refused."""
+        """True if the request is counted and not refused."""
         return self.verdict is not None and not self.verdict.retry_after_s
 
     def settle(self, answers: Sequence[Sequence[int]]) -> RateVerdict:
-        """Take in what Redis answered."""
+        """Compute the verdict from the answers of Redis."""
         limits = [limit for _, limits in self.callers for limit in limits]
         ahead_us = [us for answer in answers for us in answer]
         self.verdict = _strictest(map(_verdict, limits, ahead_us))
@@ -128,22 +129,22 @@ def _verdict(limit: RateLimit, ahead_us: int) -> RateVerdict:
 
 
 def _strictest(verdicts: Iterable[RateVerdict]) -> RateVerdict:
-    return min(verdicts, key=lambda one: (-one.retry_after_s, one.remaining))
+    return min(verdicts, key=lambda verdict: (-verdict.retry_after_s, verdict.remaining))
 
 
 class LocalRateLimiter:
-    """Counts in this process what the shared count had no time for, against a share of each limit."""
+    """Counts requests in this process, against a share of each limit, when Redis is too slow."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._free_us: TTLCache[str, int] = TTLCache(LOCAL_CALLERS, LOCAL_S, clock)
 
-    def take(self, charge: RateCheck) -> RateVerdict:
-        """Count it, unless it is refused."""
+    def take(self, check: RateCheck) -> RateVerdict:
+        """Count the request unless it is refused."""
         now_us = int(self._clock() * _US)
         ahead_us: dict[str, int] = {}
         verdicts = []
-        for keys, limits in charge.callers:
+        for keys, limits in check.callers:
             for key, limit in zip(keys, limits, strict=True):
                 share = replace(limit, count=max(1, int(limit.count * LOCAL_SHARE)))
                 ahead_us[key] = max(now_us, self._free_us.get(key, 0)) - now_us + share.share_us
@@ -162,15 +163,15 @@ class RateLimiter:
         self._prefix = prefix
         self._disabled = disabled
 
-    def charge(self, callers: Mapping[str, Sequence[RateLimit]]) -> RateCheck | None:
-        """One request, by the name of each caller that it is charged to; None when nothing limits it."""
-        keyed: list[Keyed] = []
-        for who, limits in callers.items():
-            real = [limit for limit in limits if limit.count and not self._disabled]
-            if real:
-                keyed.append(([f"{self._prefix}{{{who}}}:{limit.name}" for limit in real], real))
+    def check(self, callers: Mapping[str, Sequence[RateLimit]]) -> RateCheck | None:
+        """The check for one request that counts for these callers; None if no limit applies."""
+        keyed: list[KeyedLimits] = []
+        for name, limits in callers.items():
+            active = [limit for limit in limits if limit.count and not self._disabled]
+            if active:
+                keyed.append(([f"{self._prefix}{{{name}}}:{limit.name}" for limit in active], active))
         return RateCheck(self._functions, keyed) if keyed else None
 
-    async def take_all(self, charges: Sequence[RateCheck]) -> None:
-        """Count them in one round trip, whatever comes of it. Raises RedisError."""
-        await self._functions.pipelined(lambda pipe: [charge.queue(pipe) for charge in charges])
+    async def take_all(self, checks: Sequence[RateCheck]) -> None:
+        """Count all requests in one round trip, ignoring the verdicts. Raises RedisError."""
+        await self._functions.pipelined(lambda pipe: [check.queue(pipe) for check in checks])

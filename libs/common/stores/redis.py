@@ -21,16 +21,16 @@ from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
 
 POOL_SIZE = 64
-CLUSTER_POOL_SIZE = 512  # a node; the cluster client fails beyond it, where the other one waits
-_LOST = (RedisConnectionError, RedisTimeoutError, OSError)
+CLUSTER_POOL_SIZE = 512  # per node; beyond it the cluster client raises, while the other client waits
+_NO_ANSWER = (RedisConnectionError, RedisTimeoutError, OSError)
 
 
 @asynccontextmanager
 async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str = "redis") -> AsyncIterator["Redis"]:
-    """A pooled client that answers in bytes, and has a breaker of this name.
+    """A pooled client that answers in bytes, with a circuit breaker of this name.
 
-    With `redis_cluster` it is the cluster's client, which takes the same calls; keys of one call lie in one slot, those
-    of a pipeline without transaction anywhere.
+    With `redis_cluster` it is the cluster client, which has the same methods. The keys of one call must lie in one
+    slot; the calls of a pipeline without transaction may use any slots.
     """
     url = settings.redis_url.get_secret_value()
     timeout_s = policy.timeout_s * settings.timeout_factor
@@ -41,8 +41,8 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
     }
     if settings.redis_cluster:
         cluster = _Cluster.from_url(url, max_connections=CLUSTER_POOL_SIZE, **options)
-        with contextlib.suppress(RedisError):  # it tries again with the first call
-            await cluster.initialize()  # many first calls at once would drop one another's connections
+        with contextlib.suppress(RedisError):  # the first call tries again
+            await cluster.initialize()  # many concurrent first calls would close each other's connections
         try:
             yield cast("Redis", cluster)
         finally:
@@ -50,12 +50,17 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         return
 
     async def probe() -> None:
-        """On a connection of its own; time-outs are the breaker's."""
+        # A new connection, because callers may hold all of the pool. The breaker sets the time-out.
         async with Redis.from_url(url, retry=Retry(NoBackoff(), 0), single_connection_client=True) as own:
             await own.get("probe")
 
     breaker = CircuitBreaker(name, probe, settings.timeout_factor)
-    options |= {"max_connections": POOL_SIZE, "timeout": timeout_s, "connection_class": _Connection, "breaker": breaker}
+    options |= {
+        "max_connections": POOL_SIZE,
+        "timeout": timeout_s,
+        "connection_class": _WatchedConnection,
+        "breaker": breaker,
+    }
     pool = _Pool.from_url(url, **options)
     client = Redis(connection_pool=pool)
     try:
@@ -67,7 +72,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
 
 
 async def get_many(redis: "Redis", keys: Sequence[str]) -> list[bytes | None]:
-    """The values of keys that may lie on any node: one command to each. Raises RedisError."""
+    """The values of keys in any slots, with one command per node. Raises RedisError."""
     values: Any = await (redis.mget_nonatomic(keys) if isinstance(redis, RedisCluster) else redis.mget(keys))
     return list(values)
 
@@ -101,7 +106,7 @@ def _backoff(policy: Policy) -> ConstantBackoff | ExponentialBackoff:
 
 
 class _Pool(BlockingConnectionPool):
-    """Hands out no connection while the breaker is open: whoever asks can do without Redis at once."""
+    """Raises at once while the breaker is open, so that callers can go on without Redis."""
 
     async def get_connection(self, *args: Any, **options: Any) -> Any:
         breaker: CircuitBreaker = self.connection_kwargs["breaker"]
@@ -110,59 +115,59 @@ class _Pool(BlockingConnectionPool):
         try:
             return await super().get_connection(*args, **options)  # type: ignore[no-untyped-call]
         except RedisConnectionError as error:
-            if isinstance(error.__cause__, TimeoutError):  # none became free: says nothing about Redis
+            if isinstance(error.__cause__, TimeoutError):  # the pool is exhausted, which says nothing about Redis
                 raise MaxConnectionsError(str(error)) from error
             raise
 
 
-class _Steady(Connection):
-    """A connection that was lost is a RedisError here. Packs commands by hiredis: in a fifth of the time."""
+class _HiredisConnection(Connection):
+    """Packs commands with hiredis, in a fifth of the time. A lost connection is always a RedisError."""
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
         try:
             await super().send_packed_command(*args, **options)
-        except (RuntimeError, AttributeError) as error:  # uvloop's word, and redis-py's, for one that was reset before
+        except (RuntimeError, AttributeError) as error:  # from uvloop and redis-py, if it was reset before
             await self.disconnect(nowait=True)
             raise RedisConnectionError("the connection was reset") from error
 
     def pack_command(self, *args: Any) -> list[bytes]:
         try:
             return [pack_command((*args[0].split(), *args[1:]))]
-        except TypeError:  # hiredis takes no subclasses of str and bytes
+        except TypeError:  # hiredis rejects subclasses of str and bytes
             return super().pack_command(*args)
 
 
-class _Connection(_Steady):
-    """Tells the breaker what came of it."""
+class _WatchedConnection(_HiredisConnection):
+    """Reports the outcome of each call to the circuit breaker."""
 
     def __init__(self, *, breaker: CircuitBreaker, **options: Any) -> None:
         super().__init__(**options)
         self._breaker = breaker
 
     async def _connect(self) -> None:
-        """A connection alone says nothing: the kernel takes it for a process that hangs."""
-        with self._breaker.watch(_LOST, REDIS_READ.timeout_s, success=Outcome.UNKNOWN):
+        # Success says nothing: the kernel accepts connections even for a process that hangs.
+        with self._breaker.watch(_NO_ANSWER, REDIS_READ.timeout_s, success=Outcome.UNKNOWN):
             await super()._connect()  # type: ignore[no-untyped-call]
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        with self._breaker.watch(_LOST, REDIS_READ.timeout_s):
+        with self._breaker.watch(_NO_ANSWER, REDIS_READ.timeout_s):
             return await super().read_response(*args, **options)
 
 
 class _Cluster(RedisCluster):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.connection_kwargs["connection_class"] = _Steady
+        self.connection_kwargs["connection_class"] = _HiredisConnection
         for node in self.nodes_manager.startup_nodes.values():
-            node.connection_class = _Steady
+            node.connection_class = _HiredisConnection
 
     async def initialize(self, *args: Any, **kwargs: Any) -> "RedisCluster":
-        """A cluster that can't be reached is a RedisError here too: it passes."""
+        """Connect to the cluster. Raises RedisConnectionError, which is retried, if it can't be reached."""
         try:
             return await super().initialize(*args, **kwargs)
         except RedisClusterException as error:
             raise RedisConnectionError(str(error)) from error
 
     async def _determine_slot(self, command: str, *args: Any) -> int:
-        """That of a function's first key: redis-py would ask a node in each call, and one that is gone at last."""
+        """The slot of a command; for a function that of its first key, so that redis-py need not ask a node for it."""
         return self.keyslot(args[2]) if command == "FCALL" else await super()._determine_slot(command, *args)

@@ -1,4 +1,4 @@
-"""Redis Functions."""
+"""Redis Functions: Lua libraries that Redis stores and runs."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 
 class Functions:
-    """Calls those of a Lua library; their names carry a hash of the source, so releases side by side do not collide."""
+    """Calls the functions of a Lua library. Their names contain a hash of the source, so releases do not collide."""
 
     def __init__(self, redis: "Redis", source: Path) -> None:
         self._redis = redis
@@ -19,15 +19,15 @@ class Functions:
         self._source = text.replace("@VERSION@", self._version)
 
     async def call(self, name: str, keys: Sequence[str], *args: int) -> Any:
-        """The function's answer. `keys`, at least one, lie in one slot."""
+        """The function's answer. `keys` has at least one key; all of them lie in one cluster slot."""
         return await self._loaded(lambda: self.send(self._redis, name, keys, *args))
 
     async def call_each(self, name: str, keys: Sequence[str], *args: int) -> list[Any]:
-        """One call a key, in one round trip; the keys lie anywhere. A call may be made twice."""
+        """The answers to one call per key, in one round trip. Keys may lie in any slot. A call may be made twice."""
         return await self.pipelined(lambda pipe: [self.send(pipe, name, [key], *args) for key in keys])
 
     async def pipelined(self, queue: Callable[[Any], object]) -> list[Any]:
-        """The answers to all calls that `queue` sends into the pipeline. A call may be made twice."""
+        """The answers to all calls that `queue` adds to the pipeline. A call may be made twice."""
 
         async def work() -> Any:
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -37,15 +37,15 @@ class Functions:
         return list(await self._loaded(work))
 
     def send(self, redis: Any, name: str, keys: Sequence[str], *args: int) -> Any:
-        """The call alone, by a client or into a pipeline: an error may mean that the functions are not loaded."""
+        """Call the function on a client or pipeline. ResponseError may mean that the functions are not loaded."""
         return redis.execute_command("FCALL", f"{name}_{self._version}", len(keys), *keys, *args)
 
     async def load(self) -> None:
-        """Load the functions, on every primary of a cluster."""
+        """Load the functions, on each primary of a cluster."""
         await self._redis.function_load(self._source, replace=True)
 
     async def _loaded(self, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Again, with the functions, on a Redis that was replaced by an empty one."""
+        """Do the work; load the functions and repeat it if Redis does not have them (a new or emptied server)."""
         try:
             return await work()
         except ResponseError as error:

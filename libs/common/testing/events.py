@@ -1,4 +1,4 @@
-"""An outbox in memory."""
+"""A fake of the event outbox."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from libs.contracts.records import EventRecord, encode
 
 
 class CollectedEvents:
-    """Implements `libs.contracts.records.EventOutbox`: keeps what was committed."""
+    """Implements `libs.contracts.records.EventOutbox`; collects committed events."""
 
     def __init__(self) -> None:
         self.records: list[EventRecord] = []

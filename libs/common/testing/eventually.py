@@ -9,7 +9,7 @@ POLL_S = 0.02
 
 
 async def eventually(condition: Callable[[], Awaitable[T]], deadline_s: float = 20.0) -> T:
-    """The first true answer of `condition`; AssertionErrors on the way mean "not yet".
+    """Poll `condition` until its answer is true, and return the answer. AssertionError counts as "not yet".
 
     Raises:
         AssertionError: the deadline passed.

@@ -1,4 +1,4 @@
-"""A TCP proxy that can slow down, swallow or cut what passes."""
+"""A TCP proxy that injects faults: latency, low bandwidth, lost data, broken connections."""
 
 import asyncio
 import contextlib
@@ -9,27 +9,27 @@ from types import TracebackType
 from typing import Self
 
 CHUNK_BYTES = 65_536
-NARROW_BYTES = 256  # read at once under a bandwidth, so that it is held evenly
+NARROW_BYTES = 256  # chunk size with limited bandwidth, so that data flow evenly
 LATE_S = 0.5
 NARROW_BYTES_PER_S = 2_000
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time
 
 
 class Fault(StrEnum):
-    """What can be wrong with a way through the network."""
+    """A fault of the network."""
 
     LATENCY = "latency"
-    """Each chunk towards the server is `latency_s` late."""
+    """Each chunk to the server is delayed by `latency_s`."""
     BANDWIDTH = "bandwidth"
-    """`bytes_per_s` pass, each way of each connection."""
+    """Each connection transfers `bytes_per_s` in each direction."""
     BLACK_HOLE = "black_hole"
-    """Connections are taken, and nothing passes."""
+    """Connections are accepted, but all data are lost."""
     HALF_OPEN = "half_open"
-    """The connections there are lose their server and are never told; new ones work."""
+    """Existing connections lose their server without notice; new ones work."""
     RESET = "reset"
-    """Connections are reset, new ones as soon as they are made."""
+    """Existing and new connections are reset."""
     REFUSED = "refused"
-    """Nobody listens."""
+    """Connections are refused."""
 
 
 def address_of(url: str) -> str:
@@ -38,7 +38,7 @@ def address_of(url: str) -> str:
 
 
 class FaultProxy:
-    """Forwards to `host:port` until `impose`; `heal` ends any fault."""
+    """Forwards connections to `host:port`. `impose` starts a fault, `heal` ends it."""
 
     def __init__(self, address: str, listen_port: int = 0) -> None:
         self._host, port = address.rsplit(":", 1)
@@ -53,11 +53,11 @@ class FaultProxy:
 
     @property
     def address(self) -> str:
-        """Where it listens; the same before and after a fault."""
+        """The address on which the proxy listens; faults do not change it."""
         return f"127.0.0.1:{self._listen_port}"
 
     async def impose(self, fault: Fault) -> None:
-        """From now on, in place of the fault before."""
+        """Start a fault, and end the previous one."""
         await self.heal()
         match fault:
             case Fault.LATENCY:
@@ -76,7 +76,7 @@ class FaultProxy:
                 await self._cut()
 
     async def heal(self) -> None:
-        """Pass everything. Connections that lost bytes are cut: they are of no use any more."""
+        """End the fault. Connections that lost data are reset."""
         lossy, self._swallow, self._reset = self._swallow, False, False
         self.latency_s, self.bytes_per_s = 0.0, None
         for writer in self._abandoned:
@@ -113,7 +113,7 @@ class FaultProxy:
         await self._stop()
 
     async def _abandon(self) -> None:
-        """Close the servers' ends; the clients' stay open, and silent."""
+        """Reset the connections to the server; those to clients stay open without data."""
         for client, server in self._pairs.values():
             self._abandoned.append(client)
             _reset(server)
@@ -160,7 +160,7 @@ class FaultProxy:
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    """Close without a farewell."""
+    """Close the connection with a TCP reset."""
     raw = writer.get_extra_info("socket")
     if raw is not None and raw.fileno() >= 0:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

@@ -188,10 +188,10 @@ async def test_a_probe_has_not_the_deadline_of_the_request_that_failed() -> None
     assert store.deadlines == [math.inf]
 
 
-async def tried(breaker: CircuitBreaker, error: BaseException, enough_s: float = LONG_S) -> None:
+async def tried(breaker: CircuitBreaker, error: BaseException, slow_after_s: float = LONG_S) -> None:
     """As often as would open it."""
     for _ in range(BREAKER_FAILURES):
-        with pytest.raises(type(error)), breaker.watch((Down,), enough_s, (Odd,)):
+        with pytest.raises(type(error)), breaker.watch((Down,), slow_after_s, (Odd,)):
             raise error
     await some_turns()
 
@@ -204,11 +204,11 @@ async def test_what_counts_as_no_answer() -> None:
 
 
 async def test_a_call_that_was_given_up_counts_when_it_took_long() -> None:
-    for enough_s, counts in ((0.0, True), (LONG_S, False)):
+    for slow_after_s, counts in ((0.0, True), (LONG_S, False)):
         store = Store(is_up=False)
         breaker = store.breaker()
         for _ in range(BREAKER_FAILURES):
-            with pytest.raises(asyncio.CancelledError), breaker.watch((Down,), enough_s):
+            with pytest.raises(asyncio.CancelledError), breaker.watch((Down,), slow_after_s):
                 raise asyncio.CancelledError
         await some_turns()
         assert bool(store.probes) == counts
@@ -308,7 +308,7 @@ async def test_a_read_is_hedged(second: Scripted) -> None:
 
 
 async def test_a_slow_dependency_holds_no_more_than_its_share() -> None:
-    store = dependency(at_once=1)
+    store = dependency(max_concurrent=1)
     held = [asyncio.create_task(store.call(PATIENT, never)) for _ in range(2)]
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
@@ -320,7 +320,7 @@ async def test_a_slow_dependency_holds_no_more_than_its_share() -> None:
 
 
 async def test_whoever_waits_for_a_slot_is_served_in_turn_with_other_callers() -> None:
-    store, served, free = dependency(at_once=4), list[int](), asyncio.Event()
+    store, served, free = dependency(max_concurrent=4), list[int](), asyncio.Event()
 
     async def use(account: int) -> None:
         set_caller(Caller(account, "203.0.113.9"))
@@ -341,7 +341,7 @@ async def test_whoever_waits_for_a_slot_is_served_in_turn_with_other_callers() -
 
 
 async def test_waiting_for_a_slot_says_nothing_about_the_dependency() -> None:
-    store, policy = dependency(at_once=BREAKER_FAILURES), Policy(0.01)
+    store, policy = dependency(max_concurrent=BREAKER_FAILURES), Policy(0.01)
     held = [asyncio.create_task(store.call(PATIENT, never)) for _ in range(BREAKER_FAILURES)]
     await asyncio.sleep(0)
     calls = [store.call(policy, Scripted()) for _ in range(BREAKER_FAILURES)]

@@ -58,7 +58,7 @@ class NumberVerifier(TokenVerifier):
     def __init__(self) -> None: ...
 
     def known(self, token: str) -> Principal | None:
-        return Principal(int(token), 1, "user") if token.isdigit() else None
+        return Principal(int(token), 1) if token.isdigit() else None
 
     async def signed(self, token: str) -> Principal:
         if (principal := self.known(token)) is None:

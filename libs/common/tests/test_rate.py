@@ -47,7 +47,7 @@ POSTS, REQUESTS = RateLimit("posts", 3, HOUR_S), RateLimit("requests", 5, HOUR_S
 
 
 async def ask(limiter: RateLimiter, who: str, *limits: RateLimit) -> RateVerdict:
-    charge = limiter.charge({who: limits})
+    charge = limiter.check({who: limits})
     assert charge is not None
     return await charge.take()
 
@@ -83,14 +83,14 @@ async def test_a_share_of_the_time_frees_one(redis: "Redis", prefix: str) -> Non
 
 
 async def test_what_is_lifted_is_not_counted(redis: "Redis", prefix: str) -> None:
-    assert RateLimiter(redis, prefix).charge({"user:1": [RateLimit("posts", 0, HOUR_S)]}) is None
-    assert RateLimiter(redis, prefix, disabled=True).charge({"user:1": [POSTS]}) is None
+    assert RateLimiter(redis, prefix).check({"user:1": [RateLimit("posts", 0, HOUR_S)]}) is None
+    assert RateLimiter(redis, prefix, disabled=True).check({"user:1": [POSTS]}) is None
 
 
 async def test_counting_in_a_pipeline(redis: "Redis", prefix: str) -> None:
     limiter = RateLimiter(redis, prefix)
     await ask(limiter, "user:1", POSTS)
-    charge = limiter.charge({"user:1": [REQUESTS, POSTS], "ip:1": [REQUESTS]})
+    charge = limiter.check({"user:1": [REQUESTS, POSTS], "ip:1": [REQUESTS]})
     assert charge is not None
     assert not charge.admitted
     async with redis.pipeline(transaction=False) as pipe:
@@ -105,10 +105,10 @@ async def test_each_caller_of_a_charge_is_counted(redis: "Redis", prefix: str) -
     """The callers' keys lie on different nodes of a cluster."""
     limiter = RateLimiter(redis, prefix)
     for number in range(REQUESTS.count):
-        charge = limiter.charge({"ip:1": [REQUESTS], f"user:{number}": [POSTS]})
+        charge = limiter.check({"ip:1": [REQUESTS], f"user:{number}": [POSTS]})
         assert charge is not None
         assert not (await charge.take()).retry_after_s
-    charge = limiter.charge({"ip:1": [REQUESTS], "user:9": [POSTS]})
+    charge = limiter.check({"ip:1": [REQUESTS], "user:9": [POSTS]})
     assert charge is not None
     assert (await charge.take()).limit == REQUESTS
     assert not charge.admitted
@@ -119,11 +119,11 @@ async def test_a_process_lets_a_share_pass_by_itself(redis: "Redis", prefix: str
     local = LocalRateLimiter(lambda: now_s)
     limits = [RateLimit("many", 20, 60), RateLimit("few", 3, HOUR_S)]
     for who, names in (("user:1", limits[:1]), ("user:2", limits)):
-        charge = RateLimiter(redis, prefix).charge({who: names})
+        charge = RateLimiter(redis, prefix).check({who: names})
         assert charge is not None
         passed = [not local.take(charge).retry_after_s for _ in range(4)]
         assert passed == [True, len(names) == 1, False, False]
-    charge = RateLimiter(redis, prefix).charge({"user:1": limits[:1]})
+    charge = RateLimiter(redis, prefix).check({"user:1": limits[:1]})
     assert charge is not None
     now_s += 60 / (20 * LOCAL_SHARE)
     assert not local.take(charge).retry_after_s

@@ -15,11 +15,11 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.web.auth import ALGORITHM, Principal, TokenVerifier
-from libs.common.web.revocation import LIFE_S, RevokedSessions
+from libs.common.web.revocation import LIFE_S, RedisRevokedSessions
 
 pytestmark = pytest.mark.stores
 KEY = Ed25519PrivateKey.generate()
-ADA = Principal(5, 6, "user")
+ADA = Principal(5, 6)
 
 
 class OneKey:
@@ -34,26 +34,26 @@ def token() -> str:
 
 
 @pytest.fixture
-async def revoked_sessions(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[RevokedSessions]:
+async def revoked_sessions(redis: "Redis", store_env: dict[str, str]) -> AsyncIterator[RedisRevokedSessions]:
     settings = settings_for(Settings, store_env)
-    yield RevokedSessions(redis, settings)
+    yield RedisRevokedSessions(redis, settings)
     async for key in redis.scan_iter(match=f"{settings.redis_prefix('shutout')}*"):
         assert await redis.ttl(key) <= LIFE_S
         await redis.delete(key)
 
 
-async def test_sessions_end_one_by_one_and_bans_hold_for_all(revoked_sessions: RevokedSessions) -> None:
-    others = [Principal(5, 7, "user"), Principal(8, 9, "user")]
+async def test_sessions_end_one_by_one_and_bans_hold_for_all(revoked_sessions: RedisRevokedSessions) -> None:
+    others = [Principal(5, 7), Principal(8, 9)]
     await revoked_sessions.end([6])
-    assert [await revoked_sessions.holds(who) for who in (ADA, *others)] == [True, False, False]
+    assert [await revoked_sessions.is_revoked(who) for who in (ADA, *others)] == [True, False, False]
     await revoked_sessions.ban(5)
-    assert [await revoked_sessions.holds(who) for who in others] == [True, False]
+    assert [await revoked_sessions.is_revoked(who) for who in others] == [True, False]
     await revoked_sessions.unban(5)
-    assert [await revoked_sessions.holds(who) for who in (ADA, *others)] == [True, False, False]
+    assert [await revoked_sessions.is_revoked(who) for who in (ADA, *others)] == [True, False, False]
 
 
 async def test_a_token_that_was_seen_is_looked_at_again(
-    revoked_sessions: RevokedSessions, monkeypatch: pytest.MonkeyPatch
+    revoked_sessions: RedisRevokedSessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libs.common.web.auth.CHECKED_S", 0.05)
     verifier, held = TokenVerifier(OneKey(), revoked_sessions), token()
@@ -73,7 +73,7 @@ async def test_a_token_that_was_seen_is_looked_at_again(
 async def test_without_redis_a_token_is_good_until_it_expires(store_env: dict[str, str]) -> None:
     settings = settings_for(Settings, store_env).model_copy(update={"redis_url": SecretStr("redis://127.0.0.1:1/0")})
     async with open_redis(settings) as away:
-        nothing = RevokedSessions(away, settings)
+        nothing = RedisRevokedSessions(away, settings)
         await nothing.end([6])
         await nothing.ban(5)
         await nothing.unban(5)

@@ -1,4 +1,4 @@
-"""Service defaults: one call gives a deployable its HTTP server, health, metrics, errors, auth and background tasks."""
+"""Service defaults: the ASGI application of a deployable with health, metrics, errors, auth and background tasks."""
 
 import os
 import time
@@ -22,7 +22,7 @@ from libs.common.web.jwks import RemoteKeys
 from libs.common.web.limits import MINUTE_S, RateLimited, RequestLimits
 from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLimits, HeadAsGet, RequestContext
 from libs.common.web.problems import Problem, install_error_handlers
-from libs.common.web.revocation import RevokedSessions
+from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import LEAVE_S, Runtime
 
 CORS: dict[str, Any] = {
@@ -47,8 +47,8 @@ CORS: dict[str, Any] = {
         "X-Feed-Quality",
         "X-Request-Id",
     ],
-    "allow_credentials": True,  # of the listed origins alone
-    "max_age": 7_200,  # seconds; Chromium keeps a preflight's answer no longer
+    "allow_credentials": True,  # only for the configured origins
+    "max_age": 7_200,  # seconds; the longest time for which Chromium caches a preflight
 }
 log = get_logger(__name__)
 S = TypeVar("S", bound=Settings)
@@ -57,11 +57,11 @@ Compose = Callable[[Runtime[S]], Awaitable[object]]
 
 
 def _request_limits(redis: "Redis", settings: Settings, rules: Mapping[str, RateLimit] | None) -> RequestLimits:
-    """All deployables count the requests of a person, and of an address, together."""
+    """The limits of a deployable. The limits per user and per address hold for all deployables together."""
     limiter = RateLimiter(redis, settings.redis_prefix("rate"), disabled=not settings.rate_limits or rules is None)
-    person = RateLimit("requests", settings.requests_a_minute, MINUTE_S)
+    user = RateLimit("requests", settings.requests_a_minute, MINUTE_S)
     address = RateLimit("requests", settings.address_requests_a_minute, MINUTE_S, per_address=True)
-    return RequestLimits(limiter, person, address, rules or {}, settings.timeout_factor)
+    return RequestLimits(limiter, user, address, rules or {}, settings.timeout_factor)
 
 
 async def use_cases(request: Request) -> Any:
@@ -85,15 +85,15 @@ def create_app(
     """The ASGI application of a deployable.
 
     Args:
-        name: of the deployable, such as `user`.
+        name: the deployable's name, such as `user`.
         settings: its settings.
         compose: see `Compose`.
         routers: public routes and those under `/internal`.
         body_limits: path, or a prefix that ends with /, → bytes, where the limit is not that of JSON bodies.
-        eventless: paths, or prefixes that end with /, whose writes publish no event, and are accepted without Kafka.
+        eventless: paths, or prefixes that end with /, whose writes publish no events, so they do not need Kafka.
         limits: `METHOD /path/{template}` → the route's own rate limit; None turns all limits off.
-        middleware: ASGI middleware that may answer before the routes do.
-        urls: of the services, by name.
+        middleware: ASGI middleware that may answer before the routes.
+        urls: service name → URL.
         groups: consumer group → topics.
     """
     running: list[Runtime[S]] = []
@@ -111,7 +111,7 @@ def create_app(
             app.state.service_tokens = runtime.tokens
             if "user" in urls:
                 keys = RemoteKeys(runtime.client("user"))
-                runtime.token_verifier = TokenVerifier(keys, RevokedSessions(redis, settings))
+                runtime.token_verifier = TokenVerifier(keys, RedisRevokedSessions(redis, settings))
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
@@ -135,9 +135,9 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
-        redirect_slashes=False,  # it would go where the Host header says, without TLS
+        redirect_slashes=False,  # a redirect would go to the address in the Host header, without TLS
         generate_unique_id_function=lambda route: route.name,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext has them, with our names
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # RequestContext does this with our names
     )
     app.state.stop_by = None
     install_error_handlers(app)

@@ -1,4 +1,4 @@
-"""Who is calling: a person by access token, or another deployable by service token."""
+"""Authentication: access tokens of users, and service tokens of deployables."""
 
 import re
 import time
@@ -20,7 +20,7 @@ _BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)  # RFC 9110 §11.1, §
 ISSUER = "feedmill"
 ACCESS_TOKEN_S = 900
 SERVICE_TOKEN_S = 300
-CHECKED_S, CHECKED_MAX = 60, 20_000  # tokens of half a kilobyte
+CHECKED_S, CHECKED_MAX = 60, 20_000  # verified tokens in memory; each has about half a kilobyte
 _SERVICE_AUDIENCE = "feedmill-internal"
 LEEWAY_S = 5  # clocks of two machines may differ by this much
 
@@ -49,74 +49,74 @@ def authorization(scope: Scope) -> bytes:
 
 
 def bearer_token(scope: Scope) -> str | None:
-    """The token in the `Authorization` header. Everything that asks who is calling reads it here."""
+    """The bearer token of a request. All code that needs the token reads it here, so that no two parsers differ."""
     found = _BEARER.fullmatch(authorization(scope))
     return found[1].decode("ascii") if found else None
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A signed-in person."""
+    """A signed-in user."""
 
     user_id: int
     session_id: int
-    role: str
 
 
 class KeySource(Protocol):
-    """Where the public keys of access tokens come from."""
+    """Provides the public keys of access tokens."""
 
     async def key(self, kid: str) -> Any | None:
-        """The public key with this id, or None."""
+        """The public key with this id; None if there is none. May raise UnavailableError."""
 
 
 class NoKeys:
-    """Knows no key, so that every token is invalid."""
+    """A key source without keys: all tokens are invalid."""
 
     async def key(self, _: str) -> Any | None:
         return None
 
 
 class SessionRevocation(Protocol):
-    """Who is to be let in no more."""
+    """Tells which sessions were revoked before their access tokens expire."""
 
-    async def holds(self, principal: Principal) -> bool | None:
-        """Whether the session has ended, or the person is banned; None when it can't be told."""
+    async def is_revoked(self, principal: Principal) -> bool | None:
+        """True if the session has ended or the user is banned; None if this is unknown. Never raises."""
 
 
 class TokenVerifier:
-    """Checks access tokens, each once a minute: that is most of what a kept page would cost.
+    """Verifies access tokens, and remembers valid ones for a minute, since verification takes most of a cached read.
 
-    So a session that has ended may be let in for a minute more where its token was just seen.
+    So a process may accept the token of a revoked session for up to a minute.
     """
 
-    def __init__(self, keys: KeySource, shut_out: SessionRevocation | None = None) -> None:
+    def __init__(self, keys: KeySource, revocation: SessionRevocation | None = None) -> None:
         self._keys = keys
-        self._shut_out = shut_out
+        self._revocation = revocation
         self._checked: TTLCache[str, tuple[float, Principal]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
     def known(self, token: str) -> Principal | None:
-        """Who the token is of, if it was found good within the last minute."""
+        """The user of the token if it was verified in the last minute, else None."""
         expires_at, principal = self._checked.get(token, (0.0, None))
         return principal if time.time() < expires_at else None
 
     async def verify(self, token: str) -> Principal:
-        """The person behind the token. Raises UnauthorizedError."""
+        """The user of the token. Subclasses may add checks. Raises the errors of `signed`."""
         return await self.signed(token)
 
     async def signed(self, token: str) -> Principal:
-        """Who the token says it is of.
+        """The user of the token, according to its signature and the revoked sessions.
 
         Raises:
-            UnauthorizedError: not signed by us, expired, of another shape, or of a session that has ended.
+            UnauthorizedError: the token is expired or not valid, or its session is revoked.
+            UnavailableError: the public key is not available.
         """
         if known := self.known(token):
             return known
         expires_at, principal = await self._check(token)
-        held = await self._shut_out.holds(principal) if self._shut_out else False
-        if held:
+        is_revoked = await self._revocation.is_revoked(principal) if self._revocation else False
+        if is_revoked:
             raise SessionRevokedError
-        if held is not None:
+        if is_revoked is not None:
             self._checked[token] = (expires_at, principal)
         return principal
 
@@ -141,11 +141,11 @@ class TokenVerifier:
         user_id, session_id = parse_id(str(claims["sub"])), parse_id(str(claims["sid"]))
         if user_id is None or session_id is None:
             raise InvalidTokenError
-        return float(claims["exp"]), Principal(user_id, session_id, str(claims.get("role", "user")))
+        return float(claims["exp"]), Principal(user_id, session_id)
 
 
 class ServiceTokens:
-    """Short-lived tokens with which deployables call one another."""
+    """Creates and verifies the short-lived tokens of calls between deployables."""
 
     def __init__(self, secret: str, name: str) -> None:
         self._secret = secret
@@ -155,7 +155,7 @@ class ServiceTokens:
         self._checked: TTLCache[str, tuple[float, str]] = TTLCache(CHECKED_MAX, CHECKED_S)
 
     def header(self) -> str:
-        """The `Authorization` value for a call from here."""
+        """The `Authorization` header for calls of this deployable."""
         if time.monotonic() >= self._renew_at:
             now = int(time.time())
             claims = {"iss": self._name, "aud": _SERVICE_AUDIENCE, "iat": now, "exp": now + SERVICE_TOKEN_S}
@@ -164,10 +164,10 @@ class ServiceTokens:
         return self._token
 
     def verify(self, token: str) -> str:
-        """The calling deployable's name.
+        """The name of the calling deployable.
 
         Raises:
-            UnauthorizedError: not signed with our secret, expired, or no service token.
+            UnauthorizedError: the token is expired, not signed with our secret, or not a service token.
         """
         expires_at, caller = self._checked.get(token, (0.0, ""))
         if time.time() < expires_at:
@@ -188,7 +188,7 @@ class ServiceTokens:
 
 
 class _Bearer(HTTPBearer):
-    """FastAPI's entry in the OpenAPI document, with our reader of the header."""
+    """Declares the scheme in the OpenAPI document as FastAPI does, but reads the header with `bearer_token`."""
 
     async def __call__(self, request: HTTPConnection) -> HTTPAuthorizationCredentials | None:
         token = bearer_token(request.scope)
@@ -207,7 +207,11 @@ _service_bearer = _Bearer(auto_error=False, scheme_name="service_token")
 async def optional_principal(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal | None:
-    """The person signed in, or None for a call without a token; a bad token is an error all the same."""
+    """FastAPI dependency: the signed-in user, or None without a token.
+
+    Raises:
+        UnauthorizedError: the token is not valid, or the header has another scheme.
+    """
     if credentials is None:
         if authorization(request.scope):
             raise UnauthorizedError("Use the header Authorization: Bearer <token>.")
@@ -217,12 +221,12 @@ async def optional_principal(
 
 
 async def reader_id(principal: Annotated[Principal | None, Depends(optional_principal)]) -> int | None:
-    """The id of the person signed in, or None."""
+    """FastAPI dependency: the id of the signed-in user, or None without a token."""
     return principal.user_id if principal else None
 
 
 async def require_principal(principal: Annotated[Principal | None, Depends(optional_principal)]) -> Principal:
-    """The person signed in."""
+    """FastAPI dependency: the signed-in user. Raises UnauthorizedError."""
     if principal is None:
         raise UnauthorizedError
     return principal
@@ -231,7 +235,12 @@ async def require_principal(principal: Annotated[Principal | None, Depends(optio
 async def require_service(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_service_bearer)]
 ) -> str:
-    """The deployable that calls; for routes under `/internal`."""
+    """FastAPI dependency of routes under `/internal`: the name of the calling deployable.
+
+    Raises:
+        ForbiddenError: there is no token.
+        UnauthorizedError: the token is not a valid service token.
+    """
     if credentials is None:
         raise ForbiddenError("Only services of Feedmill may call this route.")
     tokens: ServiceTokens = request.app.state.service_tokens

@@ -1,4 +1,4 @@
-"""Calls from one deployable to another."""
+"""HTTP calls from one deployable to another."""
 
 from typing import Any
 
@@ -16,12 +16,12 @@ from libs.common.web.problems import RelayedError
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
-CALLER_HEADER = "X-Caller"  # for whom the call is; taken from deployables alone
+CALLER_HEADER = "X-Caller"  # the caller of the original request; trusted only in calls of deployables
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
 class ServiceClient:
-    """Speaks JSON to one service, signed with a service token, under a policy."""
+    """Calls one service with JSON and a service token, under a policy."""
 
     def __init__(
         self, name: str, url: str, settings: Settings, tokens: ServiceTokens, policy: Policy = SERVICE_READ
@@ -29,7 +29,7 @@ class ServiceClient:
         self.name = name
         self._tokens = tokens
         self._policy = policy
-        label = f"{name}-files" if policy is SERVICE_FILE else name  # another breaker
+        label = f"{name}-files" if policy is SERVICE_FILE else name  # slow uploads get their own circuit breaker
         self._url = url
         self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
@@ -41,15 +41,20 @@ class ServiceClient:
         )
 
     async def get(self, path: str, params: dict[str, Any] | None = None) -> Any:
-        """The answer's JSON. Raises NotFoundError for 404, UnavailableError for anything but success."""
+        """The JSON answer. Raises NotFoundError for status 404, UnavailableError for other errors."""
         return await self._send("GET", path, params=params)
 
     async def query(self, path: str, body: Any) -> Any:
-        """A read whose question is too long for a URL: POST, but safe to repeat."""
+        """The JSON answer to a read whose parameters are too long for a URL: a POST that may be retried.
+
+        Raises:
+            NotFoundError: the status is 404.
+            UnavailableError: there was no answer, or another error.
+        """
         return await self._send("POST", path, data=orjson.dumps(body))
 
     async def send_bytes(self, path: str, body: bytes, content_type: str, params: dict[str, Any]) -> Any:
-        """Hand a file over. What the service has against it (4xx) is raised as the service's own problem."""
+        """Upload a file; the JSON answer. Raises the service's own problem for 4xx, else UnavailableError."""
         status, answer = await self._request("POST", path, content_type, data=body, params=params)
         if 400 <= status < 500:
             raise RelayedError(orjson.loads(answer))
@@ -67,12 +72,11 @@ class ServiceClient:
         return orjson.loads(answer)
 
     async def _request(self, method: str, path: str, content_type: str, **request: Any) -> tuple[int, bytes]:
-        """Status and body."""
         headers = {"Authorization": self._tokens.header(), "Content-Type": content_type}
         if rid := request_id():
             headers["X-Request-Id"] = rid
-        if who := caller():
-            headers[CALLER_HEADER] = who.header()
+        if current := caller():
+            headers[CALLER_HEADER] = current.header()
         if trace := traceparent():
             headers["traceparent"] = trace
 
@@ -85,11 +89,10 @@ class ServiceClient:
         return await self._dependency.call(self._policy, attempt)
 
     async def _probe(self) -> None:
-        """On a connection of its own: slow calls may hold all of the pool."""
-        async with aiohttp.ClientSession(self._url) as own, own.get("/health/live") as response:
+        # A new connection, because slow calls may hold all of the pool.
+        async with aiohttp.ClientSession(self._url) as session, session.get("/health/live") as response:
             response.raise_for_status()
 
     async def close(self) -> None:
-        """Close the pool."""
         await self._dependency.breaker.close()
         await self._http.close()

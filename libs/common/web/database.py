@@ -1,4 +1,4 @@
-"""A PostgreSQL database of a deployable's own, with outbox, ids and readiness."""
+"""Opens the PostgreSQL database of a deployable, with outbox, ids and readiness check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from libs.common.web.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open database. Adapters take `postgres`, use cases take `outbox` and `mint`."""
+    """An open database. `postgres` is for adapters; `outbox` and `mint` for use cases."""
 
     postgres: Postgres
     outbox: Outbox
@@ -21,7 +21,7 @@ class Database:
 
 
 async def open_database(runtime: Runtime[Any], on_commit: OnCommit | None = None) -> Database:
-    """The deployable's own database; its outbox is relayed from now on. `on_commit` is told of committed events."""
+    """Open the deployable's own database and start to relay its outbox. `on_commit` receives committed events."""
     settings = runtime.settings
     postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(runtime.name)))
     runtime.ready_checks["postgres"] = postgres.ready

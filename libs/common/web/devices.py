@@ -1,4 +1,4 @@
-"""What a client says of its device: `X-Network-Quality` and `X-Device-Type`. Unknown values are ignored."""
+"""The headers `X-Network-Quality` and `X-Device-Type` of clients. Unknown values are ignored."""
 
 from collections.abc import MutableMapping
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from libs.common.web.middleware import PUBLIC, header
 
 DEVICE_TYPES = frozenset({b"phone", b"tablet", b"desktop"})
 _SLOW = frozenset({b"2g", b"3g"})
-# In JSON no string can hold this: its quotes would be escaped.
+# This text cannot occur inside of a JSON string, where its quotes would be escaped.
 _USUAL, _SMALL = b'"preferred":"medium"', b'"preferred":"small"'
 
 
@@ -21,17 +21,17 @@ async def _device_headers(
     ] = None,
     x_device_type: Annotated[str | None, Header(description="phone, tablet or desktop; for statistics")] = None,
 ) -> None:
-    """Documents the headers; `Devices` reads them."""
+    """Declare the headers for the OpenAPI document; `Devices` reads them."""
 
 
 DEVICE_HEADERS = [Depends(_device_headers)]
-"""Dependencies of routes that answer with media."""
+"""FastAPI dependencies of routes that answer with media."""
 
 
 class Devices:
-    """Counts device types, and answers slow networks with small pictures preferred.
+    """ASGI middleware that counts device types, and sets `preferred` of media to `small` for slow networks.
 
-    It changes the finished JSON, so that pages that are kept in a cache are the same for all devices.
+    It changes the finished JSON, so that cached pages are the same for all devices.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -48,7 +48,7 @@ class Devices:
 
 
 class _SmallPreferred:
-    """Sends JSON with small pictures preferred, all else as it comes."""
+    """A `send` that sets `preferred` to `small` in JSON bodies, and leaves other bodies unchanged."""
 
     def __init__(self, send: Send) -> None:
         self._send = send

@@ -11,7 +11,7 @@ from libs.common.web.runtime import Runtime
 
 
 def health_router(runtime_of: Callable[[], Runtime[Any] | None]) -> APIRouter:
-    """Routes that only operators and probes call; `runtime_of` gives None until the deployable has started."""
+    """Routes for operators and probes. `runtime_of` returns None until the deployable has started."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/health/live")

@@ -1,4 +1,4 @@
-"""Public keys of access tokens, fetched from the user service and kept."""
+"""Public keys of access tokens, fetched from the user service and cached."""
 
 import asyncio
 import time
@@ -8,11 +8,11 @@ import jwt
 
 from libs.common.web.client import ServiceClient
 
-_MIN_REFRESH_S = 5.0  # an unknown key id may cause one fetch in this time, no more
+_MIN_REFRESH_S = 5.0  # tokens with invented key ids cause at most one fetch in this time
 
 
 class RemoteKeys:
-    """Fetches the JWKS when a key id is unknown. Known keys go on working while the user service is away."""
+    """Fetches the JWKS when a key id is unknown. Cached keys still work while the user service is away."""
 
     def __init__(self, user: ServiceClient) -> None:
         self._user = user
@@ -21,10 +21,10 @@ class RemoteKeys:
         self._lock = asyncio.Lock()
 
     async def key(self, kid: str) -> Any | None:
-        """The key, or None when the user service does not publish it.
+        """The key; None if the user service does not publish it.
 
         Raises:
-            UnavailableError: the key is unknown and the user service did not answer.
+            UnavailableError: the key is not cached and the user service did not answer.
         """
         if kid not in self._keys:
             async with self._lock:

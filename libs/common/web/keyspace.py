@@ -1,4 +1,4 @@
-"""A Cassandra keyspace of a deployable's own, with outbox, ids, idempotency keys and readiness."""
+"""Opens the Cassandra keyspace of a deployable, with outbox, ids, idempotency keys and readiness check."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from libs.common.web.runtime import Runtime
 
 @dataclass(frozen=True, slots=True)
 class Keyspace:
-    """An open keyspace. Adapters take `cassandra` and `records`, use cases take `outbox`, `mint` and `idempotency`."""
+    """An open keyspace. `cassandra` and `records` are for adapters; `outbox`, `mint`, `idempotency` for use cases."""
 
     cassandra: Cassandra
     records: CassandraOutbox
@@ -24,7 +24,7 @@ class Keyspace:
 
 
 async def open_cassandra(runtime: Runtime[Any], keyspace: str) -> Cassandra:
-    """A client of a keyspace, also of another deployable's, with its readiness check."""
+    """Open a keyspace, which may belong to another deployable, and add a readiness check."""
     settings = runtime.settings
     cassandra = await runtime.stack.enter_async_context(Cassandra(settings, settings.keyspace(keyspace)))
     runtime.ready_checks["cassandra"] = cassandra.ready
@@ -32,7 +32,7 @@ async def open_cassandra(runtime: Runtime[Any], keyspace: str) -> Cassandra:
 
 
 async def open_keyspace(runtime: Runtime[Any], on_commit: OnCommit | None = None) -> Keyspace:
-    """The deployable's own keyspace; its outbox is relayed from now on. `on_commit` is told of committed events."""
+    """Open the deployable's own keyspace and start to relay its outbox. `on_commit` receives committed events."""
     cassandra = await open_cassandra(runtime, runtime.name)
     records = await CassandraOutbox(cassandra).prepare()
     outbox = Outbox(records, await runtime.producer(), on_commit)

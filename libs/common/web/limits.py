@@ -1,4 +1,4 @@
-"""How many requests a person, and an address, may make."""
+"""Rate limits of requests, per user and per address."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -18,18 +18,18 @@ from libs.common.stores.rate import LocalRateLimiter, RateCheck, RateLimit, Rate
 from libs.common.web.auth import TokenVerifier, bearer_token
 from libs.common.web.problems import problem_of
 
-DEADLINE_S = 0.1  # a request that goes on uncounted is not held up for longer
-LATER_MAX = 1_000  # requests that wait to be counted; some 2 MB
+DEADLINE_S = 0.1  # a request waits this long for Redis to count it, and then goes on
+LATER_MAX = 1_000  # requests to be counted in the background; about 2 MB
 MINUTE_S, HOUR_S = 60, 3_600
-IPV6_PREFIX = 64  # what one customer is given: all its addresses are one
+IPV6_PREFIX = 64  # a customer usually gets a /64, so all its addresses count as one
 UNCOUNTED = ("/internal/", "/health/", "/metrics")
 VERDICT = "feedmill.rate_verdict"
-REFUSED = Counter("feedmill_rate_limited_total", "Requests refused.", ["limit"])
+REFUSED = Counter("feedmill_rate_limited_total", "Requests refused by a rate limit.", ["limit"])
 UNCOUNTABLE = Counter("feedmill_rate_uncounted_total", "Requests that Redis did not count.", ["redis"])
 
 
 def client_address(scope: Scope) -> str:
-    """As the gateway names it, which overwrites what a client says and knows which proxies to trust."""
+    """The client's address as the gateway reports it; the gateway overwrites what clients send in this header."""
     named = next((value for name, value in scope["headers"] if name == b"x-forwarded-for"), b"")
     address = ip_address(named.decode("latin-1") or scope["client"][0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
@@ -40,34 +40,34 @@ def client_address(scope: Scope) -> str:
 
 
 def rate_headers(verdict: RateVerdict) -> Iterable[tuple[bytes, bytes]]:
-    """`RateLimit-…`, for an answer."""
+    """The `RateLimit-…` headers of an answer."""
     yield b"ratelimit-limit", b"%d" % verdict.limit.count
     yield b"ratelimit-remaining", b"%d" % verdict.remaining
     yield b"ratelimit-reset", b"%d" % verdict.reset_s
 
 
 class RequestLimits:
-    """What is counted against what.
+    """Decides which limits apply to a request, and counts it.
 
     Args:
-        limiter: counts.
-        person: of every public route, for who is signed in.
-        address: of every public route, for all who ask from there, signed in or not.
-        rules: `METHOD /path/{template}` → the route's own limit.
-        timeout_factor: factor of the time that counting may take.
+        limiter: counts in Redis.
+        user: limit of all public routes together, for one signed-in user.
+        address: limit of all public routes together, for one address, with or without signed-in users.
+        rules: `METHOD /path/{template}` → an additional limit of this route.
+        timeout_factor: factor for the time-out of counting.
     """
 
     def __init__(
         self,
         limiter: RateLimiter,
-        person: RateLimit,
+        user: RateLimit,
         address: RateLimit,
         rules: Mapping[str, RateLimit],
         timeout_factor: float,
     ) -> None:
         self._limiter = limiter
         self._local = LocalRateLimiter()
-        self._person, self._address = person, address
+        self._user, self._address = user, address
         self._deadline_s = DEADLINE_S * timeout_factor
         self._later: list[RateCheck] = []
         self._counting: asyncio.Task[None] | None = None
@@ -76,74 +76,74 @@ class RequestLimits:
             method, path = route.split()
             self._rules.append((method, compile_path(path)[0], limit))
 
-    def charge(self, scope: Scope, user_id: int | None) -> RateCheck | None:
-        """The request in hand; None when nothing limits it."""
+    def check(self, scope: Scope, user_id: int | None) -> RateCheck | None:
+        """The check for this request; None if no limit applies."""
         method, path = scope["method"], scope["path"]
-        own = [limit for on, pattern, limit in self._rules if on == method and pattern.match(path)]
+        of_route = [limit for on, pattern, limit in self._rules if on == method and pattern.match(path)]
         address = f"ip:{client_address(scope)}"
         if user_id is None:
-            return self._limiter.charge({address: [self._address, *own]})
-        per_address = [self._address, *(limit for limit in own if limit.per_address)]
-        of_person = [self._person, *(limit for limit in own if not limit.per_address)]
-        return self._limiter.charge({address: per_address, f"user:{user_id}": of_person})
+            return self._limiter.check({address: [self._address, *of_route]})
+        per_address = [self._address, *(limit for limit in of_route if limit.per_address)]
+        per_user = [self._user, *(limit for limit in of_route if not limit.per_address)]
+        return self._limiter.check({address: per_address, f"user:{user_id}": per_user})
 
-    async def count(self, charge: RateCheck) -> RateVerdict | None:
-        """Count the request; None when it goes on uncounted.
+    async def count(self, check: RateCheck) -> RateVerdict | None:
+        """Count the request; None if it is admitted without being counted in Redis.
 
-        While Redis is away everything does. Time-outs and full pools may be the caller's own doing: then only a share
-        of each limit passes, counted in this process.
+        While Redis is away, all requests are admitted. Time-outs and exhausted pools may be caused by the caller:
+        then this process counts, and admits only a share of each limit.
         """
         try:
             async with asyncio.timeout(self._deadline_s):
-                return await charge.take()
+                return await check.take()
         except (TimeoutError, RedisTimeoutError, MaxConnectionsError):
             UNCOUNTABLE.labels("slow").inc()
-            verdict = self._local.take(charge)
+            verdict = self._local.take(check)
             return verdict if verdict.retry_after_s else None
         except (RedisError, OSError):
             UNCOUNTABLE.labels("away").inc()
             return None
 
     def count_later(self, scope: Scope) -> None:
-        """Count a request that is refused before any work, in the background and with others.
+        """Count a request that was refused before any work, in the background and in batches.
 
-        The person is charged if their token was checked of late, the address in any case.
+        It counts for the address, and for the user if the token was verified in the last minute.
         """
         if scope["path"].startswith(UNCOUNTED) or len(self._later) >= LATER_MAX:
             return
         verifier: TokenVerifier = scope["app"].state.token_verifier
         token = bearer_token(scope)
         principal = verifier.known(token) if token else None
-        charge = self.charge(scope, principal.user_id if principal else None)
-        if charge is None:
+        check = self.check(scope, principal.user_id if principal else None)
+        if check is None:
             return
-        self._later.append(charge)
+        self._later.append(check)
         if self._counting is None or self._counting.done():
-            # in a context of its own: not within the deadline of the request in hand
+            # A new context, because the deadline of the current request must not end the counting.
             self._counting = asyncio.get_running_loop().create_task(self._count_all(), context=Context())
 
     async def _count_all(self) -> None:
         while self._later:
-            charges, self._later = self._later, []
+            checks, self._later = self._later, []
             with suppress(RedisError, OSError):
-                await self._limiter.take_all(charges)
+                await self._limiter.take_all(checks)
 
     async def close(self) -> None:
-        """Count what waits."""
+        """Wait until background counting is done."""
         if self._counting is not None:
             await self._counting
 
-    async def enforce(self, scope: Scope, who: str, limit: RateLimit) -> None:
-        """Count the request against a limit that must hold whatever happens.
+    async def enforce(self, scope: Scope, caller: str, limit: RateLimit) -> None:
+        """Count the request against a limit that must hold even while Redis is away.
 
         Raises:
-            RateLimitedError: there were too many.
-            UnavailableError: Redis is away.
+            RateLimitedError: there were too many requests.
+            UnavailableError: Redis is away, so the request can't be counted.
         """
-        if (charge := self._limiter.charge({who: [limit]})) is None:
+        if (check := self._limiter.check({caller: [limit]})) is None:
             return
         try:
-            verdict = await charge.take()
+            verdict = await check.take()
         except (RedisError, OSError) as error:
             raise UnavailableError("Login is temporarily unavailable.") from error
         scope[VERDICT] = verdict
@@ -157,7 +157,7 @@ def _refusal(verdict: RateVerdict) -> RateLimitedError:
 
 
 class RateLimited:
-    """Refuses what is over its limit, and says in every answer what is left."""
+    """ASGI middleware that refuses requests over a limit, and adds `RateLimit-…` headers to answers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -171,7 +171,7 @@ class RateLimited:
 
         async def send_with_rate(message: Message) -> None:
             verdict: RateVerdict | None = scope.get(VERDICT)
-            if message["type"] == "http.response.start" and verdict and not _is_for_all(message):
+            if message["type"] == "http.response.start" and verdict and not _is_shared(message):
                 message["headers"] = [*message["headers"], *rate_headers(verdict)]
             await send(message)
 
@@ -185,13 +185,13 @@ class RateLimited:
     async def _count(scope: Scope) -> None:
         state = scope["app"].state
         limits: RequestLimits = state.request_limits
-        charge = limits.charge(scope, await _user_id(scope, state.token_verifier))
-        if charge is not None and (verdict := await limits.count(charge)) is not None:
+        check = limits.check(scope, await _user_id(scope, state.token_verifier))
+        if check is not None and (verdict := await limits.count(check)) is not None:
             scope[VERDICT] = verdict
 
 
 async def _user_id(scope: Scope, verifier: TokenVerifier) -> int | None:
-    """Whose token it is; a bad one is nobody's, and counts for its address."""
+    """The user of the token; None if there is none or it is invalid, so that only the address counts."""
     token = bearer_token(scope)
     if token is None:
         return None
@@ -201,6 +201,6 @@ async def _user_id(scope: Scope, verifier: TokenVerifier) -> int | None:
         return None
 
 
-def _is_for_all(start: Message) -> bool:
-    """Whether a shared cache may keep the answer: it would tell one caller's rate to others."""
+def _is_shared(start: Message) -> bool:
+    """True if a shared cache may store the answer, which would show one caller's limits to others."""
     return any(name == b"cache-control" and value.startswith(b"public") for name, value in start["headers"])

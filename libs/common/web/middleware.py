@@ -1,4 +1,4 @@
-"""Pure ASGI middleware: the request's id, trace, log line and metric; bounds on load, time and bodies."""
+"""ASGI middleware: request id, trace, access log and metrics; limits of load, time and bodies."""
 
 import asyncio
 import re
@@ -28,16 +28,16 @@ from libs.common.web.metrics import HTTP_SECONDS, SHED
 from libs.common.web.problems import BodyError, problem_of
 
 JSON_BODY_BYTES = 256 * 1024
-BODY_BYTES, BODY_S = 10 * 1024 * 1024, 120.0  # the largest picture has two minutes; more bytes have as many more
-MIN_BYTES_A_SECOND = 16 * 1024  # what the slowest mobile networks send (128 kbit/s)
-GRACE_S = 10.0  # without a byte, as the gateway waits
-# Parts of what a process works on at once. A rate of 10,000 a minute is 17 at once if each takes 100 ms.
+BODY_BYTES, BODY_S = 10 * 1024 * 1024, 120.0  # each 10 MB, the size of the largest picture, may take two minutes
+MIN_BYTES_A_SECOND = 16 * 1024  # the slowest mobile networks (128 kbit/s)
+GRACE_S = 10.0  # a client may send nothing for this time; the gateway waits as long
+# A caller may use 1/16 (account) or 1/8 (address) of the slots. 10,000 requests a minute of 100 ms use 17 slots.
 ACCOUNT_PART, ADDRESS_PART = 16, 8
-UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS = 4, 16  # bodies of megabytes: more at once make none of them faster
+UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS = 4, 16  # concurrent uploads; more would only slow each other down
 PUBLIC = "/v1/"
 UNOBSERVED = ("/health/", "/metrics")
-INTERNAL = ("/internal/", "/.well-known/")  # what deployables ask of one another
-PLACE = "feedmill.place"
+INTERNAL = ("/internal/", "/.well-known/")  # routes for other deployables
+SLOT = "feedmill.slot"
 CALLER = CALLER_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
@@ -46,7 +46,7 @@ log = get_logger(__name__)
 
 
 def header(scope: Scope, name: bytes) -> bytes:
-    """The first value; empty when there is none."""
+    """The first value of the header; empty if there is none."""
     return next((value for key, value in scope["headers"] if key == name), b"")
 
 
@@ -55,7 +55,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 class HeadAsGet:
-    """Answers HEAD wherever GET is answered: the same headers, no body (RFC 9110 §9.3.2)."""
+    """Answers HEAD for all GET routes: the same headers, no body (RFC 9110 §9.3.2)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -74,7 +74,7 @@ class HeadAsGet:
 
 
 class RequestContext:
-    """Takes or makes the request id, continues the trace, measures. No cache keeps an answer that does not allow it."""
+    """Sets the request id, continues the trace, logs and measures. Forbids caching unless the answer allows it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -111,32 +111,32 @@ class RequestContext:
 
 
 class BodySizeLimits:
-    """How many bytes a body may have.
+    """The largest size of request bodies, in bytes.
 
     Args:
-        own: path, or a prefix that ends with /, → bytes, for routes that take more or less than a JSON body.
+        own: path, or a prefix that ends with /, → bytes, for routes whose limit is not that of JSON bodies.
     """
 
     def __init__(self, own: Mapping[str, int]) -> None:
         self._own = tuple(own.items())
 
     def limit(self, scope: Scope) -> int:
-        """Of this request. JSON is never large, whatever else the route takes."""
+        """The limit for this request. JSON bodies are limited to JSON_BODY_BYTES on all routes."""
         path: str = scope["path"]
         named = (size for name, size in self._own if _is_under(path, name))
         limit = next(named, JSON_BODY_BYTES)
         return min(limit, JSON_BODY_BYTES) if header(scope, b"content-type").startswith(b"application/json") else limit
 
     def is_large(self, scope: Scope) -> bool:
-        """Whether the gateway passes the body on as it comes, at the speed of the client."""
+        """True for uploads, which the gateway does not buffer, so that they arrive at the speed of the client."""
         return self.limit(scope) > JSON_BODY_BYTES
 
 
 class AdmissionControl:
-    """Refuses, before any work, what exceeds the capacity of the process or the caller's share of it (ADR 12).
+    """Refuses requests before any work if the process or the caller's share is at capacity (ADR 12).
 
-    Also what comes too late for whoever asked, and requests to write while their events have nowhere to go. Calls of
-    other deployables have capacity of their own, and so have bodies that clients are still sending.
+    It also refuses requests whose deadline has passed, and writes while their events can't be published. Calls of other
+    deployables have separate capacity, and so have uploads that are being received.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, sizes: BodySizeLimits, eventless: Sequence[str] = ()) -> None:
@@ -145,101 +145,101 @@ class AdmissionControl:
         self._eventless = eventless
         slots, limited = settings.max_in_flight, settings.rate_limits
 
-        def gate(name: str, account: int, address: int) -> FairSemaphore:
+        def semaphore(name: str, account: int, address: int) -> FairSemaphore:
             return FairSemaphore(name, slots, CallerShares(max(1, account), max(1, address)).if_limited(limited))
 
-        self._public = gate("public", slots // ACCOUNT_PART, slots // ADDRESS_PART)
-        # one request makes several calls, and requests of all services meet here
-        self._internal = gate("internal", slots // 4, slots // 2)
-        self._receiving = gate("receiving", UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS)
+        self._public = semaphore("public", slots // ACCOUNT_PART, slots // ADDRESS_PART)
+        # Larger shares, because one public request makes several internal calls, from several services.
+        self._internal = semaphore("internal", slots // 4, slots // 2)
+        self._receiving = semaphore("receiving", UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(UNOBSERVED):
             await self._app(scope, receive, send)
             return
-        after_s, started, places = _after_s(scope), False, list[Slot]()
+        timeout_s, started, slots = _timeout_s(scope), False, list[Slot]()
 
-        async def send_and_tell(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
-            if after_s is not None:
-                set_deadline(after_s)
-            async with asyncio.timeout(after_s):
-                if (refused := await self._refusal(scope, after_s, places)) is not None:
+            if timeout_s is not None:
+                set_deadline(timeout_s)
+            async with asyncio.timeout(timeout_s):
+                if (refused := await self._refusal(scope, timeout_s, slots)) is not None:
                     SHED.inc()
                     scope["app"].state.request_limits.count_later(scope)
-                    await problem_of(refused)(scope, receive, send_and_tell)
+                    await problem_of(refused)(scope, receive, send_and_note)
                     return
-                await self._app(scope, self._receive(scope, receive, places), send_and_tell)
+                await self._app(scope, self._receive(scope, receive, slots), send_and_note)
         except TimeoutError:
             if started:
                 raise
             await problem_of(DeadlineError())(scope, receive, send)
         finally:
-            for place in places:
-                place.release()
+            for slot in slots:
+                slot.release()
 
-    async def _refusal(self, scope: Scope, after_s: float | None, places: list[Slot]) -> ApiError | None:
-        """Why the request is not admitted; else None, and its place is among `places`."""
-        if after_s == 0:
+    async def _refusal(self, scope: Scope, timeout_s: float | None, slots: list[Slot]) -> ApiError | None:
+        """The reason to refuse the request; None if it is admitted, and then its slot is added to `slots`."""
+        if timeout_s == 0:
             return DeadlineError()
         if not (self._publishes_nothing(scope) or scope["app"].state.accepts_writes()):
             return OverloadedError()
         try:
-            await self._admit(scope, places)
+            await self._admit(scope, slots)
         except ApiError as error:
             return error
         return None
 
     def _publishes_nothing(self, scope: Scope) -> bool:
-        """Whether the request causes no event. Reads of other deployables are POST, too."""
+        """True if the request causes no event. Internal routes count as reads, also with POST."""
         path = scope["path"]
         is_eventless = not path.startswith(PUBLIC) or any(_is_under(path, name) for name in self._eventless)
         return is_eventless or scope["method"] in ("GET", "HEAD", "OPTIONS")
 
-    async def _admit(self, scope: Scope, places: list[Slot]) -> None:
+    async def _admit(self, scope: Scope, slots: list[Slot]) -> None:
         if _is_internal(scope):
-            set_caller(who := Caller.parse(header(scope, CALLER).decode("latin-1")))
-            places.append(await self._internal.acquire(who))
+            set_caller(original := Caller.parse(header(scope, CALLER).decode("latin-1")))
+            slots.append(await self._internal.acquire(original))
             return
         address = client_address(scope)
-        gate = self._receiving if self._sizes.is_large(scope) else self._public
-        place = scope[PLACE] = await gate.acquire(Caller(None, address))
-        places.append(place)
+        semaphore = self._receiving if self._sizes.is_large(scope) else self._public
+        slot = scope[SLOT] = await semaphore.acquire(Caller(None, address))
+        slots.append(slot)
         if (account := await _account(scope)) is not None:
-            place.charge(account)
+            slot.charge(account)
         set_caller(Caller(account, address))
 
-    def _receive(self, scope: Scope, receive: Receive, places: list[Slot]) -> Receive:
-        """For a large body: once all of it is there, the request takes a place among those that work."""
+    def _receive(self, scope: Scope, receive: Receive, slots: list[Slot]) -> Receive:
+        """A `receive` that moves an upload, once it is complete, from the receiving slots to the public ones."""
         if _is_internal(scope) or not self._sizes.is_large(scope):
             return receive
-        who = caller()
+        current = caller()
 
         async def receive_and_move() -> Message:
             message = await receive()
-            if len(places) == 1 and message["type"] == "http.request" and not message.get("more_body"):
+            if len(slots) == 1 and message["type"] == "http.request" and not message.get("more_body"):
                 try:
-                    places.append(await self._public.acquire(who))
+                    slots.append(await self._public.acquire(current))
                 except ApiError as error:
                     raise BodyError(error) from error
-                places[0].release()
+                slots[0].release()
             return message
 
         return receive_and_move
 
 
 def charge_slot(scope: Scope, account: int) -> None:
-    """Count the request for this account, too, where no token says so. Raises TooManyInProgressError."""
-    if (place := scope.get(PLACE)) is not None:
-        place.charge(account)
+    """Count the request against this account, on routes without a token. Raises TooManyInProgressError."""
+    if (slot := scope.get(SLOT)) is not None:
+        slot.charge(account)
 
 
 async def _account(scope: Scope) -> int | None:
-    """Whose token it is; a bad one is nobody's."""
+    """The user of the token; None if there is none or it is invalid."""
     if (token := bearer_token(scope)) is None:
         return None
     verifier: TokenVerifier = scope["app"].state.token_verifier
@@ -250,7 +250,7 @@ async def _account(scope: Scope) -> int | None:
 
 
 def _is_internal(scope: Scope) -> bool:
-    """Whether another deployable calls. Anybody else at such a path is a caller like any other."""
+    """True for a call with a valid service token to an internal path. Other calls there count as public ones."""
     token = bearer_token(scope) if scope["path"].startswith(INTERNAL) else None
     tokens: ServiceTokens = scope["app"].state.service_tokens
     try:
@@ -260,18 +260,18 @@ def _is_internal(scope: Scope) -> bool:
 
 
 def _is_under(path: str, name: str) -> bool:
-    """Whether `name` is the path, or a prefix of it that ends with /."""
+    """True if `name` is the path, or a prefix of it that ends with /."""
     return path == name or (name[-1] == "/" and path.startswith(name))
 
 
-def _after_s(scope: Scope) -> float | None:
-    """How long the caller waits, if it says so."""
+def _timeout_s(scope: Scope) -> float | None:
+    """The time that the caller waits, from its header; None without one."""
     raw = header(scope, _DEADLINE)
     return int(raw) / 1_000 if raw.isdigit() and len(raw) < 10 else None
 
 
 class BodyChecks:
-    """Refuses a body that is encoded, larger than its route takes, or sent too slowly."""
+    """ASGI middleware that refuses bodies that are encoded, too large for their route, or sent too slowly."""
 
     def __init__(self, app: ASGIApp, sizes: BodySizeLimits) -> None:
         self._app = app
@@ -295,7 +295,7 @@ def _too_large(limit: int) -> TooLargeError:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """Raises BodyError when more comes, or too slowly. Only the time that is spent waiting for the client counts."""
+    """A `receive` that raises BodyError if the body is too large or too slow. Only time spent in `receive` counts."""
     seen, waited_s, ended = 0, 0.0, False
 
     async def bounded_receive() -> Message:
@@ -303,13 +303,13 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         if ended:
             return await receive()
         may_wait_s = min(GRACE_S + seen / MIN_BYTES_A_SECOND, BODY_S * (1 + seen // BODY_BYTES))
-        began = time.monotonic()
+        started = time.monotonic()
         try:
             async with asyncio.timeout(may_wait_s - waited_s):
                 message = await receive()
         except TimeoutError as error:
             raise BodyError(SlowBodyError()) from error
-        waited_s += time.monotonic() - began
+        waited_s += time.monotonic() - started
         seen += len(message.get("body", b""))
         ended = not message.get("more_body", False)
         if seen > limit:

@@ -1,4 +1,4 @@
-"""Opaque, signed cursors, each bound to its list."""
+"""Pagination of lists with opaque, signed cursors."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from libs.common.core.paging import DEFAULT_LIMIT, MAX_LIMIT, PEOPLE_LIMIT
 from libs.common.web.params import Digits
 
 _MAC_BYTES = 12
-_MAX_CURSOR_CHARS = 8_000  # a ranked feed keeps the ids that it showed
+_MAX_CURSOR_CHARS = 8_000  # the cursor of a ranked feed contains the ids that were shown
 Limit = Annotated[int, Digits, Query(ge=1, le=MAX_LIMIT)]
 CursorParam = Annotated[str | None, Query(max_length=_MAX_CURSOR_CHARS)]
 
@@ -27,21 +27,21 @@ class InvalidCursorError(BadRequestError):
 
 
 class Cursors:
-    """Makes and reads cursors. A cursor holds a few integers or strings, and names the list that it belongs to."""
+    """Encodes and decodes cursors. A cursor contains a position, and its signature binds it to one list."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
 
     def encode(self, listing: str, position: Sequence[int | str]) -> str:
-        """A cursor for `position` in `listing` (such as `followers:17`)."""
+        """A cursor for a position in the list `listing`, such as `followers:17`."""
         body = orjson.dumps(list(position))
         return base64.urlsafe_b64encode(self._mac(listing, body) + body).rstrip(b"=").decode()
 
     def decode(self, listing: str, cursor: str | None) -> list[int | str] | None:
-        """The position, or None for no cursor.
+        """The position in the cursor; None without a cursor.
 
         Raises:
-            InvalidCursorError: not made here, or for another list.
+            InvalidCursorError: the cursor was not signed by us, or belongs to another list.
         """
         if cursor is None:
             return None
@@ -59,25 +59,25 @@ class Cursors:
         return hmac.digest(self._secret, listing.encode() + b"\0" + body, hashlib.sha256)[:_MAC_BYTES]
 
     def after(self, listing: str, cursor: str | None) -> int | None:
-        """The position of a list that is ordered by one id."""
+        """The position in a list that is ordered by one id. Raises InvalidCursorError."""
         position = self.decode(listing, cursor)
         return None if position is None else int(position[0])
 
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """Which page of a list a request asks for."""
+    """The page that a request asks for."""
 
     limit: int
     cursor: str | None
     cursors: Cursors
 
     def after(self, listing: str) -> int | None:
-        """Where the page begins, None at the start; raises InvalidCursorError for a cursor of another list."""
+        """The id after which the page begins; None for the first page. Raises InvalidCursorError."""
         return self.cursors.after(listing, self.cursor)
 
     def fields(self, listing: str, last: int | str | None) -> dict[str, Any]:
-        """`next_cursor` and `has_more` of the answer; `last` is the place of its last item, None at the end."""
+        """The fields `next_cursor` and `has_more`. `last` is the position of the last item; None at the end."""
         following = None if last is None else self.cursors.encode(listing, [last])
         return {"next_cursor": following, "has_more": following is not None}
 
@@ -91,4 +91,4 @@ def _paging(default_limit: int) -> Callable[..., Awaitable[Paging]]:
 
 PagingDep = Annotated[Paging, Depends(_paging(DEFAULT_LIMIT))]
 LongPagingDep = Annotated[Paging, Depends(_paging(PEOPLE_LIMIT))]
-"""For lists of small items: people, comments."""
+"""Paging for lists of small items, such as people and comments."""

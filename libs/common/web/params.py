@@ -18,7 +18,7 @@ def _known(text: str) -> int:
 
 
 PathId = Annotated[int, BeforeValidator(_known), WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,19}$"})]
-"""An id in a path. What is no id can't be found: 404, as for one that there is not."""
+"""An id in a path. Text that is not an id gives 404, like an id that does not exist."""
 
 
 def _digits(value: Any) -> Any:
@@ -28,6 +28,6 @@ def _digits(value: Any) -> Any:
 
 
 Digits = BeforeValidator(_digits)
-"""For whole numbers in a query. Pydantic alone also takes ` 5`, `1_0` and `20.0`."""
+"""Accepts only digits for a number in a query. Pydantic alone also accepts ` 5`, `1_0` and `20.0`."""
 
 IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key", min_length=1, max_length=255)]

@@ -1,4 +1,4 @@
-"""Marks of who is to be let in no more, though an access token of theirs has not expired."""
+"""Sessions that were revoked before their access tokens expire, stored in Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,15 +12,15 @@ from libs.common.core.settings import Settings
 from libs.common.stores.redis import get_many
 from libs.common.web.auth import ACCESS_TOKEN_S, LEEWAY_S, Principal
 
-READ_S = 0.1  # a request is not held up for longer; who signs out waits as long as Redis may take
+READ_S = 0.1  # requests wait this long; writes use the time-out of Redis
 LIFE_S = ACCESS_TOKEN_S + LEEWAY_S
 log = get_logger(__name__)
 
 
-class RevokedSessions:
-    """Made by the user service, read by all. Implements `libs.common.web.auth.SessionRevocation`.
+class RedisRevokedSessions:
+    """Implements `libs.common.web.auth.SessionRevocation`. The user service writes, all deployables read.
 
-    None of it ever raises: where a mark could not be made or read, a token is good until it expires.
+    No method raises: if Redis is away, access tokens are valid until they expire.
     """
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
@@ -28,28 +28,27 @@ class RevokedSessions:
         self._prefix = settings.redis_prefix("shutout")
         self._read_s = READ_S * settings.timeout_factor
 
-    async def holds(self, principal: Principal) -> bool | None:
-        """Whether the session has ended, or the person is banned; None when it can't be told."""
-        async with _trying("shutouts_unreadable"), asyncio.timeout(self._read_s):
+    async def is_revoked(self, principal: Principal) -> bool | None:
+        async with _log_errors("revocations_not_read"), asyncio.timeout(self._read_s):
             keys = [self._session(principal.session_id), self._user(principal.user_id)]
             return any(await get_many(self._redis, keys))
         return None
 
     async def end(self, session_ids: Iterable[int]) -> None:
-        """These sessions have ended."""
-        async with _trying("shutout_not_marked"), self._redis.pipeline(transaction=False) as pipe:
+        """Revoke the access tokens of these sessions."""
+        async with _log_errors("revocation_not_written"), self._redis.pipeline(transaction=False) as pipe:
             for session_id in session_ids:
                 pipe.set(self._session(session_id), 1, ex=LIFE_S)
             await pipe.execute()
 
     async def ban(self, user_id: int) -> None:
-        """All sessions of the person are shut out."""
-        async with _trying("shutout_not_marked"):
+        """Revoke the access tokens of all sessions of the user."""
+        async with _log_errors("revocation_not_written"):
             await self._redis.set(self._user(user_id), 1, ex=LIFE_S)
 
     async def unban(self, user_id: int) -> None:
-        """They live again."""
-        async with _trying("shutout_not_taken_back"):
+        """Undo `ban`."""
+        async with _log_errors("revocation_not_deleted"):
             await self._redis.delete(self._user(user_id))
 
     def _session(self, session_id: int) -> str:
@@ -60,8 +59,8 @@ class RevokedSessions:
 
 
 @asynccontextmanager
-async def _trying(failure: str) -> AsyncIterator[None]:
+async def _log_errors(event: str) -> AsyncIterator[None]:
     try:
         yield
     except (RedisError, OSError, TimeoutError) as error:
-        log.warning(failure, error=repr(error))
+        log.warning(event, error=repr(error))

@@ -1,4 +1,4 @@
-"""What a deployable is built on: clients, consumers, background tasks, readiness and draining."""
+"""The runtime of a deployable: clients, consumers, background tasks, readiness and draining."""
 
 import asyncio
 import signal
@@ -21,7 +21,7 @@ from libs.common.web.paging import Cursors
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
-LEAVE_S = 5.0  # beyond the drain: background tasks leave their consumer groups and flush
+LEAVE_S = 5.0  # after draining: background tasks leave their consumer groups and flush events
 FLUSH_S = 1.0  # for the events of the last commits; the relay of another process publishes the rest
 PUBLISHERS = ("outbox-direct", "outbox-relay")
 log = get_logger(__name__)
@@ -29,15 +29,15 @@ S_co = TypeVar("S_co", bound=Settings, covariant=True)
 
 
 class Runtime(Generic[S_co]):
-    """Everything that is opened here, or on `stack`, is closed in reverse order at the end.
+    """Opens clients, consumers and background tasks, and closes them in reverse order at the end.
 
     Args:
-        name: of the deployable.
+        name: the deployable's name.
         settings: its settings.
-        stack: closes what is opened.
+        stack: `compose` may open more resources on it.
         redis: a client with the policy for writes.
-        urls: of the services, by name.
-        groups: consumer group → topics, as declared; `consume` takes no other.
+        urls: service name → URL.
+        groups: declared consumer groups → topics; `consume` accepts no other group.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Runtime(Generic[S_co]):
         self._producer: EventProducer | None = None
 
     def client(self, service: str, policy: Policy = SERVICE_READ) -> ServiceClient:
-        """The client of another service for calls under this policy."""
+        """The client for calls to a service under this policy; the same object for the same arguments."""
         if (service, policy) not in self._clients:
             client = ServiceClient(service, self._urls[service], self.settings, self.tokens, policy)
             self.stack.push_async_callback(client.close)
@@ -74,7 +74,7 @@ class Runtime(Generic[S_co]):
         return self._clients[service, policy]
 
     async def producer(self) -> EventProducer:
-        """The deployable's one producer of events."""
+        """The event producer, which is opened once per deployable."""
         if self._producer is None:
             self._producer = await self.stack.enter_async_context(EventProducer(self.settings, self.name))
         return self._producer
@@ -88,40 +88,40 @@ class Runtime(Generic[S_co]):
         runner: type[ConsumerRunner] = ConsumerRunner,
         serves_without: bool = False,
     ) -> None:
-        """Consume the topics that libs/deployables.py declares for the group.
+        """Start to consume the topics that libs/deployables declares for the group.
 
         Args:
-            group: each may be consumed once.
+            group: a declared group; each can be consumed once.
             handler: see `Handler`.
-            on_dead_letter: is told of each event that went to the dead letters.
-            runner: in order within a partition, or `UnorderedRunner`.
-            serves_without: whether the deployable is ready although Kafka was away when it started.
+            on_dead_letter: called after an event was moved to the dead letters.
+            runner: `ConsumerRunner` keeps the order within a partition, `UnorderedRunner` does not.
+            serves_without: true if the deployable is ready even if Kafka was away when it started.
         """
         consumer = runner(self.settings, group, self._groups.pop(group), handler, await self.producer(), on_dead_letter)
         self.ready_checks[group] = consumer.assigned_or_kafka_away if serves_without else consumer.assigned
         self.start(group, consumer.run())
 
     def check_complete(self) -> None:
-        """Raises RuntimeError for a declared group that nothing consumes."""
+        """Raise RuntimeError if a declared group is not consumed."""
         if self._groups:
             raise RuntimeError(f"declared, but not consumed: {', '.join(self._groups)}")
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Run `work` until the end. If it ends before, the process is no longer live and stops itself."""
+        """Run `work` in the background until shutdown. If it ends early, the process is not live and stops itself."""
         task = asyncio.create_task(work, name=name)
         self._tasks[name] = task
         task.add_done_callback(self._on_done)
         self.stack.push_async_callback(self._cancel, task)
 
     def relay(self, outbox: Outbox) -> None:
-        """Publish committed events. While one of them waits for too long, writes are refused."""
+        """Publish the events of the outbox. While an event waits for too long, writes are refused."""
         self._outboxes.append(outbox)
         direct, relay = PUBLISHERS
         self.start(direct, outbox.run_direct())
         self.start(relay, outbox.run_relay())
 
     def accepts_writes(self) -> bool:
-        """Whether events are published soon enough for more of them."""
+        """False while events wait too long for Kafka (`outbox_wait_s`)."""
         return all(outbox.waited_s < self.settings.outbox_wait_s for outbox in self._outboxes)
 
     async def minter(self, leases: NodeLeaseStore) -> IdMinter:
@@ -136,7 +136,7 @@ class Runtime(Generic[S_co]):
                 try:
                     await minter.renew()
                     wait_s = RENEW_S
-                except Exception as error:  # the store is away: mint() refuses once the lease has run out
+                except Exception as error:  # mint() raises once the lease has expired
                     log.warning("id_lease_not_renewed", error=repr(error))
                     wait_s = RENEW_AGAIN_S
 
@@ -144,11 +144,11 @@ class Runtime(Generic[S_co]):
         return minter
 
     def live(self) -> bool:
-        """Whether every background task still runs."""
+        """True while all background tasks run."""
         return not any(task.done() for task in self._tasks.values())
 
     async def readiness(self) -> dict[str, bool]:
-        """The answer of each readiness check."""
+        """The results of all readiness checks, by name; errors and time-outs count as False."""
 
         async def ask(check: ReadyCheck) -> bool:
             try:
@@ -164,7 +164,7 @@ class Runtime(Generic[S_co]):
     async def drain(self, left_s: float) -> None:
         """Let all background tasks finish their current work, and cancel those that take longer than `left_s`.
 
-        Those that publish events come last, because the others may still commit some.
+        The tasks that publish events end last, because the other tasks may still commit events.
         """
         publishers = {task for name, task in self._tasks.items() if name in PUBLISHERS}
         await _finish(set(self._tasks.values()) - publishers, left_s - FLUSH_S)

@@ -1,4 +1,4 @@
-"""The HTTP server of a deployable: a graceful stop, and refusals in the form of all other problems."""
+"""The HTTP server of a deployable: graceful shutdown, and problem documents for requests that are not HTTP."""
 
 import logging
 import sys
@@ -17,12 +17,12 @@ from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.web.problems import PROBLEM_TYPE, problem_of
 
-KEEP_ALIVE_S = 75  # longer than nginx (60 s) and the other deployables (15 s) keep a connection that they may use again
+KEEP_ALIVE_S = 75  # longer than the clients: nginx keeps idle connections 60 s, deployables 15 s
 log = get_logger(__name__)
 
 
 class _HttpProtocol(HttpToolsProtocol):
-    """Refuses what is not HTTP in the form of all other problems."""
+    """Answers requests that are not valid HTTP with a problem document."""
 
     def send_400_response(self, msg: str) -> None:
         set_request_id(uuid4().hex)
@@ -34,7 +34,7 @@ class _HttpProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """After SIGTERM it serves for `shutdown_delay_s` more while not ready, so that load balancers turn away."""
+    """Serves for `shutdown_delay_s` after SIGTERM while not ready, so that load balancers stop sending requests."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, settings: Settings) -> None:
         super().__init__(config)
@@ -56,7 +56,7 @@ class _Server(uvicorn.Server):
 
 
 def serve(app: FastAPI, settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT. Exits with 1 when the deployable cannot start."""
+    """Serve until SIGTERM or SIGINT. Exits with status 1 if the deployable cannot start."""
     config = uvicorn.Config(
         app,
         host=settings.host,

@@ -1,11 +1,11 @@
-"""Text that people send."""
+"""Types of text in requests."""
 
 import unicodedata
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-# Drawn as nothing, though not of a blank's category: fillers of Hangul and Braille, variation selectors.
+# Characters that are invisible but not in a category of blanks: Hangul and Braille fillers, variation selectors.
 _INVISIBLE = {
     *"\u034f\u115f\u1160\u2800\u3164\uffa0",
     *map(chr, range(0x180B, 0x1810)),
@@ -14,7 +14,7 @@ _INVISIBLE = {
 _BIDI_CONTROLS = {
     *map(chr, range(0x202A, 0x202F)),
     *map(chr, range(0x2066, 0x206A)),
-}  # change the direction of what follows
+}  # change the direction of the following text
 
 
 def _storable(text: str) -> str:
@@ -28,7 +28,7 @@ def _storable(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_storable)]
-"""Text that every store can hold: no NUL, no lone surrogates."""
+"""Text that all stores accept: without NUL and lone surrogates."""
 
 
 def _visible(text: str) -> str:
@@ -51,10 +51,10 @@ def _prose(text: str) -> str:
 
 
 Prose = Annotated[Text, AfterValidator(_prose)]
-"""Text of several lines."""
+"""Text that may have several lines."""
 
 VisibleText = Annotated[Prose, AfterValidator(_visible)]
-"""Text of which something can be seen, without the blanks around it."""
+"""Text with at least one visible character; blanks around it are removed."""
 
 Name = Annotated[Text, AfterValidator(_visible), AfterValidator(_one_line)]
-"""One line of visible text, which leaves the text beside it in its place."""
+"""One line of visible text, without characters that change the layout of surrounding text."""

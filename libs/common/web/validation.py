@@ -6,26 +6,26 @@ from typing import Any
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-LISTED_ERRORS = 20  # enough to mend any real request; pydantic takes 2 µs for each, its JSON form 15 µs
-NAME_CHARS = 100  # as much of a field's name as an answer repeats
+LISTED_ERRORS = 20  # enough to correct real requests; an error costs 2 µs in pydantic and 15 µs as JSON
+NAME_CHARS = 100  # the part of a field's name that an answer repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """Stands, as the value of one unknown field, for `count` of them."""
+    """The value of one unknown field that represents `count` unknown fields."""
 
     count: int
 
 
 class RequestBody(BaseModel):
-    """Base of all that clients send as JSON."""
+    """Base of JSON request bodies."""
 
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
     @classmethod
     def _few_unknown(cls, data: Any) -> Any:
-        """Of many unknown fields the first are left, and one that stands for the rest."""
+        """Keep the first unknown fields, and one that represents the rest."""
         known = cls.model_fields.keys()
         if not isinstance(data, dict) or len(data) <= len(known) + LISTED_ERRORS:
             return data
@@ -37,12 +37,12 @@ class RequestBody(BaseModel):
 
 
 def request_invalid(error: ValidationError) -> RequestValidationError:
-    """The failure as if FastAPI had found it in the body."""
+    """The error that FastAPI would raise for the body."""
     faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors(include_url=False)]
     return RequestValidationError(faults)
 
 
 def count_of(fault: Any) -> int:
-    """For how many errors one of pydantic's stands."""
+    """The number of errors that one error of pydantic represents."""
     given = fault.get("input")
     return given.count if isinstance(given, Unlisted) else 1

@@ -167,15 +167,15 @@ async def test_lists_of_the_inactive_are_let_go_instead_of_written(lists: FeedLi
     assert await lists.deliver([2], [BASE + 1], active_only=True) == PushResult(1, 0, 0)
 
 
-async def test_healing_unites_and_is_remembered(lists: FeedLists) -> None:
-    assert not await lists.heal(1, [BASE], 7)
+async def test_merging_unpushed_posts_stores_the_number_of_the_range(lists: FeedLists) -> None:
+    assert not await lists.merge_unpushed(1, [BASE], 7)
     await lists.begin(1)
     await lists.deliver([1], [BASE + 5])
-    for gap in (7, 6):  # an older healing that comes late does not take back a newer one
-        assert await lists.heal(1, [BASE, BASE + 1], gap)
+    for gap in (7, 6):  # a late merge of an older range does not lower the number
+        assert await lists.merge_unpushed(1, [BASE, BASE + 1], gap)
         found = await lists.read(1)
         assert found is not None
-        assert (found.post_ids, found.healed) == ((BASE + 5, BASE + 1, BASE), 7)
+        assert (found.post_ids, found.merged_up_to) == ((BASE + 5, BASE + 1, BASE), 7)
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -54,7 +54,7 @@ class CachedPages:
             user = await state.token_verifier.verify(token)
         except ApiError:
             return None
-        check: RateCheck | None = state.request_limits.charge(scope, user.user_id)
+        check: RateCheck | None = state.request_limits.check(scope, user.user_id)
         lookup: Lookup = await state.use_cases.reader.lookup(user.user_id, *asked, check)
         if check is not None and check.verdict is not None:
             scope[VERDICT] = check.verdict

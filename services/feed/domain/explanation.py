@@ -1,4 +1,4 @@
-"""Why a post is, or is not, in a feed."""
+"""Reasons why a post is, or is not, in a feed."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -7,27 +7,28 @@ from services.feed.domain.feed import Source
 
 
 class Reason(StrEnum):
-    """The rule or the event that decided whether the feed shows the post."""
+    """The rule or event that decides whether the feed shows the post. The values are part of the API."""
 
     OWN = "own"
     PULLED = "pulled"
     PUSHED = "pushed"
     BELOW_CUT = "below_cut"
-    """The list holds 500 younger ones; it is shown after them, from the records."""
+    """The list holds 500 newer posts. This one is read from the records and shown after them."""
     REBUILDING = "rebuilding"
-    """There is no list: the next read makes one, with the post."""
+    """There is no complete list. The next read builds it, with this post."""
     SKIPPED = "skipped"
-    """Backpressure kept it from being pushed; it is pulled."""
+    """It was not pushed because of back pressure, so reads pull it."""
     BEYOND_WINDOW = "beyond_window"
-    """Older than the window: only in chronological order."""
+    """It is older than the window, so only the chronological feed shows it."""
     NOT_FOLLOWED = "not_followed"
     MUTED = "muted"
     DELETED = "deleted"
     NOT_TAKEN_IN = "not_taken_in"
-    """Fan-out has not seen it yet."""
+    """Fan-out has not processed the event of the post yet."""
     BEING_DELIVERED = "being_delivered"
+    """Fan-out has not finished the delivery."""
     LOST = "lost"
-    """Delivered to all, and not here: a fault. `feedmill rebuild` mends the feed."""
+    """The delivery has finished, but the list lacks the post. This is a fault, which `feedmill rebuild` repairs."""
 
 
 SHOWN = frozenset({Reason.OWN, Reason.PULLED, Reason.PUSHED, Reason.BELOW_CUT, Reason.REBUILDING, Reason.SKIPPED})
@@ -39,12 +40,18 @@ def reason_of(
     listed: Sequence[int] | None,
     *,
     is_cut_off: bool,
-    in_gap: bool,
+    is_unpushed: bool,
     is_delivered: bool | None,
 ) -> Reason:
-    """For a post within the window whose author the feed shows.
+    """Return the reason for a post inside the window, by an author that the reader follows.
 
-    `listed` is the list, newest first, None while there is none; `is_delivered` is None while fan-out knows nothing.
+    Args:
+        post_id: the post.
+        source: how posts of its author enter the feed.
+        listed: the ids in the feed list, newest first; None if there is no complete list.
+        is_cut_off: true if older ids were trimmed from the list.
+        is_unpushed: true if the post is in an unpushed range that is not merged into the list.
+        is_delivered: true if fan-out has finished; None if it has no record of the post.
     """
     if source is not Source.PUSHED:
         return Reason(source.value)
@@ -54,7 +61,7 @@ def reason_of(
         return Reason.PUSHED
     if is_cut_off and post_id < min(listed, default=0):
         return Reason.BELOW_CUT
-    if in_gap:
+    if is_unpushed:
         return Reason.SKIPPED
     if is_delivered is None:
         return Reason.NOT_TAKEN_IN

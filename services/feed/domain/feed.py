@@ -1,9 +1,8 @@
-"""What a feed is made of."""
+"""The concepts of a feed: sources, candidates, the reader and gaps in coverage."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
 
 from libs.common.core.ids import first_id_at, id_time_ms
 
@@ -11,14 +10,14 @@ DAY_MS = 86_400_000
 
 
 class Order(StrEnum):
-    """The order of a feed."""
+    """A ranked feed shows the posts of the window, best first. A chronological feed shows all posts, newest first."""
 
     RANKED = "ranked"
     CHRONOLOGICAL = "chronological"
 
 
 class Source(StrEnum):
-    """How a post came into the feed."""
+    """The way by which a post enters the feed."""
 
     OWN = "own"
     PUSHED = "pushed"
@@ -26,36 +25,41 @@ class Source(StrEnum):
 
 
 class GapReason(StrEnum):
-    """Why posts may be missing, or came another way."""
+    """Why posts may be missing from a page, or why they were pulled instead of pushed."""
 
     REBUILDING = "rebuilding"
+    """The feed list is not complete yet."""
     SOURCE_DOWN = "source_down"
+    """A store or a service is unavailable."""
     LOSSY = "lossy"
-    """Fan-out is too far behind and pushes nothing: the posts are pulled."""
+    """Fan-out is too far behind and pushes nothing, so the posts are pulled. The page is complete."""
 
 
 class DeliveryPace(StrEnum):
-    """How fast new posts arrive in feeds, by the backpressure level of fan-out."""
+    """How fast new posts reach feeds, according to the back pressure level of fan-out."""
 
     NORMAL = "normal"
     BEHIND = "behind"
-    """They come late."""
+    """Posts are pushed late."""
     ACTIVE_ONLY = "active_only"
-    """They come late, and not into lists that were not read for 24 h: these are made anew by the next read."""
+    """Posts are pushed late, and only into lists that were read within 24 h. The next read rebuilds the others."""
     PULL = "pull"
-    """They are pulled, once fan-out has noted them."""
+    """Posts are not pushed. Reads pull them as soon as fan-out has recorded their range."""
     UNKNOWN = "unknown"
-    """No worker has said anything of late."""
+    """No worker published a level within 30 s, or Redis is unavailable."""
 
     @classmethod
     def at(cls, level: int | None) -> "DeliveryPace":
-        """Of a published level, 0 to 3."""
+        """Return the pace at a published level, 0 to 3; None means that no level is known."""
         return cls.UNKNOWN if level is None else (cls.NORMAL, cls.BEHIND, cls.ACTIVE_ONLY, cls.PULL)[level]
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
-    """A reason, and between which ids. `stale`: what was kept is shown in place of what an owner would say."""
+    """A reason why a page may be incomplete, and the range of ids if it is known.
+
+    `stale` means that cached data is shown, because the service that owns it is unavailable.
+    """
 
     reason: GapReason
     first_id: int | None = None
@@ -63,21 +67,12 @@ class CoverageGap:
     stale: bool = False
 
 
-class RankingFeatures(NamedTuple):
-    """As much of a published post as ranking needs."""
-
-    post_id: int
-    author_id: int
-    like_count: int
-    comment_count: int
-    save_count: int
-
-
 @dataclass(frozen=True, slots=True)
 class Followees:
-    """Whose posts the reader's feed shows, and which of them are pulled at read time.
+    """The authors that the reader follows and has not muted. `pull` are those whose posts are pulled at read time.
 
-    Of these, `fresh` are pulled only until the list has caught up. `stale` when the graph could not be asked.
+    `fresh` are those in `pull` that the reader followed or unmuted recently: their posts may not be in the list yet.
+    They are pulled until it has caught up. `stale` means that the graph is unavailable.
     """
 
     all: frozenset[int]
@@ -88,7 +83,7 @@ class Followees:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Whose feed it is, and whom it is made of."""
+    """The user whose feed is read, and the authors in it."""
 
     user_id: int
     followees: Followees
@@ -98,7 +93,7 @@ class Reader:
 class Candidates:
     """Posts that may be in the feed, each with the source that proposed it.
 
-    They are all that exist at or above the id `floor`; below it some may be missing.
+    No post at or above the id `floor` is missing, unless `gaps` says so. Below the floor posts may be missing.
     """
 
     sources: Mapping[int, Source]
@@ -107,19 +102,19 @@ class Candidates:
 
     @property
     def post_ids(self) -> list[int]:
-        """Newest first."""
+        """The ids, newest first."""
         return sorted(self.sources, reverse=True)
 
     @classmethod
     def merge(cls, parts: Sequence["Candidates"], floor: int) -> "Candidates":
-        """All posts at or above the highest floor; of two sources of a post the later part's stays."""
+        """Return all posts at or above the highest floor. If two parts have the same post, the later one wins."""
         floor = max(floor, *(part.floor for part in parts))
         sources = {p: source for part in parts for p, source in part.sources.items() if p >= floor}
         return cls(sources, floor, frozenset().union(*(part.gaps for part in parts)))
 
 
 def source_of(author_id: int, reader: Reader) -> Source | None:
-    """Why the reader sees posts of this author; None for one whom the reader does not follow."""
+    """Return how posts of this author enter the feed, or None if the reader does not follow the author."""
     followees = reader.followees
     if author_id == reader.user_id:
         return Source.OWN
@@ -130,13 +125,16 @@ def source_of(author_id: int, reader: Reader) -> Source | None:
 
 
 def window_start(top: int, window_days: int) -> int:
-    """The first id inside the window that ends with the id `top`."""
+    """Return the first id inside the window that ends at the id `top`."""
     return first_id_at(id_time_ms(top) - window_days * DAY_MS)
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """How a reader stands to an author. `hidden`: blocked either way, banned, private and not followed, or nobody."""
+    """The relation of a reader to an author.
+
+    The author is `hidden` after a block by either of them or a ban, if private and not followed, or if unknown.
+    """
 
     hidden: bool
     following: bool

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from libs.common.core.errors import NotFoundError
 from libs.common.core.fairness import FairSemaphore
 from libs.common.core.ids import now_ms
+from libs.contracts.internal.post import RankingFeatures
 from libs.feedlists import DeliveryStatus
 from services.feed.domain.explanation import Reason, reason_of
-from services.feed.domain.feed import RankingFeatures, Source, source_of
+from services.feed.domain.feed import Source, source_of
 from services.feed.domain.ranking import Score
 from services.feed.ports import (
     DeliveryProgressStore,
@@ -111,13 +112,13 @@ class FeedExplainer:
         found, ranges, delivery = await asyncio.gather(
             self._lists.read(user_id), self._unpushed.of(user_id), self._progress.of(post_id)
         )
-        healed = found.healed if found else 0
+        merged_up_to = found.merged_up_to if found else 0
         reason = reason_of(
             post_id,
             source,
             found.post_ids if found and not found.building else None,
             is_cut_off=found is not None and not found.complete,
-            in_gap=any(one.gap_id > healed and one.first_id <= post_id <= one.last_id for one in ranges),
+            is_unpushed=any(one.gap_id > merged_up_to and one.first_id <= post_id <= one.last_id for one in ranges),
             is_delivered=delivery.finished_at is not None if delivery else None,
         )
         return reason, delivery

@@ -15,6 +15,7 @@ class FeedPost(Post):
 
     source: Source
     reason: str | None = None
+    """Of a recommended post; part of the API from the start, so that recommendations change no shape."""
 
 
 class CoverageGapView(BaseModel):

@@ -13,7 +13,7 @@ from libs.common.core.logging import get_logger
 from libs.contracts.public import PostRecord
 from services.feed.domain.cursor import TAIL, ChronologicalCursor, RankedCursor, new_session
 from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Reader, Source, source_of
-from services.feed.ports import Cache, FeedListStore, PostCache, Posts, Ranker, Session
+from services.feed.ports import Cache, FeedListStore, PinnedOrder, PostCache, Posts, Ranker
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.sources import SOURCE_DOWN, STALE
 
@@ -97,8 +97,8 @@ class FeedPaginator:
         """In the pinned order, then newest first down to the end of the window."""
         if at is not None and at.position == TAIL:
             return await self._tail(reader, at, limit, FeedSlice((), at.session_id))
-        at, session, candidates, gaps = await self._resume(reader, at)
-        found = await self._visible(reader, session.order[at.position :], limit + 1, candidates)
+        at, pinned, candidates, gaps = await self._resume(reader, at)
+        found = await self._visible(reader, pinned.post_ids[at.position :], limit + 1, candidates)
         items, gaps = found.items, gaps | found.gaps
         if len(items) > limit:
             shown = at.shown | _ids(items[:limit])
@@ -106,7 +106,7 @@ class FeedPaginator:
             return FeedSlice(items[:limit], at.session_id, items[limit], following, gaps)
         if gaps & INCOMPLETE:  # posts above the floor are missing: the page says so and is the last one
             return FeedSlice(items, at.session_id, gaps=gaps)
-        return await self._tail(reader, at.tail(session.floor), limit, FeedSlice(items, at.session_id, gaps=gaps))
+        return await self._tail(reader, at.tail(pinned.floor), limit, FeedSlice(items, at.session_id, gaps=gaps))
 
     async def _tail(self, reader: Reader, at: RankedCursor, limit: int, begun: FeedSlice) -> FeedSlice:
         """Fill the page that has `begun` with posts below the pinned order."""
@@ -120,32 +120,32 @@ class FeedPaginator:
 
     async def _resume(
         self, reader: Reader, at: RankedCursor | None
-    ) -> tuple[RankedCursor, Session, Mapping[int, Source], Gaps]:
+    ) -> tuple[RankedCursor, PinnedOrder, Mapping[int, Source], Gaps]:
         """The order that the cursor's session pinned, or a new one; with the sources of its candidates.
 
         When the session is lost, the new order continues it: what was shown comes first, then what was there at its
         beginning and was not shown.
         """
-        if at is not None and (session := await self._session(reader, at)) is not None:
-            return at, session, {}, frozenset()
+        if at is not None and (pinned := await self._pinned_order(reader, at)) is not None:
+            return at, pinned, {}, frozenset()
         candidates = await self._candidates.gather(reader)
         newest = max(candidates.sources, default=-1) + 1
         top = at.top if at else max(self._window.top(), newest)  # the clock that mints ids may be ahead of this one
         shown = at.shown if at else frozenset()
-        session, gaps = await self._ranked(reader, candidates, top, shown)
-        at = RankedCursor(new_session(top), len(shown), session.floor, shown)
+        order, gaps = await self._ranked(reader, candidates, top, shown)
+        at = RankedCursor(new_session(top), len(shown), order.floor, shown)
         if not candidates.gaps & INCOMPLETE and not gaps:  # otherwise the next page pins the candidates of its time
-            await self._pin(reader, at.session_id, session)
-        return at, session, candidates.sources, candidates.gaps | gaps
+            await self._pin(reader, at.session_id, order)
+        return at, order, candidates.sources, candidates.gaps | gaps
 
     async def order(self, reader: Reader) -> Sequence[int]:
         """The ids of the feed as it would be ranked now, best first."""
-        session, _ = await self._ranked(reader, await self._candidates.gather(reader), MAX_ID, frozenset())
-        return session.order
+        order, _ = await self._ranked(reader, await self._candidates.gather(reader), MAX_ID, frozenset())
+        return order.post_ids
 
     async def _ranked(
         self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]
-    ) -> tuple[Session, Gaps]:
+    ) -> tuple[PinnedOrder, Gaps]:
         """The order of the candidates below `top`; newest first while their features are unavailable."""
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
         pinned = waiting[: max(0, PINNED_MAX - len(shown))]
@@ -156,21 +156,21 @@ class FeedPaginator:
             visible = {one: candidates.sources[one.post_id] for one in features if source_of(one.author_id, reader)}
             ranked = await self._ranker.rank(visible, at_ms)
         except UnavailableError:
-            return Session(floor, [*shown, *pinned]), SOURCE_DOWN
-        return Session(floor, [*shown, *ranked]), frozenset()
+            return PinnedOrder(floor, [*shown, *pinned]), SOURCE_DOWN
+        return PinnedOrder(floor, [*shown, *ranked]), frozenset()
 
-    async def _session(self, reader: Reader, at: RankedCursor) -> Session | None:
+    async def _pinned_order(self, reader: Reader, at: RankedCursor) -> PinnedOrder | None:
         try:
-            return await self._cache.session(reader.user_id, at.session_id)
+            return await self._cache.pinned_order(reader.user_id, at.session_id)
         except UnavailableError as error:
-            log.warning("feed_session_unreadable", error=repr(error))
+            log.warning("pinned_order_unreadable", error=repr(error))
             return None
 
-    async def _pin(self, reader: Reader, session_id: str, session: Session) -> None:
+    async def _pin(self, reader: Reader, session_id: str, order: PinnedOrder) -> None:
         try:
-            await self._cache.pin_session(reader.user_id, session_id, session)
+            await self._cache.pin_order(reader.user_id, session_id, order)
         except UnavailableError as error:
-            log.warning("feed_session_not_pinned", error=repr(error))
+            log.warning("order_not_pinned", error=repr(error))
 
     async def _older(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> _Found:
         """Up to `wanted` posts between the bounds, newest first, from the records."""
@@ -220,14 +220,14 @@ class FeedPaginator:
             log.warning("feed_list_not_cleaned", error=repr(error))
 
 
-def _known(candidates: Candidates) -> Session:
+def _known(candidates: Candidates) -> PinnedOrder:
     """The posts that a chronological session began with.
 
     An id is older than the moment when its post becomes visible, so only this tells which posts are new since then.
     """
     post_ids = candidates.post_ids
     known = post_ids[:PINNED_MAX]
-    return Session(candidates.floor if len(known) == len(post_ids) else known[-1], known)
+    return PinnedOrder(candidates.floor if len(known) == len(post_ids) else known[-1], known)
 
 
 def _ids(items: Iterable[Item]) -> frozenset[int]:

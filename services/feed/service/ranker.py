@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from services.feed.domain.feed import RankingFeatures, Source
+from libs.contracts.internal.post import RankingFeatures
+from services.feed.domain.feed import Source
 from services.feed.domain.ranking import Score, rank, score
 
 

@@ -15,7 +15,15 @@ from libs.common.web.paging import Cursors
 from libs.contracts.public import Author, Engagement, Post
 from services.feed.domain.cursor import ChronologicalCursor, RankedCursor, parse_cursor, session_top
 from services.feed.domain.feed import CoverageGap, DeliveryPace, Order, Reader, Source, source_of
-from services.feed.ports import AuthorCache, Cache, EngagementSource, Load, PageDependencies, Position, Posts
+from services.feed.ports import (
+    AuthorCache,
+    Cache,
+    DeliveryPaceSource,
+    EngagementSource,
+    PageDependencies,
+    Position,
+    Posts,
+)
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.page import Coverage, FeedPost, PageContent, page_json
@@ -80,7 +88,7 @@ class FeedReader:
         authors: AuthorCache,
         engagement: EngagementSource,
         cache: Cache,
-        load: Load,
+        delivery: DeliveryPaceSource,
         cursors: Cursors,
         public_url: str,
         ranking: FairSemaphore,
@@ -92,7 +100,7 @@ class FeedReader:
         self._authors = authors
         self._engagement = engagement
         self._cache = cache
-        self._load = load
+        self._delivery = delivery
         self._cursors = cursors
         self._public_url = public_url
         self._ranking = ranking
@@ -143,7 +151,9 @@ class FeedReader:
             return Lookup(stamp=found.stamp)
         self._served_to.append(user_id)
         READS.labels(order, "hit", "normal").inc()
-        body = page_json(found.page.body, _NO_GAPS[self._load.pace], found.page.age_s)  # pages with gaps are not cached
+        body = page_json(
+            found.page.body, _NO_GAPS[self._delivery.pace], found.page.age_s
+        )  # pages with gaps are not cached
         return Lookup(Served(body, "hit", "normal"))
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
@@ -155,14 +165,14 @@ class FeedReader:
         async with self._ranking.enter():
             candidates = await self._candidates.gather(reader)
         try:
-            session = await self._cache.session(user_id, session_id)
+            pinned = await self._cache.pinned_order(user_id, session_id)
         except UnavailableError:
-            session = None
-        if session is None:
-            fresh = [p for p in candidates.sources if p >= top]
+            pinned = None
+        if pinned is None:
+            unseen = [p for p in candidates.sources if p >= top]
         else:
-            fresh = [p for p in candidates.sources.keys() - set(session.order) if p >= session.floor]
-        features = await self._posts.ranking_features(fresh)
+            unseen = [p for p in candidates.sources.keys() - set(pinned.post_ids) if p >= pinned.floor]
+        features = await self._posts.ranking_features(unseen)
         new = [one.post_id for one in features if source_of(one.author_id, reader) not in (None, Source.OWN)]
         return Updates(len(new), max(new, default=None))
 
@@ -229,7 +239,7 @@ class FeedReader:
         relied_on = [item.record for item in (*part.items, part.lookahead) if item]
         return _Made(
             content=self._content(reader.user_id, part, posts),
-            coverage=Coverage.of(gaps, self._load.pace).model_dump_json().encode(),
+            coverage=Coverage.of(gaps, self._delivery.pace).model_dump_json().encode(),
             cache="stale" if gaps & STALE else "miss",
             quality="degraded" if gaps else "normal",
             relied_on={i for record in relied_on for i in (record.post_id, record.author_id)},

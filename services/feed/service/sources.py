@@ -35,7 +35,7 @@ class AuthorSource:
         busy = [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]
         if busy and not gaps:
             try:
-                recent = recent | await self._posts.recent(busy, start, None, CAP)
+                recent = recent | await self._posts.recent(busy, start - 1, None, CAP)
             except UnavailableError:
                 gaps = STALE
         full = [post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP]
@@ -74,7 +74,7 @@ class ListSource:
             start = self._window.start()
             floor = start if found.complete else min(found.post_ids, default=start)
             listed = Candidates(dict.fromkeys(found.post_ids, Source.PUSHED), floor)
-            missing = [one for one in ranges if one.gap_id > found.healed]
+            missing = [one for one in ranges if one.gap_id > found.merged_up_to]
             return await self._with_unpushed(reader, listed, missing) if missing else listed
         except UnavailableError as error:
             log.warning("feed_list_unreadable", error=repr(error))
@@ -98,7 +98,7 @@ class ListSource:
         found = sorted(p for post_ids in recent.values() for p in post_ids)
         closed = [one.gap_id for one in ranges if not one.is_open]
         if closed and not followees.stale:
-            await self._lists.heal(reader.user_id, found[-CAP:], max(closed))
+            await self._lists.merge_unpushed(reader.user_id, found[-CAP:], max(closed))
         lossy = {CoverageGap(GapReason.LOSSY, one.first_id, one.last_id) for one in ranges if one.is_open}
         floor = max([listed.floor, *(post_ids[-1] for post_ids in recent.values() if len(post_ids) == CAP)])
         return Candidates({**listed.sources, **dict.fromkeys(found, Source.PUSHED)}, floor, frozenset(lossy))
@@ -134,7 +134,7 @@ class ListSource:
 
     async def _from_records(self, reader: Reader, gaps: frozenset[CoverageGap]) -> Candidates:
         start = self._window.start()
-        recent = await self._posts.recent(reader.followees.all, start, None, CAP)
+        recent = await self._posts.recent(reader.followees.all, start - 1, None, CAP)
         newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]
         floor = newest[-1] if len(newest) == CAP else start
         return Candidates(dict.fromkeys(newest, Source.PUSHED), floor, gaps)

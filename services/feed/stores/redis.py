@@ -15,7 +15,7 @@ from libs.common.stores.redis import translates_errors
 from libs.feedlists import FeedLists
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import CachedPage, CacheLookup, PageDependencies, Position, Session
+from services.feed.ports import CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 
 POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
 FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (docs/figures.md)
@@ -108,18 +108,18 @@ class RedisFeedCache:
             head = "\n".join((str(int(time.time())), stamp, *ids, dependencies.pulled_seen, ""))
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
 
-    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None:
-        packed = array(_INT64, [session.floor, *session.order]).tobytes()
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
+        packed = array(_INT64, [order.floor, *order.post_ids]).tobytes()
         await self._redis.set(self._session_key(reader_id, session_id), packed, ex=self._session_s)
 
-    async def session(self, reader_id: int, session_id: str) -> Session | None:
+    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
         raw: Any = await self._redis.getex(self._session_key(reader_id, session_id), ex=self._session_s)
         if raw is None:
             return None
         numbers: array[int] = array(_INT64)
         numbers.frombytes(raw)
-        floor, *order = numbers.tolist()
-        return Session(floor, order)
+        floor, *post_ids = numbers.tolist()
+        return PinnedOrder(floor, post_ids)
 
     def _session_key(self, reader_id: int, session_id: str) -> str:
         return self._lists.key(reader_id, f"session-{session_id}")

@@ -9,7 +9,7 @@ from libs.common.testing import settings_for
 from libs.feedlists import FeedLists
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import PageDependencies, Position, Session
+from services.feed.ports import PageDependencies, PinnedOrder, Position
 from services.feed.settings import FeedSettings
 from services.feed.stores.redis import RedisFeedCache
 
@@ -75,10 +75,10 @@ async def test_an_act_while_the_page_is_assembled_ends_it(redis: Kept) -> None:
 
 async def test_sessions_positions_and_followees(redis: Kept) -> None:
     cache, _, _ = redis
-    assert await cache.session(READER, "s") is None
-    await cache.pin_session(READER, "s", Session(1, [3, 1, 2]))
-    assert await cache.session(READER, "s") == Session(1, [3, 1, 2])
-    assert await cache.session(READER + 1, "s") is None
+    assert await cache.pinned_order(READER, "s") is None
+    await cache.pin_order(READER, "s", PinnedOrder(1, [3, 1, 2]))
+    assert await cache.pinned_order(READER, "s") == PinnedOrder(1, [3, 1, 2])
+    assert await cache.pinned_order(READER + 1, "s") is None
     assert await cache.position(READER) is None
     await cache.save_position(READER, Position("1.0a", POST))
     assert await cache.position(READER) == Position("1.0a", POST)

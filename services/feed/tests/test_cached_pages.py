@@ -20,9 +20,9 @@ class Kept:
         self.asked: list[tuple[int, Order, int]] = []
 
     async def verify(self, token: str) -> Principal:
-        return Principal(int(token), 1, "user")
+        return Principal(int(token), 1)
 
-    def charge(self, scope: Scope, user_id: int) -> None: ...
+    def check(self, scope: Scope, user_id: int) -> None: ...
 
     async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None) -> Lookup:
         self.asked.append((user_id, order, limit))

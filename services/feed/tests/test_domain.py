@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
+from libs.contracts.internal.post import RankingFeatures
 from services.feed.domain.cursor import (
     ChronologicalCursor,
     RankedCursor,
@@ -13,7 +14,7 @@ from services.feed.domain.cursor import (
     session_top,
     unpack,
 )
-from services.feed.domain.feed import RankingFeatures, Source
+from services.feed.domain.feed import Source
 from services.feed.domain.ranking import HALF_LIFE_MS, MAX_OF_AUTHOR, MAX_PULLED, MIN_PULLED, PAGE_SIZE, rank, score
 
 NOW_MS = now_ms()

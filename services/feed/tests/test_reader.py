@@ -186,7 +186,7 @@ async def test_new_posts_of_others_are_counted_with_and_without_the_session(worl
     await world.post(STRANGER)
     newest = [await world.post(PUSHED), await world.post(PULLED)][-1]
     assert await world.reader.updates(READER, session_id) == Updates(2, newest)
-    world.cache.sessions.clear()
+    world.cache.pinned.clear()
     assert await world.reader.updates(READER, session_id) == Updates(2, newest)
     with pytest.raises(NotFoundError):
         await world.reader.updates(READER, "no session")
@@ -202,22 +202,22 @@ async def test_a_post_that_can_be_seen_late_is_new_whatever_its_id(world: World,
     assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, late)
 
 
-async def test_posts_that_backpressure_kept_back_are_pulled_and_then_healed(world: World) -> None:
+async def test_unpushed_posts_are_pulled_and_then_merged_into_the_list(world: World) -> None:
     pushed = [await world.post(PUSHED, minutes_ago=9)]
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     skipped = [await world.post(PUSHED, minutes_ago=m, pushed=False) for m in (8, 6)]
-    world.gaps.gaps = [UnpushedRange(1, skipped[0], skipped[-1], is_open=True)]
+    world.unpushed.ranges = [UnpushedRange(1, skipped[0], skipped[-1], is_open=True)]
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == [*skipped[::-1], *pushed]
     coverage = orjson.loads(served.body)["coverage"]
     assert (coverage["complete"], coverage["gaps"][0]["reason"]) == (True, "lossy")
     assert world.lists.lists[READER].post_ids == tuple(pushed)
-    world.gaps.gaps = [UnpushedRange(1, skipped[0], skipped[-1], is_open=False)]
+    world.unpushed.ranges = [UnpushedRange(1, skipped[0], skipped[-1], is_open=False)]
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == [*skipped[::-1], *pushed]
     assert orjson.loads(served.body)["coverage"]["gaps"] == []
     assert world.lists.lists[READER].post_ids == (*skipped[::-1], *pushed)
-    assert world.lists.lists[READER].healed == 1
+    assert world.lists.lists[READER].merged_up_to == 1
 
 
 async def test_a_position_is_found_again(world: World) -> None:
@@ -230,10 +230,10 @@ async def test_a_position_is_found_again(world: World) -> None:
 async def test_a_first_page_is_assembled_once_for_all_who_ask_at_the_same_time(world: World) -> None:
     await world.post(PUSHED)
     await world.reader.page(READER, Order.RANKED, 20, None)
-    sessions = len(world.cache.sessions)
+    sessions = len(world.cache.pinned)
     served = await asyncio.gather(*(world.reader.page(READER, Order.RANKED, 20, None) for _ in range(5)))
     assert len({one.body for one in served}) == 1
-    assert len(world.cache.sessions) == sessions + 1
+    assert len(world.cache.pinned) == sessions + 1
 
 
 async def test_a_rebuild_that_takes_too_long_is_told_and_finished_behind_the_page(
@@ -274,7 +274,7 @@ async def test_cursors_stay_short_however_often_the_session_is_lost(world: World
     expected = {await world.post((PUSHED, PULLED)[i % 2], minutes_ago=i) for i in range(1_300)}
     found, cursor = set[int](), None
     while True:
-        world.cache.sessions.clear()
+        world.cache.pinned.clear()
         served = await world.reader.page(READER, Order.RANKED, 100, cursor)
         assert not found & set(shown(served))
         found |= set(shown(served))
@@ -291,7 +291,7 @@ async def test_updates_are_counted_without_redis(world: World, monkeypatch: pyte
     async def down(*_: Any) -> None:
         raise UnavailableError
 
-    monkeypatch.setattr(world.cache, "session", down)
+    monkeypatch.setattr(world.cache, "pinned_order", down)
     new = await world.post(PUSHED)
     assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, new)
 
@@ -309,14 +309,14 @@ async def test_a_list_is_not_finished_with_followees_of_before(world: World) -> 
     assert world.lists.lists[READER].post_ids == (older,)
 
 
-async def test_a_gap_is_not_healed_with_followees_that_may_be_old(world: World) -> None:
+async def test_unpushed_posts_are_not_merged_while_followees_may_be_outdated(world: World) -> None:
     seen = await world.post(PUSHED)
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     skipped = await world.post(PUSHED, pushed=False)
-    world.gaps.gaps = [UnpushedRange(1, skipped, skipped, is_open=False)]
+    world.unpushed.ranges = [UnpushedRange(1, skipped, skipped, is_open=False)]
     world.graph.down = True
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [skipped, seen]
-    assert world.lists.lists[READER].healed == 0
+    assert world.lists.lists[READER].merged_up_to == 0
 
 
 @settings(max_examples=50)

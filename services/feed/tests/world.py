@@ -12,12 +12,13 @@ from libs.common.core.ids import first_id_at, id_time_ms, now_ms
 from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.base import Payload
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
 from libs.invalidation.table import Invalidation, invalidation_of
-from services.feed.domain.feed import DeliveryPace, Followees, RankingFeatures, Relation
-from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, Position, Session
+from services.feed.domain.feed import DeliveryPace, Followees, Relation
+from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
@@ -72,7 +73,7 @@ class InMemoryPosts:
         ]
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start, None, LATEST)
+        return await self.recent(author_ids, window_start - 1, None, LATEST)
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -118,7 +119,7 @@ class InMemoryLists:
         union = sorted({*held.post_ids, *(p for p in post_ids if not is_cut or p >= held.post_ids[-1])}, reverse=True)
         building = held.building and not finish
         complete = not (is_cut or building) and len(union) < CAP
-        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.healed)
+        self.lists[user_id] = FeedList(tuple(union[:CAP]), complete, building, held.merged_up_to)
         return True
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
@@ -126,21 +127,21 @@ class InMemoryLists:
             left = tuple(p for p in held.post_ids if p not in set(post_ids))
             self.lists[user_id] = replace(held, post_ids=left)
 
-    async def heal(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
+    async def merge_unpushed(self, user_id: int, post_ids: Sequence[int], gap_id: int) -> bool:
         await self.merge(user_id, post_ids, finish=False)
-        self.lists[user_id] = replace(self.lists[user_id], healed=gap_id)
+        self.lists[user_id] = replace(self.lists[user_id], merged_up_to=gap_id)
         return True
 
     async def push(self, user_id: int, post_id: int) -> None:
         await self.merge(user_id, [post_id], finish=False)
 
 
-class InMemoryGaps:
+class InMemoryUnpushedRanges:
     def __init__(self) -> None:
-        self.gaps: list[UnpushedRange] = []
+        self.ranges: list[UnpushedRange] = []
 
     async def of(self, user_id: int) -> list[UnpushedRange]:
-        return self.gaps
+        return self.ranges
 
 
 class InMemoryStamps:
@@ -184,7 +185,7 @@ class FixedLoad:
 
 class InMemoryCache:
     def __init__(self) -> None:
-        self.sessions: dict[str, Session] = {}
+        self.pinned: dict[str, PinnedOrder] = {}
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
         self.kept: CachedPage | None = None
@@ -199,11 +200,11 @@ class InMemoryCache:
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
-    async def pin_session(self, reader_id: int, session_id: str, session: Session) -> None:
-        self.sessions[session_id] = session
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
+        self.pinned[session_id] = order
 
-    async def session(self, reader_id: int, session_id: str) -> Session | None:
-        return self.sessions.get(session_id)
+    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
+        return self.pinned.get(session_id)
 
     async def save_position(self, reader_id: int, position: Position) -> None:
         self.positions[reader_id] = position
@@ -252,13 +253,13 @@ class World:
 
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
-        self.lists, self.gaps, self.cache = InMemoryLists(), InMemoryGaps(), InMemoryCache()
+        self.lists, self.unpushed, self.cache = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryCache()
         self.load, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
         self.stamps, self.now_s = InMemoryStamps(), 0.0
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
         records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
         self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache)
-        self.listed = ListSource(self.readers, self.posts, self.lists, self.gaps, self.window)
+        self.listed = ListSource(self.readers, self.posts, self.lists, self.unpushed, self.window)
         pulled = AuthorSource(self.posts, records, self.window)
         candidates = CandidateGatherer([self.listed, pulled], self.posts, self.window)
         self.reader = FeedReader(

@@ -57,16 +57,3 @@ class CommentPage(BaseModel):
     comments: list[Comment]
     next_cursor: str | None
     has_more: bool
-
-
-class MarksRequest(BaseModel):
-    """Posts, and the reader whose marks are requested."""
-
-    reader_id: int | None = None
-    post_ids: list[int] = Field(max_length=500)
-
-
-class AuditRequest(BaseModel):
-    """Posts whose counts are compared or corrected."""
-
-    post_ids: list[int] = Field(max_length=100)

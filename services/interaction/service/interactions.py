@@ -18,6 +18,7 @@ from libs.contracts.events import (
     SaveDeleted,
     ViewRecorded,
 )
+from libs.contracts.internal.interaction import PostMarks
 from libs.contracts.public import Author, Post
 from libs.contracts.records import EventOutbox
 from services.interaction.domain import (
@@ -33,7 +34,7 @@ from services.interaction.domain import (
 )
 from services.interaction.errors import NotYourCommentError, TooDeepError
 from services.interaction.ports import CommentStore, CountLedger, MarkStore, ReadablePosts, VisiblePeople
-from services.interaction.service.views import Comment, PostMarks
+from services.interaction.service.views import Comment
 
 REPLIES_PER_BATCH = 50  # replies of a deleted comment that are deleted in one batch
 
@@ -93,7 +94,7 @@ class LikesAndSaves:
         reader_id = None if is_marked and not active else user_id
         # Also called for an absent comment, so that the response time does not reveal whether it exists.
         post_author = await self._posts.author_of(reader_id, comment.post_id if comment else comment_id)
-        people = await self._people.of(user_id, [comment.author_id if comment else user_id])
+        people = await self._people.people(user_id, [comment.author_id if comment else user_id])
         if comment is None or comment.deleted or post_author is None:
             raise NotFoundError
         if reader_id is not None and comment.author_id not in people:
@@ -126,7 +127,7 @@ class LikesAndSaves:
             return await self._store.list(post_id, MarkKind.LIKE, before, count)
 
         async def show(rows: Sequence[Placed[int]]) -> Sequence[Placed[Author]]:
-            people = await self._people.of(reader_id, [member for _, member in rows])
+            people = await self._people.people(reader_id, [member for _, member in rows])
             return [(mark_id, people[member]) for mark_id, member in rows if member in people]
 
         return await visible_page(read, show, before_id, limit)
@@ -194,7 +195,7 @@ class Comments:
         post_author = await visible_author_id(self._posts, author_id, post_id)
         parent = None if parent_id is None else await self._parent(post_id, parent_id)
         needed = {author_id, parent.author_id if parent else author_id}
-        people = await self._people.of(author_id, list(needed))
+        people = await self._people.people(author_id, list(needed))
         if people.keys() < needed:
             raise NotFoundError
         comment = StoredComment(comment_id, post_id, parent_id or NO_PARENT, author_id, text)
@@ -298,7 +299,7 @@ class Comments:
     async def _visible(self, reader_id: int, rows: Sequence[Placed[StoredComment]]) -> Sequence[Placed[Comment]]:
         ids = [comment.comment_id for _, comment in rows]
         people, likes, liked = await asyncio.gather(
-            self._people.of(reader_id, list({comment.author_id for _, comment in rows})),
+            self._people.people(reader_id, list({comment.author_id for _, comment in rows})),
             self._ledger.comment_likes(ids),
             self._marks.active(reader_id, [MarkKind.COMMENT_LIKE], ids),
         )

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 
 from libs.contracts.events import AuditedMember, CountsAudited
+from libs.contracts.internal.interaction import PostAudit
 from libs.contracts.public import CountKind, Counts
 from libs.contracts.records import EventOutbox, EventRecord
 from services.interaction.domain import CountDifference, compare_count
@@ -15,20 +15,6 @@ MEMBERS_COMPARED = (
     5_000  # members of a count that are compared with their records; a larger count is only compared with its members
 )
 MEMBERS_PER_EVENT = 400  # about 30 KB; Cassandra rejects batches above 50 KB
-
-
-@dataclass(frozen=True, slots=True)
-class PostCountComparison:
-    """The counts of a post by the records, by the ledger and in the readers' cache.
-
-    `differing` is the number of members that differ from their records. Views have no records but the ledger's members.
-    """
-
-    post_id: int
-    recorded: Counts
-    counted: Counts
-    cached: Counts | None
-    differing: int
 
 
 class Reconciler:
@@ -45,7 +31,7 @@ class Reconciler:
         self._outbox = outbox
         self._mint = mint
 
-    async def compare(self, post_ids: Sequence[int]) -> list[PostCountComparison]:
+    async def compare(self, post_ids: Sequence[int]) -> list[PostAudit]:
         """Return the present counts. Events that have not been counted yet show as differences."""
         cached = await self._cache.cached(post_ids)
         return [_post_comparison(post_id, await self._counts(post_id), cached.get(post_id)) for post_id in post_ids]
@@ -79,13 +65,11 @@ class Reconciler:
         return self._outbox.record(payload, f"{post_id}:{kind}", self._mint())
 
 
-def _post_comparison(
-    post_id: int, counts: Mapping[CountKind, CountDifference], cached: Counts | None
-) -> PostCountComparison:
-    return PostCountComparison(
-        post_id,
-        Counts.model_validate({f"{kind}_count": count.recorded for kind, count in counts.items()}),
-        Counts.model_validate({f"{kind}_count": count.counted for kind, count in counts.items()}),
-        cached,
-        sum(len(count.differing) for count in counts.values()),
+def _post_comparison(post_id: int, counts: Mapping[CountKind, CountDifference], cached: Counts | None) -> PostAudit:
+    return PostAudit(
+        post_id=post_id,
+        recorded=Counts.model_validate({f"{kind}_count": count.recorded for kind, count in counts.items()}),
+        counted=Counts.model_validate({f"{kind}_count": count.counted for kind, count in counts.items()}),
+        cached=cached,
+        differing=sum(len(count.differing) for count in counts.values()),
     )

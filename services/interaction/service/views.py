@@ -1,9 +1,9 @@
-"""Comments and marks as readers see them."""
+"""Comments as readers see them."""
 
 from pydantic import BaseModel
 
 from libs.contracts.base import Id, Timestamp
-from libs.contracts.public import Author, Engagement
+from libs.contracts.public import Author
 
 COMMENT_CHARS = 2_200
 
@@ -19,9 +19,3 @@ class Comment(BaseModel):
     like_count: int
     is_liked: bool
     created_at: Timestamp
-
-
-class PostMarks(Engagement):
-    """Counts of a post, and the reader's marks."""
-
-    post_id: int

@@ -104,6 +104,6 @@ class InMemoryPeople:
     def __init__(self) -> None:
         self.blocked_pairs: set[frozenset[int]] = set()
 
-    async def of(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def people(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
         seen = (u for u in user_ids if frozenset((reader_id, u)) not in self.blocked_pairs)
         return {u: Author(user_id=u, username=f"user_{u}", display_name="") for u in seen}

@@ -6,14 +6,13 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
-from libs.contracts.media import Dimensions, MayFail, MediaDocument
+from libs.contracts.internal.media import StatusName
+from libs.contracts.media import Dimensions, MayFail
 from libs.contracts.public import Media
 from libs.media.image_types import ACCEPTED, canonical_type
 from libs.media.paths import new_secret
 from services.media.domain import StoredMedia, Upload
 from services.media.service.library import Ticket
-
-StatusName = Literal["processing", "ready", "failed"]
 
 
 class UploadRequest(RequestBody):
@@ -23,11 +22,10 @@ class UploadRequest(RequestBody):
 
     content_type: Annotated[str, Field(max_length=100, examples=list(ACCEPTED)), AfterValidator(canonical_type)]
     file_size: int = Field(ge=1, description="size in bytes; an image can have at most 10 MiB")
-    purpose: Literal["post", "avatar"] = "post"
+    purpose: Literal["post", "avatar"] = Field(default="post", description="checked; nothing depends on it")
 
     def upload(self, upload_id: int, owner_id: int) -> Upload:
-        """The input of the use case."""
-        return Upload(upload_id, owner_id, self.content_type, self.file_size, self.purpose, new_secret())
+        return Upload(upload_id, owner_id, self.content_type, self.file_size, new_secret())
 
 
 class UploadTicket(BaseModel):
@@ -70,49 +68,6 @@ class MediaAnswer(MediaState, MayFail):
     def of(cls, media: StoredMedia, public_url: str) -> "MediaAnswer":
         shown = Media.of(media.document, public_url).model_dump(exclude={"media_id"}) if media.document else {}
         return cls(media_id=media.media_id, status=status_of(media), reason=media.reason, **shown)
-
-
-class BatchRequest(BaseModel):
-    """The ids of the requested media."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    media_ids: Annotated[list[int], Field(max_length=100)]
-    profile_of: int | None = None
-    """The user whose profile will show the media."""
-
-
-class OwnedMedia(BaseModel):
-    """Media as other services see it."""
-
-    media_id: int
-    owner_id: int
-    status: StatusName
-    reason: str | None
-    document: MediaDocument | None
-
-    @classmethod
-    def of(cls, media: StoredMedia) -> "OwnedMedia":
-        return cls(
-            media_id=media.media_id,
-            owner_id=media.owner_id,
-            status=status_of(media),
-            reason=media.reason,
-            document=media.document,
-        )
-
-
-class BatchAnswer(BaseModel):
-    """The existing media."""
-
-    media: list[OwnedMedia]
-
-
-class StoreAnswer(BaseModel):
-    """The media of the stored file."""
-
-    media_id: int
-    status: StatusName
 
 
 def status_of(media: StoredMedia) -> StatusName:

@@ -8,7 +8,7 @@ from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingSto
 from libs.contracts.media import MediaDocument
 from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.media.domain import UPLOAD_TTL_S, ProcessingStatus, StoredMedia, Upload, source_key
+from services.media.domain import UPLOAD_TTL_S, ProcessingStatus, StoredMedia, Upload
 
 
 class CassandraMediaStore(EventWritingStore):
@@ -16,13 +16,12 @@ class CassandraMediaStore(EventWritingStore):
 
     cql = {
         "announce": (
-            "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, purpose, secret)"
-            " VALUES (?, ?, ?, ?, ?, ?) USING TTL ?"
+            "INSERT INTO uploads (upload_id, owner_id, content_type, file_size, secret)"
+            " VALUES (?, ?, ?, ?, ?) USING TTL ?"
         ),
         "upload": "SELECT * FROM uploads WHERE upload_id = ?",
         "save": (
-            "INSERT INTO media (media_id, owner_id, status, reason, document, source_key, version)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            "INSERT INTO media (media_id, owner_id, status, reason, document) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
         ),
         "find": "SELECT * FROM media WHERE media_id IN ?",
         "mark_deleted": "UPDATE media SET deleted_at = ? WHERE media_id = ?",
@@ -50,7 +49,6 @@ class CassandraMediaStore(EventWritingStore):
             upload.owner_id,
             upload.content_type,
             upload.file_size,
-            upload.purpose,
             upload.secret,
             UPLOAD_TTL_S,
         )
@@ -58,17 +56,12 @@ class CassandraMediaStore(EventWritingStore):
 
     async def upload(self, upload_id: int) -> Upload | None:
         row = await self._row("upload", upload_id)
-        return (
-            Upload(row.upload_id, row.owner_id, row.content_type, row.file_size, row.purpose, row.secret)
-            if row
-            else None
-        )
+        return Upload(row.upload_id, row.owner_id, row.content_type, row.file_size, row.secret) if row else None
 
     async def save(self, media: StoredMedia, records: Sequence[EventRecord] = ()) -> None:
         document = media.document.model_dump_json() if media.document else None
-        at_us = media.written_at_us
         state = (media.media_id, media.owner_id, int(media.status), media.reason, document)
-        saving = self._bound("save", *state, source_key(media.media_id), at_us, at_us)
+        saving = self._bound("save", *state, media.written_at_us)
         await self._write([saving], records)
 
     async def find(self, media_ids: Sequence[int]) -> list[StoredMedia]:

@@ -39,7 +39,7 @@ class Verifier:
     async def verify(self, token: str) -> Principal:
         if not token.isdigit():
             raise UnauthorizedError
-        return Principal(int(token), 1, "user")
+        return Principal(int(token), 1)
 
     signed = verify
 

@@ -4,7 +4,7 @@ import pytest
 
 from services.media.domain import ProcessingStatus, StoredMedia, Upload, UploadSigner, variant_type
 
-UPLOAD = Upload(1 << 40, 5, "image/png", 1000, "post")
+UPLOAD = Upload(1 << 40, 5, "image/png", 1000)
 SIGNER = UploadSigner("a secret")
 
 
@@ -17,9 +17,9 @@ def test_a_signature_holds_until_it_expires() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Upload(UPLOAD.upload_id + 1, 5, "image/png", 1000, "post"),
-        Upload(UPLOAD.upload_id, 5, "image/jpeg", 1000, "post"),
-        Upload(UPLOAD.upload_id, 5, "image/png", 1001, "post"),
+        Upload(UPLOAD.upload_id + 1, 5, "image/png", 1000),
+        Upload(UPLOAD.upload_id, 5, "image/jpeg", 1000),
+        Upload(UPLOAD.upload_id, 5, "image/png", 1001),
     ],
 )
 def test_a_signature_binds_id_type_and_size(other: Upload) -> None:

@@ -151,7 +151,7 @@ async def test_what_was_posted_is_not_swept(room: Room) -> None:
 
 async def test_bytes_that_are_not_posted_have_a_limit(room: Room) -> None:
     def upload(number: int, size: int) -> Upload:
-        return Upload(number, OWNER, "image/png", size, "post", UPLOAD.secret)
+        return Upload(number, OWNER, "image/png", size, UPLOAD.secret)
 
     half = ROOM_BYTES // 2
     await room.library.announce(upload(1, half))

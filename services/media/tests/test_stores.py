@@ -38,7 +38,7 @@ class MediaStoreConformance:
     """What every `MediaStore` does."""
 
     async def test_uploads_come_back(self, store: MediaStore) -> None:
-        upload = Upload(next(_ids), 5, "image/png", 100, "avatar", SECRET)
+        upload = Upload(next(_ids), 5, "image/png", 100, SECRET)
         assert await store.upload(upload.upload_id) is None
         await store.announce(upload)
         assert await store.upload(upload.upload_id) == upload

@@ -100,26 +100,3 @@ class PostPage(BaseModel):
     posts: list[Post]
     next_cursor: str | None
     has_more: bool
-
-
-class BatchRequest(BaseModel):
-    """Ids of posts; with a reader, those hidden from the reader are left out."""
-
-    post_ids: list[int] = Field(max_length=500)
-    reader_id: int | None = None
-
-
-class RecentRequest(BaseModel):
-    """Recent posts of several authors; ids in `(after_id, before_id)`."""
-
-    author_ids: list[int] = Field(max_length=1_000)
-    after_id: int = 0
-    before_id: int | None = None
-    limit_each: int = Field(ge=1, le=500)
-
-
-class HydrateRequest(BaseModel):
-    """Posts as a reader sees them."""
-
-    post_ids: list[int] = Field(max_length=500)
-    reader_id: int | None = None

@@ -7,9 +7,10 @@ from contextlib import suppress
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from libs.common.core.paging import Page, Placed, visible_page
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, Post, PostRecord
 from libs.invalidation import IsStillValid, StaleIfErrorCache
-from services.post.domain import UNKNOWN_USER_ID, PublishStatus, StoredPost, Trait, normalized_tag
+from services.post.domain import UNKNOWN_USER_ID, PublishStatus, StoredPost, normalized_tag
 from services.post.ports import AuthorProfiles, EngagementCounts, PostStore
 
 CLOCK_SKEW_MS = 60_000  # the clock of the replica that minted an id may be as far ahead
@@ -23,8 +24,8 @@ class CachedAuthors:
         self._authors = authors
         self._cache = StaleIfErrorCache[Author](is_still_valid)
 
-    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
-        return await self._cache.get(reader_id, user_ids, lambda: self._authors.of(reader_id, user_ids))
+    async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        return await self._cache.get(reader_id, user_ids, lambda: self._authors.post_authors(reader_id, user_ids))
 
 
 class PostReader:
@@ -65,7 +66,7 @@ class PostReader:
             with suppress(UnavailableError):
                 await self._marks.of(reader_id, [post_id])
 
-        await asyncio.gather(self._authors.of(reader_id, [UNKNOWN_USER_ID]), ask_for_marks())
+        await asyncio.gather(self._authors.post_authors(reader_id, [UNKNOWN_USER_ID]), ask_for_marks())
 
     async def _readable(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
         """Return the post, or nothing if it is deleted, or unpublished and not the reader's own."""
@@ -81,11 +82,11 @@ class PostReader:
     async def _visible_authors(self, reader_id: int | None, author_ids: Set[int]) -> set[int | None]:
         """Return authors who are not hidden from the reader. The reader is included without a call."""
         others = author_ids - {reader_id}
-        return {reader_id, *(await self._authors.of(reader_id, list(others)) if others else ())}
+        return {reader_id, *(await self._authors.post_authors(reader_id, list(others)) if others else ())}
 
     async def by_author(self, reader_id: int | None, author_id: int, before_id: int | None, limit: int) -> Page[Post]:
         """Return published posts of an author, newest first. Raises NotFoundError for an unknown or hidden author."""
-        if author_id not in await self._authors.of(reader_id, [author_id]):
+        if author_id not in await self._authors.post_authors(reader_id, [author_id]):
             raise NotFoundError
 
         async def read(before: int, count: int) -> list[Placed[int]]:
@@ -126,8 +127,8 @@ class PostReader:
         visible = posts if reader_id is None else await self._with_visible_author(reader_id, posts)
         return [_record(post) for post in visible]
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
-        return await self._store.traits(post_ids)
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
+        return await self._store.ranking_features(post_ids)
 
     async def recent(
         self, author_ids: Sequence[int], after_id: int, before_id: int | None, limit_each: int
@@ -148,7 +149,7 @@ class PostReader:
         if not posts:
             return []
         authors, marks = await asyncio.gather(
-            self._authors.of(reader_id, list({post.author_id for post in posts})),
+            self._authors.post_authors(reader_id, list({post.author_id for post in posts})),
             self._marks_of(reader_id, posts),
         )
         return [

@@ -19,6 +19,7 @@ from libs.common.stores.cassandra import Bound, Cassandra, Row
 from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingStore
 from libs.contracts.base import utc_now
 from libs.contracts.events import PostCounted
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import MediaDocument
 from libs.contracts.public import Counts, Location
 from libs.contracts.records import EventRecord
@@ -27,7 +28,6 @@ from libs.media.paths import SecretPaths
 from services.post.domain import (
     PublishStatus,
     StoredPost,
-    Trait,
     month_of,
     months_down,
     year_of,
@@ -109,7 +109,7 @@ class CassandraPostStore(EventWritingStore):
     cql = {
         "get": "SELECT * FROM posts_by_id WHERE post_id = ?",
         "get_many": "SELECT * FROM posts_by_id WHERE post_id IN ?",
-        "traits": (
+        "ranking_features": (
             "SELECT post_id, author_id, published_at, deleted_at, like_count, comment_count, save_count"
             " FROM posts_by_id WHERE post_id IN ?"
         ),
@@ -162,10 +162,12 @@ class CassandraPostStore(EventWritingStore):
     async def get_many(self, post_ids: Sequence[int]) -> list[StoredPost]:
         return [_post(row, self._paths) for row in await self._pages("get_many", post_ids) if row.author_id is not None]
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         return [
-            Trait(row.post_id, row.author_id, row.like_count or 0, row.comment_count or 0, row.save_count or 0)
-            for row in await self._pages("traits", post_ids)
+            RankingFeatures(
+                row.post_id, row.author_id, row.like_count or 0, row.comment_count or 0, row.save_count or 0
+            )
+            for row in await self._pages("ranking_features", post_ids)
             if row.published_at and not row.deleted_at
         ]
 

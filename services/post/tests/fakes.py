@@ -5,11 +5,12 @@ from dataclasses import replace
 
 from libs.common.core.errors import UnavailableError
 from libs.contracts.events import PostCounted
+from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement
 from libs.contracts.records import EventRecord
 from libs.media.readiness import MediaReadiness, MediaStatus
-from services.post.domain import Draft, PublishStatus, StoredPost, Trait
+from services.post.domain import Draft, PublishStatus, StoredPost
 
 AUTHOR, OTHER = 11, 12
 
@@ -93,10 +94,10 @@ class InMemoryPosts:
         self.read += post_ids
         return [post for p in set(post_ids) if (post := await self.get(p))]
 
-    async def traits(self, post_ids: Sequence[int]) -> list[Trait]:
+    async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         posts = [post for post in await self.get_many(post_ids) if post.status is PublishStatus.PUBLISHED]
         return [
-            Trait(p.post_id, p.author_id, p.counts.like_count, p.counts.comment_count, p.counts.save_count)
+            RankingFeatures(p.post_id, p.author_id, p.counts.like_count, p.counts.comment_count, p.counts.save_count)
             for p in posts
         ]
 
@@ -158,7 +159,7 @@ class InMemoryAuthors:
         self.hidden: set[tuple[int | None, int]] = set()
         self.asked = 0
 
-    async def of(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+    async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         if self.down:
             raise UnavailableError
         self.asked += 1

@@ -1,6 +1,5 @@
 """Requests and responses of the user service."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -11,10 +10,9 @@ from libs.common.web.validation import RequestBody
 from libs.contracts.base import Id, Timestamp
 from libs.contracts.public import Author
 from services.user.domain.accounts import RESERVED_USERNAMES, Contact, DeviceSession, Registration
-from services.user.domain.people import Mode, Profile, ProfileChange, ReaderRelation
+from services.user.domain.people import Profile, ProfileChange
 from services.user.security.common_passwords import MIN_CHARS, is_common
 
-MAX_BATCH = 500
 _LOGIN_CHARS = 254  # the longest email address
 
 
@@ -265,99 +263,12 @@ class Jwks(BaseModel):
     keys: list[dict[str, str]]
 
 
-class UserBatchRequest(RequestBody):
-    """Whose profiles. With a reader, those parted from the reader by a block are left out; with `posts` all whose posts
-    the reader, or without one nobody in particular, may not see."""
-
-    user_ids: list[Id] = Field(max_length=MAX_BATCH)
-    reader_id: Id | None = None
-    posts: bool = False
-
-
-class Authors(BaseModel):
-    """Those that may be shown."""
-
-    users: list[Author]
-
-    @classmethod
-    def of(cls, profiles: list[Profile], public_url: str) -> "Authors":
-        """As posts and comments show them."""
-        return cls(
-            users=[
-                Author(
-                    user_id=profile.user_id,
-                    username=profile.username,
-                    display_name=profile.display_name,
-                    avatar_url=_avatar_url(profile, public_url),
-                    is_verified=profile.is_verified,
-                )
-                for profile in profiles
-            ]
-        )
-
-
-class AudiencesRequest(RequestBody):
-    """Of which authors; the followers come along of push authors who have no more than so many."""
-
-    user_ids: list[Id] = Field(max_length=MAX_BATCH)
-    followers_up_to: int = Field(ge=0, le=10_000)
-
-
-class AudienceView(BaseModel):
-    """For fan-out."""
-
-    user_id: int
-    follower_count: int
-    mode: Mode
-    followers: list[int] | None
-
-
-class AudienceViews(BaseModel):
-    """Of the authors that there are."""
-
-    audiences: list[AudienceView]
-
-
-class Ranges(BaseModel):
-    """Half-open, `(after, up_to]`."""
-
-    ranges: list[tuple[int, int]]
-
-
-class AccountIds(BaseModel):
-    """Account ids, ascending."""
-
-    ids: list[int]
-
-
-class PostsOfUser(BaseModel):
-    """Posts by their records in the post service, where these differ from what is counted."""
-
-    there: list[int]
-    gone: list[int]
-
-
-class FolloweesView(BaseModel):
-    """`pull` is a part of `followees`, `fresh` a part of `pull`."""
-
-    followees: list[int]
-    pull: list[int]
-    fresh: list[int]
-
-
-class RelationView(BaseModel):
-    """Why an author's posts are, or are not, in a reader's feed."""
-
-    exists: bool
-    following: bool = False
-    muted: bool = False
-    blocked: bool = Field(default=False, description="either way")
-    banned: bool = False
-    private: bool = False
-
-    @classmethod
-    def of(cls, relation: ReaderRelation | None) -> "RelationView":
-        """None is of nobody."""
-        if relation is None:
-            return cls(exists=False)
-        return cls(exists=True, **asdict(relation))
+def author_of(profile: Profile, public_url: str) -> Author:
+    """The profile as posts and comments show it."""
+    return Author(
+        user_id=profile.user_id,
+        username=profile.username,
+        display_name=profile.display_name,
+        avatar_url=_avatar_url(profile, public_url),
+        is_verified=profile.is_verified,
+    )

@@ -97,7 +97,7 @@ class KeyFolder:
             "iss": ISSUER,
             "sub": str(user_id),
             "sid": str(session_id),
-            "role": role,
+            "role": role,  # no route asks for it yet; when one does, every living token has it
             "iat": issued,
             "exp": issued + ACCESS_TOKEN_S,
         }

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from libs.common.stores.cassandra import Bound, CassandraStore
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership
-from workers.counters.ports import Page
+from workers.counters.ports import LedgerPage
 
 EVERY = 1_000  # members in a page of all that there are
 _WHERE = "FROM ledger WHERE post_id = ? AND kind = ?"
@@ -35,22 +35,22 @@ class CassandraLedger(CassandraStore):
         ),
     }
 
-    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> Page:
+    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> LedgerPage:
         """See the port. Where no row is found, none was there when the total was read before."""
         total = await self._read_total(target_id, kind)
         rows = await self._rows("members", target_id, kind, list(members))
         if rows:
             total = rows[0].total or 0
-        return Page({row.member: Membership(row.present, row.version) for row in rows}, total)
+        return LedgerPage({row.member: Membership(row.present, row.version) for row in rows}, total)
 
-    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> LedgerPage:
         """Read in pages: what another worker writes meanwhile comes with a total of its own, at a later write time."""
         wanted, found, total, after = set(members), dict[int, Membership](), 0, BEFORE_ALL
         while rows := await self._rows("all_members", post_id, kind, after):
             total += sum(row.present for row in rows)
             found |= {row.member: Membership(row.present, row.version) for row in rows if row.member in wanted}
             after = rows[-1].member
-        return Page(found, total)
+        return LedgerPage(found, total)
 
     async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
         await self._cassandra.batch(self._folded(post_id, kind, folded, at), logged=False)

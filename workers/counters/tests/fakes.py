@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership
-from workers.counters.ports import Page
+from workers.counters.ports import LedgerPage
 
 
 class InMemoryLedger:
@@ -14,13 +14,13 @@ class InMemoryLedger:
         self.rows: dict[tuple[int, str, int], tuple[int, Membership]] = {}
         self.totals_at: dict[tuple[int, str], tuple[int, int]] = {}
 
-    async def read(self, post_id: int, kind: str, members: Iterable[int]) -> Page:
+    async def read(self, post_id: int, kind: str, members: Iterable[int]) -> LedgerPage:
         found = {m: self.rows[post_id, kind, m][1] for m in members if (post_id, kind, m) in self.rows}
-        return Page(found, self.totals_at.get((post_id, kind), (0, 0))[1])
+        return LedgerPage(found, self.totals_at.get((post_id, kind), (0, 0))[1])
 
-    async def recount(self, post_id: int, kind: str, members: Iterable[int]) -> Page:
+    async def recount(self, post_id: int, kind: str, members: Iterable[int]) -> LedgerPage:
         every = {m: row for (p, k, m), (_, row) in self.rows.items() if (p, k) == (post_id, kind)}
-        return Page({m: every[m] for m in members if m in every}, sum(row.present for row in every.values()))
+        return LedgerPage({m: every[m] for m in members if m in every}, sum(row.present for row in every.values()))
 
     async def write(self, post_id: int, kind: str, folded: Folded, at: int) -> None:
         for member, membership in folded.members.items():

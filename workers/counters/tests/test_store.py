@@ -14,7 +14,7 @@ from libs.common.testing import settings_for
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.domain import CommentPlace, Folded, Membership, MembershipChange, fold, write_time
-from workers.counters.ports import Page
+from workers.counters.ports import LedgerPage
 from workers.counters.settings import CountersSettings
 from workers.counters.stores.cassandra import CassandraLedger
 from workers.counters.stores.redis import RedisCountsCache
@@ -106,7 +106,7 @@ async def test_a_recount_takes_the_total_from_all_members(ledger: CassandraLedge
         await ledger.write(post_id, LIKE, Folded(some, 7), write_time(0, start))
     present = sum(one.present for one in members.values())
     page = await ledger.recount(post_id, LIKE, [0, 2_499, 2_500])
-    assert page == Page({0: members[0], 2_499: members[2_499]}, present)
+    assert page == LedgerPage({0: members[0], 2_499: members[2_499]}, present)
     assert (await ledger.read(post_id, LIKE, [0])).total == 7
 
 

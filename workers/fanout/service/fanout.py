@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
 
+from libs.contracts.internal.user import AudienceRecord
 from libs.feedlists import PushResult, Range
 from workers.fanout.domain import Level
 from workers.fanout.ports import (
-    Audience,
     Chunk,
     ChunkQueue,
+    DeliveredPost,
     DeliveryLedger,
+    DeliveryRate,
     Feeds,
-    Graph,
+    FollowerSource,
     Lane,
-    Load,
-    Post,
+    LoadLevel,
     PullStamps,
-    RateLimit,
     RemovalLedger,
     UnpushedRangeLog,
 )
@@ -45,7 +45,12 @@ class Delivery:
     """Pushes in one lane, at a limited rate or as fast as it goes. Holds one page of followers at a time."""
 
     def __init__(
-        self, graph: Graph, feeds: Feeds, ledger: DeliveryLedger, load: Load, rate: RateLimit | None = None
+        self,
+        graph: FollowerSource,
+        feeds: Feeds,
+        ledger: DeliveryLedger,
+        load: LoadLevel,
+        rate: DeliveryRate | None = None,
     ) -> None:
         self._graph = graph
         self._feeds = feeds
@@ -53,7 +58,7 @@ class Delivery:
         self._load = load
         self._rate = rate
 
-    async def at_once(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+    async def at_once(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
         """Push each post to all followers of its small author."""
         level = self._load.level
         pushed = await self._feeds.deliver_each(
@@ -67,7 +72,7 @@ class Delivery:
             for (post, audience), one in zip(posts, pushed, strict=True)
         )
 
-    async def through(self, post: Post, within: Range) -> None:
+    async def through(self, post: DeliveredPost, within: Range) -> None:
         """Push to the followers in the range."""
         async for page in self._graph.followers(post.author_id, within):
             await self.page(post.post_id, page)
@@ -109,7 +114,7 @@ class Delivery:
 class Removal(Delivery):
     """The same for deletes: lists are to be without the post."""
 
-    async def at_once(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+    async def at_once(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
         """Take each post from all followers of its small author."""
         for post, audience in posts:
             removed = await self.page(post.post_id, audience.followers or ())
@@ -135,13 +140,13 @@ class Fanout:
 
     def __init__(
         self,
-        graph: Graph,
+        graph: FollowerSource,
         deliveries: Mapping[Lane, Delivery],
         removals: Mapping[Lane, Removal],
         queue: ChunkQueue,
         ledgers: Ledgers,
         gaps: UnpushedRangeLog,
-        load: Load,
+        load: LoadLevel,
         pulls: PullStamps,
         *,
         chunk_followers: int,
@@ -158,7 +163,7 @@ class Fanout:
         self._chunk_followers = chunk_followers
         self._slow_lane_from = slow_lane_from
 
-    async def take_posts(self, posts: Sequence[Post]) -> None:
+    async def take_posts(self, posts: Sequence[DeliveredPost]) -> None:
         """Push each post, queue it, or leave it to readers, in any order: lists have their own."""
         for start in range(0, len(posts), POSTS_AT_ONCE):
             if self._load.level >= Level.PULL:
@@ -166,7 +171,7 @@ class Fanout:
                 return
             await self._take_some(posts[start : start + POSTS_AT_ONCE])
 
-    async def take_deletes(self, posts: Sequence[Post]) -> None:
+    async def take_deletes(self, posts: Sequence[DeliveredPost]) -> None:
         """Take each deleted post out of lists, or leave that to their readers, who are not shown it anyway."""
         for start in range(0, len(posts), POSTS_AT_ONCE):
             some = posts[start : start + POSTS_AT_ONCE]
@@ -190,18 +195,18 @@ class Fanout:
             else:
                 await self._deliver(lane, chunk)
 
-    async def _take_some(self, posts: Sequence[Post]) -> None:
+    async def _take_some(self, posts: Sequence[DeliveredPost]) -> None:
         audiences = await self._audiences(posts)
         known = [(post, audiences[post.author_id]) for post in posts if post.author_id in audiences]
         small = [(post, audience) for post, audience in known if audience.followers is not None]
         large = [(post, audience) for post, audience in known if audience.followers is None]
         await _all([self._push(small), *(self._plan(*one) for one in large)])
 
-    async def _audiences(self, posts: Iterable[Post]) -> Mapping[int, Audience]:
+    async def _audiences(self, posts: Iterable[DeliveredPost]) -> Mapping[int, AudienceRecord]:
         small = min(SMALL_AUTHOR, self._chunk_followers, self._slow_lane_from - 1)
         return await self._graph.audiences({post.author_id for post in posts}, small)
 
-    async def _push(self, posts: Sequence[tuple[Post, Audience]]) -> None:
+    async def _push(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
         """Push posts of small authors at once; deleted ones as `_deliver` does."""
         deleted = await self._deleted(post for post, _ in posts)
         wanted = [(post, audience) for post, audience in posts if post.post_id not in deleted]
@@ -213,7 +218,7 @@ class Fanout:
             if post.post_id in deleted:
                 await self._removals["push"].page(post.post_id, audience.followers or ())
 
-    async def _plan(self, post: Post, audience: Audience) -> None:
+    async def _plan(self, post: DeliveredPost, audience: AudienceRecord) -> None:
         """Hand chunks to all workers; readers pull pull authors."""
         count = audience.follower_count
         if not audience.is_push:
@@ -223,11 +228,11 @@ class Fanout:
             return
         lane = self._lane(count)
         self._meter(lane, audience)
-        ranges = await self._graph.ranges(post.author_id, self._chunk_followers)
+        ranges = await self._graph.follower_ranges(post.author_id, self._chunk_followers)
         planned = await self._ledgers.posts.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
         await self._queue.put(lane, [Chunk(post, within) for within in planned])
 
-    async def _remove(self, post: Post, audience: Audience | None) -> None:
+    async def _remove(self, post: DeliveredPost, audience: AudienceRecord | None) -> None:
         """The same ways for a delete. A post that was not pushed, or before the ledger's time, is in few lists."""
         state, ledger = await self._ledgers.posts.of(post.post_id), self._ledgers.removals
         if state is None or state.mode == "pull" or audience is None:
@@ -237,7 +242,7 @@ class Fanout:
             await self._removals["push"].at_once([(post, audience)])
             return
         count, lane = audience.follower_count, self._lane(audience.follower_count)
-        ranges = await self._graph.ranges(post.author_id, self._chunk_followers)
+        ranges = await self._graph.follower_ranges(post.author_id, self._chunk_followers)
         planned = await ledger.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
         await self._queue.put(lane, [Chunk(post, within, removes=True) for within in planned])
 
@@ -245,7 +250,7 @@ class Fanout:
         return "slow" if follower_count >= self._slow_lane_from else "push"
 
     @staticmethod
-    def _meter(lane: Lane, audience: Audience) -> None:
+    def _meter(lane: Lane, audience: AudienceRecord) -> None:
         POSTS.labels(lane).inc()
         FOLLOWERS.observe(audience.follower_count)
 
@@ -260,7 +265,7 @@ class Fanout:
         if await self._deleted([chunk.post]):
             await self._removals[lane].through(chunk.post, chunk.within)
 
-    async def _deleted(self, posts: Iterable[Post]) -> set[int]:
+    async def _deleted(self, posts: Iterable[DeliveredPost]) -> set[int]:
         return await self._ledgers.removals.known([post.post_id for post in posts])
 
     async def _skip(self, post_ids: Collection[int]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from libs.clients.user import UserClient
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
@@ -11,7 +12,8 @@ from libs.common.web.client import ServiceClient
 from libs.contracts.base import Event
 from libs.contracts.codec import decode
 from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, SlowRemovalChunk
-from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceGraph
+from libs.contracts.internal.user import FOLLOWERS_A_PAGE as PAGE
+from workers.fanout.clients import KafkaChunkQueue, KafkaLag
 from workers.fanout.consumers import FanoutConsumers
 from workers.fanout.ports import Chunk, Lane
 from workers.fanout.tests.world import POST, InMemoryGraph, World
@@ -79,9 +81,12 @@ async def test_a_batch_takes_posts_before_deletes_and_dead_letters_are_noted() -
 
 
 async def test_followers_come_page_by_page_until_the_end_of_the_range() -> None:
-    for up_to, sizes in ((PAGE + 5, [PAGE, 5]), (2 * PAGE, [PAGE, PAGE])):
+    for up_to, sizes in (
+        (PAGE + 5, [PAGE, 5]),
+        (2 * PAGE, [PAGE, PAGE]),
+    ):
         service = PagedUserService(range(3 * PAGE))
-        graph = UserServiceGraph(cast("ServiceClient", service))
+        graph = UserClient(cast("ServiceClient", service))
         pages = [page async for page in graph.followers(1, (0, up_to))]
         assert [len(page) for page in pages] == sizes
         assert [i for page in pages for i in page] == list(range(1, up_to + 1))

@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from libs.contracts.internal.user import AudienceMode, AudienceRecord
 from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 from workers.fanout.domain import Level
-from workers.fanout.ports import Audience, Chunk, Lane, Post
+from workers.fanout.ports import Chunk, DeliveredPost, Lane
 from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
 
 AUTHOR = 1
-POST = Post(100, AUTHOR)
+POST = DeliveredPost(100, AUTHOR)
 LATEST = {99}  # what may be lost with a server
 
 
@@ -23,11 +24,13 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
         few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
-        return {AUTHOR: Audience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
+        mode: AudienceMode = "push" if self.is_push else "pull"
+        one = AudienceRecord(user_id=AUTHOR, follower_count=len(self.ids), mode=mode, followers=few)
+        return {AUTHOR: one} if AUTHOR in author_ids else {}
 
-    async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
+    async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
         return list(zip([0, *ends], ends, strict=False))
 
@@ -220,5 +223,5 @@ class World:
             slow_lane_from=100,
         )
 
-    def everyone_has(self, post: Post) -> bool:
+    def everyone_has(self, post: DeliveredPost) -> bool:
         return {(user, post.post_id) for user in self.graph.ids} == self.feeds.held

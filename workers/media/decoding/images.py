@@ -3,7 +3,6 @@
 import io
 import warnings
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import (
@@ -21,6 +20,7 @@ from PIL import (
 from libs.contracts.failures import FailureReason
 from workers.media.decoding import blurhash
 from workers.media.decoding.structure import MAX_PIXELS, NotShowableError
+from workers.media.domain.picture import Decoded
 
 # Pillow imports these when it first needs them, where a broken installation would look like a broken file.
 _NEEDED = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin, _imagingcms, _webp)
@@ -47,17 +47,7 @@ _SIDEWAYS = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
 _WHITE = (255, 255, 255)
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """What is known of a picture besides its files."""
-
-    width: int
-    height: int
-    placeholder: str
-    dominant_color: str
-
-
-def make_variants(data: bytes, folder: Path) -> Picture:
+def make_variants(data: bytes, folder: Path) -> Decoded:
     """Write every variant of the file `data`, which `structure.check` has passed, into `folder`.
 
     Raises:
@@ -76,7 +66,7 @@ def make_variants(data: bytes, folder: Path) -> Picture:
         _within(base, side).save(folder / f"{name}.webp", "WEBP", quality=WEBP_QUALITY)
     square = ImageOps.fit(base, (THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.LANCZOS)
     square.save(folder / "thumbnail.webp", "WEBP", quality=WEBP_QUALITY)
-    return Picture(width, height, placeholder(base), dominant_color(base))
+    return Decoded(width, height, placeholder(base), dominant_color(base))
 
 
 def _opened(data: bytes) -> Image.Image:

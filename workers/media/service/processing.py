@@ -15,16 +15,8 @@ from libs.contracts.base import Event
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from libs.media.paths import SecretPaths
-from workers.media.domain import (
-    FAILED_VERSION,
-    FILES,
-    PROCESSED_VERSION,
-    Decoded,
-    DecodingFailedError,
-    Refused,
-    document,
-    variant_paths,
-)
+from workers.media.domain.documents import FAILED_VERSION, FILES, PROCESSED_VERSION, document, variant_paths
+from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.ports import Decoder, EventPublisher
 from workers.media.service.turns import Turns
 

@@ -13,7 +13,8 @@ from PIL import Image
 from libs.contracts.failures import FailureReason
 from workers.media.clients import STDERR_BYTES, ChildDecoder
 from workers.media.decoding.sandbox import MAX_CPU_S, SLOWEST_PIXELS, cpu_s
-from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused
+from workers.media.domain.documents import FILES
+from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.tests.hostile import claiming, jpeg, png, png_chunk, rescanned
 
 CONFINED = "from workers.media.decoding.sandbox import confine; confine(); "

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from workers.media.clients import ChildDecoder
-from workers.media.domain import FILES, Refused
+from workers.media.domain.documents import FILES
+from workers.media.domain.picture import Refused
 
 CORPUS = Path(os.environ.get("FEEDMILL_CORPUS", Path(__file__).parents[3].parent / "shared" / "corpus"))
 MANIFEST = CORPUS / "manifest.json"

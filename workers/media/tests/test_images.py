@@ -2,18 +2,22 @@
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from workers.media.decoding.images import FIT_PX, Picture, dominant_color, make_variants
+from workers.media.decoding.images import FIT_PX, dominant_color, make_variants
 from workers.media.decoding.png_color import png_profile
 from workers.media.decoding.structure import NotShowableError, check, picture_only
-from workers.media.domain import FILES
+from workers.media.domain.documents import FILES
+from workers.media.domain.picture import Decoded
 from workers.media.tests.hostile import png, png_chunk
 
+NO_PYDANTIC = "import sys, workers.media.decoding.images; sys.exit('pydantic' in sys.modules)"
 RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)
 
 
@@ -29,7 +33,7 @@ def saved(image: Image.Image, format_: str, path: Path, **options: object) -> Pa
     return path
 
 
-def made(source: Path, folder: Path) -> Picture:
+def made(source: Path, folder: Path) -> Decoded:
     data = source.read_bytes()
     check(data)
     return make_variants(picture_only(data), folder)
@@ -45,6 +49,10 @@ def opened(folder: Path, variant: str) -> Image.Image:
     with Image.open(folder / FILES[variant]) as image:
         image.load()
         return image
+
+
+def test_a_decoder_starts_without_the_library_of_the_contracts() -> None:
+    subprocess.run([sys.executable, "-c", NO_PYDANTIC], check=True)
 
 
 def near(pixel: object, colour: tuple[int, int, int], within: int = 12) -> bool:

@@ -18,7 +18,8 @@ from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from libs.media.paths import SecretPaths
 from workers.media.consumers import MediaConsumers
-from workers.media.domain import FILES, Decoded, DecodingFailedError, Refused, variant_paths
+from workers.media.domain.documents import FILES, variant_paths
+from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.service import processing
 from workers.media.service.processing import WAITING_PER_OWNER, Processing
 

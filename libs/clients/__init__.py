@@ -1,0 +1,1 @@
+"""One client for each service. Every method may raise UnavailableError."""

@@ -1,0 +1,37 @@
+"""The interaction service."""
+
+from collections.abc import Sequence
+
+from libs.common.web.client import ServiceClient
+from libs.contracts.internal.interaction import (
+    CountsAnswer,
+    CountsRequest,
+    MarksAnswer,
+    MarksRequest,
+    PostAudit,
+)
+from libs.contracts.public import Engagement
+
+
+class InteractionClient:
+    """Counts of posts, and marks of readers."""
+
+    def __init__(self, client: ServiceClient) -> None:
+        self._client = client
+
+    async def of(self, reader_id: int | None, post_ids: Sequence[int]) -> dict[int, Engagement]:
+        """Counts by post, with the reader's marks; at most 500 posts."""
+        if not post_ids:
+            return {}
+        body = MarksRequest(reader_id=reader_id, post_ids=list(post_ids)).body()
+        answer = MarksAnswer.model_validate(await self._client.query("/internal/marks", body))
+        return {one.post_id: Engagement(**one.model_dump(exclude={"post_id"})) for one in answer.marks}
+
+    async def audit(self, post_ids: Sequence[int]) -> list[PostAudit]:
+        """Counts from the records, the ledger and the cache; at most 100 posts."""
+        body = CountsRequest(post_ids=list(post_ids)).body()
+        return CountsAnswer.model_validate(await self._client.query("/internal/counts/audit", body)).posts
+
+    async def mend(self, post_ids: Sequence[int]) -> None:
+        """Have posts counted anew, soon; at most 100."""
+        await self._client.query("/internal/counts/mend", CountsRequest(post_ids=list(post_ids)).body())
