@@ -15,7 +15,7 @@ READER, AUTHOR, OTHER = 1, 2, 3
 
 
 class House:
-    """Shows names, until it is away; the clock is so far ahead that Redis was there before."""
+    """Shows names until `away`. Its clock is ahead, so that the start of Redis is in the past."""
 
     def __init__(self, stamps: InvalidationStamps) -> None:
         self.away, self.takes_s = False, 0.0
