@@ -11,8 +11,8 @@ from libs.contracts.public import Author, PostRecord
 from services.feed.domain.feed import Followees, Relation
 from services.feed.ports import LATEST
 
-FEATURES_S = 60  # counts may be so old when a feed is ranked
-FEATURES_KEPT = 200_000  # some 40 MB
+FEATURES_S = 60  # the largest age of counts when a feed is ranked
+FEATURES_KEPT = 200_000  # about 40 MB
 
 
 class HttpFollowGraph:
@@ -35,7 +35,7 @@ class HttpFollowGraph:
 
 
 class HttpPostSource:
-    """Implements `ports.Posts`; ranking features are kept for a minute."""
+    """Implements `ports.Posts`; ranking features are cached for 60 s."""
 
     def __init__(self, posts: PostClient) -> None:
         self._posts = posts

@@ -54,8 +54,9 @@ class FeedConsumers:
     async def _add_author(self, reader_id: int, author_id: int) -> None:
         """Merge the author's posts into a list that exists; an absent one is built from all followees when read.
 
-        If the follow has ended meanwhile, reads filter these ids. The cached followees are refreshed here: a read
-        rewrites them only when they differ from what its process wrote last, and it may have missed the unfollow.
+        If the follow has ended meanwhile, reads filter these ids. The cached followees are refreshed here, because a
+        read rewrites them only when they differ from what its process wrote last. That process may have missed the
+        unfollow.
         """
         cached = await self._cache.cached_followees(reader_id)
         if cached is not None and author_id not in cached.all:

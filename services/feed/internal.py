@@ -1,4 +1,4 @@
-"""What operators' tools ask: a reader's feed, as the reader would get it."""
+"""Internal routes for operators' tools: a reader's feed, as the reader would get it."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ UserId = Annotated[int, Path(ge=0, le=MAX_ID)]
 
 @router.get("/readers")
 async def recent_readers(_: CallingService, api: UseCases) -> RecentReaders:
-    """Some who read their feed of late."""
+    """Return a sample of users who read their feed recently."""
     return RecentReaders(ids=api.reader.recent_readers())
 
 
@@ -33,12 +33,12 @@ async def read_feed_of(
     cursor: CursorParam = None,
     fresh: bool = False,
 ) -> Response:
-    """One page; with `fresh` no page that was kept."""
+    """Return one page. With `fresh` it is not a cached one."""
     served = await api.reader.page(user_id, order, limit, cursor, fresh=fresh)
     return Response(served.body, media_type="application/json")
 
 
 @router.get("/{user_id}/explain/{post_id}")
 async def explain_feed_of(user_id: UserId, post_id: UserId, _: CallingService, api: UseCases) -> FeedExplanation:
-    """Why a post is, or is not, in the reader's feed."""
+    """Explain why a post is, or is not, in the reader's feed."""
     return FeedExplanation.of(await api.explainer.explain(user_id, post_id))

@@ -1,4 +1,4 @@
-"""What the feed needs of others."""
+"""The ports of the feed service."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,20 +19,20 @@ LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 @dataclass(frozen=True, slots=True)
 class Partial(Generic[T]):
-    """Values by id. With `stale` their owner is away: these are the last known ones, and others may be missing."""
+    """Values by id. With `stale` their owner is unavailable: they are the last known ones, and some may be missing."""
 
     values: dict[int, T]
     stale: bool = False
 
     def complete(self) -> dict[int, T]:
-        """The values; raises UnavailableError if they are stale."""
+        """Return the values. Raises UnavailableError if they are stale."""
         if self.stale:
             raise UnavailableError
         return self.values
 
 
 class CandidateSource(Protocol):
-    """Proposes posts for a feed. Raises UnavailableError only when it knows nothing at all."""
+    """Proposes posts for a feed. Raises UnavailableError only when it has no data at all."""
 
     async def candidates(self, reader: Reader) -> Candidates: ...
 
@@ -41,14 +41,14 @@ class Ranker(Protocol):
     """Puts posts into the order of a ranked feed."""
 
     async def rank(self, features: Mapping[RankingFeatures, Source], now_ms: int) -> list[int]:
-        """The ids of all posts, best first. Raises UnavailableError."""
+        """Return the ids of all posts, best first. Raises UnavailableError."""
 
     def score(self, features: RankingFeatures, now_ms: int) -> Score:
-        """What the rank of one post comes from, for explanations."""
+        """Return the terms that make up the score of one post, for explanations."""
 
 
 class Graph(Protocol):
-    """Whom readers follow, as the user service says. Raises UnavailableError."""
+    """The follow graph of the user service. Raises UnavailableError."""
 
     async def followees(self, user_id: int) -> Followees: ...
 
@@ -58,16 +58,16 @@ class Graph(Protocol):
 
 
 class AuthorCache(Protocol):
-    """Profiles, also while the user service is away."""
+    """Profiles, also while the user service is unavailable."""
 
     async def authors(self, user_ids: Sequence[int]) -> Partial[Author]: ...
 
 
 class Posts(Protocol):
-    """Posts, as the post service says. Raises UnavailableError."""
+    """The posts of the post service. Raises UnavailableError."""
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
-        """The published ones among `post_ids`."""
+        """Return the published ones among `post_ids`."""
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         """Features of the published ones, up to a minute old."""
@@ -75,14 +75,14 @@ class Posts(Protocol):
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
     ) -> dict[int, list[int]]:
-        """Published ids between the bounds by author, newest first; authors without any are left out."""
+        """Return published ids between the bounds by author, newest first; authors without any are left out."""
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """The newest `LATEST` ids of each author, from `window_start` on, that id included."""
+        """Return the newest `LATEST` ids of each author, from `window_start` on, that id included."""
 
 
 class PostCache(Protocol):
-    """Posts, also while the post service is away."""
+    """Posts, also while the post service is unavailable."""
 
     async def records(self, post_ids: Sequence[int]) -> Partial[PostRecord]: ...
 
@@ -110,7 +110,7 @@ class FeedListStore(Protocol):
 
 
 class UnpushedRangeStore(Protocol):
-    """Posts that backpressure kept from being pushed. Raises UnavailableError."""
+    """Posts that were not pushed because of backpressure. Raises UnavailableError."""
 
     async def of(self, user_id: int) -> list[UnpushedRange]: ...
 
@@ -119,7 +119,7 @@ class BackpressureSource(Protocol):
     """The backpressure level that fan-out workers agree on. Raises UnavailableError."""
 
     async def read(self) -> int | None:
-        """None when nobody published one of late."""
+        """Return None if no worker published a level recently."""
 
 
 class DeliveryPaceSource(Protocol):
@@ -136,10 +136,10 @@ class DeliveryProgressStore(Protocol):
 
 
 class RemovalProgressStore(DeliveryProgressStore, Protocol):
-    """The same of deletes."""
+    """How far the removal of a deleted post from feed lists is. Raises UnavailableError."""
 
     async def author(self, post_id: int) -> int | None:
-        """Whose post it was that was deleted."""
+        """Return the author of a deleted post."""
 
 
 class Generation(Protocol):
@@ -182,7 +182,7 @@ class PinnedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a reader is, for their other devices."""
+    """The last position of a reader in the feed, for their other devices."""
 
     session_id: str
     post_id: int
@@ -190,7 +190,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class PageDependencies:
-    """What a page is true by: posts and their authors, and the authors that were pulled, with what was seen of them."""
+    """What a cached page depends on.
+
+    `relied_on`: posts and their authors. `pulled`: the pulled authors. `pulled_seen`: their `Cache.pulled_seen` before
+    the page was assembled.
+    """
 
     relied_on: Collection[int]
     pulled: Collection[int]
@@ -211,11 +215,11 @@ class Cache(Protocol):
     async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
         """Read a first page and the reader's stamps in one round trip, which also counts the request.
 
-        A page is valid until a push, or until an act or a deletion that it depends on.
+        A page is valid until a push to the list, or until a stamp changes that it depends on.
         """
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
-        """What tells whether one of these authors did something; take it before assembling."""
+        """Return a value that changes when one of these authors posts or deletes. Read it before assembling a page."""
 
     async def cache_page(
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
@@ -233,6 +237,6 @@ class Cache(Protocol):
     async def cache_followees(self, user_id: int, followees: Followees) -> None: ...
 
     async def forget_followee(self, user_id: int, followee_id: int) -> None:
-        """Not followed any more: not to be shown either while the graph is away."""
+        """Remove a followee from the cached list, so that it is not shown while the user service is unavailable."""
 
     async def cached_followees(self, user_id: int) -> Followees | None: ...

@@ -50,7 +50,7 @@ async def put_feed_position(body: FeedPosition, user: CurrentUser, api: UseCases
 
 @router.get("/v1/feed/position", response_model=FeedPosition)
 async def get_feed_position(user: CurrentUser, api: UseCases) -> FeedPosition:
-    """Get the caller's last position in the feed on any device. It is kept for seven days."""
+    """Get the caller's last position in the feed on any device. It is stored for seven days."""
     position = await api.reader.position(user.user_id)
     return FeedPosition(feed_session_id=position.session_id, post_id=position.post_id)
 

@@ -1,4 +1,4 @@
-"""What the routes call."""
+"""The use cases that the routes call."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -36,7 +36,7 @@ class GapReason(StrEnum):
 
 
 class DeliveryPace(StrEnum):
-    """How fast new posts reach feeds, according to the back pressure level of fan-out."""
+    """How fast new posts reach feeds, according to the backpressure level of fan-out."""
 
     NORMAL = "normal"
     BEHIND = "behind"

@@ -1,4 +1,4 @@
-"""How far behind fan-out is, looked at every second: no read waits for the answer."""
+"""The delay of fan-out. A task reads it every second, so that no request waits for it."""
 
 import asyncio
 
@@ -19,13 +19,13 @@ class BackpressureMonitor:
         self.pace = DeliveryPace.UNKNOWN
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Read the level every second, until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(LOOK_S)
 
     async def look(self) -> None:
-        """Once; never raises for Redis."""
+        """Read the level once. Without Redis the pace is unknown."""
         try:
             self.pace = DeliveryPace.at(await self._board.read())
         except UnavailableError as error:

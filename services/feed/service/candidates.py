@@ -9,7 +9,7 @@ from services.feed.service.window import FeedWindow
 
 
 class CandidateGatherer:
-    """Asks every source at once. Where two propose the same post, the later one of `sources` says why it is there."""
+    """Reads all sources concurrently. If two propose the same post, its source is the later one in `sources`."""
 
     def __init__(self, sources: Sequence[CandidateSource], posts: Posts, window: FeedWindow) -> None:
         self._sources = sources
@@ -17,12 +17,12 @@ class CandidateGatherer:
         self.window = window
 
     async def gather(self, reader: Reader) -> Candidates:
-        """The candidates within the window. Raises UnavailableError when a source knows nothing at all."""
+        """Return the candidates within the window. Raises UnavailableError if a source has no data at all."""
         parts = await asyncio.gather(*(source.candidates(reader) for source in self._sources))
         return Candidates.merge(parts, self.window.start())
 
     async def older(self, reader: Reader, after_id: int, before_id: int, limit: int) -> list[int]:
-        """The newest ids between the bounds, from the records; fewer than `limit` only when there are no more."""
+        """Return the newest ids between the bounds, from the records: `limit`, or all if there are fewer."""
         authors = {reader.user_id, *reader.followees.all}
         recent = await self._posts.recent(authors, after_id, before_id, limit)
         return sorted({p for post_ids in recent.values() for p in post_ids}, reverse=True)[:limit]

@@ -75,7 +75,7 @@ class FeedExplainer:
 
         Raises:
             NotFoundError: the post does not exist, or the reader may not see it.
-            UnavailableError: a part that decides is away.
+            UnavailableError: a store or service that decides is unavailable.
         """
         record = (await self._posts.records([post_id])).get(post_id)
         if record is None:

@@ -1,4 +1,4 @@
-"""Whom a reader follows."""
+"""The followees of a reader."""
 
 from cachetools import TTLCache
 
@@ -13,7 +13,7 @@ log = get_logger(__name__)
 
 
 class Readers:
-    """Asks the graph, and falls back to the followees cached in Redis while it is away."""
+    """Asks the user service, and falls back to the followees cached in Redis while it is unavailable."""
 
     def __init__(self, graph: Graph, cache: Cache) -> None:
         self._graph = graph
@@ -22,10 +22,10 @@ class Readers:
         """By reader: the hash of what this process wrote last."""
 
     async def get(self, reader_id: int) -> Reader:
-        """The reader with followees, which are `stale` while the graph is away.
+        """Return the reader with followees, which are `stale` while the user service is unavailable.
 
         Raises:
-            UnavailableError: the graph is away, and nothing is cached.
+            UnavailableError: the user service is unavailable, and nothing is cached.
         """
         try:
             followees = await self._graph.followees(reader_id)

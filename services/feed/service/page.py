@@ -60,7 +60,7 @@ class PageContent(BaseModel):
 
 
 class FeedPage(PageContent):
-    """One page of the feed."""
+    """A page as the client sees it: the content, whether it was cached, and what is missing."""
 
     cached: bool
     cache_age_seconds: int
@@ -68,6 +68,6 @@ class FeedPage(PageContent):
 
 
 def page_json(content: bytes, coverage: bytes, age_s: int | None = None) -> bytes:
-    """The JSON of a `FeedPage`, from that of its content and its coverage; `age_s` is None for a new page."""
+    """Return the JSON of a `FeedPage` from that of its content and its coverage. `age_s` is None for a new page."""
     cached = b"false" if age_s is None else b"true"
     return b'%s,"cached":%s,"cache_age_seconds":%d,"coverage":%s}' % (content[:-1], cached, age_s or 0, coverage)

@@ -121,10 +121,10 @@ class FeedPaginator:
     async def _resume(
         self, reader: Reader, at: RankedCursor | None
     ) -> tuple[RankedCursor, PinnedOrder, Mapping[int, Source], Gaps]:
-        """The order that the cursor's session pinned, or a new one; with the sources of its candidates.
+        """Return the order that the cursor's session pinned, or a new one, with the sources of its candidates.
 
-        When the session is lost, the new order continues it: what was shown comes first, then what was there at its
-        beginning and was not shown.
+        When the session is lost, the new order continues it. Posts that were shown come first. Then come those that
+        existed when the session began and were not shown.
         """
         if at is not None and (pinned := await self._pinned_order(reader, at)) is not None:
             return at, pinned, {}, frozenset()
@@ -190,9 +190,9 @@ class FeedPaginator:
     async def _visible(
         self, reader: Reader, post_ids: Sequence[int], wanted: int, sources: Mapping[int, Source] = {}
     ) -> _Found:
-        """The first `wanted` posts among `post_ids` that the reader may see.
+        """Return the first `wanted` posts among `post_ids` that the reader may see.
 
-        `sources` says where they come from. While the post service is away, these are the last known ones.
+        `sources` says where they come from. While the post service is unavailable, these are the last known ones.
         """
         found = _Found()
         start, step = 0, wanted

@@ -33,7 +33,7 @@ from services.feed.service.sources import SOURCE_DOWN, STALE
 
 READS = Counter("feedmill_feed_reads_total", "Feed pages served.", ["order", "cache", "quality"])
 READERS_REMEMBERED = 10_000  # the oracle samples them, and their lists are warmed
-RANKED_AT_ONCE = 32  # some 10 ms of CPU each, and waiting for stores
+RANKED_AT_ONCE = 32  # about 10 ms of CPU each, and waiting for stores
 RANKING_QUEUE = 64  # under a second of work; later requests are refused at once
 RANKING_SHARES = CallerShares(account=4, address=8)
 _NO_GAPS = {pace: Coverage.of(frozenset(), pace).model_dump_json().encode() for pace in DeliveryPace}
@@ -51,7 +51,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """What the cache said to a request: the page, or the stamp to cache a new one under; both None without Redis."""
+    """The answer of the cache is a page, or the stamp to cache a new one under. Without Redis both are None."""
 
     served: Served | None = None
     stamp: str | None = None
@@ -70,7 +70,7 @@ class _Made:
 
 @dataclass(frozen=True, slots=True)
 class Updates:
-    """How many posts came since a session began, and the newest of them."""
+    """The number of new posts since a session began, and the newest of them."""
 
     count: int
     newest_id: int | None
@@ -108,7 +108,7 @@ class FeedReader:
         self._served_to: deque[int] = deque(maxlen=READERS_REMEMBERED)
 
     def recent_readers(self) -> list[int]:
-        """Users to whom this process served a first page recently, each once."""
+        """Return the users that got a first page from this process recently, each once."""
         return list(set(self._served_to))
 
     async def page(
@@ -121,14 +121,14 @@ class FeedReader:
         fresh: bool = False,
         lookup: Lookup | None = None,
     ) -> Served:
-        """One page. A cursor continues in its own order; `fresh` ignores cached pages.
+        """Return a page. A cursor continues in its own order; `fresh` ignores cached pages.
 
         Args:
             lookup: what `lookup` answered to this request, if it was asked already.
 
         Raises:
             InvalidCursorError: the cursor is not the reader's.
-            UnavailableError: a source is away without which there is no page.
+            UnavailableError: a source is unavailable, and a page needs it.
             OverloadedError, TooManyInProgressError: too many pages are being assembled, of all readers or this one.
         """
         fields = self._cursors.decode(_listing(user_id), cursor)
@@ -181,7 +181,7 @@ class FeedReader:
         await self._cache.save_position(user_id, position)
 
     async def position(self, user_id: int) -> Position:
-        """Where the reader was last, on any device. Raises NotFoundError, UnavailableError."""
+        """Return the last position of the reader on any device. Raises NotFoundError, UnavailableError."""
         position = await self._cache.position(user_id)
         if position is None:
             raise NotFoundError
@@ -255,7 +255,10 @@ class FeedReader:
     async def _engagement_of(
         self, user_id: int, items: Sequence[Item]
     ) -> tuple[dict[int, Engagement], frozenset[CoverageGap]]:
-        """Counts and the reader's marks; the post service's counts while the interaction service is away."""
+        """Return counts and the reader's marks.
+
+        While the interaction service is unavailable, the counts come from the post service and there are no marks.
+        """
         try:
             return await self._engagement.of(user_id, [item.record.post_id for item in items]), frozenset()
         except UnavailableError:

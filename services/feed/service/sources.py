@@ -20,7 +20,7 @@ log = get_logger(__name__)
 
 
 class AuthorSource:
-    """Posts of the reader and of pulled authors. One call asks for both, because a second one would cost as much."""
+    """Posts of the reader and of pulled authors. One call reads both, because a second call would cost as much."""
 
     def __init__(self, posts: Posts, cache: PostCache, window: FeedWindow) -> None:
         self._posts = posts
@@ -28,7 +28,7 @@ class AuthorSource:
         self._window = window
 
     async def candidates(self, reader: Reader) -> Candidates:
-        """Busy authors are asked for more posts, so that one of them alone does not raise the floor."""
+        """Return candidates, with more posts of busy authors, so that one of them alone does not raise the floor."""
         start = self._window.start()
         latest = await self._cache.latest(sorted({reader.user_id, *reader.followees.pull}), start)
         recent, gaps = latest.values, STALE if latest.stale else frozenset()
@@ -45,7 +45,7 @@ class AuthorSource:
 
 
 class ListSource:
-    """The reader's feed list, together with posts that back pressure kept from being pushed.
+    """The reader's feed list, together with posts that were not pushed because of backpressure.
 
     A list that is absent or half built is rebuilt from the records, once for all requests that wait for it.
     """
@@ -66,7 +66,7 @@ class ListSource:
         self._rebuilds = SingleFlight[int, Candidates]()
 
     async def candidates(self, reader: Reader) -> Candidates:
-        """Without Redis they come from the records."""
+        """Return the candidates of the list. Without Redis they come from the records."""
         try:
             found, ranges = await asyncio.gather(self._lists.read(reader.user_id), self._unpushed.of(reader.user_id))
             if found is None or found.building:
@@ -104,7 +104,7 @@ class ListSource:
         return Candidates({**listed.sources, **dict.fromkeys(found, Source.PUSHED)}, floor, frozenset(lossy))
 
     async def _rebuilt(self, reader: Reader) -> Candidates:
-        """The rebuilt list; after 0.45 s what is there of it, while the rebuild goes on."""
+        """Return the rebuilt list, or after 0.45 s the part that is ready. The rebuild continues."""
         rebuild = self._rebuilds.run(reader.user_id, lambda: self._rebuild(reader))
         try:
             return await asyncio.wait_for(rebuild, REBUILD_S)

@@ -1,4 +1,4 @@
-"""FeedListStore of active readers are made again after Redis lost them, before their readers come."""
+"""Rebuild the feed lists of active readers after Redis lost them, before the readers request them."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -17,7 +17,7 @@ log = get_logger(__name__)
 
 
 class FeedWarmer:
-    """Notices that Redis is not the one it was, and reads the feeds of those whom this process served of late."""
+    """Notices that Redis was emptied, and rebuilds the feed lists of users that this process served recently."""
 
     def __init__(self, redis: Generation, source: ListSource, active: Callable[[], Iterable[int]]) -> None:
         self._redis = redis

@@ -13,7 +13,7 @@ from libs.invalidation import LAST_KNOWN_S
 from services.feed.ports import Graph, Partial, Posts, Stamps
 
 CACHED_S = 60  # also the longest time for which a stamp that Redis lost goes unnoticed
-CACHED_MAX = 20_000  # records, some 60 MB
+CACHED_MAX = 20_000  # records, about 60 MB
 T = TypeVar("T")
 
 
@@ -34,10 +34,10 @@ class StampedCache(Generic[T]):
         self._entries: TTLCache[int, _Entry[T]] = TTLCache(CACHED_MAX, LAST_KNOWN_S, clock)
 
     async def get(self, ids: Sequence[int], fetch: Callable[[list[int]], Awaitable[dict[int, T]]]) -> Partial[T]:
-        """The values of those ids that exist.
+        """Return the values of those ids that exist.
 
-        While the owner is away they are stale: those cached longer ago that are known not to have changed. Without
-        Redis nothing is cached.
+        While the owner is unavailable they are stale: cached values of any age that are known not to have changed.
+        Without Redis nothing is cached.
         """
         if not ids:
             return Partial({})

@@ -1,4 +1,4 @@
-"""Page cache, sessions, positions and kept followees in Redis. Keys of one reader share the slot of their feed list."""
+"""Cached pages, sessions, positions and followees in Redis. Keys of one reader share the slot of their feed list."""
 
 import hashlib
 import time
@@ -17,8 +17,8 @@ from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
 from services.feed.ports import CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
 
-POSITION_S = 7 * 86_400  # what a reader was at is out of the feed by then
-FOLLOWEES_S = 86_400  # how old a followee list may be while the graph is away (docs/figures.md)
+POSITION_S = 7 * 86_400  # after that the post at the position has left the feed
+FOLLOWEES_S = 86_400  # how old a followee list may be while the user service is unavailable (docs/figures.md)
 _NONE = b"-"
 _INT64 = "q"
 

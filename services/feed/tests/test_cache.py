@@ -1,4 +1,4 @@
-"""The page cache on a real Redis: a kept page is served only while it is true."""
+"""The page cache on a real Redis: a cached page is served only while it is valid."""
 
 from collections.abc import AsyncIterator
 
@@ -55,7 +55,7 @@ async def test_a_push_an_act_and_a_deletion_end_it(redis: Kept) -> None:
     await lists.deliver([READER], [POST + 1])
     assert (await cache.lookup(READER, "ranked-20")).page is None
     await keep(cache)
-    await lists.deliver([READER], [POST])  # a late one: the youngest stays what it was
+    await lists.deliver([READER], [POST])  # a late delivery, so the newest id is unchanged
     assert (await cache.lookup(READER, "ranked-20")).page is None
     await keep(cache)
     await stamps.write([READER])

@@ -30,7 +30,7 @@ class Kept:
 
 
 async def answered(query: dict[str, str], *, signed_in: bool = True) -> list[tuple[int, Order, int]] | None:
-    """What was asked of kept pages; None when the route was left to answer."""
+    """Return the lookups in the page cache, or None if the route answered instead."""
     kept, sent, routed = Kept(), list[Message](), list[Scope]()
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:

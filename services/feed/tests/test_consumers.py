@@ -1,4 +1,4 @@
-"""What events change of what is kept for a reader."""
+"""How events change the lists, followees and stamps that Redis has for a reader."""
 
 import pytest
 

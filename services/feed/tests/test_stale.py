@@ -1,4 +1,4 @@
-"""Feeds while the owners of posts and of the graph are away: what was known, and nothing that may not be seen."""
+"""While the post or user service is down, feeds show cached posts, and none that the reader may not see."""
 
 import orjson
 import pytest
@@ -78,7 +78,7 @@ async def test_a_walk_goes_on_through_what_is_known(world: World, posts: list[in
 async def test_the_latest_posts_are_shown_when_there_is_no_more_of_a_busy_author(world: World, order: Order) -> None:
     newest = [await world.post(PULLED) for _ in range(LATEST)]
     await read(world, order, limit=100)
-    world.posts.down = True  # their latest posts and the records were read just now
+    world.posts.down = True  # the read above has cached their latest posts and the records
     served = await read(world, order, limit=100)
     assert_stale(served)
     assert set(newest) <= set(shown(served))
@@ -86,7 +86,7 @@ async def test_the_latest_posts_are_shown_when_there_is_no_more_of_a_busy_author
 
 async def test_what_changed_since_is_not_shown(world: World, posts: list[int]) -> None:
     await world.stamps.write((), [posts[0]])
-    del world.stamps.stamps[world.stamps.changed(posts[0])]  # which is not kept for as long
+    del world.stamps.stamps[world.stamps.changed(posts[0])]  # it expires earlier than `changed_lately`
     world.posts.down = True
     assert shown(await read(world)) == posts[:0:-1]
 

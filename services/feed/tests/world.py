@@ -249,7 +249,7 @@ def record(post_id: int, author_id: int, likes: int = 0) -> PostRecord:
 
 
 class World:
-    """Posts reach lists at once; what differs from the real system is only where things are kept."""
+    """The feed service with stores in memory. Posts reach lists at once."""
 
     def __init__(self) -> None:
         self.graph, self.posts, self.marks = InMemoryGraph(), InMemoryPosts(), InMemoryMarks()
