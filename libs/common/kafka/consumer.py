@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 
 class TooMuchPoisonError(RuntimeError):
-    """Most events fail, so the code is probably wrong and not the events."""
+    """Most events fail, so the cause is probably in the code and not in the events."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -141,7 +141,7 @@ class Outbox:
         return records
 
     def _switch(self, published_to_s: float, *, has_backlog: bool) -> None:
-        """Stop direct publishing if the relay has a backlog. Resume it once all events from before are published."""
+        """Stop direct publishing if the relay has a backlog. Resume it once all earlier events are published."""
         if self.waited_s > FAR_S or (has_backlog and self._direct.is_set()):
             self._fall_back_to_relay()
         elif published_to_s >= self._held_from_s:
