@@ -17,19 +17,19 @@ _SKIPPED = {"tests", "testing", "migrations", "conftest", "__main__"}
 
 
 def error_classes() -> list[type[ApiError]]:
-    """Every subclass of ApiError in the tree."""
+    """Return every subclass of ApiError in the tree."""
     for package in PACKAGES:
         _import_all(package)
     return sorted(set(_subclasses(ApiError)), key=lambda kind: (kind.__module__, kind.__name__))
 
 
 def with_own_code() -> list[type[ApiError]]:
-    """Those that define a problem code, by status and code."""
+    """Return the errors that define a problem code, sorted by status and code."""
     return sorted((kind for kind in error_classes() if "code" in vars(kind)), key=lambda kind: (kind.status, kind.code))
 
 
 def page() -> str:
-    """The table of problem codes, as Markdown."""
+    """Return the table of problem codes, as Markdown."""
     lines = [
         "# Errors",
         "",

@@ -165,7 +165,7 @@ class Oracle:
 
 @asynccontextmanager
 async def open_oracle(settings: Settings, *, grace_s: float = GRACE_S, fresh: bool = False) -> AsyncIterator[Oracle]:
-    """Of the running system, through its internal routes."""
+    """Open an oracle that reads the running system through its internal routes."""
     async with Records(settings) as records, open_feeds(settings) as feeds:
         yield Oracle(records, feeds, grace_s=grace_s, fresh=fresh)
 

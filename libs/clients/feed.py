@@ -16,7 +16,7 @@ class FeedClient:
         self._client = client
 
     async def readers(self) -> list[int]:
-        """Ids of some people who read their feeds lately."""
+        """Return the ids of some users who read their feeds recently."""
         return RecentReaders.model_validate(await self._client.get(f"{FEED}/readers")).ids
 
     async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:

@@ -28,10 +28,10 @@ class InteractionClient:
         return {one.post_id: Engagement(**one.model_dump(exclude={"post_id"})) for one in answer.marks}
 
     async def audit(self, post_ids: Sequence[int]) -> list[PostAudit]:
-        """Counts from the records, the ledger and the cache; at most 100 posts."""
+        """Return the counts of at most 100 posts from the records, the ledger and the cache."""
         body = CountsRequest(post_ids=list(post_ids)).body()
         return CountsAnswer.model_validate(await self._client.query("/internal/counts/audit", body)).posts
 
     async def mend(self, post_ids: Sequence[int]) -> None:
-        """Have posts counted anew, soon; at most 100."""
+        """Request a recount of at most 100 posts. The counters worker does it after the answer."""
         await self._client.query("/internal/counts/mend", CountsRequest(post_ids=list(post_ids)).body())

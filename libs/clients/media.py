@@ -9,10 +9,10 @@ MEDIA = "/internal/media"
 
 
 class MediaClient:
-    """Uploads.
+    """Uploads to the media service.
 
     Args:
-        client: for questions.
+        client: for requests without a file.
         files: for whole files, which take longer; by default `client`.
     """
 

@@ -29,7 +29,7 @@ class PostClient:
         self._client = client
 
     async def records(self, post_ids: Sequence[int]) -> dict[int, PostRecord]:
-        """Posts by id, whoever may see them."""
+        """Return posts by id, without a check of who may see them."""
 
         async def ask(batch: Sequence[int]) -> list[PostRecord]:
             return await self._records(PostsRequest(post_ids=list(batch)))
@@ -37,7 +37,7 @@ class PostClient:
         return {record.post_id: record for record in await in_batches(post_ids, POSTS_A_CALL, ask)}
 
     async def author_of(self, reader_id: int | None, post_id: int) -> int | None:
-        """The author's id; None when there is no such post, or the reader may not see it."""
+        """Return the author's id, or None if the post does not exist or the reader may not see it."""
         found = await self._records(PostsRequest(post_ids=[post_id], reader_id=reader_id))
         return found[0].author_id if found else None
 

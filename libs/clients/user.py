@@ -32,7 +32,7 @@ class UserClient:
         self._client = client
 
     async def authors(self, user_ids: Sequence[int]) -> dict[int, Author]:
-        """Profiles for any reader; unknown and banned people are left out."""
+        """Return profiles for any reader. Unknown and banned users are left out."""
         return await self._authors(AuthorsRequest(user_ids=list(user_ids)))
 
     async def people(self, reader_id: int, user_ids: Sequence[int]) -> dict[int, Author]:
@@ -81,18 +81,18 @@ class UserClient:
         return FolloweesAnswer.model_validate(await self._client.get(f"{USERS}/{user_id}/followees"))
 
     async def relation(self, reader_id: int, author_id: int) -> RelationAnswer:
-        """How the reader stands to the author."""
+        """Return the reader's relation to the author: follow, block, mute."""
         return RelationAnswer.model_validate(await self._client.get(f"{USERS}/{reader_id}/relation/{author_id}"))
 
     async def user_ids(self, after_id: int, limit: int) -> list[int]:
-        """Ids of all accounts above `after_id`, ascending; `limit` is at most 10,000."""
+        """Return ids of accounts above `after_id`, ascending; `limit` is at most 10,000."""
         answer = await self._client.get(f"{USERS}/ids", {"after": after_id, "limit": limit})
         return AccountIds.model_validate(answer).ids
 
     async def audit_counts(self, user_id: int) -> AccountAudit:
-        """Counts of the account, recounted and as kept."""
+        """Return the stored counts of the account, and the same counts from its records."""
         return AccountAudit.model_validate(await self._client.get(f"{USERS}/{user_id}/counts"))
 
     async def mend_counts(self, user_id: int, there: Sequence[int], gone: Sequence[int]) -> None:
-        """Tell which posts exist and which do not, and have the account's counts set right."""
+        """Report which posts exist and which do not, and have the account's counts corrected."""
         await self._client.query(f"{USERS}/{user_id}/counts", AccountMendRequest(there=there, gone=gone).body())

@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Application(Generic[S]):
-    """A deployable of libs/deployables.py, put together. The fields are those of `create_app`."""
+    """A composed deployable of libs/deployables. The fields are arguments of `create_app`."""
 
     name: str
     settings: type[S]
@@ -39,7 +39,7 @@ class Application(Generic[S]):
 
     @property
     def declared(self) -> Deployable:
-        """The row of the table."""
+        """Return the row of libs/deployables."""
         return BY_NAME[self.name]
 
     def build(self, settings: S) -> FastAPI:
@@ -58,7 +58,7 @@ class Application(Generic[S]):
         )
 
     async def migrate(self, settings: S) -> list[str]:
-        """Bring the deployable's tables up to date; the names of the migrations that ran."""
+        """Bring the deployable's tables up to date. Return the names of the migrations that ran."""
         store = self.declared.store
         if store is None:
             return []

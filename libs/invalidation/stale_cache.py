@@ -1,4 +1,4 @@
-"""A cache that answers only while the source is away (stale-if-error)."""
+"""A cache that answers only while the source is unavailable (stale-if-error)."""
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -10,14 +10,14 @@ from libs.common.core.errors import UnavailableError
 from libs.invalidation.stamps import STAMP_S
 
 CACHED_S = STAMP_S - 30  # a stamp is written at the change, a value is cached at the end of the call
-CACHED_MAX = 20_000  # profiles, some 20 MB
+CACHED_MAX = 20_000  # profiles, about 20 MB
 IsStillValid = Callable[[int | None, Sequence[int], float], Awaitable[bool]]
 """True if nothing between a reader and these users changed since a time (Unix, seconds); False when it is unknown."""
 T = TypeVar("T")
 
 
 class StaleIfErrorCache(Generic[T]):
-    """Remembers what each reader was shown of other users, and shows it again while the owner does not answer."""
+    """Caches what each reader saw of other users, and returns it while the service that owns it does not answer."""
 
     def __init__(self, is_still_valid: IsStillValid, clock: Callable[[], float] = time.time) -> None:
         self._is_still_valid = is_still_valid

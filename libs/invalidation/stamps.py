@@ -1,7 +1,7 @@
 """Cache stamps in Redis. A cached value records the stamps it was built under, and is dropped when one changes.
 
-They are written before a change is answered, so that the next request of whoever made it sees the change through any
-replica. The consumer of the event writes them again, for the case that Redis was away the first time.
+They are written before a change is answered. So the caller's next request sees the change through any replica. The
+consumer of the event writes them again, for the case that Redis was down the first time.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from libs.invalidation.table import Invalidation, invalidation_of
 
 DEADLINE_S = 0.1  # a request waits no longer for its stamps
 STAMP_S = 180  # longer than any cached value that depends on a stamp
-LAST_KNOWN_S = 86_400  # how long cached records may stand in for an owner that is away (docs/figures.md)
+LAST_KNOWN_S = 86_400  # how long cached records may replace an owner that is unavailable (docs/figures.md)
 CLOCK_SKEW_S = 1  # between two machines with synchronised clocks; far beyond what is usual
 log = get_logger(__name__)
 
@@ -56,11 +56,14 @@ class InvalidationStamps:
         return f"{self._prefix}outdated:{entity_id}"
 
     def changed_lately(self, entity_id: int) -> str:
-        """The same for a day: records cached before are not shown, even when their owner is away."""
+        """Return the key that is set for a day after a change.
+
+        Records cached before the change are not shown, even while their owner is unavailable.
+        """
         return f"{self._prefix}changed:{entity_id}"
 
     def visibility(self, user_id: int) -> str:
-        """The key that changes when it changes whom a user may see, or who may see the user."""
+        """The key that changes when the set of users that this user may see, or that may see this user, changes."""
         return f"{self._prefix}parted:{user_id}"
 
     async def generation(self) -> bytes:
@@ -73,13 +76,13 @@ class InvalidationStamps:
         await self._redis.set(self.generation_key, _new_generation())
 
     async def read(self, keys: Iterable[str]) -> list[bytes]:
-        """The stamps under these keys, each with the generation. Raises UnavailableError."""
+        """Return the stamps under these keys, each with the generation. Raises UnavailableError."""
         generation, *stamps = await get_many(self._redis, [self.generation_key, *keys])
         generation = generation or await self.generation()
         return [generation + (stamp or b"") for stamp in stamps]
 
     async def exist(self, keys: Iterable[str]) -> list[bool]:
-        """Whether there is a stamp under each key. Raises UnavailableError."""
+        """Return whether each key has a stamp. Raises UnavailableError."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(key)
@@ -115,7 +118,7 @@ class InvalidationStamps:
         await self.write(merged.active, merged.changed, merged.visibility)
 
     async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
-        """The same within 0.1 s; never raises, because the change itself is committed already."""
+        """Do the same as `invalidate` within 0.1 s. It never raises, because the change is already committed."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self.invalidate(payloads)
@@ -138,11 +141,11 @@ class InvalidationStamps:
             await pipe.execute()
 
     async def stamp_pulled(self) -> None:
-        """A pulled author posted. Raises UnavailableError."""
+        """Record that a pulled author posted. Raises UnavailableError."""
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
 
     async def stamp_unpushed(self) -> None:
-        """Back pressure kept posts from being pushed. Raises UnavailableError."""
+        """Record that backpressure prevented pushes of posts. Raises UnavailableError."""
         await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
 
 

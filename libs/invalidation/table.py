@@ -13,7 +13,7 @@ class Invalidation:
     """Ids whose stamps change.
 
     `active`: users whose own feed changes. `changed`: posts and authors of which no feed may show a cached copy.
-    `visibility`: users for whom it changes whom they may see, or who may see them.
+    `visibility`: users of which it changes who may see them, or which users they may see.
     """
 
     active: frozenset[int] = frozenset()
@@ -74,6 +74,6 @@ TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
 
 
 def invalidation_of(payload: Payload) -> Invalidation:
-    """What `payload` invalidates."""
+    """Return the ids that `payload` invalidates."""
     rule = TABLE.get(type(payload))
     return rule(payload) if rule else Invalidation()

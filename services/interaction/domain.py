@@ -74,7 +74,7 @@ POST_MARKS = (MarkKind.LIKE, MarkKind.SAVE)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A mark of one user on one post or comment. A removed mark is kept for its version."""
+    """A mark of one user on one post or comment. A removed mark is retained for its version."""
 
     user_id: int
     kind: MarkKind

@@ -11,18 +11,18 @@ router = APIRouter(prefix="/internal", include_in_schema=False)
 
 @router.post("/marks")
 async def marks(wanted: MarksRequest, _: CallingService, api: UseCases) -> MarksAnswer:
-    """Counts and the reader's marks, for each post asked for."""
+    """Return counts and the reader's marks for each post of the request."""
     return MarksAnswer(marks=await api.marks.of(wanted.reader_id, wanted.post_ids))
 
 
 @router.post("/counts/audit")
 async def audit(wanted: CountsRequest, _: CallingService, api: UseCases) -> CountsAnswer:
-    """Counts as the records have them, as they were counted, and as they are kept for readers."""
+    """Return counts from the records, from the ledger, and from the cache that readers see."""
     return CountsAnswer(posts=await api.reconciler.compare(wanted.post_ids))
 
 
 @router.post("/counts/mend")
 async def mend(wanted: CountsRequest, _: CallingService, api: UseCases) -> CountsRequest:
-    """Have posts counted anew, soon."""
+    """Request a recount of the posts. The counters worker does it after the answer."""
     await api.reconciler.reconcile(wanted.post_ids)
     return wanted

@@ -41,7 +41,7 @@ class CommentStore(Protocol):
     async def list_liked(
         self, post_id: int, parent_id: int, below: tuple[int, int], limit: int
     ) -> Sequence[tuple[int, StoredComment]]:
-        """Return (likes, comment) of comments with likes, below a pair of likes and comment id.
+        """Return (like count, comment) of liked comments, below a pair of like count and comment id.
 
         Most liked first, then newest first. Deleted comments are left out. Fewer than `limit` mean the end.
         """

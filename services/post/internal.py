@@ -37,5 +37,5 @@ async def recent(wanted: RecentPostsRequest, _: CallingService, api: UseCases) -
 
 @router.post("/hydrate")
 async def hydrate(wanted: PostsRequest, _: CallingService, api: UseCases) -> HydratedPostsAnswer:
-    """Posts as a reader sees them, in the order asked for."""
+    """Return posts as a reader sees them, in the order of the request."""
     return HydratedPostsAnswer(posts=await api.reader.hydrate(wanted.reader_id, wanted.post_ids))

@@ -1,4 +1,4 @@
-"""What other deployables ask."""
+"""Internal routes for other deployables."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -50,7 +50,7 @@ async def audiences_of(body: AudiencesRequest, api: UseCases) -> AudiencesAnswer
 
 @router.get("/{user_id}/follower-ranges")
 async def follower_ranges(user_id: UserId, size: PageSize, api: UseCases) -> FollowerRanges:
-    """How to divide the followers."""
+    """Return ranges of follower ids with about `size` followers each."""
     return FollowerRanges(ranges=await api.audiences.follower_ranges(user_id, size))
 
 
@@ -58,27 +58,27 @@ async def follower_ranges(user_id: UserId, size: PageSize, api: UseCases) -> Fol
 async def follower_ids(
     user_id: UserId, api: UseCases, after: IdBound = 0, up_to: IdBound = MAX_ID, limit: PageSize = 1000
 ) -> AccountIds:
-    """One page of a range."""
+    """Return the ids of at most `limit` followers with `after` < id <= `up_to`, ascending."""
     return AccountIds(ids=await api.audiences.follower_ids(user_id, after, up_to, limit))
 
 
 @router.get("/{user_id}/followees")
 async def followees(user_id: UserId, api: UseCases) -> FolloweesAnswer:
-    """Whose posts the user's feed is made of, and whose of them are to be pulled."""
+    """Return the authors of the user's feed, and which of them are pulled."""
     found = await api.audiences.followees(user_id)
     return FolloweesAnswer(followees=found.ids, pull=found.pull, fresh=found.fresh)
 
 
 @router.get("/{reader_id}/relation/{author_id}")
 async def relation(reader_id: UserId, author_id: UserId, api: UseCases) -> RelationAnswer:
-    """How a reader stands to an author."""
+    """Return the reader's relation to the author."""
     found = await api.audiences.relation(reader_id, author_id)
     return RelationAnswer(exists=True, **asdict(found)) if found else RelationAnswer(exists=False)
 
 
 @router.get("/ids")
 async def user_ids(limit: PageSize, api: UseCases, after: IdBound = 0) -> AccountIds:
-    """Accounts in order of id."""
+    """Return account ids above `after`, ascending."""
     return AccountIds(ids=await api.reconciliation.user_ids(after, limit))
 
 

@@ -174,16 +174,16 @@ class PeopleLists(Protocol):
         """Return user ids, highest (newest account) first."""
 
     async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> list[int]:
-        """Return followers of `user_id` whom the reader follows, highest id first."""
+        """Return followers of `user_id` that the reader follows, highest id first."""
 
     async def requesters(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
         """Return (position, user id) of pending follow requests, newest first."""
 
     async def blocked(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
-        """Return (position, user id) of users whom the user blocks, newest first."""
+        """Return (position, user id) of users that the user blocks, newest first."""
 
     async def muted(self, user_id: int, below: int | None, limit: int) -> list[tuple[int, int]]:
-        """Return (position, user id) of users whom the user mutes, newest first."""
+        """Return (position, user id) of users that the user mutes, newest first."""
 
 
 class AudienceStore(Protocol):

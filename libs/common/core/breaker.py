@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class Outcome(Enum):
-    """What the end of a call says about the dependency."""
+    """What the result of a call shows about the dependency."""
 
     ANSWERED = auto()
     FAILED = auto()

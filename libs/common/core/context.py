@@ -43,7 +43,7 @@ def set_request_id(value: str) -> None:
 
 
 def remaining_s() -> float:
-    """The time to the deadline of this task; 0 after it, infinite without one."""
+    """Return the time to the deadline of this task: 0 after it, infinity without one."""
     return max(0.0, _deadline.get() - time.monotonic())
 
 

@@ -30,7 +30,7 @@ class Dependency:
         probe: see `CircuitBreaker`.
         failures: errors that mean that there was no answer; TimeoutError always counts.
         retried: the failures after which a call is retried; all of them by default.
-        max_concurrent: calls under way at the same time.
+        max_concurrent: the limit of calls in progress at the same time.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class Dependency:
 
 
 async def take_slot(slots: FairSemaphore, wait_s: float) -> Slot:
-    """A slot for a call on behalf of the current caller. A full queue says nothing about the dependency.
+    """Wait for a slot for a call of the current caller. A full queue does not count as a failure of the dependency.
 
     Raises:
         DeadlineError: the deadline of the request has passed.

@@ -23,7 +23,7 @@ class CallerShares:
     address: int | None = None
 
     def if_limited(self, limited: bool) -> "CallerShares":
-        """These shares, or none if all requests come from one machine (FEEDMILL_RATE_LIMITS is false)."""
+        """Return these shares, or no shares if all requests come from one machine (FEEDMILL_RATE_LIMITS is false)."""
         return self if limited else CallerShares()
 
 
@@ -101,7 +101,7 @@ class FairSemaphore:
         return Slot(self, keys)
 
     def count(self, who: Caller | None) -> list[Hashable]:
-        """Add one to the caller's use; the counted keys, account first. Turns go by the first key.
+        """Add one to the caller's use. Return the counted keys, account first; the first key decides about turns.
 
         Raises:
             TooManyInProgressError: the caller's share is used up.

@@ -63,7 +63,7 @@ def id_time(value: int) -> datetime:
 
 
 def first_id_at(at_ms: int) -> int:
-    """The smallest id that can be minted at `at_ms`, as a bound for range reads."""
+    """Return the smallest id that can be minted at `at_ms`, as a bound for range reads."""
     return max(0, at_ms - EPOCH_MS) << _SHIFT
 
 
@@ -116,7 +116,7 @@ class IdMinter:
             await self.acquire()
 
     def mint(self) -> int:
-        """A new id, greater than all earlier ones of this minter, also across leases.
+        """Return a new id, greater than all earlier ones of this minter, also across leases.
 
         Raises:
             NoLeaseError: there is no lease, it expired, or the clock is outside of it.

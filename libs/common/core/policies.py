@@ -10,8 +10,8 @@ Failures = tuple[type[BaseException], ...]
 class Policy:
     """Time-out and retries for one kind of call. Retries wait `backoff_s`, times `growth` each time, with jitter.
 
-    With `hedge_after_s`, a second try starts beside the first one after this time; only for reads. Failures listed in
-    `contention` are caused by concurrent callers, and do not count against the dependency.
+    With `hedge_after_s`, a second try starts after this time while the first one continues; only for reads. Failures
+    listed in `contention` are caused by concurrent callers, and do not count against the dependency.
     """
 
     timeout_s: float
@@ -27,7 +27,7 @@ class Policy:
         return replace(self, retries=0, hedge_after_s=None)
 
 
-# Only the direct caller of a failing dependency retries: a service that answers 503 has retried already, so its callers
+# Only the direct caller of a failing dependency retries. A service that answers 503 has retried already, so its callers
 # repeat only calls that did not reach it. Figures: docs/figures.md.
 REDIS_READ = Policy(0.05, retries=2, backoff_s=0.01)
 REDIS_WRITE = Policy(0.5, retries=3, backoff_s=0.05, growth=2)

@@ -43,7 +43,7 @@ log = get_logger(__name__)
 
 
 class TooMuchPoisonError(RuntimeError):
-    """Most events fail, so the code is probably wrong and not the events."""
+    """Most events fail, so the cause is probably in the code and not in the events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class ConsumerClient(Protocol):
 
 
 def kafka_member(settings: Settings, group: str) -> ConsumerClient:
-    """aiokafka's consumer, without automatic commits."""
+    """Return aiokafka's consumer, without automatic commits."""
     member: ConsumerClient = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=f"{settings.namespace}{group}",
@@ -158,7 +158,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         return self._has_joined
 
     async def assigned_or_kafka_away(self) -> bool:
-        """A readiness check for services that work without Kafka: also true if Kafka was away at the start."""
+        """A readiness check for services that work without Kafka: also true if Kafka was down at the start."""
         return self._has_joined or self._was_kafka_away
 
     async def _start(self) -> None:

@@ -29,7 +29,7 @@ class LagMeter:
         await self._admin.close()
 
     async def lag(self, group: str, topics: Sequence[str]) -> int:
-        """The number of messages that the group has not committed, or that are retained if it committed nothing.
+        """Return the number of messages that the group has not committed, or that are retained if it committed nothing.
 
         Raises:
             KafkaError, TimeoutError: the brokers did not answer.

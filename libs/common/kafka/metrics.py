@@ -3,7 +3,7 @@
 from prometheus_client import Counter, Histogram
 
 HANDLER_RETRIES = Counter(
-    "feedmill_handler_retries_total", "Batches repeated because a store or service was away.", ["group"]
+    "feedmill_handler_retries_total", "Batches repeated because a store or service was unavailable.", ["group"]
 )
 EVENTS_HANDLED = Counter(
     "feedmill_events_handled_total", "Events that a consumer has finished.", ["group", "topic", "outcome"]

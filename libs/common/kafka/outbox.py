@@ -80,7 +80,7 @@ class Outbox:
             await self._on_commit([record.payload for record in records if record.payload is not None])
 
     async def run_direct(self) -> None:
-        """Publish committed events in order, until cancelled; needs `run_relay` beside it."""
+        """Publish committed events in order, until cancelled. `run_relay` must run at the same time."""
         while True:
             batch = [await self._queue.get()]
             while not self._direct.is_set():
@@ -141,14 +141,14 @@ class Outbox:
         return records
 
     def _switch(self, published_to_s: float, *, has_backlog: bool) -> None:
-        """Direct publishing goes on once all events from before it stopped are published."""
+        """Stop direct publishing if the relay has a backlog. Resume it once all earlier events are published."""
         if self.waited_s > FAR_S or (has_backlog and self._direct.is_set()):
             self._fall_back_to_relay()
         elif published_to_s >= self._held_from_s:
             self._direct.set()
 
     async def _publish(self, records: Sequence[EventRecord], via: str) -> int:
-        """Publish in order; the number of events confirmed. None is sent after one that could not be.
+        """Publish in order, and return the number of confirmed events. After a failed enqueue the rest waits.
 
         They are sent one by one, because aiokafka lets a small event overtake one that waits for room.
         """

@@ -35,10 +35,10 @@ class ProducerClient(Protocol):
 
 
 def kafka_sender(settings: Settings, name: str) -> ProducerClient:
-    """aiokafka's producer. All in-sync replicas confirm a message; order per partition is kept; duplicates may occur.
+    """Return aiokafka's producer. All in-sync replicas confirm a message. The order within a partition is preserved.
 
-    It is not idempotent, because an idempotent aiokafka producer stops sending after it drops a batch (its issue 1017),
-    and never drops a batch whose broker is away. Consumers tolerate duplicates.
+    It is not idempotent: an idempotent aiokafka producer stops sending after it drops a batch (its issue 1017).
+    It also never drops a batch whose broker is unavailable. So messages may be duplicated, and consumers tolerate that.
     """
     sender: ProducerClient = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,

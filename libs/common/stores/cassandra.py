@@ -1,4 +1,4 @@
-"""The Cassandra driver for asyncio: its futures become awaitable, its failures become our errors."""
+"""An asyncio wrapper of the Cassandra driver. It makes futures awaitable and translates errors."""
 
 import asyncio
 import re

@@ -24,8 +24,8 @@ def _key(record: EventRecord) -> tuple[int, int, int, UUID]:
 class CassandraOutbox(CassandraStore):
     """Implements `libs.common.kafka.outbox.OutboxStore`.
 
-    Records lie in order of time in four shards. Each read begins a little before the oldest record that waited at the
-    last read. Once a minute a full scan begins at the stored progress of the shard instead, and moves it on.
+    Records are in four shards, in order of time. Each read begins a little before the oldest record that waited at the
+    last read. Once a minute a full scan begins at the stored progress of the shard instead, and advances it.
     """
 
     cql = {

@@ -47,7 +47,7 @@ class MigrationStore(Protocol):
 
 
 async def migrate(opened: AbstractAsyncContextManager[MigrationStore], folder: Path) -> list[str]:
-    """Run the pending migrations in order; returns their names. Safe to run twice, and in two processes at once.
+    """Run the pending migrations in order, and return their names. Safe to run twice, and in two processes at once.
 
     Raises:
         MigrationError: a file was changed after it ran, or has a wrong name.

@@ -17,7 +17,7 @@ class ObjectStore(Protocol):
     """Stores bytes by key. Keys are relative paths of safe characters. Objects appear completely or not at all."""
 
     async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
-        """Store the stream; its size in bytes. If the stream breaks or `check` raises, nothing is stored."""
+        """Store the stream. Return its size in bytes. If the stream breaks or `check` raises, nothing is stored."""
 
     async def get(self, key: str) -> bytes:
         """Read an object. Raises FileNotFoundError."""

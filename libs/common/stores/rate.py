@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from libs.common.stores.redis_functions import Functions
 
-BURST_S = 0.1  # a take may be early by this much, to make up for sleeps that last too long
+BURST_S = 0.1  # a take may be early by this much, because sleeps last longer than requested
 _LIBRARY = Path(__file__).parent / "rate.lua"
 _US = 1_000_000
 _NO_BOUND_US = 1 << 52  # larger than any wait, and exact as a Lua number
@@ -83,7 +83,7 @@ class RateVerdict:
 
 
 KeyedLimits = tuple[Sequence[str], Sequence[RateLimit]]
-"""The limits of one caller, and the Redis key of each; all keys lie in one slot."""
+"""The limits of one caller, and the Redis key of each; all keys are in one slot."""
 
 
 class RateCheck:

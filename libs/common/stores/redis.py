@@ -27,9 +27,9 @@ _NO_ANSWER = (RedisConnectionError, RedisTimeoutError, OSError)
 
 @asynccontextmanager
 async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str = "redis") -> AsyncIterator["Redis"]:
-    """A pooled client that answers in bytes, with a circuit breaker of this name.
+    """Open a pooled client that answers in bytes, with a circuit breaker of this name.
 
-    With `redis_cluster` it is the cluster client, which has the same methods. The keys of one call must lie in one
+    With `redis_cluster` it is the cluster client, which has the same methods. The keys of one call must be in one
     slot; the calls of a pipeline without transaction may use any slots.
     """
     url = settings.redis_url.get_secret_value()
@@ -106,7 +106,7 @@ def _backoff(policy: Policy) -> ConstantBackoff | ExponentialBackoff:
 
 
 class _Pool(BlockingConnectionPool):
-    """Raises at once while the breaker is open, so that callers can go on without Redis."""
+    """Raises at once while the breaker is open, so that callers can continue without Redis."""
 
     async def get_connection(self, *args: Any, **options: Any) -> Any:
         breaker: CircuitBreaker = self.connection_kwargs["breaker"]

@@ -19,15 +19,18 @@ class Functions:
         self._source = text.replace("@VERSION@", self._version)
 
     async def call(self, name: str, keys: Sequence[str], *args: int) -> Any:
-        """The function's answer. `keys` has at least one key; all of them lie in one cluster slot."""
+        """Return the function's answer. `keys` has at least one key; all of them are in one cluster slot."""
         return await self._loaded(lambda: self.send(self._redis, name, keys, *args))
 
     async def call_each(self, name: str, keys: Sequence[str], *args: int) -> list[Any]:
-        """The answers to one call per key, in one round trip. Keys may lie in any slot. A call may be made twice."""
+        """Return the answers to one call per key, in one round trip.
+
+        Keys may be in any slot. A call may be made twice.
+        """
         return await self.pipelined(lambda pipe: [self.send(pipe, name, [key], *args) for key in keys])
 
     async def pipelined(self, queue: Callable[[Any], object]) -> list[Any]:
-        """The answers to all calls that `queue` adds to the pipeline. A call may be made twice."""
+        """Return the answers to all calls that `queue` adds to the pipeline. A call may be made twice."""
 
         async def work() -> Any:
             async with self._redis.pipeline(transaction=False) as pipe:

@@ -31,7 +31,7 @@ class InMemoryLeases:
 
 
 class FewNodes:
-    """All node numbers are so many, from `first` on, in `store`."""
+    """A store with only `NODES` node numbers, those of `store` from `first` on."""
 
     def __init__(self, store: NodeLeaseStore, first: int = 0) -> None:
         self._store, self._first = store, first

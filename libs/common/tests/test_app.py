@@ -122,7 +122,7 @@ async def serving(**settings: object) -> AsyncIterator[tuple[FastAPI, httpx2.Asy
 
 @asynccontextmanager
 async def holding(app: FastAPI, *requests: Coroutine[None, None, httpx2.Response]) -> AsyncIterator[None]:
-    """While these requests are under way."""
+    """Hold these requests in progress."""
     tasks = []
     for request in requests:
         app.state.use_cases.clear()
@@ -322,7 +322,7 @@ async def test_too_much_at_once_is_refused_before_any_work() -> None:
 
 @pytest.mark.parametrize("share", ["account", "address"])
 async def test_one_caller_does_not_take_what_others_need(share: str) -> None:
-    """An account is one wherever it comes from; an address is one whoever signed in there."""
+    """An account counts once over all its addresses, and an address once over all its accounts."""
     async with serving(max_in_flight=32) as (app, http):
         count = {"account": 2, "address": 4}[share]
         who = bearer(token()) if share == "account" else {}
@@ -412,7 +412,7 @@ async def test_a_body_that_stops_is_given_up(monkeypatch: pytest.MonkeyPatch, pa
 
 @pytest.mark.parametrize(("bound", "other"), [("GRACE_S", "BODY_S"), ("BODY_S", "GRACE_S")])
 async def test_a_body_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch, bound: str, other: str) -> None:
-    """For its rate, and for the time that it takes as a whole."""
+    """It is cancelled because its rate is too low, or because it takes too long as a whole."""
     monkeypatch.setattr(middleware, bound, 0.05)
     monkeypatch.setattr(middleware, other, 1_000_000)
     sent = 0
@@ -488,7 +488,7 @@ async def test_a_long_name_is_not_repeated(client: httpx2.AsyncClient) -> None:
 
 
 class WaitingOutbox:
-    """Of a service whose Kafka is away."""
+    """The outbox of a service whose Kafka is down."""
 
     waited_s = 0.0
 
@@ -499,7 +499,7 @@ class WaitingOutbox:
 
 
 async def test_acts_are_refused_while_their_events_wait_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web_runtime, "FLUSH_S", 0.05)  # the end of the application waits so long for this outbox
+    monkeypatch.setattr(web_runtime, "FLUSH_S", 0.05)  # a stopping application waits this long for the outbox
     outbox = WaitingOutbox()
 
     async def acting(runtime: Runtime[Settings]) -> object:

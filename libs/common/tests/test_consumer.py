@@ -217,7 +217,7 @@ async def _length(collector: Collector, length: int) -> bool:
 
 
 async def _dead_letters(settings: Settings, group: str) -> list[ConsumerRecord]:
-    """All that the group has there by now."""
+    """Return all dead letters that the group has so far."""
     partition = TopicPartition(settings.topic("posts.dlq"), 0)
     reader = AIOKafkaConsumer(bootstrap_servers=settings.kafka_bootstrap, auto_offset_reset="earliest")
     await reader.start()

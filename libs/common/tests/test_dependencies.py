@@ -1,4 +1,4 @@
-"""Breakers, budgets, deadlines and hedges, with dependencies that do as they are told."""
+"""Breakers, budgets, deadlines and hedges, with dependencies that the tests control."""
 
 import asyncio
 import math

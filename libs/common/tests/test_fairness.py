@@ -124,7 +124,7 @@ async def test_who_waits_too_long_is_refused_and_leaves_nothing_behind() -> None
 @settings(max_examples=150)
 @given(st.integers(0, 2**32), st.integers(1, 3), st.integers(0, 5))
 async def test_no_slot_is_lost_or_made(seed: int, slots: int, queue: int) -> None:
-    """People come, leave, wait, time out and give up at any moment; afterwards all slots are there, and no more."""
+    """Callers enter, leave, wait, time out and cancel at random. Afterwards the number of free slots is unchanged."""
     rng = random.Random(seed)
     gate = FairSemaphore("t", slots, CallerShares(account=3, address=4), queue=queue, wait_s=rng.choice([0.0, 60.0]))
     inside = 0

@@ -14,13 +14,13 @@ SECONDS_WORTH = b"x" * (NARROW_BYTES_PER_S // 2)  # there and back
 
 
 class Line:
-    """One connection."""
+    """A client's connection through the proxy."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def echo(self, data: bytes = b"hello", wait_s: float = SOON_S) -> bytes:
-        """What comes back. Raises TimeoutError, OSError, IncompleteReadError."""
+        """Send data and return what comes back. Raises TimeoutError, OSError, IncompleteReadError."""
         self._writer.write(data)
         async with asyncio.timeout(wait_s):
             return await self._reader.readexactly(len(data))

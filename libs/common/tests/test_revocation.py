@@ -1,4 +1,4 @@
-"""Who is let in no more, on a real Redis and through the check of access tokens."""
+"""Revoked sessions, on a real Redis and through the check of access tokens."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta

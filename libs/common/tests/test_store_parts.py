@@ -187,7 +187,7 @@ async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writ
 
     await cassandra.execute("TRUNCATE outbox_progress")
     await forget_all()
-    (begun,) = await done_us()  # Cassandra may have been away a moment ago
+    (begun,) = await done_us()  # Cassandra may have been down a moment ago
     now_s += late_s
     assert await store.oldest(1_000, 0) == []
     (reached,) = await done_us()

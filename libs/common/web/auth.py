@@ -164,7 +164,7 @@ class ServiceTokens:
         return self._token
 
     def verify(self, token: str) -> str:
-        """The name of the calling deployable.
+        """Return the name of the calling deployable.
 
         Raises:
             UnauthorizedError: the token is expired, not signed with our secret, or not a service token.

@@ -12,7 +12,7 @@ _MIN_REFRESH_S = 5.0  # tokens with invented key ids cause at most one fetch in 
 
 
 class RemoteKeys:
-    """Fetches the JWKS when a key id is unknown. Cached keys still work while the user service is away."""
+    """Fetches the JWKS when a key id is unknown. Cached keys still work while the user service is unavailable."""
 
     def __init__(self, user: ServiceClient) -> None:
         self._user = user

@@ -90,7 +90,7 @@ class RequestLimits:
     async def count(self, check: RateCheck) -> RateVerdict | None:
         """Count the request; None if it is admitted without being counted in Redis.
 
-        While Redis is away, all requests are admitted. Time-outs and exhausted pools may be caused by the caller:
+        While Redis is down, all requests are admitted. Time-outs and exhausted pools may be caused by the caller:
         then this process counts, and admits only a share of each limit.
         """
         try:
@@ -134,11 +134,11 @@ class RequestLimits:
             await self._counting
 
     async def enforce(self, scope: Scope, caller: str, limit: RateLimit) -> None:
-        """Count the request against a limit that must hold even while Redis is away.
+        """Count the request against a limit that must hold even while Redis is down.
 
         Raises:
             RateLimitedError: there were too many requests.
-            UnavailableError: Redis is away, so the request can't be counted.
+            UnavailableError: Redis is down, so the request can't be counted.
         """
         if (check := self._limiter.check({caller: [limit]})) is None:
             return

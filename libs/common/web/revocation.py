@@ -20,7 +20,7 @@ log = get_logger(__name__)
 class RedisRevokedSessions:
     """Implements `libs.common.web.auth.SessionRevocation`. The user service writes, all deployables read.
 
-    No method raises: if Redis is away, access tokens are valid until they expire.
+    No method raises: if Redis is down, access tokens are valid until they expire.
     """
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:

@@ -95,7 +95,7 @@ class Runtime(Generic[S_co]):
             handler: see `Handler`.
             on_dead_letter: called after an event was moved to the dead letters.
             runner: `ConsumerRunner` keeps the order within a partition, `UnorderedRunner` does not.
-            serves_without: true if the deployable is ready even if Kafka was away when it started.
+            serves_without: true if the deployable is ready even if Kafka was down when it started.
         """
         consumer = runner(self.settings, group, self._groups.pop(group), handler, await self.producer(), on_dead_letter)
         self.ready_checks[group] = consumer.assigned_or_kafka_away if serves_without else consumer.assigned

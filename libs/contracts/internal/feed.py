@@ -6,7 +6,7 @@ from libs.contracts.base import Id
 
 
 class RecentReaders(BaseModel):
-    """Ids of some people who read their feeds lately."""
+    """Ids of some users who read their feeds recently."""
 
     ids: list[int]
 
@@ -18,7 +18,7 @@ class FeedPagePost(BaseModel):
 
 
 class FeedPageCoverage(BaseModel):
-    """Whether the page lacks anything."""
+    """Whether the page is complete."""
 
     complete: bool
 
@@ -32,7 +32,7 @@ class FeedPageView(BaseModel):
 
 
 class FeedReason(BaseModel):
-    """Why a post is, or is not, in a feed. All other fields of the explanation are kept for display."""
+    """Why a post is, or is not, in a feed. Other fields of the explanation are retained for display."""
 
     model_config = ConfigDict(extra="allow")
 

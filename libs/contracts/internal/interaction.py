@@ -29,7 +29,7 @@ class MarksAnswer(BaseModel):
 
 
 class CountsRequest(InternalRequest):
-    """Names posts whose counts are audited or mended. Mending answers with the request."""
+    """Names posts whose counts are compared or corrected. The answer to a correction repeats the request."""
 
     post_ids: list[int] = Field(max_length=AUDITS_A_CALL)
 
@@ -50,6 +50,6 @@ class PostAudit(BaseModel):
 
 
 class CountsAnswer(BaseModel):
-    """Audits, in the order of the request."""
+    """The counts of each post, in the order of the request."""
 
     posts: list[PostAudit]

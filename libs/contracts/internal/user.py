@@ -43,7 +43,7 @@ class AudiencesRequest(InternalRequest):
 
 
 class AudienceRecord(BaseModel):
-    """How many people follow an author, and how posts reach them."""
+    """The follower count of an author, and how posts reach the followers."""
 
     model_config = ConfigDict(frozen=True)
 

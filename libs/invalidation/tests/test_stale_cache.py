@@ -14,8 +14,8 @@ pytestmark = pytest.mark.stores
 READER, AUTHOR, OTHER = 1, 2, 3
 
 
-class House:
-    """Shows names, until it is away; the clock is so far ahead that Redis was there before."""
+class CachedNames:
+    """Shows names until `away`. Its clock is ahead, so that the start of Redis is in the past."""
 
     def __init__(self, stamps: InvalidationStamps) -> None:
         self.away, self.takes_s = False, 0.0
@@ -42,48 +42,48 @@ async def stamps(redis: "Redis", store_env: dict[str, str]) -> InvalidationStamp
 
 
 async def test_what_was_shown_is_shown_while_nobody_answers(stamps: InvalidationStamps) -> None:
-    house = House(stamps)
-    before = await house.see(AUTHOR)
+    names = CachedNames(stamps)
+    before = await names.see(AUTHOR)
     await stamps.write([AUTHOR, READER])  # they did something that hides nobody
-    house.away = True
-    assert await house.see(AUTHOR) == before
+    names.away = True
+    assert await names.see(AUTHOR) == before
     for user_ids in ([OTHER], [AUTHOR, OTHER]):
         with pytest.raises(UnavailableError):
-            await house.see(*user_ids)
+            await names.see(*user_ids)
 
 
 async def test_nobody_parts_from_oneself(stamps: InvalidationStamps) -> None:
-    house = House(stamps)
-    before = await house.see(READER)
+    names = CachedNames(stamps)
+    before = await names.see(READER)
     await stamps.write([], visibility=[READER])
-    house.away = True
-    assert await house.see(READER) == before
+    names.away = True
+    assert await names.see(READER) == before
 
 
 @pytest.mark.parametrize("who", [READER, AUTHOR])
 async def test_a_block_that_was_marked_since_ends_it(stamps: InvalidationStamps, who: int) -> None:
-    house = House(stamps)
-    await house.see(AUTHOR)
+    names = CachedNames(stamps)
+    await names.see(AUTHOR)
     await stamps.write([], visibility=[who])
-    house.away = True
+    names.away = True
     with pytest.raises(UnavailableError):
-        await house.see(AUTHOR)
+        await names.see(AUTHOR)
 
 
 async def test_marks_that_may_have_been_lost_end_it(stamps: InvalidationStamps) -> None:
-    house = House(stamps)
-    house.now -= 2 * CLOCK_SKEW_S
-    await house.see(AUTHOR)
+    names = CachedNames(stamps)
+    names.now -= 2 * CLOCK_SKEW_S
+    await names.see(AUTHOR)
     await stamps.bump_generation()
-    house.away = True
+    names.away = True
     with pytest.raises(UnavailableError):
-        await house.see(AUTHOR)
+        await names.see(AUTHOR)
 
 
 async def test_it_ends_before_marks_run_out(stamps: InvalidationStamps) -> None:
-    house = House(stamps)
-    begun, house.takes_s = house.now, 3.0
-    await house.see(AUTHOR)
-    house.away, house.now = True, begun + STAMP_S
+    names = CachedNames(stamps)
+    begun, names.takes_s = names.now, 3.0
+    await names.see(AUTHOR)
+    names.away, names.now = True, begun + STAMP_S
     with pytest.raises(UnavailableError):
-        await house.see(AUTHOR)
+        await names.see(AUTHOR)

@@ -11,9 +11,7 @@ from libs.contracts.records import EventOutbox, EventRecord
 from services.interaction.domain import CountDifference, compare_count
 from services.interaction.ports import CachedPostCounts, ReconciliationStore
 
-MEMBERS_COMPARED = (
-    5_000  # members of a count that are compared with their records; a larger count is only compared with its members
-)
+MEMBERS_COMPARED = 5_000  # a larger count is compared with the number of members only, not with their records
 MEMBERS_PER_EVENT = 400  # about 30 KB; Cassandra rejects batches above 50 KB
 
 
@@ -37,7 +35,7 @@ class Reconciler:
         return [_post_comparison(post_id, await self._counts(post_id), cached.get(post_id)) for post_id in post_ids]
 
     async def reconcile(self, post_ids: Sequence[int]) -> None:
-        """Ask for a recount of the posts with members as in their records. Concurrent changes are not lost."""
+        """Request a recount of the posts from their records. Concurrent changes are not lost."""
         for post_id in post_ids:
             counts = await self._counts(post_id)
             for kind, count in counts.items():

@@ -127,7 +127,7 @@ async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
     await client.app.state.use_cases.library.save_result(READY)  # type: ignore[attr-defined]
     small = f"{BASE}/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
     assert (await client.get(state, headers=AS_OWNER)).json()["urls"] == {"small": small}
-    assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others are told of it by posts
+    assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others see a picture only in posts
 
 
 async def test_an_announcement_with_a_key_is_made_once(client: httpx2.AsyncClient) -> None:

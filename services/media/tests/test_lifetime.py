@@ -146,7 +146,7 @@ async def test_what_was_posted_is_not_swept(room: Room) -> None:
     room.now += UNPOSTED_TTL_S + 3_600
     await room.lifetime.sweep()
     assert await exists(room)
-    assert room.events.records == before  # nobody was told that it was deleted
+    assert room.events.records == before  # no event says that it was deleted
 
 
 async def test_bytes_that_are_not_posted_have_a_limit(room: Room) -> None:

@@ -107,7 +107,7 @@ async def _from_form(form: FormData) -> Submission:
         content = await image.read()
         if accepted_type(content[:HEAD_BYTES]) is None:
             raise invalid_field(f"image.{index}", refusal_of(content[:HEAD_BYTES]), NotAnImageError)
-        digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # some 10 ms, beside the event loop
+        digest.update((await asyncio.to_thread(hashlib.sha256, content)).digest())  # about 10 ms, in a thread
         await image.seek(0)
         files.append(image)
     return Submission(digest.digest(), Draft(wanted.caption, (), (), None), files)

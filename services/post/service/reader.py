@@ -69,7 +69,7 @@ class PostReader:
         await asyncio.gather(self._authors.post_authors(reader_id, [UNKNOWN_USER_ID]), ask_for_marks())
 
     async def _readable(self, reader_id: int | None, post_id: int) -> list[StoredPost]:
-        """Return the post, or nothing if it is deleted, or unpublished and not the reader's own."""
+        """Return the post, or an empty list if it is deleted, or unpublished and not the reader's own."""
         post = await self._store.get(post_id)
         return [post] if post and post.visible_to(reader_id) else []
 

@@ -131,7 +131,7 @@ class PostWriter:
             version=_next_version(before),
             edited_at=utc_now(),
         )
-        # also for a post that was processing when it was read: it may be published and cached by now
+        # also for a post that was processing when it was read: it may already be published and cached
         events = [self._record(PostUpdated(post_id=post_id, author_id=author_id), after.version)]
         await self._store.edit(before, after, events)
         await self._outbox.committed(events)

@@ -38,7 +38,7 @@ async def unmute(user_id: PathId, me: CurrentUser, api: UseCases) -> None:
 
 @router.get("/v1/blocks", response_model=UserList)
 async def blocks(me: CurrentUser, api: UseCases, paging: PagingDep, public_url: PublicUrl) -> UserList:
-    """List the users whom the caller blocks, last blocked first."""
+    """List the users that the caller blocks, last blocked first."""
     listing = f"blocks:{me.user_id}"
     page = await api.blocks_and_mutes.blocked(me.user_id, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -46,7 +46,7 @@ async def blocks(me: CurrentUser, api: UseCases, paging: PagingDep, public_url: 
 
 @router.get("/v1/mutes", response_model=UserList)
 async def mutes(me: CurrentUser, api: UseCases, paging: PagingDep, public_url: PublicUrl) -> UserList:
-    """List the users whom the caller mutes, last muted first."""
+    """List the users that the caller mutes, last muted first."""
     listing = f"mutes:{me.user_id}"
     page = await api.blocks_and_mutes.muted(me.user_id, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)

@@ -44,7 +44,7 @@ async def followers(
 async def following(
     user_id: PathId, reader: ReaderId, api: UseCases, paging: LongPagingDep, public_url: PublicUrl
 ) -> UserList:
-    """List the users whom a user follows."""
+    """List the users that a user follows."""
     listing = f"following:{user_id}"
     page = await api.graph.following(user_id, reader, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)
@@ -54,7 +54,7 @@ async def following(
 async def mutuals(
     user_id: PathId, me: CurrentUser, api: UseCases, paging: LongPagingDep, public_url: PublicUrl
 ) -> UserList:
-    """List the followers of a user whom the caller follows too."""
+    """List the followers of a user that the caller follows too."""
     listing = f"mutuals:{user_id}:{me.user_id}"
     page = await api.graph.mutuals(user_id, me.user_id, paging.after(listing), paging.limit)
     return user_list(paging, listing, page, public_url)

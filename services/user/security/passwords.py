@@ -14,7 +14,7 @@ from libs.common.core.context import caller
 from libs.common.core.fairness import CallerShares, FairSemaphore
 from libs.common.core.settings import Settings
 
-MAX_CONCURRENT = 2  # each takes 64 MiB and a core for some 50 ms
+MAX_CONCURRENT = 2  # each takes 64 MiB and a core for about 50 ms
 QUEUE = 8  # a wait of 0.2 s; further calls are rejected at once
 WAIT_S = 2.0  # times timeout_factor
 SHARES = CallerShares(account=2, address=8)  # when the queue is full, addresses with fewer calls are preferred anyway

@@ -90,7 +90,7 @@ class FollowGraph:
         return await self._page(await self._lists.following(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
 
     async def mutuals(self, user_id: int, reader_id: int, below_id: int | None, limit: int) -> Page[Profile]:
-        """Return followers whom the reader follows. Raises NotFoundError as `followers` does."""
+        """Return followers that the reader follows. Raises NotFoundError as `followers` does."""
         owner_id = await self._readable_id(user_id, reader_id)
         return await self._page(await self._lists.mutuals(owner_id, reader_id, below_id, limit + 1), reader_id, limit)
 

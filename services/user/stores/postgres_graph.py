@@ -85,7 +85,7 @@ RETURNING user_id, slot, version
 
 
 async def _change(connection: Connection, sql: str, kind: type[GraphEvent], edge: Edge, *more: object) -> list[Change]:
-    """Execute the statement. Return the change, or nothing if it changed no row."""
+    """Execute the statement. Return the change, or an empty list if it changed no row."""
     return [(kind, edge)] if await connection.fetchval(sql, edge.from_id, edge.to_id, *more) else []
 
 

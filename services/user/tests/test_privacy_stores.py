@@ -64,7 +64,7 @@ async def seen_from(postgres: Postgres, reader: int, other: int) -> Relationship
 
 
 async def outcomes(*acts: Awaitable[Any]) -> list[type[Exception]]:
-    """Of acts at once, the errors; all but those that are an answer are raised."""
+    """Run calls concurrently and return the types of expected errors. Other errors are raised."""
     errors = [e for e in await asyncio.gather(*acts, return_exceptions=True) if isinstance(e, BaseException)]
     for error in errors:
         if not isinstance(error, NotFoundError | BlockedByYouError):
