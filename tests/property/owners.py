@@ -9,7 +9,7 @@ from libs.feedlists import Range
 from services.feed.domain.feed import Followees, RankingFeatures, Relation
 from services.feed.service import candidates
 from services.feed.tests.world import record
-from workers.fanout.ports import Audience
+from workers.fanout.ports import AuthorAudience
 
 PEOPLE = range(1, 5)
 
@@ -93,12 +93,12 @@ class Owners:
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         return {post_id: Engagement() for post_id in post_ids}
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         found = {}
         for author_id in author_ids:
             followers, is_push = self._followers(author_id), author_id not in self.pull
             few = followers if is_push and len(followers) <= followers_up_to else None
-            found[author_id] = Audience(len(followers), is_push, few)
+            found[author_id] = AuthorAudience(len(followers), is_push, few)
         return found
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:

@@ -28,9 +28,9 @@ from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.ports import Audience
-from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
-from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
+from workers.fanout.ports import AuthorAudience
+from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
+from workers.fanout.tests.world import FixedBackpressure, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
 
 FOLLOWERS = {1: range(10, 13), 2: range(10, 20), 3: range(12, 30)}
 """By author: pushed at once, in chunks, and in the slow lane."""
@@ -48,12 +48,12 @@ class Graph:
     def __init__(self, process: Process) -> None:
         self._process = process
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         await self._process.step()
         found = {}
         for author_id in author_ids:
             ids = FOLLOWERS[author_id]
-            found[author_id] = Audience(len(ids), True, list(ids) if len(ids) <= followers_up_to else None)
+            found[author_id] = AuthorAudience(len(ids), True, list(ids) if len(ids) <= followers_up_to else None)
         return found
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
@@ -204,9 +204,9 @@ class System:
         producer = EventProducer(self.settings, process.name, partial(self.broker.sender, process))
         graph, lists = Graph(process), process.seen_from(self.lists)
         ledgers = Ledgers(process.seen_from(self.ledger), process.seen_from(self.removals))
-        load = FixedLoad()
-        delivery = Delivery(graph, lists, ledgers.posts, load)
-        removal = Removal(graph, lists, ledgers.removals, load)
+        load = FixedBackpressure()
+        delivery = FeedWriter(graph, lists, ledgers.posts, load)
+        removal = FeedRemover(graph, lists, ledgers.removals)
         fanout = Fanout(
             graph,
             {"push": delivery, "slow": delivery},

@@ -1,4 +1,4 @@
-"""The graph over HTTP, the chunk queue and its lag over Kafka."""
+"""Adapters: the followers over HTTP, the chunk queue and its lag over Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -9,10 +9,10 @@ from libs.common.web.client import ServiceClient
 from libs.contracts.base import Event
 from libs.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from libs.feedlists import Range
-from workers.fanout.ports import Audience, Chunk, Lane
+from workers.fanout.ports import AuthorAudience, Chunk, Lane
 
-PAGE = 10_000  # ids a page: a whole chunk in one answer, in which the user service sends a single row
-CHUNKS_AT_ONCE = 100  # waiting for the brokers together
+PAGE = 10_000  # ids per page: one answer has all followers of a chunk
+CHUNKS_AT_ONCE = 100  # published concurrently
 _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
     ("push", False): FanoutChunk,
     ("push", True): RemovalChunk,
@@ -21,18 +21,18 @@ _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
 }
 
 
-class UserServiceGraph:
-    """Asks the user service."""
+class UserServiceFollowers:
+    """Implements `workers.fanout.ports.FollowerGraph` with the user service."""
 
     def __init__(self, client: ServiceClient) -> None:
         self._client = client
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         body = {"user_ids": list(author_ids), "followers_up_to": followers_up_to}
         answer = await self._client.query("/internal/users/audiences", body)
         return {
-            one["user_id"]: Audience(one["follower_count"], one["mode"] == "push", one["followers"])
-            for one in answer["audiences"]
+            author["user_id"]: AuthorAudience(author["follower_count"], author["mode"] == "push", author["followers"])
+            for author in answer["audiences"]
         }
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
@@ -53,7 +53,7 @@ class UserServiceGraph:
 
 
 class KafkaChunkQueue:
-    """Chunks on the topics `feed.fanout` and `feed.fanout.slow`."""
+    """Implements `ChunkQueue` with the topics `feed.fanout` and `feed.fanout.slow`."""
 
     def __init__(self, producer: EventProducer) -> None:
         self._producer = producer
@@ -70,7 +70,7 @@ class KafkaChunkQueue:
 
 
 class KafkaLag:
-    """The lag of the groups that this worker belongs to."""
+    """Implements `LagSource` for the consumer groups of the fan-out workers."""
 
     def __init__(self, meter: LagMeter, groups: Mapping[str, str]) -> None:
         self._meter = meter

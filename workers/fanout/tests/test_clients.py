@@ -11,7 +11,7 @@ from libs.common.web.client import ServiceClient
 from libs.contracts.base import Event
 from libs.contracts.codec import decode
 from libs.contracts.events import FanoutChunk, PostCreated, PostDeleted, SlowRemovalChunk
-from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceGraph
+from workers.fanout.clients import PAGE, KafkaChunkQueue, KafkaLag, UserServiceFollowers
 from workers.fanout.consumers import FanoutConsumers
 from workers.fanout.ports import Chunk, Lane
 from workers.fanout.tests.world import POST, InMemoryGraph, World
@@ -81,7 +81,7 @@ async def test_a_batch_takes_posts_before_deletes_and_dead_letters_are_noted() -
 async def test_followers_come_page_by_page_until_the_end_of_the_range() -> None:
     for up_to, sizes in ((PAGE + 5, [PAGE, 5]), (2 * PAGE, [PAGE, PAGE])):
         service = PagedUserService(range(3 * PAGE))
-        graph = UserServiceGraph(cast("ServiceClient", service))
+        graph = UserServiceFollowers(cast("ServiceClient", service))
         pages = [page async for page in graph.followers(1, (0, up_to))]
         assert [len(page) for page in pages] == sizes
         assert [i for page in pages for i in page] == list(range(1, up_to + 1))

@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
-from workers.fanout.domain import Level
-from workers.fanout.ports import Audience, Chunk, Lane, Post
-from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
+from libs.feedlists import BackpressureLevel, ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
+from workers.fanout.ports import AuthorAudience, Chunk, Lane, PostRef
+from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
 
 AUTHOR = 1
-POST = Post(100, AUTHOR)
+POST = PostRef(100, AUTHOR)
 LATEST = {99}  # what may be lost with a server
 
 
@@ -23,9 +22,9 @@ class InMemoryGraph:
         self.page = 2
         self.pages_left = 1_000_000
 
-    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, Audience]:
+    async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AuthorAudience]:
         few = list(self.ids) if self.is_push and len(self.ids) <= followers_up_to else None
-        return {AUTHOR: Audience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
+        return {AUTHOR: AuthorAudience(len(self.ids), self.is_push, few)} if AUTHOR in author_ids else {}
 
     async def ranges(self, author_id: int, size: int) -> Sequence[Range]:
         ends = [self.ids[min(i + size, len(self.ids)) - 1] for i in range(0, len(self.ids), size)]
@@ -181,8 +180,8 @@ class InMemoryPulls:
         self.forgotten += 1
 
 
-class FixedLoad:
-    level: Level = Level.NORMAL
+class FixedBackpressure:
+    level: BackpressureLevel = BackpressureLevel.NORMAL
 
 
 @dataclass
@@ -196,7 +195,7 @@ class World:
     removals: InMemoryRemovals = field(default_factory=InMemoryRemovals)
     gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
     rate: InMemoryRate = field(default_factory=InMemoryRate)
-    load: FixedLoad = field(default_factory=FixedLoad)
+    backpressure: FixedBackpressure = field(default_factory=FixedBackpressure)
     pulls: InMemoryPulls = field(default_factory=InMemoryPulls)
 
     def __post_init__(self) -> None:
@@ -204,21 +203,21 @@ class World:
         self.fanout = Fanout(
             self.graph,
             {
-                "push": Delivery(self.graph, self.feeds, self.ledger, self.load),
-                "slow": Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate),
+                "push": FeedWriter(self.graph, self.feeds, self.ledger, self.backpressure),
+                "slow": FeedWriter(self.graph, self.feeds, self.ledger, self.backpressure, self.rate),
             },
             {
-                "push": Removal(self.graph, self.feeds, self.removals, self.load),
-                "slow": Removal(self.graph, self.feeds, self.removals, self.load, self.rate),
+                "push": FeedRemover(self.graph, self.feeds, self.removals),
+                "slow": FeedRemover(self.graph, self.feeds, self.removals, self.rate),
             },
             self.queue,
             self.ledgers,
             self.gaps,
-            self.load,
+            self.backpressure,
             self.pulls,
             chunk_followers=10,
             slow_lane_from=100,
         )
 
-    def everyone_has(self, post: Post) -> bool:
+    def everyone_has(self, post: PostRef) -> bool:
         return {(user, post.post_id) for user in self.graph.ids} == self.feeds.held
