@@ -20,8 +20,8 @@ from libs.contracts.events import (
 )
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import CommentPlace, Folded, Membership
-from workers.counters.ports import Page
+from workers.counters.domain import CommentPlace, CountUpdate, MemberState
+from workers.counters.ports import LedgerPage
 from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
@@ -126,29 +126,29 @@ class Worker:
         self.task.cancel()
         await asyncio.gather(self.task, return_exceptions=True)
 
-    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> Page:
+    async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> LedgerPage:
         await self._gate()
         page = await self._partition.ledger.read(target_id, kind, members)
         await self._gate()
         return page
 
-    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> Page:
+    async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> LedgerPage:
         """Member by member, as the real one reads page by page."""
-        every: dict[int, Membership] = {}
+        every: dict[int, MemberState] = {}
         for member in range(MEMBERS):
             await self._gate()
             every |= (await self._partition.ledger.read(post_id, kind, [member])).members
         await self._gate()
-        return Page({m: every[m] for m in members if m in every}, sum(one.present for one in every.values()))
+        return LedgerPage({m: every[m] for m in members if m in every}, sum(one.present for one in every.values()))
 
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+    async def write(self, post_id: int, kind: CountKind, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write(post_id, kind, folded, at)
+        await self._partition.ledger.write(post_id, kind, update, at)
         await self._gate()
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write_likes(place, before, folded, at)
+        await self._partition.ledger.write_likes(place, before, update, at)
         await self._gate()
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:
