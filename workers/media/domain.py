@@ -1,4 +1,4 @@
-"""What the worker knows of pictures, without any pixels."""
+"""Results, files and documents of uploads, without any pixels."""
 
 from dataclasses import dataclass, field
 
@@ -7,12 +7,12 @@ from libs.contracts.media import VARIANTS, Dimensions, MediaDocument
 from libs.media.paths import media_folder
 
 FILES = {name: "original.jpg" if name == "original" else f"{name}.webp" for name in VARIANTS}
-FAILED_VERSION, PROCESSED_VERSION = 2, 3  # after 1, the upload; a success outdoes a failure
+FAILED_VERSION, PROCESSED_VERSION = 2, 3  # 1 is the upload; a success overrides a failure
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a decoder says of a picture."""
+    """The result of decoding: size in pixels, BlurHash placeholder and dominant colour as #rrggbb."""
 
     width: int
     height: int
@@ -22,17 +22,17 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The upload fails; `detail` is for the log."""
+    """The result for an upload that cannot be shown; `detail` is only for the log."""
 
     reason: FailureReason
     detail: str = field(default="", compare=False)
 
 
 class DecodingFailedError(Exception):
-    """The decoder failed, which says nothing about the picture: it may be tried again.
+    """The decoder failed for a reason that is not the picture, so decoding may be tried again.
 
-    `code` is the exit status, or minus a signal's number; None if it did not end by itself. `stderr` ends with its last
-    words.
+    `code` is the exit status, or the negative number of a signal; None if the decoder was killed after the time-out.
+    `stderr` is the end of its error output.
     """
 
     def __init__(self, why: str, code: int | None = None, stderr: str = "") -> None:
@@ -42,12 +42,12 @@ class DecodingFailedError(Exception):
 
 
 def variant_paths(owner_id: int, media_id: int, secret: str) -> dict[str, str]:
-    """Where the variants lie."""
+    """The object keys of the variants, by name."""
     return {name: f"{media_folder(owner_id, media_id)}/{secret}/{file}" for name, file in FILES.items()}
 
 
 def document(owner_id: int, media_id: int, secret: str, decoded: Decoded) -> MediaDocument:
-    """The document that others keep."""
+    """The description of a processed upload, for other services."""
     return MediaDocument(
         media_id=media_id,
         owner_id=owner_id,

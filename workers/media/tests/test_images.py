@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageCms, ImageDraw
 
-from workers.media.decoding.images import FIT_PX, Picture, dominant_color, make_variants
+from workers.media.decoding.images import FIT_PX, ImageInfo, dominant_color, make_variants
 from workers.media.decoding.png_color import png_profile
 from workers.media.decoding.structure import NotShowableError, check, picture_only
 from workers.media.domain import FILES
@@ -29,7 +29,7 @@ def saved(image: Image.Image, format_: str, path: Path, **options: object) -> Pa
     return path
 
 
-def made(source: Path, folder: Path) -> Picture:
+def made(source: Path, folder: Path) -> ImageInfo:
     data = source.read_bytes()
     check(data)
     return make_variants(picture_only(data), folder)
