@@ -58,7 +58,7 @@ class RemovalResult:
 class FeedLists:
     """Reads and writes feed lists. All methods raise RedisError.
 
-    A reader's keys have the hash tag of a bucket, so that one call for the feeds of a bucket uses one node of a Redis
+    A reader's keys have the hash tag of a bucket. So one call for the feeds of a bucket uses one node of a Redis
     Cluster. `buckets` is part of the storage layout: to change it, rebuild all lists. One object makes at most
     `calls_ahead` concurrent calls for pushes and removals.
     """

@@ -42,22 +42,22 @@ class UnpushedRanges:
         if ids := sorted(post_ids):
             await self._functions.call_each("extend", self._keys, ids[0], ids[-1], _horizon(), WINDOW_S)
 
-    async def settle(self) -> bool:
+    async def open_after_failover(self) -> bool:
         """Open a range for the last 5 minutes if another server took over, since it may lack the last writes.
 
-        Returns True if a range was opened, and again in each call until `settled`. A server that is empty after a
-        restart needs no range, because it has no lists either.
+        Returns True if a range was opened, and in all calls until `mark_failover_handled`. A server that is empty after
+        a restart needs no range, because it has no lists either.
         """
-        return any(await self._settle(done=False))
+        return any(await self._check_server(handled=False))
 
-    async def settled(self) -> None:
-        """Note that the new server is taken care of; `settle` returns False from now on."""
-        await self._settle(done=True)
+    async def mark_failover_handled(self) -> None:
+        """Note that the new server is taken care of; `open_after_failover` returns False from now on."""
+        await self._check_server(handled=True)
 
-    async def _settle(self, *, done: bool) -> list[int]:
+    async def _check_server(self, *, handled: bool) -> list[int]:
         now = now_ms()
         bounds = first_id_at(now - REACH_S * 1_000), first_id_at(now)
-        return await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S, int(done))
+        return await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S, int(handled))
 
     async def close(self) -> None:
         """Close the open range; the next `extend` opens a new one."""

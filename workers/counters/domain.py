@@ -8,7 +8,7 @@ OFFSET_BITS = 44  # 17 trillion events per partition; a write time has space for
 
 @dataclass(frozen=True, slots=True)
 class MemberState:
-    """Whether a member counts (`present`), as of a version. The version of an unknown member is -1."""
+    """The state of a member as of a version; `present` if it counts. The version of an unknown member is -1."""
 
     present: bool = False
     version: int = -1

@@ -109,10 +109,10 @@ class UnpushedRangeLog(Protocol):
     async def extend(self, post_ids: Iterable[int]) -> None:
         """Add posts to the open range, or open one. When this returns, the posts are stored."""
 
-    async def settle(self) -> bool:
-        """Open a range if feeds may have lost the last writes; true if so, also in later calls until `settled`."""
+    async def open_after_failover(self) -> bool:
+        """Open a range if feeds may lack the last writes; true if so, until `mark_failover_handled`."""
 
-    async def settled(self) -> None:
+    async def mark_failover_handled(self) -> None:
         """Note that such a loss is taken care of."""
 
     async def close(self) -> None:

@@ -37,7 +37,7 @@ class PostCounters:
             recounted: kinds whose totals are counted again from all members.
 
         Raises:
-            UnavailableError, redis.RedisError: some of it may not be done.
+            UnavailableError, redis.RedisError: some of the work is not done; call again.
         """
         at = write_time(self._epoch, last_offset)
         by_kind: dict[CountKind, list[MembershipChange]] = defaultdict(list, {kind: [] for kind in recounted})

@@ -56,10 +56,10 @@ class Backpressure:
 
         Below level 3 each call closes the unpushed range, because the worker that opened it may have died.
         """
-        if await self._unpushed.settle():
+        if await self._unpushed.open_after_failover():
             log.warning("feeds_may_lack_recent_writes")
             await self._stamps.bump_generation()
-            await self._unpushed.settled()
+            await self._unpushed.mark_failover_handled()
         published = await self._board.read()
         if published is not None:
             self.level = published

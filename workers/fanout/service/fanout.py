@@ -240,7 +240,7 @@ class Fanout:
         known = [(post, audiences[post.author_id]) for post in posts if post.author_id in audiences]
         small = [(post, audience) for post, audience in known if audience.followers is not None]
         large = [(post, audience) for post, audience in known if audience.followers is None]
-        await _all([self._push(small), *(self._plan(*one) for one in large)])
+        await _all([self._push(small), *(self._plan(post, audience) for post, audience in large)])
 
     async def _audiences(self, posts: Iterable[PostRef]) -> Mapping[int, AuthorAudience]:
         small = min(SMALL_AUTHOR, self._chunk_followers, self._slow_lane_from - 1)

@@ -141,13 +141,13 @@ class InMemoryGaps:
     async def extend(self, post_ids: Iterable[int]) -> None:
         self.open |= set(post_ids)
 
-    async def settle(self) -> bool:
+    async def open_after_failover(self) -> bool:
         is_other = self.server != self.server_before
         if is_other:
             self.open |= LATEST
         return is_other
 
-    async def settled(self) -> None:
+    async def mark_failover_handled(self) -> None:
         self.server_before = self.server
 
     async def close(self) -> None:

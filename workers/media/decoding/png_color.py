@@ -1,7 +1,10 @@
 """Turns the colour chunks of a PNG into an ICC profile, so that all pictures are converted in the same way.
 
-Sources: PNG (third edition) 4.3 and 11.3.2 for the chunks and their precedence, ITU-T H.273 for the code points of
-cICP, ICC.1:2001-04 for the profile, and Lindbloom, "Chromatic Adaptation" for the Bradford matrix.
+Sources:
+- the chunks and their precedence: PNG (third edition) 4.3 and 11.3.2
+- the code points of cICP: ITU-T H.273
+- the profile: ICC.1:2001-04
+- the Bradford matrix: Lindbloom, "Chromatic Adaptation"
 """
 
 import struct
