@@ -1,7 +1,7 @@
 """Cache stamps in Redis. A cached value records the stamps it was built under, and is dropped when one changes.
 
-They are written before a change is answered, so that the next request of whoever made it sees the change through any
-replica. The consumer of the event writes them again, for the case that Redis was away the first time.
+They are written before a change is answered, so that the next request of the same user sees the change through any
+replica. The consumer of the event writes them again, in case Redis was away the first time.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ class InvalidationStamps:
         return f"{self._prefix}outdated:{entity_id}"
 
     def changed_lately(self, entity_id: int) -> str:
-        """The same for a day: records cached before are not shown, even when their owner is away."""
+        """The key like `changed` that lasts a day: older cached records are not shown, even if their owner is away."""
         return f"{self._prefix}changed:{entity_id}"
 
     def visibility(self, user_id: int) -> str:
@@ -79,7 +79,7 @@ class InvalidationStamps:
         return [generation + (stamp or b"") for stamp in stamps]
 
     async def exist(self, keys: Iterable[str]) -> list[bool]:
-        """Whether there is a stamp under each key. Raises UnavailableError."""
+        """For each key, true if there is a stamp. Raises UnavailableError."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.exists(key)
@@ -115,7 +115,7 @@ class InvalidationStamps:
         await self.write(merged.active, merged.changed, merged.visibility)
 
     async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
-        """The same within 0.1 s; never raises, because the change itself is committed already."""
+        """Call `invalidate` for at most 0.1 s; never raises, because the change is committed already."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 await self.invalidate(payloads)
@@ -138,11 +138,11 @@ class InvalidationStamps:
             await pipe.execute()
 
     async def stamp_pulled(self) -> None:
-        """A pulled author posted. Raises UnavailableError."""
+        """Note that a pulled author posted. Raises UnavailableError."""
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
 
     async def stamp_unpushed(self) -> None:
-        """Back pressure kept posts from being pushed. Raises UnavailableError."""
+        """Note that posts were not pushed because of backpressure. Raises UnavailableError."""
         await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
 
 

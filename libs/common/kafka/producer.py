@@ -37,8 +37,8 @@ class ProducerClient(Protocol):
 def kafka_sender(settings: Settings, name: str) -> ProducerClient:
     """aiokafka's producer. All in-sync replicas confirm a message; order per partition is kept; duplicates may occur.
 
-    It is not idempotent, because an idempotent aiokafka producer stops sending after it drops a batch (its issue 1017),
-    and never drops a batch whose broker is away. Consumers tolerate duplicates.
+    It is not idempotent: with that option aiokafka stops sending after it drops a batch (its issue 1017), and never
+    drops a batch whose broker is away. Consumers tolerate duplicates.
     """
     sender: ProducerClient = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap,

@@ -56,8 +56,11 @@ class _StatelessConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg
 class Postgres:
     """A connection pool for one database.
 
-    All methods but `close` raise UnavailableError if the server does not answer, DeadlineError after the deadline of
-    the request, and OverloadedError if too many calls wait for a connection.
+    All methods but `close` raise:
+
+    - UnavailableError: the server does not answer.
+    - DeadlineError: the deadline of the request has passed.
+    - OverloadedError: too many calls wait for a connection.
     """
 
     def __init__(self, pool: "asyncpg.Pool[Any]", dsn: str, settings: Settings) -> None:
@@ -78,7 +81,7 @@ class Postgres:
                 yield connection
 
     async def _probe(self) -> None:
-        # A new connection, because callers may hold all of the pool. The server is well if it has no more to give.
+        # A new connection, because callers may hold all of the pool. TooManyConnectionsError is an answer too.
         with suppress(asyncpg.TooManyConnectionsError):
             connection = await asyncpg.connect(self._dsn)
             try:

@@ -20,7 +20,7 @@ from libs.contracts.events import (
 )
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import CommentPlace, Folded, Membership
+from workers.counters.domain import CommentPlace, CountUpdate, Membership
 from workers.counters.ports import LedgerPage
 from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
@@ -141,14 +141,14 @@ class Worker:
         await self._gate()
         return LedgerPage({m: every[m] for m in members if m in every}, sum(one.present for one in every.values()))
 
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+    async def write(self, post_id: int, kind: CountKind, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write(post_id, kind, folded, at)
+        await self._partition.ledger.write(post_id, kind, update, at)
         await self._gate()
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write_likes(place, before, folded, at)
+        await self._partition.ledger.write_likes(place, before, update, at)
         await self._gate()
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:
