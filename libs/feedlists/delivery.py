@@ -23,7 +23,7 @@ class DeliveryStatus:
 
     `delivered` counts feeds that have the post, or no longer have the deleted one. `retries` counts repeated attempts
     of chunks. `dead_letters` counts chunks, and the event of the post, that are in the dead letters and not done since.
-    The mode `skipped` means that backpressure kept the post from some or all feeds: it is in an unpushed range, and
+    With the mode `skipped`, backpressure excluded the post from some or all feeds: it is in an unpushed range, and
     `followers` may be 0. `finished_at` is None while chunks are unfinished.
     """
 

@@ -77,7 +77,7 @@ class FeedLists:
         return (user_id * _MIX >> 32 & 0xFFFFFFFF) % self._buckets
 
     def key(self, user_id: int, kind: str = "list") -> str:
-        """The reader's key of this kind; all keys of one reader lie in one slot."""
+        """The reader's key of this kind; all keys of one reader are in one slot."""
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
     def bucket_keys(self, kind: str) -> list[str]:

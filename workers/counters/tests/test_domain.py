@@ -7,7 +7,7 @@ changes = st.lists(st.builds(MembershipChange, st.integers(1, 6), st.booleans(),
 
 
 def last_word(all_acts: list[MembershipChange]) -> dict[int, MembershipChange]:
-    """For each member the first change of its highest version."""
+    """Return the first change of the highest version of each member."""
     final: dict[int, MembershipChange] = {}
     for change in all_acts:
         if change.member not in final or change.version > final[change.member].version:

@@ -273,7 +273,7 @@ class Fanout:
         await self._queue.put(lane, [Chunk(post, within) for within in planned])
 
     async def _remove(self, post: PostRef, audience: AudienceRecord | None) -> None:
-        """Remove the post in the same way as it was pushed. A post that was not pushed is in few lists."""
+        """Remove the post at once or in chunks, like a push. A post that was not pushed is in few lists."""
         state, ledger = await self._ledgers.posts.of(post.post_id), self._ledgers.removals
         if state is None or state.mode == "pull" or audience is None:
             await ledger.planned(post.post_id, mode="pull", follower_count=0)

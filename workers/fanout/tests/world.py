@@ -15,7 +15,7 @@ LATEST = {99}  # what may be lost with a server
 
 
 class InMemoryGraph:
-    """One author."""
+    """Implements `FollowerGraph` with one author."""
 
     def __init__(self, followers: Iterable[int], *, is_push: bool = True) -> None:
         self.ids = sorted(followers)

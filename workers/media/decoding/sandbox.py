@@ -9,8 +9,9 @@ MEMORY_BYTES = 1 << 30  # twice what the largest accepted picture needs
 FILE_BYTES = 32 << 20  # far more than any variant
 OPEN_FILES = 32
 SLOWEST_CPU_S = 1.1
-"""The most CPU time for an accepted file of the test corpus: a phone's JPEG of 12.5 megapixels, with the start of
-Python and all variants, on one core of the machine that also runs the tests. `pytest -m corpus -rP` prints it."""
+"""The most CPU time for an accepted file of the test corpus, a JPEG of 12.5 megapixels from a phone.
+
+It includes the start of Python and all variants, on one core. `pytest -m corpus -rP` prints it."""
 SLOWEST_PIXELS = 12_533_760  # the size of that file
 
 

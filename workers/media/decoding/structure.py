@@ -141,8 +141,9 @@ _RARE_SOF = {bytes([code]) for code in (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF
 _COMPONENTS = (b"", b"\1", b"\3", b"\4")
 _SOS, _EOI = b"\xda", b"\xd9"
 _BARE = {bytes([code]) for code in (*range(0x01, 0xC0), *range(0xD0, 0xDA))}
-"""Markers without a length. By the standard the reserved ones below C0 have one, but libjpeg ignores it and looks for
-the next marker, so their content must not be skipped here either."""
+"""Markers without a length. By the standard the reserved ones below C0 have one, but libjpeg ignores it.
+
+It looks for the next marker, so their content must not be skipped here either."""
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 

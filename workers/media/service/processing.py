@@ -21,7 +21,7 @@ from workers.media.ports import Decoder, EventPublisher
 from workers.media.service.turns import Turns
 
 RETRY_AFTER_S = (1.0, 2.0, 4.0)
-AWAY_S = 1.0  # pause while the object store is away
+AWAY_S = 1.0  # pause while the object store is unavailable
 WAITING_PER_OWNER = 200  # two hours at the limit of ten posts per hour, with ten pictures each
 CHUNK_BYTES = 256 * 1024
 OUTCOMES = Counter("feedmill_media_processed_total", "Processed uploads, by result.", ["outcome"])

@@ -44,7 +44,7 @@ class ScriptedDecoder:
 
 
 class HeldDecoder:
-    """Holds each file until it is told to go on with it, by the file's content."""
+    """Holds each file until `finish` is called with the content of the file."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
