@@ -1,4 +1,4 @@
-"""How far the delivery of each post is, and of each delete."""
+"""The progress of delivering posts, and of removing deleted posts."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ _DEAD_POST = "dead:"
 
 @dataclass(frozen=True, slots=True)
 class DeliveryStatus:
-    """The delivery of one post, or of its delete.
+    """The delivery of one post, or the removal of a deleted one.
 
-    `delivered` counts the feeds that took it: that hold the post, or are without it. `retries` are chunks begun again,
-    `dead_letters` what lies there, and is not done by now: a chunk, or the event of the post.
-    `skipped` is a post that was not pushed, or not to all, for backpressure: it lies in a gap. Its `followers` is 0
-    when nobody asked. `finished_at` is None while chunks are open.
+    `delivered` counts feeds that have the post, or no longer have the deleted one. `retries` counts repeated attempts
+    of chunks. `dead_letters` counts chunks, and the event of the post, that are in the dead letters and not done since.
+    With the mode `skipped`, backpressure excluded the post from some or all feeds: it is in an unpushed range, and
+    `followers` may be 0. `finished_at` is None while chunks are unfinished.
     """
 
     mode: Mode
@@ -40,7 +40,7 @@ class DeliveryStatus:
 
 @dataclass(frozen=True, slots=True)
 class ChunkProgress:
-    """How far a chunk is: followers up to `after_id` have the post, and `delivered` of them a feed that took it."""
+    """The progress of a chunk: followers up to `after_id` are done, and `delivered` of them have a feed."""
 
     after_id: int
     delivered: int
@@ -49,11 +49,11 @@ class ChunkProgress:
 
 @translates_errors
 class DeliveryProgress:
-    """One hash a post. Fields hold absolute values and are written by chunk, so writing them again changes nothing.
+    """Stores the progress in one Redis hash per post. Values are absolute, so all writes may be repeated.
 
-    `plan` the bounds of the chunks; for the chunk after id n: `tries:n`, `at:n` (cursor-delivered), `done:n`
-    (delivered-time), `dead:n`; `dead:` is the event of the post. Times are in ms since the Unix epoch. What is done
-    stays done, whatever a late worker writes.
+    The hash has `plan` (the bounds of the chunks), and for the chunk that starts after id n: `tries:n`, `at:n`
+    (last follower-delivered), `done:n` (delivered-time), `dead:n`. `dead:` stands for the event of the post. Times are
+    in ms since the Unix epoch. A finished chunk stays finished, whatever a late worker writes.
     """
 
     _NAME = "ledger"
@@ -65,7 +65,7 @@ class DeliveryProgress:
     async def planned(
         self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
     ) -> Sequence[Range]:
-        """The chunks to deliver, adjoining ranges of followers: those of the first plan, when there was one before."""
+        """Store the plan, adjoining ranges of followers, unless there is one; the chunks of the stored plan."""
         key = self._key(post_id)
         bounds = ",".join(str(bound) for bound in (*(after for after, _ in chunks[:1]), *(end for _, end in chunks)))
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -77,7 +77,7 @@ class DeliveryProgress:
         return _ranges(plan)
 
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
-        """Posts that were pushed at once, planned and done: post id, followers, feeds that took it."""
+        """Note posts that were delivered without chunks, each as (post id, number of followers, delivered)."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for post_id, follower_count, delivered in counts:
                 key = self._key(post_id)
@@ -88,14 +88,14 @@ class DeliveryProgress:
             await pipe.execute()
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
-        """Posts that went into a gap."""
+        """Note posts that were not pushed because of backpressure."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for post_id in post_ids:
                 _state(pipe, self._key(post_id), "skipped")
             await pipe.execute()
 
     async def begun(self, post_id: int, chunk_after_id: int) -> ChunkProgress:
-        """Note that a worker takes the chunk; how far it came before."""
+        """Note that a worker starts the chunk; the progress of earlier attempts."""
         key = self._key(post_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hmget(key, f"at:{chunk_after_id}", f"done:{chunk_after_id}")
@@ -108,7 +108,7 @@ class DeliveryProgress:
         return ChunkProgress(after_id, delivered, is_done=False)
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
-        """The chunk's followers up to `after_id` have the post, in `delivered` feeds since the chunk's beginning."""
+        """Note that the chunk's followers up to `after_id` are done, with `delivered` feeds since its start."""
         key = self._key(post_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             if done:
@@ -119,7 +119,7 @@ class DeliveryProgress:
             await pipe.execute()
 
     async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
-        """The chunk, or the event of the post, went to the dead letters."""
+        """Note that the chunk, or without one the event of the post, was moved to the dead letters."""
         key = self._key(post_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(key, _DEAD_POST if chunk_after_id is None else f"dead:{chunk_after_id}", 1)
@@ -129,7 +129,7 @@ class DeliveryProgress:
             await pipe.execute()
 
     async def of(self, post_id: int) -> DeliveryStatus | None:
-        """None for a post that was never planned, or more than 7 days ago."""
+        """The delivery of a post; None if it was never planned, or more than 7 days ago."""
         raw: Any = await self._redis.hgetall(self._key(post_id))
         fields: dict[str, bytes] = {name.decode(): value for name, value in raw.items()}
         return _delivery_state(fields) if "mode" in fields else None
@@ -140,12 +140,12 @@ class DeliveryProgress:
 
 @translates_errors
 class RemovalProgress(DeliveryProgress):
-    """The same of deletes. A post that is in it is not pushed any more."""
+    """Stores the progress of removals in the same way. Posts noted here are not pushed any more."""
 
     _NAME = "removal"
 
     async def note(self, post_id: int, author_id: int) -> None:
-        """The post was deleted; there is no state until it is known how it is taken out of lists."""
+        """Note that the post was deleted. `of` returns None until the removal is planned."""
         key = self._key(post_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.hset(key, "author", author_id)
@@ -154,7 +154,7 @@ class RemovalProgress(DeliveryProgress):
             await pipe.execute()
 
     async def known(self, post_ids: Collection[int]) -> set[int]:
-        """Those that were deleted."""
+        """The posts that were noted as deleted."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for post_id in post_ids:
                 pipe.exists(self._key(post_id))
@@ -162,7 +162,7 @@ class RemovalProgress(DeliveryProgress):
         return {post_id for post_id, is_there in zip(post_ids, found, strict=True) if is_there}
 
     async def author(self, post_id: int) -> int | None:
-        """Whose post it was that was deleted; None when it was not, or more than 7 days ago."""
+        """The author of a deleted post; None if it was not deleted, or more than 7 days ago."""
         raw = await self._redis.hget(self._key(post_id), "author")
         return None if raw is None else int(raw)
 

@@ -1,18 +1,18 @@
 #!lua name=feedmill_@VERSION@
 
--- A list holds ids as decimal strings, oldest left. Its head tells how complete it is:
--- '0' nothing older was ever cut off, '1' it is being built, an id: older ones were cut off.
+-- A list has ids as decimal strings, the oldest first. Its first entry tells how complete it is:
+-- '0': no older ids were ever trimmed; '1': the list is not yet filled; an id: older ids were trimmed.
 
 local COMPLETE, BUILDING = '0', '1'
-local LATE, LATE_S = ':late', 180 -- the last that came in below the youngest entry: the tail alone does not show it
+local LATE, LATE_S = ':late', 180 -- the last id inserted below the newest entry, which the tail does not show
 
--- Ids outgrow the doubles of Lua, so they are compared as text.
+-- Lua's numbers are doubles, too small for ids, so ids are compared as text.
 local function before(a, b)
   if #a ~= #b then return #a < #b end
   return a < b
 end
 
--- The number of entries of `list` that are not younger than `id`.
+-- The number of entries of `list` that are not newer than `id`.
 local function rank(list, id)
   local low, high = 0, #list
   while low < high do
@@ -22,11 +22,11 @@ local function rank(list, id)
   return low
 end
 
--- Entries written, entries that were there.
+-- Insert an id below the newest one. Returns entries written, entries that existed.
 local function insert(key, id)
   local list = redis.call('LRANGE', key, 0, -1)
   local position = rank(list, id)
-  if position == 0 then return 0, 0 end -- below the cut: others are missing there, too
+  if position == 0 then return 0, 0 end -- below the oldest entry, where other ids were trimmed too
   if list[position] == id then return 0, 1 end
   redis.call('LINSERT', key, 'AFTER', list[position], id)
   local clock = redis.call('TIME')
@@ -34,7 +34,7 @@ local function insert(key, id)
   return 1, 0
 end
 
--- Put args[from..to], ids in ascending order, into the feed that ends with `tail`. Entries written, entries that were there.
+-- Add args[from..to], ids in ascending order, to the feed that ends with `tail`. Returns entries written, entries that existed.
 local function put(key, tail, args, from, to, cap, limit)
   local call, length, written, held = redis.call, 0, 0, 0
   for i = from, to do
@@ -53,8 +53,8 @@ local function put(key, tail, args, from, to, cap, limit)
   return written, held
 end
 
--- KEYS feeds; ARGV cap, slack, seconds, ids in ascending order. Feeds that do not exist are left alone, those with less
--- than the seconds to live are deleted. Entries written, entries that were there, feeds deleted.
+-- KEYS feeds; ARGV cap, slack, seconds, ids in ascending order. Feeds that do not exist are not created; feeds whose time
+-- to live is less than the seconds are deleted. Returns entries written, entries that existed, feeds deleted.
 local function push(keys, args)
   local call, cap, floor = redis.call, tonumber(args[1]), tonumber(args[3])
   local limit, written, held, dropped = cap + tonumber(args[2]), 0, 0, 0
@@ -71,7 +71,7 @@ local function push(keys, args)
   return { written, held, dropped }
 end
 
--- The same with an id for each feed. What became of each, a character a feed: written, held, deleted, or none of these.
+-- The same with one id per feed. Returns one character per feed: w(ritten), h(eld before), d(eleted), - (none of these).
 local function push_each(keys, args)
   local call, cap, floor, outcomes = redis.call, tonumber(args[1]), tonumber(args[3]), {}
   local limit = cap + tonumber(args[2])
@@ -89,7 +89,7 @@ local function push_each(keys, args)
   return table.concat(outcomes)
 end
 
--- KEYS feeds; ARGV id. Entries taken out, feeds that were without it. Young ids are found soon: the search begins right.
+-- KEYS feeds; ARGV id. Returns entries removed, feeds that did not have it. The search starts at the end, with new ids.
 local function withdraw(keys, args)
   local call, taken, without = redis.call, 0, 0
   for _, key in ipairs(keys) do
@@ -102,15 +102,15 @@ local function withdraw(keys, args)
   return { taken, without }
 end
 
--- KEYS feed; ARGV ttl in seconds. Make an absent list, so that pushes land while it is being filled.
+-- KEYS feed; ARGV ttl in seconds. Create an absent list, so that pushes are added while it is being filled.
 local function begin(keys, args)
   if redis.call('EXISTS', keys[1]) == 0 then redis.call('RPUSH', keys[1], BUILDING) end
   redis.call('EXPIRE', keys[1], args[1])
   return 1
 end
 
--- KEYS feed; ARGV cap, ttl, whether the building ends ('1'), ids in ascending order.
--- The union of list and ids, the youngest `cap` of it. 0 when the list is gone.
+-- KEYS feed; ARGV cap, ttl, '1' if the list is filled now, ids in ascending order.
+-- Replace the list by its union with the ids, limited to the newest `cap`. Returns 0 if there is no list.
 local function merge(keys, args)
   local key, cap, list = keys[1], tonumber(args[1]), redis.call('LRANGE', keys[1], 0, -1)
   if #list == 0 then return 0 end
@@ -144,7 +144,7 @@ local function snapshot(keys, args)
   return redis.call('EXPIRE', keys[2], args[1])
 end
 
--- KEYS feed, its snapshot, what is to take its place; ARGV cap, ttl. What came into the feed after the snapshot stays.
+-- KEYS feed, its snapshot, the replacement; ARGV cap, ttl. Ids that were added after the snapshot stay.
 local function swap(keys, args)
   local live, before = redis.call('LRANGE', keys[1], 0, -1), redis.call('LRANGE', keys[2], 0, -1)
   redis.call('DEL', keys[2])
@@ -171,8 +171,8 @@ local function merge_unpushed(keys, args)
   return 1
 end
 
--- KEYS gaps: 'open' names the open gap, 'last' the last one, each gap its interval; ARGV first id, last id, the first id
--- that is in a feed, ttl. A new gap takes the place of those that are too old for any feed.
+-- KEYS ranges: 'open' has the number of the open range, 'last' that of the last one, each number its interval; ARGV first
+-- id, last id, the oldest id in any feed, ttl. Opening a range deletes those that are too old for any feed.
 local function extend(keys, args)
   local call, key, first, last = redis.call, keys[1], args[1], args[2]
   local gap = call('HGET', key, 'open')
@@ -186,7 +186,7 @@ local function extend(keys, args)
       local high = string.match(fields[i + 1], '-(%d+)')
       if high and before(high, args[3]) then call('HDEL', key, fields[i]) end
     end
-    -- Numbers come from the clock: readers remember them for longer than the gaps.
+    -- Numbers come from the clock, because feeds store them for longer than the ranges exist.
     local clock, previous = call('TIME'), tonumber(call('HGET', key, 'last') or '0')
     gap = string.format('%.0f', math.max(previous + 1, clock[1] * 1000 + math.floor(clock[2] / 1000)))
     call('HSET', key, 'open', gap, 'last', gap)
@@ -196,8 +196,8 @@ local function extend(keys, args)
   return 1
 end
 
--- KEYS gaps; ARGV as of extend, '1' when what a new server asks for is done. A server that is not the one of before may lack the last that was written to it, for it
--- stood by, or was started again: then there is a gap. Whether there is.
+-- KEYS ranges; ARGV as for extend, then '1' if the new server is taken care of. A server with another id than before was a
+-- replica or was restarted, and may lack the last writes: then open a range. Returns 1 if a range was opened.
 local function settle(keys, args)
   local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
   local before_it = redis.call('HGET', keys[1], 'server')

@@ -1,4 +1,4 @@
-"""The feed lists of all readers."""
+"""Feed lists in Redis."""
 
 import asyncio
 import re
@@ -13,13 +13,13 @@ from libs.common.stores.redis import translates_errors
 from libs.common.stores.redis_functions import Functions
 
 CAP = 500  # entries of a list (docs/figures.md)
-SLACK = 50  # a list is trimmed once in so many pushes, not at every one
-TTL_S = 7 * 86_400  # renewed whenever the reader comes
-ACTIVE_S = TTL_S - 86_400  # a list with less to live was not read for 24 h
-FEEDS_A_CALL = 500  # bounds one call to about 1.5 ms of the server: longer hurts readers
-FEEDS_A_WITHDRAWAL = 100  # the same: a list that does not hold the post is searched to its end
+SLACK = 50  # a list is trimmed after this many pushes, not after each
+TTL_S = 7 * 86_400  # renewed by each read
+ACTIVE_S = TTL_S - 86_400  # a list whose remaining time to live is less was not read for 24 h
+FEEDS_A_CALL = 500  # one call takes about 1.5 ms of the server; longer calls delay readers
+FEEDS_A_WITHDRAWAL = 100  # the same time, because a list without the post is searched to its end
 SNAPSHOT_S = 3_600
-CALLS_AHEAD = 3  # the next calls are packed while the server works; more would make its other users wait
+CALLS_AHEAD = 3  # calls are prepared while the server works; more of them would delay its other clients
 LIBRARY = Path(__file__).parent / "library.lua"
 _COMPLETE, _BUILDING = b"0", b"1"
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads ids whose low bits are alike
@@ -27,10 +27,10 @@ _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads 
 
 @dataclass(frozen=True, slots=True)
 class FeedList:
-    """A list as read: ids newest first; `complete` when nothing older was ever cut off.
+    """The content of a list: ids newest first; `complete` if no older ids were ever trimmed.
 
-    Otherwise it holds all there are at or above its oldest one. `merged_up_to` is the number of the last
-    unpushed range whose posts were merged into it; 0 if there was none.
+    Otherwise it has all posts that are not older than its oldest one. `building` means that it is not yet filled.
+    `merged_up_to` is the number of the last unpushed range whose posts were merged into it; 0 if there was none.
     """
 
     post_ids: tuple[int, ...]
@@ -41,7 +41,7 @@ class FeedList:
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """What a push did: entries written, entries that were there already, lists let go because nobody reads them."""
+    """The result of a push: entries written, entries that existed already, inactive lists that were deleted."""
 
     written: int
     held: int
@@ -50,7 +50,7 @@ class PushResult:
 
 @dataclass(frozen=True, slots=True)
 class RemovalResult:
-    """What a withdrawal did: entries taken out, lists that were without it already."""
+    """The result of a removal: entries removed, and lists that did not have the post."""
 
     taken: int
     without: int
@@ -58,11 +58,11 @@ class RemovalResult:
 
 @translates_errors
 class FeedLists:
-    """Reads and writes feed lists.
+    """Reads and writes feed lists. All methods raise UnavailableError.
 
-    A reader's list carries the hash tag of its bucket, so that one call for feeds of a bucket stays on one node of a
-    Redis Cluster. `buckets` is part of the layout: changing it means rebuilding every list. All pushes of one object
-    have at most `calls_ahead` calls under way; they take turns. So do withdrawals.
+    A reader's keys have the hash tag of a bucket. So one call for the feeds of a bucket uses one node of a Redis
+    Cluster. `buckets` is part of the storage layout: to change it, rebuild all lists. One object makes at most
+    `calls_ahead` concurrent calls for pushes and removals.
     """
 
     def __init__(self, redis: "Redis", prefix: str, buckets: int, *, calls_ahead: int = CALLS_AHEAD) -> None:
@@ -77,23 +77,23 @@ class FeedLists:
         return (user_id * _MIX >> 32 & 0xFFFFFFFF) % self._buckets
 
     def key(self, user_id: int, kind: str = "list") -> str:
-        """The reader's key of this kind; all keys of one reader lie in one slot."""
+        """The reader's key of this kind; all keys of one reader are in one slot."""
         return f"{self._prefix}{{{self.bucket(user_id)}}}:{kind}:{user_id}"
 
     def bucket_keys(self, kind: str) -> list[str]:
-        """A key of this kind for each bucket, in the slot of its lists: on a cluster they are lost together."""
+        """One key of this kind per bucket, in the slot of its lists, so that on a cluster they are lost together."""
         return [f"{self._prefix}{{{bucket}}}:{kind}" for bucket in range(self._buckets)]
 
     def late_key(self, user_id: int) -> str:
-        """Names, for some minutes, the last post that came in below the youngest one; never the same twice."""
+        """The key that changes when a post is inserted below the newest one; it expires after 3 minutes."""
         return f"{self.key(user_id)}:late"
 
     async def deliver(
         self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
     ) -> PushResult:
-        """Put posts into the feeds that exist. Doing it again writes none, and finds all of them held.
+        """Add posts to existing feeds. Entries that exist count as `held`, so the call may be repeated.
 
-        With `active_only`, lists that were not read for 24 h are deleted instead: their readers get new ones.
+        With `active_only`, lists that were not read for 24 h are deleted instead. Their readers get new lists.
         """
         args = (CAP, SLACK, ACTIVE_S if active_only else 0, *sorted(post_ids))
         return PushResult(*await self._spread("push", user_ids, FEEDS_A_CALL, args) or (0, 0, 0))
@@ -101,9 +101,14 @@ class FeedLists:
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
     ) -> list[PushResult]:
-        """The same for many posts, each a pair of its id and the users whose feeds it goes to; they share calls."""
+        """Add each post to the feeds of its own users, as `deliver` does, in shared calls; the results in order.
+
+        Args:
+            posts: pairs of a post id and user ids.
+            active_only: see `deliver`.
+        """
         by_bucket = defaultdict[int, list[tuple[int, int, int]]](list)
-        for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda one: one[1][0]):
+        for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda indexed: indexed[1][0]):
             for user_id in user_ids:
                 by_bucket[self.bucket(user_id)].append((user_id, post_id, index))
         outcomes = [Counter[int]() for _ in posts]
@@ -126,16 +131,18 @@ class FeedLists:
         return [PushResult(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
 
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
-        """Take a post out of the feeds that exist. Doing it again finds all of them without it."""
+        """Remove a post from existing feeds. The call may be repeated."""
         return RemovalResult(*await self._spread("withdraw", user_ids, FEEDS_A_WITHDRAWAL, (post_id,)) or (0, 0))
 
     async def _spread(
         self, function: str, user_ids: Iterable[int], feeds_a_call: int, args: Sequence[int]
     ) -> list[int] | None:
-        """Call the function for the lists, bucket by bucket; the sums of its answers, None without users."""
+        """Call the function for the users' lists, bucket by bucket; the sums of its answers, None without users."""
         count, by_bucket = self._buckets, defaultdict[int, list[int]](list)
         for user_id in user_ids:
-            by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(user_id)  # a call of bucket() costs as much
+            by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(
+                user_id
+            )  # inlined: a call of bucket() takes as long
         calls: list[asyncio.Task[list[int]]] = []
         for bucket, users in by_bucket.items():
             start_of_key = f"{self._prefix}{{{bucket}}}:list:"
@@ -149,7 +156,7 @@ class FeedLists:
         return [sum(column) for column in zip(*answers, strict=True)] or None
 
     async def read(self, user_id: int, *, renew: bool = True) -> FeedList | None:
-        """The list, or None when there is none. Its reader renews its time to live, nobody else does."""
+        """The reader's list; None if there is none. `renew` its time to live only for reads by its own reader."""
         key = self.key(user_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             pipe.lrange(key, 0, -1)
@@ -165,14 +172,14 @@ class FeedLists:
         return FeedList(post_ids, head == _COMPLETE, head == _BUILDING, int(merged_up_to or 0))
 
     async def begin(self, user_id: int) -> None:
-        """Make the list if there is none; from now on pushes land in it."""
+        """Create an unfilled list if there is none. From now on pushes are added to it."""
         await self._functions.call("begin", [self.key(user_id)], TTL_S)
 
     async def merge(self, user_id: int, post_ids: Iterable[int], *, finish: bool) -> bool:
-        """Unite the list with `post_ids`; with `finish` it is built by that. False when the list is gone.
+        """Merge `post_ids` into the list; with `finish` the list counts as filled. False if there is no list.
 
-        Of a list that was cut off stays what is younger than the cut. `post_ids` may leave out only such as are older
-        than 500 others of them.
+        Posts older than the oldest entry of a trimmed list are ignored. `post_ids` must have the newest 500 posts, and
+        may lack older ones.
         """
         args = (CAP, TTL_S, int(finish), *sorted(set(post_ids)))
         return bool(await self._functions.call("merge", [self.key(user_id)], *args))
@@ -186,7 +193,7 @@ class FeedLists:
         return bool(await self._functions.call("merge_unpushed", keys, CAP, TTL_S, gap_id, *sorted(set(post_ids))))
 
     async def remove(self, user_id: int, post_ids: Iterable[int]) -> None:
-        """Take posts out."""
+        """Remove posts from one reader's list."""
         key = self.key(user_id)
         async with self._redis.pipeline(transaction=False) as pipe:
             for post_id in post_ids:
@@ -194,22 +201,22 @@ class FeedLists:
             await pipe.execute()
 
     async def readers(self, bucket: int) -> AsyncIterator[int]:
-        """Those of the bucket who have a list, some of them perhaps twice."""
+        """The users in the bucket who have a list. An id may occur twice."""
         start_of_key = f"{self._prefix}{{{bucket}}}:list:"
-        async for key in self._redis.scan_iter(match=f"{_literally(start_of_key)}*", count=1_000):
+        async for key in self._redis.scan_iter(match=f"{_escape_pattern(start_of_key)}*", count=1_000):
             reader_id = key.decode().removeprefix(start_of_key)
-            if reader_id.isdigit():  # and is not its late key
+            if reader_id.isdigit():  # not a late key
                 yield int(reader_id)
 
     async def snapshot(self, user_id: int) -> FeedList | None:
-        """The list as it is, remembered for a swap within the hour; None when there is none."""
+        """The list, of which a copy is stored for a `swap` within the hour; None if there is none."""
         await self._functions.call("snapshot", [self.key(user_id), self.key(user_id, "before")], SNAPSHOT_S)
         return await self.read(user_id, renew=False)
 
     async def swap(self, user_id: int, post_ids: Sequence[int], *, complete: bool) -> bool:
-        """Put `post_ids` in the place of what the snapshot held; what was pushed since then stays.
+        """Replace the posts of the snapshot by `post_ids`; posts that were pushed since the snapshot stay.
 
-        False when list or snapshot are gone: then nothing changes.
+        Returns False, and changes nothing, if the list or the snapshot does not exist.
         """
         keys = [self.key(user_id), self.key(user_id, "before"), self.key(user_id, "shadow")]
         async with self._redis.pipeline(transaction=False) as pipe:
@@ -223,6 +230,6 @@ class FeedLists:
         return self.key(user_id, "healed")
 
 
-def _literally(text: str) -> str:
-    """For a pattern of Redis."""
+def _escape_pattern(text: str) -> str:
+    """Text that a Redis pattern matches literally."""
     return re.sub(r"([\[\]*?^\\])", r"\\\1", text)

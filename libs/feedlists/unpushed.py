@@ -1,4 +1,4 @@
-"""Which posts were not pushed because fan-out was too far behind."""
+"""Ranges of posts that were not pushed because of backpressure. Readers pull them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from libs.common.stores.redis_functions import Functions
 from libs.feedlists.lists import LIBRARY, FeedLists
 
 WINDOW_S = 7 * 86_400  # older posts are in no feed
-REACH_S = 300  # what a server may have lost when another takes its place: replicas lag by far less
+REACH_S = 300  # writes that may be lost when a replica takes over; replicas lag by far less
 _OPEN, _LAST, _SERVER = b"open", b"last", b"server"
 
 
 @dataclass(frozen=True, slots=True)
 class UnpushedRange:
-    """A closed interval of post ids, some of which were not pushed. Only while it is open does it grow.
+    """A closed interval of post ids, some of which were not pushed. It grows only while it is open.
 
-    A reader who pulled a gap that is not open has all that was in it: later gaps have greater numbers.
+    A reader who pulled a range that is not open has all its posts. Later ranges have greater numbers.
     """
 
     gap_id: int
@@ -31,7 +31,7 @@ class UnpushedRange:
 
 @translates_errors
 class UnpushedRanges:
-    """The gaps, once for each bucket. They may be lost with its lists: new ones are made from the records."""
+    """Stores the ranges once per bucket. If a bucket loses them, it loses its lists too, which are built again."""
 
     def __init__(self, redis: "Redis", lists: FeedLists) -> None:
         self._redis = redis
@@ -40,36 +40,36 @@ class UnpushedRanges:
         self._keys = lists.bucket_keys("gaps")
 
     async def extend(self, post_ids: Iterable[int]) -> None:
-        """Widen the open gap to hold these posts, and open one if there is none. Doing it again changes nothing."""
+        """Widen the open range to contain these posts, or open one. The call may be repeated."""
         if ids := sorted(post_ids):
             await self._functions.call_each("extend", self._keys, ids[0], ids[-1], _horizon(), WINDOW_S)
 
-    async def settle(self) -> bool:
-        """Open a gap where another server has taken the place of the one before, with its data but for the last.
+    async def open_after_failover(self) -> bool:
+        """Open a range for the last 5 minutes if another server took over, since it may lack the last writes.
 
-        Whether one was opened, again until `settled`. It holds what was posted in the last five minutes. A server that
-        came back empty has no lists either.
+        Returns True if a range was opened, and in all calls until `mark_failover_handled`. A server that is empty after
+        a restart needs no range, because it has no lists either.
         """
-        return any(await self._settle(done=False))
+        return any(await self._check_server(handled=False))
 
-    async def settled(self) -> None:
-        """What the new server asked for is done: it is the one of before from now on."""
-        await self._settle(done=True)
+    async def mark_failover_handled(self) -> None:
+        """Note that the new server is taken care of; `open_after_failover` returns False from now on."""
+        await self._check_server(handled=True)
 
-    async def _settle(self, *, done: bool) -> list[int]:
+    async def _check_server(self, *, handled: bool) -> list[int]:
         now = now_ms()
         bounds = first_id_at(now - REACH_S * 1_000), first_id_at(now)
-        return await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S, int(done))
+        return await self._functions.call_each("settle", self._keys, *bounds, _horizon(), WINDOW_S, int(handled))
 
     async def close(self) -> None:
-        """Let the next `extend` open a new gap."""
+        """Close the open range; the next `extend` opens a new one."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in self._keys:
                 pipe.hdel(key, _OPEN)
             await pipe.execute()
 
     async def of(self, user_id: int) -> list[UnpushedRange]:
-        """The ranges of the last 7 days that may have to be merged into the reader's list, oldest first."""
+        """The ranges of the last 7 days that the reader's list may lack, oldest first."""
         fields = await self._redis.hgetall(self._keys[self._lists.bucket(user_id)])
         return [gap for gap in _gaps(fields) if gap.last_id >= _horizon()]
 

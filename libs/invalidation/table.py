@@ -1,4 +1,4 @@
-"""What each event invalidates: one table for the services that publish events and for those that consume them."""
+"""A table of the cache stamps that each event invalidates, for the producers and the consumers of events."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class Invalidation:
 
     @classmethod
     def merge(cls, parts: Iterable[Self]) -> Self:
-        """All ids of all parts."""
+        """The union of the parts."""
         found = list(parts)
         return cls(
             frozenset().union(*(part.active for part in found)),

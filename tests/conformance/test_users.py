@@ -22,7 +22,7 @@ from services.user import internal
 from services.user.domain.people import Edge
 from services.user.tests.test_people import House
 from tests.conformance.owners import client_of
-from workers.fanout.ports import FollowerSource
+from workers.fanout.ports import FollowerGraph
 from workers.fanout.tests.world import AUTHOR, InMemoryGraph
 
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
@@ -39,14 +39,14 @@ def follow(house: House, follower_id: int, author_id: int) -> None:
     house.world.pull_until[edge] = LONG_AGO
 
 
-Source = Callable[[Sequence[int], bool], FollowerSource]
+Source = Callable[[Sequence[int], bool], FollowerGraph]
 
 
-def fake_source(followers: Sequence[int], is_push: bool) -> FollowerSource:
+def fake_source(followers: Sequence[int], is_push: bool) -> FollowerGraph:
     return InMemoryGraph(followers, is_push=is_push)
 
 
-def http_source(followers: Sequence[int], is_push: bool) -> FollowerSource:
+def http_source(followers: Sequence[int], is_push: bool) -> FollowerGraph:
     house = House(people=AUTHOR)
     for follower_id in followers:
         follow(house, follower_id, AUTHOR)
@@ -55,7 +55,7 @@ def http_source(followers: Sequence[int], is_push: bool) -> FollowerSource:
 
 
 @pytest.mark.parametrize("source", [fake_source, http_source])
-class TestFollowerSource:
+class TestFollowerGraph:
     async def test_followers_of_small_push_authors_come_along(self, source: Source) -> None:
         one = (await source([3, 5, 9], True).audiences([AUTHOR, 99], 3))[AUTHOR]
         assert (one.follower_count, one.is_push, one.followers) == (3, True, [3, 5, 9])

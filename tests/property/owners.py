@@ -16,7 +16,7 @@ PEOPLE = range(1, 5)
 
 
 class Owners:
-    """Implements the `Graph`, `Posts` and `Marks` of the feed and the `FollowerSource` of fan-out."""
+    """Implements the `Graph`, `Posts` and `Marks` of the feed and the `FollowerGraph` of fan-out."""
 
     def __init__(self) -> None:
         self.follows: set[tuple[int, int]] = set()

@@ -25,7 +25,7 @@ from libs.contracts.events import (
     UserUnbanned,
     UserUpdated,
 )
-from libs.feedlists import DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
+from libs.feedlists import BackpressureLevel, DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
 from libs.invalidation import InvalidationStamps
 from services.feed.consumers import FeedConsumers
 from services.feed.service.candidates import CandidateGatherer
@@ -40,9 +40,8 @@ from services.feed.stores.cached import CachedPosts, CachedProfiles
 from services.feed.stores.redis import RedisFeedCache
 from services.feed.tests.world import FixedLoad
 from tests.property.owners import Owners
-from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, DeliveredPost, Lane
-from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
+from workers.fanout.ports import Chunk, Lane, PostRef
+from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
 
 Waiting = tuple[str, int]
 """A kind, and a reader or the index in a queue."""
@@ -53,7 +52,7 @@ SECOND = 1_000
 class Pressure:
     """A back pressure level that the test sets."""
 
-    level = Level.NORMAL
+    level = BackpressureLevel.NORMAL
 
 
 class Queue:
@@ -73,8 +72,8 @@ class System:
         self.redis = redis
         self.owners, self.pressure, self.queue = Owners(), Pressure(), Queue()
         self.now_ms = now_ms()
-        self.waiting_posts: list[DeliveredPost] = []
-        self.waiting_deletes: list[DeliveredPost] = []
+        self.waiting_posts: list[PostRef] = []
+        self.waiting_deletes: list[PostRef] = []
         self.waiting_events: dict[int, deque[Payload]] = defaultdict(deque)
         """By reader: the events of one come in order."""
         prefix = f"{settings.redis_prefix('property')}{uuid4().hex}:"
@@ -119,8 +118,8 @@ class System:
             ranking,
         )
         self._consumers = FeedConsumers(readers, window, owners, self.lists, cache, self._stamps)
-        delivery = Delivery(owners, self.lists, self.ledger, self.pressure)
-        removal = Removal(owners, self.lists, self.removals, self.pressure)
+        delivery = FeedWriter(owners, self.lists, self.ledger, self.pressure)
+        removal = FeedRemover(owners, self.lists, self.removals)
         self.fanout = Fanout(
             owners,
             {"push": delivery, "slow": delivery},
@@ -207,14 +206,14 @@ class System:
         post_id = first_id_at(max(EPOCH_MS, self.now_ms - age_s * SECOND)) + len(self.owners.posts)
         self.owners.add(post_id, author_id, likes)
         await self.act(PostCreated(post_id=post_id, author_id=author_id, created_at=id_time(post_id)))
-        self.waiting_posts.append(DeliveredPost(post_id, author_id))
+        self.waiting_posts.append(PostRef(post_id, author_id))
         return post_id
 
     async def delete(self, post_id: int) -> None:
         self.owners.deleted.add(post_id)
         author_id = self.owners.posts[post_id].author_id
         await self.act(PostDeleted(post_id=post_id, author_id=author_id))
-        self.waiting_deletes.append(DeliveredPost(post_id, author_id))
+        self.waiting_deletes.append(PostRef(post_id, author_id))
 
     async def ban_or_unban(self, author_id: int) -> None:
         self.owners.banned ^= {author_id}
@@ -229,8 +228,8 @@ class System:
             self.owners.left_pull.add(author_id)
         self.owners.pull ^= {author_id}
 
-    async def press(self, level: Level) -> None:
-        left = self.pressure.level is Level.PULL and level is not Level.PULL
+    async def press(self, level: BackpressureLevel) -> None:
+        left = self.pressure.level is BackpressureLevel.PULL and level is not BackpressureLevel.PULL
         self.pressure.level = level
         if left:
             await self.gaps.close()

@@ -25,11 +25,11 @@ from hypothesis.stateful import (
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.feedlists import BackpressureLevel
 from ops.judge import Expectation, judge
 from services.feed.domain.feed import Order
 from tests.property.owners import PEOPLE
 from tests.property.system import System
-from workers.fanout.domain import Level
 
 PHASES = [Phase.generate, *([Phase.shrink] if "FEEDMILL_PROPERTY_SHRINK" in os.environ else [])]  # may take minutes
 EXAMPLES = int(os.environ.get("FEEDMILL_PROPERTY_EXAMPLES", "150"))
@@ -166,11 +166,11 @@ class FeedMachine(RuleBasedStateMachine):
 
     @rule(reader=readers, author=people, order=st.sampled_from(Order))
     def post_while_fan_out_is_behind(self, reader: int, author: int, order: Order) -> None:
-        self.run(self.system.press(Level.PULL))
+        self.run(self.system.press(BackpressureLevel.PULL))
         self.post(author, 0, 0, 2)
         self.deliver_all()
         self.begin_a_walk(reader, order)
-        self.run(self.system.press(Level.NORMAL))
+        self.run(self.system.press(BackpressureLevel.NORMAL))
         self.begin_a_walk(reader, order)
 
     @initialize(reader=readers, are_settled=st.booleans())
@@ -208,7 +208,15 @@ class FeedMachine(RuleBasedStateMachine):
             case "cross":
                 self.system.cross(author)
             case "press":
-                self.run(self.system.press(data.draw(st.sampled_from([Level.NORMAL, Level.ACTIVE_ONLY, Level.PULL]))))
+                self.run(
+                    self.system.press(
+                        data.draw(
+                            st.sampled_from(
+                                [BackpressureLevel.NORMAL, BackpressureLevel.ACTIVE_ONLY, BackpressureLevel.PULL]
+                            )
+                        )
+                    )
+                )
             case "ban":
                 self.ban_or_unban(author)
             case _:

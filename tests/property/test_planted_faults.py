@@ -10,6 +10,7 @@ from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.contracts.public import PostRecord
+from libs.feedlists import BackpressureLevel
 from ops.judge import Fault
 from ops.oracle import SLOWEST_MS, Oracle
 from services.feed.domain.cursor import ChronologicalCursor
@@ -17,7 +18,6 @@ from services.feed.domain.feed import Candidates, Source
 from tests.property.asked import Asked
 from tests.property.owners import PEOPLE
 from tests.property.system import System
-from workers.fanout.domain import Level
 
 pytestmark = pytest.mark.stores
 READER, AUTHOR, STRANGER = 1, 2, 3
@@ -81,7 +81,7 @@ async def test_a_chunk_that_was_lost_is_missing(system: System) -> None:
 
 async def test_a_post_that_was_skipped_without_a_gap_is_missing(system: System) -> None:
     await system.post(AUTHOR)
-    await system.press(Level.PULL)
+    await system.press(BackpressureLevel.PULL)
     with patch.object(system.gaps, "of", return_value=[]):
         await system.settle()
         assert await census(system) == {Fault.MISSING}

@@ -29,8 +29,8 @@ from tests.simulation.broker import Broker, Process
 from tests.simulation.loop import SimulatedLoop
 from workers.fanout.clients import KafkaChunkQueue
 from workers.fanout.consumers import FanoutConsumers
-from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
-from workers.fanout.tests.world import FixedLoad, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
+from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
+from workers.fanout.tests.world import FixedBackpressure, InMemoryGaps, InMemoryLedger, InMemoryPulls, InMemoryRemovals
 
 FOLLOWERS = {1: range(10, 13), 2: range(10, 20), 3: range(12, 30)}
 """By author: pushed at once, in chunks, and in the slow lane."""
@@ -205,9 +205,9 @@ class System:
         producer = EventProducer(self.settings, process.name, partial(self.broker.sender, process))
         graph, lists = Graph(process), process.seen_from(self.lists)
         ledgers = Ledgers(process.seen_from(self.ledger), process.seen_from(self.removals))
-        load = FixedLoad()
-        delivery = Delivery(graph, lists, ledgers.posts, load)
-        removal = Removal(graph, lists, ledgers.removals, load)
+        load = FixedBackpressure()
+        delivery = FeedWriter(graph, lists, ledgers.posts, load)
+        removal = FeedRemover(graph, lists, ledgers.removals)
         fanout = Fanout(
             graph,
             {"push": delivery, "slow": delivery},

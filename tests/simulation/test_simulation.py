@@ -11,7 +11,7 @@ from libs.common.kafka.outbox import Outbox
 from libs.contracts.records import EventRecord
 from tests.simulation import system
 from tests.simulation.system import Lists, simulate
-from workers.fanout.ports import DeliveredPost
+from workers.fanout.ports import PostRef
 from workers.fanout.service.fanout import Fanout
 
 SEEDS = int(os.environ.get("FEEDMILL_SIM_SEEDS", "200"))
@@ -49,7 +49,7 @@ class NeverAside(Outbox):
 
 
 class PushesDeleted(Fanout):
-    async def _deleted(self, posts: Iterable[DeliveredPost]) -> set[int]:
+    async def _deleted(self, posts: Iterable[PostRef]) -> set[int]:
         return set()
 
 

@@ -7,14 +7,14 @@ from workers.counters.clients import KafkaCountsTopic
 from workers.counters.consumers import CounterConsumers
 from workers.counters.service.counting import PostCounters
 from workers.counters.settings import CountersSettings
-from workers.counters.stores.cassandra import CassandraLedger
+from workers.counters.stores.cassandra import CassandraMembershipLedger
 from workers.counters.stores.redis import RedisCountsCache
 
 
 async def compose(runtime: Runtime[CountersSettings]) -> None:
-    """The ledger lies in the keyspace of the interaction service, which migrates it."""
+    """Start the consumer. The ledger is in the keyspace of the interaction service, which also migrates it."""
     settings = runtime.settings
-    ledger = await CassandraLedger(await open_cassandra(runtime, "interaction")).prepare()
+    ledger = await CassandraMembershipLedger(await open_cassandra(runtime, "interaction")).prepare()
     cache = RedisCountsCache(runtime.redis, settings.redis_prefix("interaction"))
     counters = PostCounters(ledger, cache, KafkaCountsTopic(await runtime.producer()), settings.ledger_epoch)
     await runtime.consume("counters", CounterConsumers(counters).on_interactions)

@@ -1,4 +1,4 @@
-"""The topic `counters`."""
+"""The adapter of the topic `counters`."""
 
 from libs.common.kafka.producer import EventProducer
 from libs.contracts.base import Event

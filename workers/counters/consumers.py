@@ -1,4 +1,4 @@
-"""Interactions, post by post."""
+"""The event handler of the counters worker."""
 
 import asyncio
 from collections import defaultdict
@@ -23,7 +23,7 @@ from libs.contracts.public import CountKind
 from workers.counters.domain import CommentPlace, MembershipChange
 from workers.counters.service.counting import PostCounters
 
-STEP = 200  # events applied together: a ledger batch stays far below Cassandra's limit of 50 KiB
+STEP = 200  # events applied together, so that a ledger batch is far below Cassandra's limit of 50 KiB
 _MEANING: dict[type[Payload], tuple[CountKind, bool]] = {
     LikeCreated: (CountKind.LIKE, True),
     LikeDeleted: (CountKind.LIKE, False),
@@ -36,31 +36,29 @@ _MEANING: dict[type[Payload], tuple[CountKind, bool]] = {
 
 
 class CounterConsumers:
-    """Handler of the topic `interactions`."""
+    """The handler of the topic `interactions`."""
 
     def __init__(self, counters: PostCounters) -> None:
         self._counters = counters
 
-    async def on_interactions(self, deliveries: Sequence[ReceivedEvent]) -> None:
-        """Apply in steps; posts and comments of one step side by side."""
-        for start in range(0, len(deliveries), STEP):
-            step = deliveries[start : start + STEP]
+    async def on_interactions(self, events: Sequence[ReceivedEvent]) -> None:
+        """Apply the events in steps; within a step, posts and comments are updated concurrently."""
+        for start in range(0, len(events), STEP):
+            step = events[start : start + STEP]
             by_post: dict[int, list[tuple[CountKind, MembershipChange]]] = defaultdict(list)
             recounted: dict[int, set[CountKind]] = defaultdict(set)
             by_comment: dict[CommentPlace, list[MembershipChange]] = defaultdict(list)
-            for delivery in step:
-                payload = delivery.payload
+            for event in step:
+                payload = event.payload
                 if isinstance(payload, CountsAudited):
                     by_post[payload.post_id] += _audited(payload)
                     recounted[payload.post_id].add(payload.kind)
                 elif isinstance(payload, CommentLikeEvent):
                     place = CommentPlace(payload.post_id, payload.parent_id or 0, payload.comment_id)
                     is_like = isinstance(payload, CommentLikeCreated)
-                    by_comment[place].append(
-                        MembershipChange(payload.actor_id, is_like, delivery.envelope.entity_version)
-                    )
+                    by_comment[place].append(MembershipChange(payload.actor_id, is_like, event.envelope.entity_version))
                 elif isinstance(payload, InteractionEvent) and type(payload) in _MEANING:
-                    by_post[payload.post_id].append(_act(payload, delivery.envelope.entity_version))
+                    by_post[payload.post_id].append(_change(payload, event.envelope.entity_version))
             last = step[-1].offset
             await asyncio.gather(
                 *(
@@ -73,11 +71,12 @@ class CounterConsumers:
 
 def _audited(payload: CountsAudited) -> list[tuple[CountKind, MembershipChange]]:
     return [
-        (payload.kind, MembershipChange(one.member, one.present, one.version, audited=True)) for one in payload.members
+        (payload.kind, MembershipChange(audited.member, audited.present, audited.version, audited=True))
+        for audited in payload.members
     ]
 
 
-def _act(payload: InteractionEvent, version: int) -> tuple[CountKind, MembershipChange]:
+def _change(payload: InteractionEvent, version: int) -> tuple[CountKind, MembershipChange]:
     kind, present = _MEANING[type(payload)]
     member = payload.comment_id if isinstance(payload, CommentCreated | CommentDeleted) else payload.actor_id
     return kind, MembershipChange(member, present, version)

@@ -1,14 +1,14 @@
-"""Counting as the folding of memberships. Pure functions."""
+"""Counting by memberships: a count is the number of members that are present. Pure functions."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-OFFSET_BITS = 44  # 17 trillion events of a partition, and room for 2^18 epochs in a write time
+OFFSET_BITS = 44  # 17 trillion events per partition; a write time has space for 2^18 epochs
 
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Whether a member counts, as of a version. The version of a member that was never heard of is -1."""
+    """The state of a member as of a version; `present` if it counts. The version of an unknown member is -1."""
 
     present: bool = False
     version: int = -1
@@ -16,7 +16,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True)
 class MembershipChange:
-    """What an event says about one member. One that was `audited` holds against another of the same version too."""
+    """The change of one member by an event. With `audited` it also overrides a change of the same version."""
 
     member: int
     present: bool
@@ -25,8 +25,8 @@ class MembershipChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
-    """The members that changed, and the total with them."""
+class CountUpdate:
+    """The members that changed, and the new total."""
 
     members: Mapping[int, Membership]
     total: int
@@ -34,18 +34,18 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class CommentPlace:
-    """A comment and the list that it is in; `parent_id` 0: on the post itself."""
+    """A comment and its list: the replies to `parent_id`, or with 0 the comments on the post itself."""
 
     post_id: int
     parent_id: int
     comment_id: int
 
 
-def fold(members: Mapping[int, Membership], total: int, changes: Iterable[MembershipChange]) -> Folded:
-    """Apply changes to what the ledger knows of their members.
+def apply_changes(members: Mapping[int, Membership], total: int, changes: Iterable[MembershipChange]) -> CountUpdate:
+    """Apply changes to the stored states of their members.
 
-    The change of the highest version stays for each member; the same or an older one changes nothing. So the result
-    depends neither on order nor on repetition.
+    For each member the highest version wins; the same or an older version changes nothing. So the result depends
+    neither on the order of changes nor on repetition.
     """
     current = dict(members)
     changed: dict[int, Membership] = {}
@@ -55,9 +55,9 @@ def fold(members: Mapping[int, Membership], total: int, changes: Iterable[Member
             continue
         total += int(change.present) - int(known.present)
         current[change.member] = changed[change.member] = Membership(change.present, change.version)
-    return Folded(changed, total)
+    return CountUpdate(changed, total)
 
 
 def write_time(epoch: int, offset: int) -> int:
-    """The write time of a ledger batch that ends with the event at `offset`: later events write later."""
+    """The write time of a ledger batch whose last event is at `offset`. It grows with the offset."""
     return (epoch << OFFSET_BITS) + offset + 1

@@ -1,4 +1,4 @@
-"""What counting needs of others."""
+"""Ports of the counters worker."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -6,43 +6,50 @@ from typing import Protocol
 
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CommentCountKind, CountKind
-from workers.counters.domain import CommentPlace, Folded, Membership
+from workers.counters.domain import CommentPlace, CountUpdate, Membership
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerPage:
-    """What the ledger knows of some members of one count."""
+    """The stored states of some members of one count, and its total. Unknown members are absent."""
 
     members: Mapping[int, Membership]
     total: int
 
 
-class Ledger(Protocol):
-    """Memberships and totals. Raises UnavailableError."""
+class MembershipLedger(Protocol):
+    """Stores memberships and totals. Raises UnavailableError."""
 
     async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> LedgerPage:
-        """As of one moment, whoever writes meanwhile."""
+        """Read members and the total consistently, even during concurrent writes."""
 
     async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> LedgerPage:
-        """The same, but the total is counted from all members that there are."""
+        """Read members, and count the total from all members of the post."""
 
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
-        """All at once, at the write time `at`; what was written later stays."""
+    async def write(self, post_id: int, kind: CountKind, update: CountUpdate, at: int) -> None:
+        """Write members and total together, at the write time `at`. Rows with a later write time stay."""
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
-        """The same of a comment's likes, with its place among the comments by likes; `before`: the total until now."""
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
+        """Write the likes of a comment, as `write` does, and its position among comments by likes.
+
+        Args:
+            place: the comment.
+            before: the total until now.
+            update: the changed members and the new total.
+            at: the write time.
+        """
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]: ...
 
 
-class CountsCache(Protocol):
-    """Counts for readers. Raises redis.RedisError."""
+class CountsWriter(Protocol):
+    """The cache of counts for readers. Raises redis.RedisError."""
 
     async def put(self, counted: PostCounted) -> None:
-        """Counts of a lower sequence than those that are there change nothing."""
+        """Store counts, unless the cache has counts of a higher sequence."""
 
 
 class CountsTopic(Protocol):
-    """Counts for other services. Raises UnavailableError."""
+    """Publishes counts for other services. Raises UnavailableError."""
 
     async def publish(self, counted: PostCounted) -> None: ...

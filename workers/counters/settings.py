@@ -6,12 +6,12 @@ from libs.common.core.settings import Settings
 
 
 class CountersSettings(Settings):
-    """Common settings and these."""
+    """The settings of the counters worker."""
 
     ledger_epoch: int = Field(
         default=0,
         ge=0,
         le=1 << 18,
-        description="raise it whenever the topic `interactions` was made anew or got more partitions: "
-        "offsets begin again then, and writes would be older than what is there",
+        description="increase it after the topic `interactions` was created again or got more partitions: "
+        "offsets then start from 0, and writes would lose against the stored rows",
     )

@@ -9,7 +9,7 @@ from libs.contracts.base import Event
 from libs.contracts.events import FanoutChunk, RemovalChunk, SlowFanoutChunk, SlowRemovalChunk
 from workers.fanout.ports import Chunk, Lane
 
-CHUNKS_AT_ONCE = 100  # waiting for the brokers together
+CHUNKS_AT_ONCE = 100  # published concurrently
 _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
     ("push", False): FanoutChunk,
     ("push", True): RemovalChunk,
@@ -19,7 +19,7 @@ _EVENT: dict[tuple[Lane, bool], type[FanoutChunk]] = {
 
 
 class KafkaChunkQueue:
-    """Chunks on the topics `feed.fanout` and `feed.fanout.slow`."""
+    """Implements `ChunkQueue` with the topics `feed.fanout` and `feed.fanout.slow`."""
 
     def __init__(self, producer: EventProducer) -> None:
         self._producer = producer
@@ -36,7 +36,7 @@ class KafkaChunkQueue:
 
 
 class KafkaLag:
-    """The lag of the groups that this worker belongs to."""
+    """Implements `LagSource` for the consumer groups of the fan-out workers."""
 
     def __init__(self, meter: LagMeter, groups: Mapping[str, str]) -> None:
         self._meter = meter

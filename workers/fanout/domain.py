@@ -1,29 +1,18 @@
-"""The backpressure level from the lag. Pure."""
+"""The rules for the backpressure level, as pure functions."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
-CALM = 0.5  # of a level's threshold: the lag below which it ends, so that it does not come and go
+from libs.feedlists.levels import BackpressureLevel
 
-
-class Level(IntEnum):
-    """What fan-out does about its lag."""
-
-    NORMAL = 0
-    BEHIND = 1
-    """More workers are asked for; nothing else changes."""
-    ACTIVE_ONLY = 2
-    """Lists that were not read for 24 h are let go."""
-    PULL = 3
-    """Nothing is pushed: posts go into a gap, which readers pull."""
+CALM = 0.5  # a level ends below this share of its threshold, so that it does not flap
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Messages of lag above which each level begins, and below which level 3 ends.
+    """The lag, in messages, above which each level begins, and below which level 3 ends.
 
     Raises:
-        ValueError: they do not rise.
+        ValueError: the thresholds do not rise.
     """
 
     level1: int
@@ -35,18 +24,18 @@ class Thresholds:
         if not 0 < self.level1 < self.level2 < self.level3 or not 0 < self.resume <= self.level3:
             raise ValueError("backpressure thresholds must rise, and resume be at most the last")
 
-    def begins(self, lag: int) -> Level:
-        """The level that this lag alone asks for."""
-        return Level(sum(lag > threshold for threshold in (self.level1, self.level2, self.level3)))
+    def begins(self, lag: int) -> BackpressureLevel:
+        """The level for this lag, whatever the current level is."""
+        return BackpressureLevel(sum(lag > threshold for threshold in (self.level1, self.level2, self.level3)))
 
-    def ends(self, level: Level, lag: int) -> bool:
-        """Whether the lag is so small that the level may be left."""
+    def ends(self, level: BackpressureLevel, lag: int) -> bool:
+        """True if the lag is small enough to leave the level."""
         return lag < (0, CALM * self.level1, CALM * self.level2, self.resume)[level]
 
 
-def next_level(level: Level, lag: int, thresholds: Thresholds) -> Level:
-    """Up to where the lag asks for at once; down by one, and only when the lag is well below."""
-    asked = thresholds.begins(lag)
-    if asked >= level or not thresholds.ends(level, lag):
-        return max(asked, level)
-    return Level(level - 1)
+def next_level(level: BackpressureLevel, lag: int, thresholds: Thresholds) -> BackpressureLevel:
+    """The level rises at once to that of the lag. It falls by one, and only if the lag is well below its threshold."""
+    target = thresholds.begins(lag)
+    if target >= level or not thresholds.ends(level, lag):
+        return max(target, level)
+    return BackpressureLevel(level - 1)

@@ -1,20 +1,19 @@
-"""What fan-out needs of others."""
+"""Ports of fan-out."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from libs.contracts.internal.user import AudienceRecord
-from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
-from workers.fanout.domain import Level
+from libs.feedlists import BackpressureLevel, ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
 
 Lane = Literal["push", "slow"]
-"""The way chunks go: at full speed, or at a rate that all workers share."""
+"""The queue of a chunk: `push` is processed at full speed, `slow` at a rate that all workers share."""
 
 
 @dataclass(frozen=True, slots=True)
-class DeliveredPost:
-    """A post to be delivered, or to be taken out of lists."""
+class PostRef:
+    """A post to push into lists, or to remove from them."""
 
     post_id: int
     author_id: int
@@ -22,140 +21,140 @@ class DeliveredPost:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A post for the followers in one range; with `removes` their lists are to be without it."""
+    """A post to push to the followers in a range, or with `removes` to remove from their lists."""
 
-    post: DeliveredPost
+    post: PostRef
     within: Range
     removes: bool = False
 
 
-class FollowerSource(Protocol):
-    """The followers of authors."""
+class FollowerGraph(Protocol):
+    """The followers of authors. Raises UnavailableError."""
 
     async def audiences(self, author_ids: Collection[int], followers_up_to: int) -> Mapping[int, AudienceRecord]:
-        """Of the authors that there are; with the followers of push authors who have no more than so many."""
+        """The audiences of existing authors, with the ids for push authors of at most `followers_up_to` followers."""
 
     async def follower_ranges(self, author_id: int, size: int) -> Sequence[Range]:
-        """All followers, cut into adjoining ranges of at most `size`."""
+        """All followers, divided into adjoining ranges of at most `size`."""
 
     def followers(self, author_id: int, within: Range) -> AsyncIterator[Sequence[int]]:
-        """The ids in the range, ascending, page by page; no page is empty."""
+        """The ids in the range in ascending order, page by page. No page is empty."""
 
 
 class Feeds(Protocol):
-    """The feed lists."""
+    """The feed lists. Raises UnavailableError."""
 
     async def deliver(
         self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
     ) -> PushResult:
-        """Put posts into the feeds that exist, or of active readers alone. Doing it again writes none."""
+        """Add posts to existing feeds, or only to those of active readers. The call may be repeated."""
 
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
     ) -> Sequence[PushResult]:
-        """The same for many posts, each with its own readers."""
+        """Add each post to the existing feeds of its own readers; the results in order. The call may be repeated."""
 
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
-        """Take a post out of the feeds that exist. Doing it again finds them without it."""
+        """Remove a post from existing feeds. The call may be repeated."""
 
 
 class DeliveryLedger(Protocol):
-    """How far each delivery is. Everything may be written twice."""
+    """The progress of deliveries. All calls may be repeated. Raises UnavailableError."""
 
     async def planned(
         self, post_id: int, *, mode: Mode, follower_count: int, chunks: Sequence[Range] = ()
     ) -> Sequence[Range]:
-        """The chunks to deliver: those of the first plan, when there was one before."""
+        """Store the plan unless there is one; the chunks of the stored plan."""
 
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
-        """Posts that were pushed at once: post id, followers, feeds that took it."""
+        """Note posts that were delivered without chunks, each as (post id, number of followers, delivered)."""
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
-        """Posts that went into a gap."""
+        """Note posts that were not pushed because of backpressure."""
 
     async def begun(self, post_id: int, chunk_after_id: int) -> ChunkProgress:
-        """Note that a worker takes the chunk; how far it came before."""
+        """Note that a worker starts the chunk; the progress of earlier attempts."""
 
     async def progressed(self, post_id: int, chunk_after_id: int, *, after_id: int, delivered: int, done: bool) -> None:
-        """The chunk's followers up to `after_id` have the post."""
+        """Note that the chunk's followers up to `after_id` are done, with `delivered` feeds since its start."""
 
     async def died(self, post_id: int, chunk_after_id: int | None = None) -> None:
-        """The chunk, or the event of the post, went to the dead letters."""
+        """Note that the chunk, or without one the event of the post, was moved to the dead letters."""
 
     async def of(self, post_id: int) -> DeliveryStatus | None:
-        """None for what was never planned."""
+        """The delivery of a post; None if it was never planned."""
 
 
 class RemovalLedger(DeliveryLedger, Protocol):
-    """The same of deletes. A post that is in it is not pushed any more."""
+    """The progress of removals. Posts noted here are not pushed any more."""
 
     async def note(self, post_id: int, author_id: int) -> None:
-        """The post was deleted."""
+        """Note that the post was deleted."""
 
     async def known(self, post_ids: Collection[int]) -> set[int]:
-        """Those that were deleted."""
+        """The posts that were noted as deleted."""
 
 
 class UnpushedRangeLog(Protocol):
-    """Posts that are not pushed, for readers to pull."""
+    """Ranges of posts that are not pushed, for readers to pull. Raises UnavailableError."""
 
     async def extend(self, post_ids: Iterable[int]) -> None:
-        """Put posts into the open gap; returns when they can't be lost any more."""
+        """Add posts to the open range, or open one. When this returns, the posts are stored."""
 
-    async def settle(self) -> bool:
-        """Open a gap if feeds may have lost the last that was written to them; whether so, again until `settled`."""
+    async def open_after_failover(self) -> bool:
+        """Open a range if feeds may lack the last writes; true if so, until `mark_failover_handled`."""
 
-    async def settled(self) -> None:
-        """What such a loss asks for is done."""
+    async def mark_failover_handled(self) -> None:
+        """Note that such a loss is taken care of."""
 
     async def close(self) -> None:
-        """The open gap, if any, grows no more."""
+        """Close the open range, if there is one."""
 
 
 class PullStamps(Protocol):
-    """What tells readers that there is something to pull."""
+    """Stamps that tell readers that there are posts to pull. Raises UnavailableError."""
 
     async def stamp_pulled(self) -> None: ...
 
     async def stamp_unpushed(self) -> None:
-        """Posts went into a gap."""
+        """Note that posts were not pushed because of backpressure."""
 
     async def bump_generation(self) -> None:
-        """Nothing that was kept before is relied on any more."""
+        """Invalidate all cached values."""
 
 
 class ChunkQueue(Protocol):
-    """Work for any fan-out worker."""
+    """The queue of chunks for all fan-out workers. Raises UnavailableError."""
 
     async def put(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
-        """Hand over chunks; returns when none can be lost any more."""
+        """Queue chunks. When this returns, all are stored."""
 
 
-class DeliveryRate(Protocol):
-    """A rate that all workers share."""
+class SlowLaneRate(Protocol):
+    """The rate of the slow lane, which all workers share. Raises redis.RedisError."""
 
     async def take(self, count: int) -> None:
-        """Wait until so many may go."""
+        """Wait until `count` more feeds may be written."""
 
 
 class LagSource(Protocol):
     """The lag of all fan-out groups."""
 
     async def total(self) -> int:
-        """In messages. Raises when it is not known."""
+        """The lag in messages. Raises KafkaError or TimeoutError."""
 
 
-class LevelBoard(Protocol):
-    """The level that all workers agree on."""
+class BackpressureBoard(Protocol):
+    """The published level, which all workers share. Raises UnavailableError."""
 
-    async def read(self) -> int | None:
-        """None when nobody published one of late."""
+    async def read(self) -> BackpressureLevel | None:
+        """The level; None if none was published recently."""
 
-    async def publish(self, level: int) -> None: ...
+    async def publish(self, level: BackpressureLevel) -> None: ...
 
 
-class LoadLevel(Protocol):
-    """The backpressure of the moment."""
+class CurrentBackpressure(Protocol):
+    """The backpressure level that this worker applies now."""
 
     @property
-    def level(self) -> Level: ...
+    def level(self) -> BackpressureLevel: ...

@@ -1,4 +1,4 @@
-"""The media worker: it turns uploads into variants."""
+"""The media worker: makes the variants of uploaded images."""
 
 from libs.common.core.priority import lower_priority
 from libs.common.kafka.consumer import UnorderedRunner
@@ -7,8 +7,8 @@ from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
 from libs.media.paths import SecretPaths
 from workers.media.clients import ChildDecoder
-from workers.media.consumers import MediaConsumers
-from workers.media.service.processing import Processing
+from workers.media.consumers import UploadConsumers
+from workers.media.service.processing import UploadProcessor
 from workers.media.settings import MediaWorkerSettings
 
 
@@ -17,13 +17,13 @@ async def compose(runtime: Runtime[MediaWorkerSettings]) -> None:
     settings = runtime.settings
     objects = FolderObjectStore(settings.object_store_dir)
     paths = SecretPaths(settings.internal_secret.get_secret_value())
-    processing = Processing(objects, ChildDecoder(), await runtime.producer(), paths, settings.decoders)
-    consumers = MediaConsumers(processing)
+    processing = UploadProcessor(objects, ChildDecoder(), await runtime.producer(), paths, settings.decoders)
+    consumers = UploadConsumers(processing)
     await runtime.consume("media-worker", consumers.on_media, consumers.on_dead_letter, runner=UnorderedRunner)
 
 
 APPLICATION = Application(name="media-worker", settings=MediaWorkerSettings, compose=compose)
 
 if __name__ == "__main__":
-    lower_priority()  # decoding takes all the CPU there is, and people wait for requests, not for variants
+    lower_priority()  # decoding uses all CPU that it gets, and requests of users are more urgent
     APPLICATION.main()

@@ -1,4 +1,4 @@
-"""The decoder as a process of its own: whatever a file does to it, the worker lives on."""
+"""The decoder adapter. It decodes in a child process, so that a hostile file cannot crash the worker."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from libs.contracts.failures import FailureReason
 from workers.media.decoding.sandbox import MAX_CPU_S
 from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 
-WALL_S = 4.0 * MAX_CPU_S  # a child that gets a quarter of a core or more meets its own limit first
+WALL_S = 4.0 * MAX_CPU_S  # with at least a quarter of a core, the child reaches its CPU limit first
 ANSWER_BYTES = 64 * 1024
 STDERR_BYTES = 2_000  # the end of a traceback
 _ROOT = Path(__file__).parents[2]
@@ -24,16 +24,16 @@ COMMAND = (sys.executable, "-m", "workers.media.decoding.decode")
 
 
 class ChildDecoder:
-    """Implements `Decoder`; a fresh process for each file, killed when it takes too long."""
+    """Implements `Decoder` with a new process per file, which is killed if it takes too long."""
 
     def __init__(self, command: Sequence[str] = COMMAND, wall_s: float = WALL_S) -> None:
         self._command = command
         self._wall_s = wall_s
 
     async def decode(self, source: Path, folder: Path) -> Decoded | Refused:
-        # Nothing of the worker's environment: a decoder that was taken over finds no secret there.
+        # Without the worker's environment, so that a compromised decoder finds no secrets there.
         environ = {"PATH": os.defpath, "PYTHONPATH": str(_ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        # Files, not pipes: asyncio waits until a pipe is read out, so a child that floods one would hang the worker.
+        # Files, not pipes: asyncio waits until a pipe is read to its end, so endless output would block the worker.
         with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as stderr:
             child = await asyncio.create_subprocess_exec(
                 *self._command,
@@ -62,7 +62,7 @@ class ChildDecoder:
 
 
 async def _reap(child: Process) -> None:
-    """No child outlives its turn, not even a cancelled one."""
+    """Kill the child if it still runs, also after a cancellation."""
     if child.returncode is None:
         child.kill()
         await asyncio.shield(child.wait())
@@ -70,10 +70,10 @@ async def _reap(child: Process) -> None:
 
 def _verdict(answer: bytes) -> Decoded | Refused | None:
     try:
-        said = orjson.loads(answer)
-        if "picture" in said:
-            return Decoded(**said["picture"])
-        return Refused(FailureReason(said["reason"]), str(said["detail"]))
+        document = orjson.loads(answer)
+        if "picture" in document:
+            return Decoded(**document["picture"])
+        return Refused(FailureReason(document["reason"]), str(document["detail"]))
     except (orjson.JSONDecodeError, TypeError, KeyError):
         return None
 

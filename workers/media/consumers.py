@@ -1,4 +1,4 @@
-"""Uploads that wait for their variants."""
+"""The event handlers of the media worker."""
 
 from collections.abc import Sequence
 
@@ -6,19 +6,19 @@ from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaDeleted, MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from workers.media.domain.picture import Refused
-from workers.media.service.processing import Processing
+from workers.media.service.processing import UploadProcessor
 
 
-class MediaConsumers:
-    """Handlers of the topic `media`."""
+class UploadConsumers:
+    """The handlers of the topic `media`."""
 
-    def __init__(self, processing: Processing) -> None:
+    def __init__(self, processing: UploadProcessor) -> None:
         self._processing = processing
 
-    async def on_media(self, deliveries: Sequence[ReceivedEvent]) -> None:
-        """Process uploads; the verdicts are published when this returns."""
-        for delivery in deliveries:
-            match delivery.payload:
+    async def on_media(self, events: Sequence[ReceivedEvent]) -> None:
+        """Process uploads. When this returns, their results are published."""
+        for event in events:
+            match event.payload:
                 case MediaUploaded() as upload:
                     await self._processing.process(upload)
                 case (
@@ -26,13 +26,13 @@ class MediaConsumers:
                     | MediaFailed(media_id=media_id, owner_id=owner_id)
                     | MediaDeleted(media_id=media_id, owner_id=owner_id)
                 ):
-                    self._processing.settled(owner_id, media_id)
+                    self._processing.mark_finished(owner_id, media_id)
                 case _:
                     pass
 
-    async def on_dead_letter(self, delivery: ReceivedEvent) -> None:
-        """The person need not wait for an upload that could not be handled."""
-        if isinstance(delivery.payload, MediaUploaded):
+    async def on_dead_letter(self, event: ReceivedEvent) -> None:
+        """Publish the failure of the upload, so that its owner does not wait for it."""
+        if isinstance(event.payload, MediaUploaded):
             await self._processing.fail(
-                delivery.payload, Refused(FailureReason.PROCESSING_FAILED, "moved to the dead letters")
+                event.payload, Refused(FailureReason.PROCESSING_FAILED, "moved to the dead letters")
             )

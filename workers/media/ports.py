@@ -1,4 +1,4 @@
-"""What the media worker needs of others."""
+"""Ports of the media worker."""
 
 from pathlib import Path
 from typing import Protocol
@@ -14,12 +14,12 @@ class Decoder(Protocol):
         """Write the variants of `source` into `folder`, under the names of `domain.FILES`.
 
         Raises:
-            DecodingFailedError, OSError: through no fault of the picture.
+            DecodingFailedError, OSError: decoding failed for a reason that is not the picture.
         """
 
 
 class EventPublisher(Protocol):
-    """Tells others."""
+    """Publishes events about uploads."""
 
     async def publish(self, event: Event) -> None:
-        """Returns when the event can't be lost any more; raises UnavailableError."""
+        """Publish an event. When this returns, the event is stored. Raises UnavailableError."""

@@ -1,7 +1,8 @@
 #!lua name=feedmill_rate_@VERSION@
 
--- KEYS of one slot: when all that was taken will have gone, in us; ARGV for each: how long what is taken needs, and how far
--- ahead of the clock it may reach, in us. Takes from all or from none (GCRA). How far ahead each reaches, or would have.
+-- GCRA. KEYS, in one slot: the theoretical arrival time of each limit, in us. ARGV, for each: the increment for this
+-- request, and how far the time may be ahead of the clock, in us. Counts for all limits or for none.
+-- Returns how far ahead of the clock each time is, or would be.
 local function take(keys, args)
   local call, clock = redis.call, redis.call('TIME')
   local now, ahead, refused = clock[1] * 1000000 + clock[2], {}, false

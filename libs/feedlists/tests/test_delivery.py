@@ -1,20 +1,15 @@
 """The delivery ledger on a real Redis."""
 
-from enum import IntEnum
-
 import pytest
 from redis.asyncio import Redis
 
 from libs.feedlists.backpressure import PublishedBackpressure
 from libs.feedlists.delivery import LIFE_S, ChunkProgress, DeliveryProgress, RemovalProgress
+from libs.feedlists.levels import BackpressureLevel
 
 pytestmark = pytest.mark.stores
 POST = 381_000_000_000_000_000
 CHUNKS = [(0, 100), (100, 250)]
-
-
-class Two(IntEnum):
-    TWO = 2
 
 
 @pytest.fixture
@@ -133,6 +128,6 @@ async def test_deletes_have_a_ledger_of_their_own_and_remember_whose_post_it_was
 async def test_the_level_is_one_for_all_and_passes_away(redis: "Redis", prefix: str) -> None:
     level = PublishedBackpressure(redis, prefix)
     assert await level.read() is None
-    await level.publish(Two.TWO)
+    await level.publish(BackpressureLevel.ACTIVE_ONLY)
     assert await PublishedBackpressure(redis, prefix).read() == 2
     assert 0 < await redis.ttl(f"{prefix}level") <= 30

@@ -94,15 +94,15 @@ async def test_a_server_in_the_place_of_another_lacks_its_last_writes(
 ) -> None:
     """Here it is the same one, whose name in the buckets is another's."""
     for _ in range(2):
-        assert not await gaps.settle()
+        assert not await gaps.open_after_failover()
         assert await seen(gaps) == []
     post = first_id_at(now_ms() - 60_000)
     for key in lists.bucket_keys("gaps"):
         await redis.hset(key, "server", "another")
     for _ in range(2):
-        assert await gaps.settle()
-    await gaps.settled()
-    assert not await gaps.settle()
+        assert await gaps.open_after_failover()
+    await gaps.mark_failover_handled()
+    assert not await gaps.open_after_failover()
     await gaps.close()
     [gap] = await seen(gaps)
     assert gap.first_id < post < gap.last_id

@@ -1,26 +1,27 @@
-"""The ledger in Cassandra."""
+"""The membership ledger in Cassandra."""
 
 from collections.abc import Iterable, Mapping
 
 from libs.common.stores.cassandra import Bound, CassandraStore
 from libs.contracts.public import CommentCountKind, CountKind
-from workers.counters.domain import CommentPlace, Folded, Membership
+from workers.counters.domain import CommentPlace, CountUpdate, Membership
 from workers.counters.ports import LedgerPage
 
-EVERY = 1_000  # members in a page of all that there are
+PAGE = 1_000  # members per page when all are read
 _WHERE = "FROM ledger WHERE post_id = ? AND kind = ?"
 BEFORE_ALL = -1  # ids are not negative
 
 
-class CassandraLedger(CassandraStore):
-    """Implements `workers.counters.ports.Ledger`. The interaction service's migrations make the table.
+class CassandraMembershipLedger(CassandraStore):
+    """Implements `workers.counters.ports.MembershipLedger`. Migrations of the interaction service create the tables.
 
-    The write time stands in each statement: the driver has none for a batch as a whole."""
+    Each statement has a write time, because the driver cannot set it for a batch.
+    """
 
     cql = {
         "members": f"SELECT member, present, version, total {_WHERE} AND member IN ?",
         "total": f"SELECT total {_WHERE} LIMIT 1",
-        "all_members": f"SELECT member, present, version {_WHERE} AND member > ? LIMIT {EVERY}",
+        "all_members": f"SELECT member, present, version {_WHERE} AND member > ? LIMIT {PAGE}",
         "set_member": (
             "INSERT INTO ledger (post_id, kind, member, present, version) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?"
         ),
@@ -36,7 +37,7 @@ class CassandraLedger(CassandraStore):
     }
 
     async def read(self, target_id: int, kind: CountKind | CommentCountKind, members: Iterable[int]) -> LedgerPage:
-        """See the port. Where no row is found, none was there when the total was read before."""
+        # The total first: if there are no member rows then, the total was read before any of them was written.
         total = await self._read_total(target_id, kind)
         rows = await self._rows("members", target_id, kind, list(members))
         if rows:
@@ -44,7 +45,7 @@ class CassandraLedger(CassandraStore):
         return LedgerPage({row.member: Membership(row.present, row.version) for row in rows}, total)
 
     async def recount(self, post_id: int, kind: CountKind, members: Iterable[int]) -> LedgerPage:
-        """Read in pages: what another worker writes meanwhile comes with a total of its own, at a later write time."""
+        # Another worker may write between two pages, but then it also writes a total, at a later write time.
         wanted, found, total, after = set(members), dict[int, Membership](), 0, BEFORE_ALL
         while rows := await self._rows("all_members", post_id, kind, after):
             total += sum(row.present for row in rows)
@@ -52,25 +53,27 @@ class CassandraLedger(CassandraStore):
             after = rows[-1].member
         return LedgerPage(found, total)
 
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
-        await self._cassandra.batch(self._folded(post_id, kind, folded, at), logged=False)
+    async def write(self, post_id: int, kind: CountKind, update: CountUpdate, at: int) -> None:
+        await self._cassandra.batch(self._update_rows(post_id, kind, update, at), logged=False)
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
-        statements = self._folded(place.comment_id, CommentCountKind.LIKE, folded, at)
-        if before > 0 and before != folded.total:
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
+        statements = self._update_rows(place.comment_id, CommentCountKind.LIKE, update, at)
+        if before > 0 and before != update.total:
             statements.append(self._bound("remove_place", at, place.post_id, place.parent_id, before, place.comment_id))
-        if folded.total > 0 and before != folded.total:
+        if update.total > 0 and before != update.total:
             statements.append(
-                self._bound("add_place", place.post_id, place.parent_id, folded.total, place.comment_id, at)
+                self._bound("add_place", place.post_id, place.parent_id, update.total, place.comment_id, at)
             )
         await self._cassandra.batch(statements)
 
-    def _folded(self, target_id: int, kind: CountKind | CommentCountKind, folded: Folded, at: int) -> list[Bound]:
+    def _update_rows(
+        self, target_id: int, kind: CountKind | CommentCountKind, update: CountUpdate, at: int
+    ) -> list[Bound]:
         rows: list[Bound] = [
             self._bound("set_member", target_id, kind, member, m.present, m.version, at)
-            for member, m in folded.members.items()
+            for member, m in update.members.items()
         ]
-        return [*rows, self._bound("set_total", at, folded.total, at, target_id, kind)]
+        return [*rows, self._bound("set_total", at, update.total, at, target_id, kind)]
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:
         return {kind: await self._read_total(post_id, kind) for kind in CountKind}

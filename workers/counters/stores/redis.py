@@ -1,11 +1,11 @@
-"""Counts for readers in Redis."""
+"""The cache of counts for readers, in Redis."""
 
 from redis.asyncio import Redis
 
 from libs.contracts.events import PostCounted
 
-TTL_S = 3_600  # a post that nobody changes expires (docs/figures.md)
-# Sequences outgrow the doubles of Lua, so they are compared as text.
+TTL_S = 3_600  # counts expire if they do not change (docs/figures.md)
+# Lua's numbers are doubles, too small for sequences, so sequences are compared as text.
 _PUT = """
 local known = redis.call('GET', KEYS[1])
 if known then
@@ -18,7 +18,7 @@ return 1
 
 
 class RedisCountsCache:
-    """Implements `workers.counters.ports.CountsCache`: `sequence like comment save view` by post."""
+    """Implements `workers.counters.ports.CountsWriter`. A post's value is `sequence like comment save view`."""
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
         self._prefix = prefix

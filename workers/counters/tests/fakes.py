@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from libs.contracts.public import CommentCountKind, CountKind
-from workers.counters.domain import CommentPlace, Folded, Membership
+from workers.counters.domain import CommentPlace, CountUpdate, Membership
 from workers.counters.ports import LedgerPage
 
 
@@ -22,15 +22,15 @@ class InMemoryLedger:
         every = {m: row for (p, k, m), (_, row) in self.rows.items() if (p, k) == (post_id, kind)}
         return LedgerPage({m: every[m] for m in members if m in every}, sum(row.present for row in every.values()))
 
-    async def write(self, post_id: int, kind: str, folded: Folded, at: int) -> None:
-        for member, membership in folded.members.items():
+    async def write(self, post_id: int, kind: str, update: CountUpdate, at: int) -> None:
+        for member, membership in update.members.items():
             key = (post_id, kind, member)
             self.rows[key] = max(self.rows.get(key, (-1, membership)), (at, membership), key=lambda row: row[0])
         key_total = (post_id, kind)
-        self.totals_at[key_total] = max(self.totals_at.get(key_total, (-1, 0)), (at, folded.total))
+        self.totals_at[key_total] = max(self.totals_at.get(key_total, (-1, 0)), (at, update.total))
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
-        await self.write(place.comment_id, CommentCountKind.LIKE, folded, at)
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
+        await self.write(place.comment_id, CommentCountKind.LIKE, update, at)
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:
         return {kind: self.totals_at.get((post_id, kind), (0, 0))[1] for kind in CountKind}

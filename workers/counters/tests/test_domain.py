@@ -1,13 +1,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workers.counters.domain import Membership, MembershipChange, fold, write_time
+from workers.counters.domain import Membership, MembershipChange, apply_changes, write_time
 
 changes = st.lists(st.builds(MembershipChange, st.integers(1, 6), st.booleans(), st.integers(0, 8)), max_size=40)
 
 
 def last_word(all_acts: list[MembershipChange]) -> dict[int, MembershipChange]:
-    """For each member the first change of its highest version."""
+    """Return the first change of the highest version of each member."""
     final: dict[int, MembershipChange] = {}
     for change in all_acts:
         if change.member not in final or change.version > final[change.member].version:
@@ -28,8 +28,8 @@ def test_order_repetition_and_grouping_do_not_matter(drawn: list[MembershipChang
     members: dict[int, Membership] = {}
     total = 0
     for start in range(0, len(delivered), step):
-        folded = fold(members, total, delivered[start : start + step])
-        members, total = {**members, **folded.members}, folded.total
+        update = apply_changes(members, total, delivered[start : start + step])
+        members, total = {**members, **update.members}, update.total
         assert total >= 0
     final = last_word(given_acts)
     assert total == sum(change.present for change in final.values())
@@ -38,7 +38,10 @@ def test_order_repetition_and_grouping_do_not_matter(drawn: list[MembershipChang
 
 def test_nothing_new_changes_nothing() -> None:
     assert (
-        fold({1: Membership(True, 5)}, 1, [MembershipChange(1, False, 5), MembershipChange(1, False, 4)]).members == {}
+        apply_changes(
+            {1: Membership(True, 5)}, 1, [MembershipChange(1, False, 5), MembershipChange(1, False, 4)]
+        ).members
+        == {}
     )
 
 

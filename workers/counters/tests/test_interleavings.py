@@ -1,4 +1,4 @@
-"""Workers of one partition, stopped between any two effects: killed, or taken for dead and going on all the same."""
+"""Workers of one partition that stop between any two effects: they are killed, or only paused and replaced."""
 
 import asyncio
 import random
@@ -20,14 +20,14 @@ from libs.contracts.events import (
 )
 from libs.contracts.public import CommentCountKind, CountKind
 from workers.counters.consumers import CounterConsumers
-from workers.counters.domain import CommentPlace, Folded, Membership
+from workers.counters.domain import CommentPlace, CountUpdate, Membership
 from workers.counters.ports import LedgerPage
 from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
 POSTS, MEMBERS, EVENTS = 2, 4, 25
-FAULTS, FAULTY = 8, 0.1  # at most so many, and how likely each is before a step
-AUDITS = 0.1  # how likely a like is told by an audit of its record alone
+FAULTS, FAULTY = 8, 0.1  # the maximum number, and the probability of one before each step
+AUDITS = 0.1  # the probability that only an audit reports a like
 BATCH = 6  # events at most
 SETTLING = 20  # turns of the loop until every worker waits at its gate again
 
@@ -44,7 +44,7 @@ class Partition:
         self.log = [self._audit(d) if rng.random() < AUDITS else d for d in self.changes]
 
     def _audit(self, instead_of: ReceivedEvent) -> ReceivedEvent:
-        """Of a like by its record, which may be ahead of the counters."""
+        """Return an audit of a like by its record, which may be newer than the counters."""
         payload = instead_of.payload
         if not isinstance(payload, LikeCreated | LikeDeleted):
             return instead_of
@@ -119,7 +119,7 @@ class Worker:
         await gate
 
     def go_on(self) -> None:
-        """One call further, whichever."""
+        """Let a random waiting call proceed."""
         self._gates.pop(self._rng.randrange(len(self._gates))).set_result(None)
 
     async def kill(self) -> None:
@@ -141,14 +141,14 @@ class Worker:
         await self._gate()
         return LedgerPage({m: every[m] for m in members if m in every}, sum(one.present for one in every.values()))
 
-    async def write(self, post_id: int, kind: CountKind, folded: Folded, at: int) -> None:
+    async def write(self, post_id: int, kind: CountKind, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write(post_id, kind, folded, at)
+        await self._partition.ledger.write(post_id, kind, update, at)
         await self._gate()
 
-    async def write_likes(self, place: CommentPlace, before: int, folded: Folded, at: int) -> None:
+    async def write_likes(self, place: CommentPlace, before: int, update: CountUpdate, at: int) -> None:
         await self._gate()
-        await self._partition.ledger.write_likes(place, before, folded, at)
+        await self._partition.ledger.write_likes(place, before, update, at)
         await self._gate()
 
     async def totals(self, post_id: int) -> Mapping[CountKind, int]:

@@ -3,7 +3,7 @@ import pytest
 from libs.common.core.errors import UnavailableError
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CountKind
-from workers.counters.domain import Folded, Membership, MembershipChange
+from workers.counters.domain import CountUpdate, Membership, MembershipChange
 from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
 
@@ -58,6 +58,6 @@ async def test_a_zombie_that_writes_late_changes_nothing() -> None:
     counters = PostCounters(ledger, InMemoryCounts(), topic, epoch=0)
     stale = await ledger.read(POST, CountKind.LIKE, [1])
     await counters.apply(POST, [*ACTS, (CountKind.LIKE, MembershipChange(3, True, 12))], last_offset=3)
-    await ledger.write(POST, CountKind.LIKE, Folded({1: Membership(True, 10)}, stale.total + 1), at=2)
+    await ledger.write(POST, CountKind.LIKE, CountUpdate({1: Membership(True, 10)}, stale.total + 1), at=2)
     await counters.apply(POST, [], last_offset=4)
     assert like_count(topic) == 3

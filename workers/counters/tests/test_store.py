@@ -13,10 +13,10 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CommentCountKind, CountKind
-from workers.counters.domain import CommentPlace, Folded, Membership, MembershipChange, fold, write_time
+from workers.counters.domain import CommentPlace, CountUpdate, Membership, MembershipChange, apply_changes, write_time
 from workers.counters.ports import LedgerPage
 from workers.counters.settings import CountersSettings
-from workers.counters.stores.cassandra import CassandraLedger
+from workers.counters.stores.cassandra import CassandraMembershipLedger
 from workers.counters.stores.redis import RedisCountsCache
 
 pytestmark = pytest.mark.stores
@@ -25,12 +25,12 @@ LIKED = "SELECT like_count FROM comments_by_likes WHERE post_id = %s AND parent_
 
 
 @pytest.fixture(scope="session")
-async def ledger(store_env: dict[str, str]) -> AsyncIterator[CassandraLedger]:
+async def ledger(store_env: dict[str, str]) -> AsyncIterator[CassandraMembershipLedger]:
     settings = settings_for(CountersSettings, store_env)
     keyspace = settings.keyspace("interaction")
     await migrate(cassandra_migrations(settings, keyspace), ROOT / "services" / "interaction" / "migrations")
     async with Cassandra(settings, keyspace) as cassandra:
-        yield await CassandraLedger(cassandra).prepare()
+        yield await CassandraMembershipLedger(cassandra).prepare()
 
 
 @pytest.fixture
@@ -38,17 +38,19 @@ def post_id() -> int:
     return uuid4().int >> 66
 
 
-async def apply(ledger: CassandraLedger, post_id: int, changes: list[MembershipChange], offset: int) -> None:
+async def apply(ledger: CassandraMembershipLedger, post_id: int, changes: list[MembershipChange], offset: int) -> None:
     page = await ledger.read(post_id, LIKE, {change.member for change in changes})
-    await ledger.write(post_id, LIKE, fold(page.members, page.total, changes), write_time(0, offset))
+    await ledger.write(post_id, LIKE, apply_changes(page.members, page.total, changes), write_time(0, offset))
 
 
-async def like(ledger: CassandraLedger, place: CommentPlace, changes: list[MembershipChange], offset: int) -> None:
+async def like(
+    ledger: CassandraMembershipLedger, place: CommentPlace, changes: list[MembershipChange], offset: int
+) -> None:
     page = await ledger.read(place.comment_id, CommentCountKind.LIKE, {change.member for change in changes})
-    await ledger.write_likes(place, page.total, fold(page.members, page.total, changes), write_time(0, offset))
+    await ledger.write_likes(place, page.total, apply_changes(page.members, page.total, changes), write_time(0, offset))
 
 
-async def test_a_liked_comment_has_one_place_by_its_likes(ledger: CassandraLedger, post_id: int) -> None:
+async def test_a_liked_comment_has_one_place_by_its_likes(ledger: CassandraMembershipLedger, post_id: int) -> None:
     place = CommentPlace(post_id, 0, post_id + 1)
     steps = [
         [MembershipChange(1, True, 1), MembershipChange(2, True, 2)],
@@ -64,7 +66,9 @@ async def test_a_liked_comment_has_one_place_by_its_likes(ledger: CassandraLedge
         assert (await ledger.read(place.comment_id, CommentCountKind.LIKE, [1])).total == sum(expected)
 
 
-async def test_a_topic_delivered_again_from_the_start_counts_the_same(ledger: CassandraLedger, post_id: int) -> None:
+async def test_a_topic_delivered_again_from_the_start_counts_the_same(
+    ledger: CassandraMembershipLedger, post_id: int
+) -> None:
     steps = [[MembershipChange(i % 7, i % 3 != 0, i) for i in range(start, start + 10)] for start in range(0, 60, 10)]
     for _ in range(2):
         for i, changes in enumerate(steps):
@@ -73,24 +77,24 @@ async def test_a_topic_delivered_again_from_the_start_counts_the_same(ledger: Ca
     assert (await ledger.totals(post_id))[LIKE] == sum(final.values())
 
 
-async def test_a_late_write_of_a_zombie_loses(ledger: CassandraLedger, post_id: int) -> None:
+async def test_a_late_write_of_a_zombie_loses(ledger: CassandraMembershipLedger, post_id: int) -> None:
     await apply(ledger, post_id, [MembershipChange(1, True, 1)], 0)
     stale = await ledger.read(post_id, LIKE, [2])
     await apply(ledger, post_id, [MembershipChange(2, True, 2), MembershipChange(3, True, 3)], 2)
     await apply(ledger, post_id, [MembershipChange(2, False, 4)], 3)
-    await ledger.write(post_id, LIKE, Folded({2: Membership(True, 2)}, stale.total + 1), write_time(0, 1))
+    await ledger.write(post_id, LIKE, CountUpdate({2: Membership(True, 2)}, stale.total + 1), write_time(0, 1))
     page = await ledger.read(post_id, LIKE, [1, 2, 3])
     assert page.total == 2
     assert page.members == {1: Membership(True, 1), 2: Membership(False, 4), 3: Membership(True, 3)}
 
 
-async def test_a_read_is_of_one_moment(ledger: CassandraLedger, post_id: int) -> None:
+async def test_a_read_is_of_one_moment(ledger: CassandraMembershipLedger, post_id: int) -> None:
     """Though another worker writes meanwhile: the total that is read counts just the members that are read."""
     members = range(100)
 
     async def write() -> None:
         for i in members:
-            await ledger.write(post_id, LIKE, Folded({i: Membership(True, i)}, i + 1), write_time(0, i))
+            await ledger.write(post_id, LIKE, CountUpdate({i: Membership(True, i)}, i + 1), write_time(0, i))
 
     writing = asyncio.create_task(write())
     while not writing.done():
@@ -99,18 +103,18 @@ async def test_a_read_is_of_one_moment(ledger: CassandraLedger, post_id: int) ->
     await writing
 
 
-async def test_a_recount_takes_the_total_from_all_members(ledger: CassandraLedger, post_id: int) -> None:
+async def test_a_recount_takes_the_total_from_all_members(ledger: CassandraMembershipLedger, post_id: int) -> None:
     members = {member: Membership(member % 3 > 0, member) for member in range(2_500)}
     for start in range(0, 2_500, 500):
         some = {member: members[member] for member in range(start, start + 500)}
-        await ledger.write(post_id, LIKE, Folded(some, 7), write_time(0, start))
+        await ledger.write(post_id, LIKE, CountUpdate(some, 7), write_time(0, start))
     present = sum(one.present for one in members.values())
     page = await ledger.recount(post_id, LIKE, [0, 2_499, 2_500])
     assert page == LedgerPage({0: members[0], 2_499: members[2_499]}, present)
     assert (await ledger.read(post_id, LIKE, [0])).total == 7
 
 
-async def test_what_nobody_touched_counts_nothing(ledger: CassandraLedger, post_id: int) -> None:
+async def test_what_nobody_touched_counts_nothing(ledger: CassandraMembershipLedger, post_id: int) -> None:
     assert set((await ledger.totals(post_id)).values()) == {0}
 
 

@@ -1,62 +1,74 @@
-"""What to do about the lag, looked at every second."""
+"""The backpressure level, computed from the lag every second."""
 
 import asyncio
 
 from prometheus_client import Gauge
 
 from libs.common.core.logging import get_logger
-from workers.fanout.domain import Level, Thresholds, next_level
-from workers.fanout.ports import LagSource, LevelBoard, PullStamps, UnpushedRangeLog
+from libs.feedlists import BackpressureLevel
+from workers.fanout.domain import Thresholds, next_level
+from workers.fanout.ports import BackpressureBoard, LagSource, PullStamps, UnpushedRangeLog
 
 TICK_S = 1.0
-DEADLINE_S = 10.0  # an answer older than this says nothing about now
+DEADLINE_S = 10.0  # a later answer would be out of date
 LAG = Gauge("feedmill_fanout_lag_messages", "Messages that the fan-out groups have not committed.")
 LEVEL = Gauge("feedmill_fanout_backpressure_level", "0 normal, 1 behind, 2 active readers only, 3 pull for all.")
 log = get_logger(__name__)
 
 
 class Backpressure:
-    """Knows the level. All workers go on from the published one, so that a restart does not forget it."""
+    """Holds the level. Each worker starts from the published one, so that a restart does not reset it."""
 
     def __init__(
-        self, lag: LagSource, board: LevelBoard, gaps: UnpushedRangeLog, pulls: PullStamps, thresholds: Thresholds
+        self,
+        lag: LagSource,
+        board: BackpressureBoard,
+        unpushed: UnpushedRangeLog,
+        stamps: PullStamps,
+        thresholds: Thresholds,
     ) -> None:
         self._lag = lag
         self._board = board
-        self._gaps = gaps
-        self._pulls = pulls
+        self._unpushed = unpushed
+        self._stamps = stamps
         self._thresholds = thresholds
-        self.level = Level.NORMAL
+        self.level = BackpressureLevel.NORMAL
 
     async def run(self) -> None:
-        """Look every second until cancelled. Without Kafka the level is what others publish, without Redis it stays."""
+        """Update the level every second until cancelled.
+
+        Without Kafka the level is the one that other workers publish; without Redis it does not change.
+        """
         while True:
-            await self.look()
+            await self.try_update()
             await asyncio.sleep(TICK_S)
 
-    async def look(self) -> None:
-        """Once; never raises."""
+    async def try_update(self) -> None:
+        """Update the level once; never raises."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self.tick()
+                await self.update()
         except Exception as error:
             log.warning("lag_unknown", level=self.level, error=repr(error))
 
-    async def tick(self) -> None:
-        """Measure and switch. Outside level 3 the gap is closed again and again: whoever opened it may be gone."""
-        if await self._gaps.settle():
-            log.warning("feeds_may_lack_the_last_writes")
-            await self._pulls.bump_generation()
-            await self._gaps.settled()
+    async def update(self) -> None:
+        """Measure the lag and set the level. Raises if Kafka or Redis does not answer.
+
+        Below level 3 each call closes the unpushed range, because the worker that opened it may have died.
+        """
+        if await self._unpushed.open_after_failover():
+            log.warning("feeds_may_lack_recent_writes")
+            await self._stamps.bump_generation()
+            await self._unpushed.mark_failover_handled()
         published = await self._board.read()
         if published is not None:
-            self.level = Level(published)
+            self.level = published
         before, lag = self.level, await self._lag.total()
         self.level = next_level(before, lag, self._thresholds)
         LAG.set(lag)
         LEVEL.set(self.level)
         if self.level != before:
             log.warning("backpressure_level", level=self.level, before=before, lag=lag)
-        if self.level < Level.PULL:
-            await self._gaps.close()
+        if self.level < BackpressureLevel.PULL:
+            await self._unpushed.close()
         await self._board.publish(self.level)

@@ -1,37 +1,36 @@
-"""From new and deleted posts to the feeds of their authors' followers. A step that runs twice changes nothing."""
+"""Fan-out: new and deleted posts change the feeds of their authors' followers. All steps are idempotent."""
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import Counter, Histogram
 
 from libs.contracts.internal.user import AudienceRecord
-from libs.feedlists import PushResult, Range
-from workers.fanout.domain import Level
+from libs.feedlists import BackpressureLevel, PushResult, Range
 from workers.fanout.ports import (
     Chunk,
     ChunkQueue,
-    DeliveredPost,
+    CurrentBackpressure,
     DeliveryLedger,
-    DeliveryRate,
     Feeds,
-    FollowerSource,
+    FollowerGraph,
     Lane,
-    LoadLevel,
+    PostRef,
     PullStamps,
     RemovalLedger,
+    SlowLaneRate,
     UnpushedRangeLog,
 )
 
-POSTS_AT_ONCE = 64  # of one partition: their authors are asked for together, and small ones share calls
-SMALL_AUTHOR = 1_000  # followers that come with the answer; so many posts' worth of ids are some megabytes
-DELIVERIES = Counter("feedmill_fanout_deliveries_total", "Feed entries written; a redelivery writes none.")
-REMOVALS = Counter("feedmill_fanout_removals_total", "Feed entries of deleted posts that were taken out.")
-POSTS = Counter("feedmill_fanout_posts_total", "Posts taken in, by the way they go.", ["mode"])
+MAX_POSTS = 64  # handled together: one request for their authors, and shared calls for authors with few followers
+SMALL_AUTHOR = 1_000  # followers; the ids for MAX_POSTS such authors take a few megabytes
+DELIVERIES = Counter("feedmill_fanout_deliveries_total", "Feed entries written; a repeated delivery writes none.")
+REMOVALS = Counter("feedmill_fanout_removals_total", "Feed entries of deleted posts that were removed.")
+POSTS = Counter("feedmill_fanout_posts_total", "Posts received, by mode of delivery.", ["mode"])
 SKIPPED = Counter(
     "feedmill_fanout_skipped_total",
-    "Left out for backpressure: lists of inactive readers, posts, deletes.",
+    "Skipped because of backpressure: lists of inactive readers, posts, deletes.",
     ["level", "what"],
 )
 FOLLOWERS = Histogram(
@@ -39,192 +38,233 @@ FOLLOWERS = Histogram(
     "Followers of authors whose posts are pushed.",
     buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000),
 )
+ApplyToFeeds = Callable[[int, Sequence[int]], Awaitable[int]]
+"""Changes the feeds of users for a post: (post id, user ids) → the number of feeds that are now as wanted.
+
+It may be called again with the same arguments.
+"""
 
 
-class Delivery:
-    """Pushes in one lane, at a limited rate or as fast as it goes. Holds one page of followers at a time."""
+class FollowerPages:
+    """Applies one change to the feeds of an author's followers, page by page, with one page in memory at a time.
+
+    Args:
+        graph: the followers.
+        ledger: stores the progress of chunks.
+        apply: the change.
+        rate: limits the feeds per second; None: no limit.
+    """
 
     def __init__(
-        self,
-        graph: FollowerSource,
-        feeds: Feeds,
-        ledger: DeliveryLedger,
-        load: LoadLevel,
-        rate: DeliveryRate | None = None,
+        self, graph: FollowerGraph, ledger: DeliveryLedger, apply: ApplyToFeeds, rate: SlowLaneRate | None
     ) -> None:
         self._graph = graph
-        self._feeds = feeds
         self._ledger = ledger
-        self._load = load
+        self._apply = apply
         self._rate = rate
 
-    async def at_once(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
-        """Push each post to all followers of its small author."""
-        level = self._load.level
-        pushed = await self._feeds.deliver_each(
-            [(post.post_id, audience.followers or ()) for post, audience in posts],
-            active_only=level >= Level.ACTIVE_ONLY,
-        )
-        for one in pushed:
-            self._count(level, one)
-        await self._ledger.delivered(
-            (post.post_id, audience.follower_count, one.written + one.held)
-            for (post, audience), one in zip(posts, pushed, strict=True)
-        )
+    async def apply(self, post_id: int, user_ids: Sequence[int]) -> int:
+        """Apply the change to the feeds of these users, at the limited rate; an `ApplyToFeeds`."""
+        if self._rate is not None:
+            await self._rate.take(len(user_ids))
+        return await self._apply(post_id, user_ids)
 
-    async def through(self, post: DeliveredPost, within: Range) -> None:
-        """Push to the followers in the range."""
+    async def apply_range(self, post: PostRef, within: Range) -> None:
+        """Apply the change to all followers in the range, without noting progress."""
         async for page in self._graph.followers(post.author_id, within):
-            await self.page(post.post_id, page)
+            await self.apply(post.post_id, page)
 
-    async def chunk(self, chunk: Chunk) -> None:
-        """Push to the followers in one range, from where the last attempt came to."""
+    async def apply_chunk(self, chunk: Chunk) -> None:
+        """Apply the change to the followers of a chunk, from where the last attempt stopped."""
         post, (start_id, up_to_id), is_done = chunk.post, chunk.within, False
         progress = await self._ledger.begun(post.post_id, start_id)
         if progress.is_done:
             return
         delivered = progress.delivered
         async for page in self._graph.followers(post.author_id, (progress.after_id, up_to_id)):
-            delivered += await self.page(post.post_id, page)
+            delivered += await self.apply(post.post_id, page)
             is_done = page[-1] == up_to_id
             await self._ledger.progressed(post.post_id, start_id, after_id=page[-1], delivered=delivered, done=is_done)
-        if not is_done:  # the last one follows no more
+        if not is_done:  # the last follower of the chunk has unfollowed since
             await self._ledger.progressed(post.post_id, start_id, after_id=up_to_id, delivered=delivered, done=True)
 
-    async def page(self, post_id: int, page: Sequence[int]) -> int:
-        """Push to these readers; the feeds that took it."""
-        if self._rate is not None:
-            await self._rate.take(len(page))
-        return await self._apply(post_id, page)
 
-    async def _apply(self, post_id: int, page: Sequence[int]) -> int:
-        """The feeds that have the post now."""
-        level = self._load.level
-        pushed = await self._feeds.deliver(page, [post_id], active_only=level >= Level.ACTIVE_ONLY)
-        self._count(level, pushed)
-        return pushed.written + pushed.held
+class FeedWriter:
+    """Pushes posts into feeds, in one lane."""
+
+    def __init__(
+        self,
+        graph: FollowerGraph,
+        feeds: Feeds,
+        ledger: DeliveryLedger,
+        backpressure: CurrentBackpressure,
+        rate: SlowLaneRate | None = None,
+    ) -> None:
+        self._feeds = feeds
+        self._ledger = ledger
+        self._backpressure = backpressure
+        self._pages = FollowerPages(graph, ledger, self._push, rate)
+
+    async def push_small(self, posts: Sequence[tuple[PostRef, AudienceRecord]]) -> None:
+        """Push each post to all followers of its author, who has few."""
+        level = self._backpressure.level
+        results = await self._feeds.deliver_each(
+            [(post.post_id, audience.followers or ()) for post, audience in posts],
+            active_only=level >= BackpressureLevel.ACTIVE_ONLY,
+        )
+        for result in results:
+            self._count(level, result)
+        await self._ledger.delivered(
+            (post.post_id, audience.follower_count, result.written + result.held)
+            for (post, audience), result in zip(posts, results, strict=True)
+        )
+
+    async def push_chunk(self, chunk: Chunk) -> None:
+        await self._pages.apply_chunk(chunk)
+
+    async def _push(self, post_id: int, user_ids: Sequence[int]) -> int:
+        level = self._backpressure.level
+        result = await self._feeds.deliver(user_ids, [post_id], active_only=level >= BackpressureLevel.ACTIVE_ONLY)
+        self._count(level, result)
+        return result.written + result.held
 
     @staticmethod
-    def _count(level: Level, pushed: PushResult) -> None:
-        DELIVERIES.inc(pushed.written)
-        if pushed.dropped:
-            SKIPPED.labels(int(level), "list").inc(pushed.dropped)
+    def _count(level: BackpressureLevel, result: PushResult) -> None:
+        DELIVERIES.inc(result.written)
+        if result.dropped:
+            SKIPPED.labels(int(level), "list").inc(result.dropped)
 
 
-class Removal(Delivery):
-    """The same for deletes: lists are to be without the post."""
+class FeedRemover:
+    """Removes deleted posts from feeds, in one lane."""
 
-    async def at_once(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
-        """Take each post from all followers of its small author."""
-        for post, audience in posts:
-            removed = await self.page(post.post_id, audience.followers or ())
-            await self._ledger.delivered([(post.post_id, audience.follower_count, removed)])
+    def __init__(
+        self, graph: FollowerGraph, feeds: Feeds, ledger: RemovalLedger, rate: SlowLaneRate | None = None
+    ) -> None:
+        self._feeds = feeds
+        self._ledger = ledger
+        self._pages = FollowerPages(graph, ledger, self._withdraw, rate)
 
-    async def _apply(self, post_id: int, page: Sequence[int]) -> int:
-        """The feeds that are without the post now."""
-        withdrawn = await self._feeds.withdraw(page, post_id)
-        REMOVALS.inc(withdrawn.taken)
-        return withdrawn.taken + withdrawn.without
+    async def remove_small(self, post: PostRef, audience: AudienceRecord) -> None:
+        """Remove a post from the feeds of all followers of its author, who has few; note the progress."""
+        delivered = await self.remove(post, audience.followers or ())
+        await self._ledger.delivered([(post.post_id, audience.follower_count, delivered)])
+
+    async def remove(self, post: PostRef, user_ids: Sequence[int]) -> int:
+        """Remove a post from the feeds of these users; the number of existing feeds."""
+        return await self._pages.apply(post.post_id, user_ids)
+
+    async def remove_range(self, post: PostRef, within: Range) -> None:
+        """Remove a post from the feeds of the followers in the range, without noting progress."""
+        await self._pages.apply_range(post, within)
+
+    async def remove_chunk(self, chunk: Chunk) -> None:
+        await self._pages.apply_chunk(chunk)
+
+    async def _withdraw(self, post_id: int, user_ids: Sequence[int]) -> int:
+        result = await self._feeds.withdraw(user_ids, post_id)
+        REMOVALS.inc(result.taken)
+        return result.taken + result.without
 
 
 @dataclass(frozen=True, slots=True)
 class Ledgers:
-    """Of posts, and of deletes."""
+    """The progress of pushed posts, and of removals."""
 
     posts: DeliveryLedger
     removals: RemovalLedger
 
 
 class Fanout:
-    """Decides which way each post, and each delete, goes."""
+    """Decides how posts and deletes reach feeds: at once, by chunks in one of two lanes, or by pulling."""
 
     def __init__(
         self,
-        graph: FollowerSource,
-        deliveries: Mapping[Lane, Delivery],
-        removals: Mapping[Lane, Removal],
+        graph: FollowerGraph,
+        writers: Mapping[Lane, FeedWriter],
+        removers: Mapping[Lane, FeedRemover],
         queue: ChunkQueue,
         ledgers: Ledgers,
-        gaps: UnpushedRangeLog,
-        load: LoadLevel,
-        pulls: PullStamps,
+        unpushed: UnpushedRangeLog,
+        backpressure: CurrentBackpressure,
+        stamps: PullStamps,
         *,
         chunk_followers: int,
         slow_lane_from: int,
     ) -> None:
         self._graph = graph
-        self._deliveries = deliveries
-        self._removals = removals
+        self._writers = writers
+        self._removers = removers
         self._queue = queue
         self._ledgers = ledgers
-        self._gaps = gaps
-        self._load = load
-        self._pulls = pulls
+        self._unpushed = unpushed
+        self._backpressure = backpressure
+        self._stamps = stamps
         self._chunk_followers = chunk_followers
         self._slow_lane_from = slow_lane_from
 
-    async def take_posts(self, posts: Sequence[DeliveredPost]) -> None:
-        """Push each post, queue it, or leave it to readers, in any order: lists have their own."""
-        for start in range(0, len(posts), POSTS_AT_ONCE):
-            if self._load.level >= Level.PULL:
+    async def take_posts(self, posts: Sequence[PostRef]) -> None:
+        """Push posts, queue them as chunks, or let readers pull them. Any order will do, since lists are sorted."""
+        for start in range(0, len(posts), MAX_POSTS):
+            if self._backpressure.level >= BackpressureLevel.PULL:
                 await self._skip({post.post_id for post in posts[start:]})
                 return
-            await self._take_some(posts[start : start + POSTS_AT_ONCE])
+            await self._take_some(posts[start : start + MAX_POSTS])
 
-    async def take_deletes(self, posts: Sequence[DeliveredPost]) -> None:
-        """Take each deleted post out of lists, or leave that to their readers, who are not shown it anyway."""
-        for start in range(0, len(posts), POSTS_AT_ONCE):
-            some = posts[start : start + POSTS_AT_ONCE]
+    async def take_deletes(self, posts: Sequence[PostRef]) -> None:
+        """Remove deleted posts from lists, or leave that to reads, which hide deleted posts anyway."""
+        for start in range(0, len(posts), MAX_POSTS):
+            some = posts[start : start + MAX_POSTS]
             await _all(self._ledgers.removals.note(post.post_id, post.author_id) for post in some)
-            if self._load.level >= Level.PULL:
+            if self._backpressure.level >= BackpressureLevel.PULL:
                 await self._skip_deletes({post.post_id for post in some})
             else:
                 audiences = await self._audiences(some)
                 await _all(self._remove(post, audiences.get(post.author_id)) for post in some)
 
     async def take_chunks(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
-        """Deliver each chunk."""
+        """Push or remove the posts of chunks; skip the remaining chunks at level 3."""
         for position, chunk in enumerate(chunks):
-            if self._load.level >= Level.PULL:
+            if self._backpressure.level >= BackpressureLevel.PULL:
                 left = chunks[position:]
                 await self._skip({chunk.post.post_id for chunk in left if not chunk.removes})
                 await self._skip_deletes({chunk.post.post_id for chunk in left if chunk.removes})
                 return
             if chunk.removes:
-                await self._removals[lane].chunk(chunk)
+                await self._removers[lane].remove_chunk(chunk)
             else:
                 await self._deliver(lane, chunk)
 
-    async def _take_some(self, posts: Sequence[DeliveredPost]) -> None:
+    async def _take_some(self, posts: Sequence[PostRef]) -> None:
         audiences = await self._audiences(posts)
         known = [(post, audiences[post.author_id]) for post in posts if post.author_id in audiences]
         small = [(post, audience) for post, audience in known if audience.followers is not None]
         large = [(post, audience) for post, audience in known if audience.followers is None]
-        await _all([self._push(small), *(self._plan(*one) for one in large)])
+        await _all([self._push(small), *(self._plan(post, audience) for post, audience in large)])
 
-    async def _audiences(self, posts: Iterable[DeliveredPost]) -> Mapping[int, AudienceRecord]:
+    async def _audiences(self, posts: Iterable[PostRef]) -> Mapping[int, AudienceRecord]:
         small = min(SMALL_AUTHOR, self._chunk_followers, self._slow_lane_from - 1)
         return await self._graph.audiences({post.author_id for post in posts}, small)
 
-    async def _push(self, posts: Sequence[tuple[DeliveredPost, AudienceRecord]]) -> None:
-        """Push posts of small authors at once; deleted ones as `_deliver` does."""
+    async def _push(self, posts: Sequence[tuple[PostRef, AudienceRecord]]) -> None:
+        """Push posts of authors with few followers. Deleted posts are handled as in `_deliver`."""
         deleted = await self._deleted(post for post, _ in posts)
         wanted = [(post, audience) for post, audience in posts if post.post_id not in deleted]
         for _, audience in wanted:
             self._meter("push", audience)
-        await self._deliveries["push"].at_once(wanted)
+        await self._writers["push"].push_small(wanted)
         deleted = await self._deleted(post for post, _ in posts)
         for post, audience in posts:
             if post.post_id in deleted:
-                await self._removals["push"].page(post.post_id, audience.followers or ())
+                await self._removers["push"].remove(post, audience.followers or ())
 
-    async def _plan(self, post: DeliveredPost, audience: AudienceRecord) -> None:
-        """Hand chunks to all workers; readers pull pull authors."""
+    async def _plan(self, post: PostRef, audience: AudienceRecord) -> None:
+        """Queue chunks for all workers, or let readers pull if the author is a pull author."""
         count = audience.follower_count
         if not audience.is_push:
             POSTS.labels("pull").inc()
             await self._ledgers.posts.planned(post.post_id, mode="pull", follower_count=count)
-            await self._pulls.stamp_pulled()
+            await self._stamps.stamp_pulled()
             return
         lane = self._lane(count)
         self._meter(lane, audience)
@@ -232,14 +272,14 @@ class Fanout:
         planned = await self._ledgers.posts.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
         await self._queue.put(lane, [Chunk(post, within) for within in planned])
 
-    async def _remove(self, post: DeliveredPost, audience: AudienceRecord | None) -> None:
-        """The same ways for a delete. A post that was not pushed, or before the ledger's time, is in few lists."""
+    async def _remove(self, post: PostRef, audience: AudienceRecord | None) -> None:
+        """Remove the post at once or in chunks, like a push. A post that was not pushed is in few lists."""
         state, ledger = await self._ledgers.posts.of(post.post_id), self._ledgers.removals
         if state is None or state.mode == "pull" or audience is None:
             await ledger.planned(post.post_id, mode="pull", follower_count=0)
             return
         if audience.followers is not None:
-            await self._removals["push"].at_once([(post, audience)])
+            await self._removers["push"].remove_small(post, audience)
             return
         count, lane = audience.follower_count, self._lane(audience.follower_count)
         ranges = await self._graph.follower_ranges(post.author_id, self._chunk_followers)
@@ -255,34 +295,34 @@ class Fanout:
         FOLLOWERS.observe(audience.follower_count)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
-        """Push a chunk, but never of a post that is deleted.
+        """Push a chunk, unless its post is deleted.
 
-        A delete is noted before it is carried out. So one that is not found after the push comes after it, and one that
-        is found may have gone before: what was pushed meanwhile, or by an attempt that was broken off, is taken back.
+        A delete is noted before its removal starts. If none is noted after the push, a later removal finds all entries.
+        If one is noted, the removal may be over, so this chunk is removed here, with entries of failed attempts.
         """
         if not await self._deleted([chunk.post]):
-            await self._deliveries[lane].chunk(chunk)
+            await self._writers[lane].push_chunk(chunk)
         if await self._deleted([chunk.post]):
-            await self._removals[lane].through(chunk.post, chunk.within)
+            await self._removers[lane].remove_range(chunk.post, chunk.within)
 
-    async def _deleted(self, posts: Iterable[DeliveredPost]) -> set[int]:
+    async def _deleted(self, posts: Iterable[PostRef]) -> set[int]:
         return await self._ledgers.removals.known([post.post_id for post in posts])
 
     async def _skip(self, post_ids: Collection[int]) -> None:
-        await self._gaps.extend(post_ids)
-        await self._pulls.stamp_unpushed()
+        await self._unpushed.extend(post_ids)
+        await self._stamps.stamp_unpushed()
         await self._ledgers.posts.skipped(post_ids)
         POSTS.labels("skipped").inc(len(post_ids))
-        SKIPPED.labels(int(Level.PULL), "post").inc(len(post_ids))
+        SKIPPED.labels(int(BackpressureLevel.PULL), "post").inc(len(post_ids))
 
     async def _skip_deletes(self, post_ids: Collection[int]) -> None:
-        """Readers are not shown them, and take them out of their lists when they come to them."""
+        """Only note the deletes: reads hide deleted posts, and remove them from the list."""
         await self._ledgers.removals.skipped(post_ids)
-        SKIPPED.labels(int(Level.PULL), "delete").inc(len(post_ids))
+        SKIPPED.labels(int(BackpressureLevel.PULL), "delete").inc(len(post_ids))
 
 
 async def _all(work: Iterable[Awaitable[None]]) -> None:
-    """Side by side. What failed is raised when the others are done, so that nothing goes on behind a retry."""
+    """Run concurrently. Raise an error only when all are done, so that no work overlaps with a retry."""
     for outcome in await asyncio.gather(*work, return_exceptions=True):
         if outcome is not None:
             raise outcome

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.feedlists import PushResult, RemovalResult
-from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, DeliveredPost
+from libs.feedlists import BackpressureLevel, PushResult, RemovalResult
+from workers.fanout.ports import Chunk, PostRef
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
 
 
@@ -84,7 +83,7 @@ async def test_pull_authors_unknown_ones_and_those_without_followers_push_nothin
     ):
         world = World(graph)
         for _ in range(2):
-            await world.fanout.take_posts([DeliveredPost(100, author_id)])
+            await world.fanout.take_posts([PostRef(100, author_id)])
         assert (world.feeds.held, world.queue.chunks) == (set(), {"push": [], "slow": []})
         assert world.ledger.modes == modes
 
@@ -93,15 +92,15 @@ async def test_one_post_that_fails_leaves_the_others_of_its_batch_done() -> None
     world = World(InMemoryGraph(range(5, 16)))
     world.queue.refuses = {101}
     with pytest.raises(TimeoutError):
-        await world.fanout.take_posts([DeliveredPost(100 + n, 1) for n in range(3)])
+        await world.fanout.take_posts([PostRef(100 + n, 1) for n in range(3)])
     assert {chunk.post.post_id for chunk in world.queue.chunks["push"]} == {100, 102}
 
 
 async def test_at_level_2_inactive_readers_are_left_out() -> None:
     world = World(InMemoryGraph(range(5, 12)))
     world.feeds.inactive = {6, 7}
-    for level, users in ((Level.ACTIVE_ONLY, 5), (Level.BEHIND, 7)):
-        world.load.level = level
+    for level, users in ((BackpressureLevel.ACTIVE_ONLY, 5), (BackpressureLevel.BEHIND, 7)):
+        world.backpressure.level = level
         for _ in range(2):
             await world.fanout.take_posts([POST])
             assert len(world.feeds.held) == users
@@ -114,10 +113,10 @@ async def test_at_level_3_posts_and_waiting_chunks_go_into_the_gap() -> None:
     chunks = world.queue.chunks["push"]
     await world.fanout.take_chunks("push", chunks[:1])
     held = set(world.feeds.held)
-    world.load.level = Level.PULL
+    world.backpressure.level = BackpressureLevel.PULL
     for _ in range(2):
         await world.fanout.take_chunks("push", chunks[1:])
-        await world.fanout.take_posts([DeliveredPost(101, 1), DeliveredPost(102, 99)])
+        await world.fanout.take_posts([PostRef(101, 1), PostRef(102, 99)])
         await world.fanout.take_posts([])
     assert world.feeds.held == held
     assert world.gaps.open == {100, 101, 102}
@@ -215,7 +214,7 @@ async def test_what_is_pushed_while_a_delete_is_carried_out_is_taken_back(follow
 
 
 async def test_what_was_not_pushed_need_not_be_taken_out() -> None:
-    for graph, post in ((InMemoryGraph([2], is_push=False), POST), (InMemoryGraph([2]), DeliveredPost(100, 99))):
+    for graph, post in ((InMemoryGraph([2], is_push=False), POST), (InMemoryGraph([2]), PostRef(100, 99))):
         world = World(graph)
         await world.fanout.take_posts([post])
         for _ in range(2):
@@ -229,15 +228,15 @@ async def test_at_level_3_deletes_are_left_to_readers_and_hold_back_their_posts(
     pushes = list(world.queue.chunks["push"])
     await world.fanout.take_deletes([POST])
     removals = world.queue.chunks["push"][len(pushes) :]
-    world.load.level = Level.PULL
+    world.backpressure.level = BackpressureLevel.PULL
     for _ in range(2):
-        await world.fanout.take_deletes([DeliveredPost(101, 1)])
+        await world.fanout.take_deletes([PostRef(101, 1)])
         await world.fanout.take_chunks("push", removals)
     assert world.removals.modes == {100: "skipped", 101: "skipped"}
     assert (world.gaps.open, world.graph.pages_left) == (set(), 1_000_000)
-    world.load.level = Level.NORMAL
+    world.backpressure.level = BackpressureLevel.NORMAL
     await world.fanout.take_chunks("push", pushes)
-    await world.fanout.take_posts([DeliveredPost(101, 1)])
+    await world.fanout.take_posts([PostRef(101, 1)])
     assert world.feeds.held == set()
 
 

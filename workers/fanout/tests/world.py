@@ -5,18 +5,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from libs.contracts.internal.user import AudienceMode, AudienceRecord
-from libs.feedlists import ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
-from workers.fanout.domain import Level
-from workers.fanout.ports import Chunk, DeliveredPost, Lane
-from workers.fanout.service.fanout import Delivery, Fanout, Ledgers, Removal
+from libs.feedlists import BackpressureLevel, ChunkProgress, DeliveryStatus, Mode, PushResult, Range, RemovalResult
+from workers.fanout.ports import Chunk, Lane, PostRef
+from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
 
 AUTHOR = 1
-POST = DeliveredPost(100, AUTHOR)
+POST = PostRef(100, AUTHOR)
 LATEST = {99}  # what may be lost with a server
 
 
 class InMemoryGraph:
-    """One author."""
+    """Implements `FollowerGraph` with one author."""
 
     def __init__(self, followers: Iterable[int], *, is_push: bool = True) -> None:
         self.ids = sorted(followers)
@@ -145,13 +144,13 @@ class InMemoryGaps:
     async def extend(self, post_ids: Iterable[int]) -> None:
         self.open |= set(post_ids)
 
-    async def settle(self) -> bool:
+    async def open_after_failover(self) -> bool:
         is_other = self.server != self.server_before
         if is_other:
             self.open |= LATEST
         return is_other
 
-    async def settled(self) -> None:
+    async def mark_failover_handled(self) -> None:
         self.server_before = self.server
 
     async def close(self) -> None:
@@ -184,8 +183,8 @@ class InMemoryPulls:
         self.forgotten += 1
 
 
-class FixedLoad:
-    level: Level = Level.NORMAL
+class FixedBackpressure:
+    level: BackpressureLevel = BackpressureLevel.NORMAL
 
 
 @dataclass
@@ -199,7 +198,7 @@ class World:
     removals: InMemoryRemovals = field(default_factory=InMemoryRemovals)
     gaps: InMemoryGaps = field(default_factory=InMemoryGaps)
     rate: InMemoryRate = field(default_factory=InMemoryRate)
-    load: FixedLoad = field(default_factory=FixedLoad)
+    backpressure: FixedBackpressure = field(default_factory=FixedBackpressure)
     pulls: InMemoryPulls = field(default_factory=InMemoryPulls)
 
     def __post_init__(self) -> None:
@@ -207,21 +206,21 @@ class World:
         self.fanout = Fanout(
             self.graph,
             {
-                "push": Delivery(self.graph, self.feeds, self.ledger, self.load),
-                "slow": Delivery(self.graph, self.feeds, self.ledger, self.load, self.rate),
+                "push": FeedWriter(self.graph, self.feeds, self.ledger, self.backpressure),
+                "slow": FeedWriter(self.graph, self.feeds, self.ledger, self.backpressure, self.rate),
             },
             {
-                "push": Removal(self.graph, self.feeds, self.removals, self.load),
-                "slow": Removal(self.graph, self.feeds, self.removals, self.load, self.rate),
+                "push": FeedRemover(self.graph, self.feeds, self.removals),
+                "slow": FeedRemover(self.graph, self.feeds, self.removals, self.rate),
             },
             self.queue,
             self.ledgers,
             self.gaps,
-            self.load,
+            self.backpressure,
             self.pulls,
             chunk_followers=10,
             slow_lane_from=100,
         )
 
-    def everyone_has(self, post: DeliveredPost) -> bool:
+    def everyone_has(self, post: PostRef) -> bool:
         return {(user, post.post_id) for user in self.graph.ids} == self.feeds.held

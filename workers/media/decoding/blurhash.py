@@ -1,4 +1,4 @@
-"""BlurHash: a picture's lowest frequencies as a short string, shown until the picture is there."""
+"""BlurHash: the lowest frequencies of a picture as a short string, shown until the picture is loaded."""
 
 import math
 from collections.abc import Sequence

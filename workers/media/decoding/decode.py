@@ -1,7 +1,7 @@
 """`python -m workers.media.decoding.decode SOURCE FOLDER`: decode a file in a confined process; JSON to stdout.
 
-An answer and exit status 0 are a verdict on the picture. Anything else, such as a traceback when a file can't be read
-or written or a module not be imported, is a failure of ours. SIGXCPU is the picture's: it cost more than it may.
+Exit status 0 with JSON is a result for the picture. SIGXCPU means that the picture needs too much CPU time. All other
+ends are failures of the decoder, such as a file that can't be read or a module that can't be imported.
 """
 
 import json
@@ -15,20 +15,20 @@ from workers.media.decoding.structure import NotShowableError, check, picture_on
 
 
 def main(source: Path, folder: Path) -> dict[str, object]:
-    """What the picture is, or the reason why it is none."""
+    """The JSON document: the decoded picture, or the reason to refuse it."""
     data = source.read_bytes()
     try:
         allow_cpu(check(data))
     except NotShowableError as error:
         return _refusal(error)
-    from workers.media.decoding.images import make_variants  # after the check: most of the time to start goes into this
+    from workers.media.decoding.images import make_variants  # after the check, because this import is slow
 
     try:
         return {"picture": asdict(make_variants(picture_only(data), folder))}
     except NotShowableError as error:
         return _refusal(error)
     except MemoryError:
-        # The limit is one of address space: how busy the machine is does not matter, so another try would end here too.
+        # The limit is on address space, which does not depend on the machine's load, so a retry would not help.
         return _refusal(NotShowableError(FailureReason.TOO_COMPLEX, "out of memory"))
 
 

@@ -1,4 +1,4 @@
-"""Pixels in, pixels out: a hostile file becomes upright sRGB variants without metadata. Run it in a child process."""
+"""Decoding and encoding: makes upright sRGB variants without metadata. Run it in a child process: files are hostile."""
 
 import io
 import warnings
@@ -22,17 +22,17 @@ from workers.media.decoding import blurhash
 from workers.media.decoding.structure import MAX_PIXELS, NotShowableError
 from workers.media.domain.picture import Decoded
 
-# Pillow imports these when it first needs them, where a broken installation would look like a broken file.
-_NEEDED = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin, _imagingcms, _webp)
+# Pillow imports these modules late, when a broken installation would look like a broken file.
+_PRELOADED = (JpegImagePlugin, MpoImagePlugin, PngImagePlugin, WebPImagePlugin, _imagingcms, _webp)
 FORMATS = ("JPEG", "PNG", "WEBP")
 THUMBNAIL_PX = 150
 FIT_PX = {"small": 320, "medium": 640, "large": 1080}
 ORIGINAL_PX = 2048
 WEBP_QUALITY = 80
 JPEG_QUALITY = 85
-FULL_COLOUR_PX = 320  # coarser colour would smear pixel art, and saves little in so small a picture
+FULL_COLOUR_PX = 320  # colour subsampling would blur small pixel art, and saves little there
 _SAMPLE_PX = 32  # enough for the few frequencies of a placeholder and for a dominant colour
-_COLOR_BITS = 4  # colours that agree in so many leading bits count as one
+_COLOR_BITS = 4  # colours that agree in this many leading bits count as one
 _ORIENTATION = 0x0112  # the EXIF tag
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,12 +48,12 @@ _WHITE = (255, 255, 255)
 
 
 def make_variants(data: bytes, folder: Path) -> Decoded:
-    """Write every variant of the file `data`, which `structure.check` has passed, into `folder`.
+    """Write all variants of the file `data`, which must have passed `structure.check`, into `folder`.
 
     Raises:
-        NotShowableError: too large, or damaged.
-        OSError: `folder` takes no files.
-        MemoryError: the picture needs more than there may be.
+        NotShowableError: the picture is too large or damaged.
+        OSError: a file can't be written.
+        MemoryError: the picture needs more memory than the limit.
     """
     with _opened(data) as image:
         width, height = image.size
@@ -70,16 +70,16 @@ def make_variants(data: bytes, folder: Path) -> Decoded:
 
 
 def _opened(data: bytes) -> Image.Image:
-    """The image, with only its header read and judged."""
+    """The image, of which only the header is read and checked."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own bound is lower
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is lower
             image = Image.open(io.BytesIO(data), formats=FORMATS)
     except (MemoryError, ImportError):
         raise
     except Image.DecompressionBombError as error:
         raise NotShowableError(FailureReason.TOO_MANY_PIXELS, str(error)) from error
-    except Exception as error:  # the type is right, so what it can't make sense of is damaged
+    except Exception as error:  # the type is known, so a file that can't be parsed is damaged
         raise NotShowableError(FailureReason.CORRUPT, repr(error)) from error
     if image.width * image.height > MAX_PIXELS:
         image.close()
@@ -88,12 +88,12 @@ def _opened(data: bytes) -> Image.Image:
 
 
 def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
-    """The first frame: at most `ORIGINAL_PX`, upright, sRGB, on white, nothing but pixels; and how it was turned."""
+    """The first frame, at most `ORIGINAL_PX` large, upright, in sRGB on white, without metadata; and its rotation."""
     try:
-        # Lets a JPEG skip detail that no variant shows: less memory and time for a large one.
+        # A large JPEG is decoded at a lower resolution that suffices for all variants, in less memory and time.
         image.draft(None, (ORIGINAL_PX, ORIGINAL_PX))
         if image.info.get("default_image"):
-            image.seek(1)  # the first frame of an APNG; before it comes what only viewers without animations show
+            image.seek(1)  # the first frame of an APNG; the image before it is only for viewers without animation
         image.load()
         turn = _turn(image)
         pixels = _flattened(_within(_resizable(image), ORIGINAL_PX), image.info.get("icc_profile"))
@@ -101,12 +101,12 @@ def _decoded(image: Image.Image) -> tuple[Image.Image, Image.Transpose | None]:
         return Image.frombytes("RGB", upright.size, upright.tobytes()), turn
     except (MemoryError, ImportError):
         raise
-    except Exception as error:  # decoders raise what they like on damaged files, and no file is touched here
+    except Exception as error:  # decoders raise many types of errors for damaged files, and no file is written here
         raise NotShowableError(FailureReason.CORRUPT, repr(error)) from error
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """How to turn it upright. Camera data that can't be read say nothing about that, and nothing about the pixels."""
+    """The rotation that makes the image upright; None if there is none or the EXIF data can't be read."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except MemoryError:
@@ -116,7 +116,7 @@ def _turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def _resizable(image: Image.Image) -> Image.Image:
-    """In a mode whose values can be averaged."""
+    """The image in a mode whose values can be averaged."""
     if image.mode.startswith("I"):
         return image.convert("I").point(lambda value: value / 257).convert("L")
     if image.mode in ("P", "PA") or "transparency" in image.info:
@@ -125,7 +125,7 @@ def _resizable(image: Image.Image) -> Image.Image:
 
 
 def _within(image: Image.Image, side: int) -> Image.Image:
-    """Fitted into a square, never enlarged."""
+    """The image scaled down to fit into a square; never enlarged."""
     scale = min(1.0, side / max(image.size))
     if scale == 1.0:
         return image
@@ -142,7 +142,7 @@ def _flattened(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """Colours as sRGB shows them; a profile that can't be used is ignored, as browsers do."""
+    """The image converted to sRGB. A profile that can't be used is ignored, as in browsers."""
     if profile and image.mode in ("RGB", "CMYK", "L"):
         try:
             given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -168,7 +168,7 @@ def placeholder(image: Image.Image) -> str:
 
 
 def dominant_color(image: Image.Image) -> str:
-    """The mean of the most frequent group of like colours, as #rrggbb."""
+    """The mean of the most frequent group of similar colours, as #rrggbb."""
     pixels = [pixel for row in _sample(image) for pixel in row]
     groups = Counter(tuple(value >> 8 - _COLOR_BITS for value in pixel) for pixel in pixels)
     winner = min(groups, key=lambda group: (-groups[group], group))

@@ -1,7 +1,10 @@
-"""What a PNG says of its colours without an ICC profile, as an ICC profile: one way to convert for all pictures.
+"""Turns the colour chunks of a PNG into an ICC profile, so that all pictures are converted in the same way.
 
-Sources: PNG (third edition) 4.3 and 11.3.2 for the chunks and which one decides, ITU-T H.273 for the code points of
-cICP, ICC.1:2001-04 for the profile, and Lindbloom, "Chromatic Adaptation" for the Bradford matrix.
+Sources:
+- the chunks and their precedence: PNG (third edition) 4.3 and 11.3.2
+- the code points of cICP: ITU-T H.273
+- the profile: ICC.1:2001-04
+- the Bradford matrix: Lindbloom, "Chromatic Adaptation"
 """
 
 import struct
@@ -10,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 Vector = tuple[float, float, float]
 Curve = Callable[[float], float]
 
-_D50: Vector = (0.9642, 1.0, 0.8249)  # the white of all profiles
+_D50: Vector = (0.9642, 1.0, 0.8249)  # the white point of ICC profiles
 _CONES: tuple[Vector, Vector, Vector] = (
     (0.8951, -0.7502, 0.0389),
     (0.2664, 1.7135, -0.0685),
@@ -19,7 +22,7 @@ _CONES: tuple[Vector, Vector, Vector] = (
 """The Bradford matrix, column by column."""
 _D65 = (0.3127, 0.3290)
 _SRGB_PRIMARIES = (*_D65, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-_PRIMARIES = {  # by code point: x and y of white, red, green, blue
+_PRIMARIES = {  # code point of cICP → x and y of white, red, green, blue
     1: _SRGB_PRIMARIES,
     9: (*_D65, 0.708, 0.292, 0.170, 0.797, 0.131, 0.046),
     11: (0.314, 0.351, 0.680, 0.320, 0.265, 0.690, 0.150, 0.060),
@@ -44,25 +47,31 @@ def _power(exponent: float) -> Curve:
 _CURVES: dict[int, Curve] = {1: _bt709, 4: _power(2.2), 5: _power(2.8), 6: _bt709, 8: _power(1), 13: _srgb, 14: _bt709}
 
 
-def png_profile(said: Mapping[bytes, bytes], given: bytes | None, *, is_grey: bool) -> bytes | None:
-    """The profile that decides: of cICP, the one `given` by iCCP, none where sRGB is said, or of gAMA and cHRM.
+def png_profile(chunks: Mapping[bytes, bytes], embedded: bytes | None, *, is_grey: bool) -> bytes | None:
+    """The ICC profile of a PNG: from cICP, else the embedded one, else none for sRGB, else from gAMA and cHRM.
 
-    `said`: the chunks' content by name. None also where nothing usable is said; HDR (PQ and HLG) is not usable.
+    Args:
+        chunks: the content of the colour chunks, by name.
+        embedded: the profile in the iCCP chunk.
+        is_grey: true for greyscale pictures.
+
+    Returns:
+        None for sRGB, or if no chunk is usable; HDR (PQ and HLG) is not usable.
     """
-    code = said.get(b"cICP", b"")
+    code = chunks.get(b"cICP", b"")
     if len(code) == 4 and code[0] in _PRIMARIES and code[1] in _CURVES:
         return _profile(_PRIMARIES[code[0]], _CURVES[code[1]], is_grey=is_grey)
-    if given:
-        return given
-    gamma, places = said.get(b"gAMA", b""), said.get(b"cHRM", b"")
+    if embedded:
+        return embedded
+    gamma, chroma = chunks.get(b"gAMA", b""), chunks.get(b"cHRM", b"")
     exponent = 100_000 / (int.from_bytes(gamma) or 1) if len(gamma) == 4 else 0.0
-    has_gamma, has_places = 0.1 <= exponent <= 10, len(places) == 32
-    if b"sRGB" in said or not (has_gamma or has_places):
+    has_gamma, has_chroma = 0.1 <= exponent <= 10, len(chroma) == 32
+    if b"sRGB" in chunks or not (has_gamma or has_chroma):
         return None
-    primaries = [value / 100_000 for value in struct.unpack(">8I", places)] if has_places else _SRGB_PRIMARIES
+    primaries = [value / 100_000 for value in struct.unpack(">8I", chroma)] if has_chroma else _SRGB_PRIMARIES
     try:
         return _profile(primaries, _power(exponent) if has_gamma else _srgb, is_grey=is_grey)
-    except (ZeroDivisionError, struct.error):  # no colours that there can be
+    except (ZeroDivisionError, struct.error):  # impossible primaries
         return None
 
 
@@ -91,16 +100,16 @@ def _determinant(a: Vector, b: Vector, c: Vector) -> float:
 
 
 def _shares(columns: Sequence[Vector], wanted: Vector) -> Vector:
-    """How much of each column makes up `wanted` (Cramer's rule)."""
+    """The factors of the columns whose sum is `wanted` (Cramer's rule)."""
     a, b, c = columns
     whole = _determinant(a, b, c)
     return _determinant(wanted, b, c) / whole, _determinant(a, wanted, c) / whole, _determinant(a, b, wanted) / whole
 
 
 def _adapted(colour: Vector, white: Vector) -> Vector:
-    """How `colour` looks when the white is not `white` but that of profiles."""
-    seen, before, after = (_sum(_CONES, of) for of in (colour, white, _D50))
-    red, green, blue = (s * a / b for s, a, b in zip(seen, after, before, strict=True))
+    """The colour adapted from the white point `white` to that of ICC profiles (Bradford)."""
+    cones, before, after = (_sum(_CONES, xyz) for xyz in (colour, white, _D50))
+    red, green, blue = (cone * a / b for cone, a, b in zip(cones, after, before, strict=True))
     return _shares(_CONES, (red, green, blue))
 
 

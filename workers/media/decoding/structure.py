@@ -1,6 +1,6 @@
-"""A picture file by its parts: what it would cost to decode, judged before any decoder sees it.
+"""Checks the structure of a picture file, to limit the cost of decoding before a decoder reads it.
 
-Plain Python over bytes, in time linear in their number. What is cut short or makes no sense is left to the decoder.
+It takes time linear in the number of bytes. Truncated and damaged files are left to the decoder.
 """
 
 import re
@@ -13,15 +13,15 @@ from libs.contracts.failures import FailureReason
 from libs.media.image_types import format_of
 from workers.media.decoding.png_color import png_profile
 
-MAX_PIXELS = 50_000_000  # a 48-megapixel phone camera, and 200 MB in memory
-MAX_PARTS = 20_000  # ten megabytes of PNG in chunks of 512 bytes; encoders use 8 KB and more
-MAX_SCANS = 100  # of a JPEG, each has tables to set up; encoders write about 10, libjpeg 18 for CMYK
-MAX_SCANNED_SAMPLES = 24 * MAX_PIXELS  # what libjpeg's 18 scans of CMYK touch at the largest size: about 1 ns each
-DEFLATE_RATIO = 1032  # deflate can't expand more
+MAX_PIXELS = 50_000_000  # enough for phone cameras with 48 megapixels; takes 200 MB of memory
+MAX_PARTS = 20_000  # enough for 10 MB of PNG in chunks of 512 bytes; encoders use 8 KB or more
+MAX_SCANS = 100  # JPEG encoders write about 10 scans, libjpeg 18 for CMYK; each costs time to set up
+MAX_SCANNED_SAMPLES = 24 * MAX_PIXELS  # enough for libjpeg's 18 scans of CMYK; about 1 ns per sample
+DEFLATE_RATIO = 1032  # the largest expansion of deflate
 
 
 class NotShowableError(Exception):
-    """The file can't become a picture, however often one tries; `reason` is told to the person."""
+    """The file can't be shown, and retrying does not help. Clients see `reason`; `detail` is for the log."""
 
     def __init__(self, reason: FailureReason, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -30,7 +30,7 @@ class NotShowableError(Exception):
 
 
 class Part(NamedTuple):
-    """`data[start:end]`, a JPEG's segment (a scan's data belong to its SOS) or the chunk of a PNG or WebP."""
+    """The part `data[start:end]` of a file: a JPEG segment (SOS includes its scan), or a chunk of PNG or WebP."""
 
     kind: bytes
     start: int
@@ -39,7 +39,7 @@ class Part(NamedTuple):
 
 
 def check(data: bytes) -> int:
-    """The number of pixels that a decoder of `data` will have to make; 0 when the headers don't say.
+    """The number of pixels that a decoder has to produce; 0 if the headers don't contain it.
 
     Raises:
         NotShowableError: not_an_image, too_many_pixels, too_complex, or corrupt.
@@ -58,20 +58,20 @@ def check(data: bytes) -> int:
     return pixels
 
 
-MAX_PROFILE_BYTES = 1 << 20  # Pillow opens no PNG whose profile is larger
+MAX_PROFILE_BYTES = 1 << 20  # Pillow refuses PNG files with a larger profile
 _TIFF = (b"II*\0", b"MM\0*")
 _PNG_KEPT = frozenset(b"IHDR PLTE tRNS IDAT IEND".split())
 _PNG_FRAMES = frozenset(b"acTL fcTL fdAT".split())
 _PNG_COLOURS = frozenset(b"cICP iCCP sRGB gAMA cHRM".split())
 _GREYS = (b"\0", b"\4")  # colour types of IHDR
 _APP0, _APP1, _APP2, _APP14, _APP15, _COM = (bytes([code]) for code in (0xE0, 0xE1, 0xE2, 0xEE, 0xEF, 0xFE))
-_EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # of VP8X
+_EXIF_FLAG, _XMP_FLAG = 0x08, 0x04  # in the VP8X chunk
 
 
 def picture_only(data: bytes) -> bytes:
-    """The file with what makes the picture alone: pixels, colours, and how it is to be turned.
+    """The file reduced to the parts that define the picture: pixels, colours and orientation.
 
-    Decoders refuse files for texts, profiles and camera data that they can't read, which no variant has anyway.
+    Decoders refuse some files because of damaged texts, profiles or camera data, which no variant contains anyway.
     """
     found = format_of(data)
     if found == "JPEG":
@@ -97,22 +97,22 @@ def _makes_jpeg(data: bytes, part: Part) -> bool:
 
 
 def _png_parts(data: bytes) -> Iterator[bytes]:
-    """Frames stay only where the picture is the first of them, and not the one for viewers that know no animations."""
+    """The parts to keep. Frames stay only if the first one replaces an image for viewers without animation."""
     parts = [(part, data[part.body : part.end - 4]) for part in chunks(data)]
     kinds = [part.kind for part, _ in parts]
     pixels_at = kinds.index(b"IDAT") if b"IDAT" in kinds else 0
     is_hidden = b"acTL" in kinds[:pixels_at] and b"fcTL" in kinds[pixels_at:] and b"fcTL" not in kinds[:pixels_at]
     kept = _PNG_KEPT | (_PNG_FRAMES if is_hidden else frozenset())
     head = next((content for part, content in parts if part.kind == b"IHDR"), b"")
-    said = {part.kind: content for part, content in reversed(parts) if part.kind in _PNG_COLOURS}
-    profile = png_profile(said, _inflated(said.get(b"iCCP", b"")), is_grey=head[9:10] in _GREYS)
-    described = b"" if profile is None else _png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile))
+    colours = {part.kind: content for part, content in reversed(parts) if part.kind in _PNG_COLOURS}
+    profile = png_profile(colours, _inflated(colours.get(b"iCCP", b"")), is_grey=head[9:10] in _GREYS)
+    profile_chunk = b"" if profile is None else _png_chunk(b"iCCP", b"profile\0\0" + zlib.compress(profile))
     for part, content in parts:
         if part.kind in kept or (part.kind == b"eXIf" and content[:4] in _TIFF):
             yield data[part.start : part.end]
         if part.kind == b"IHDR":
-            yield described
-            described = b""  # once, however many headers there are
+            yield profile_chunk
+            profile_chunk = b""  # only once, even if there are several headers
 
 
 def _png_chunk(kind: bytes, content: bytes) -> bytes:
@@ -137,18 +137,19 @@ def _makes_webp(data: bytes, part: Part) -> bool:
 
 _SOF = {bytes([code]) for code in range(0xC0, 0xD0)} - {b"\xc4", b"\xc8", b"\xcc"}
 _RARE_SOF = {bytes([code]) for code in (0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF)}
-"""Hierarchical, and lossless with arithmetic coding: no decoder here knows them."""
+"""Hierarchical, and lossless with arithmetic coding: our decoders do not support them."""
 _COMPONENTS = (b"", b"\1", b"\3", b"\4")
 _SOS, _EOI = b"\xda", b"\xd9"
 _BARE = {bytes([code]) for code in (*range(0x01, 0xC0), *range(0xD0, 0xDA))}
-"""Without a length. The reserved ones below C0 have one by the standard, but libjpeg looks for the next marker behind
-them, so what they pretend to hold must not be skipped."""
+"""Markers without a length. By the standard the reserved ones below C0 have one, but libjpeg ignores it.
+
+It looks for the next marker, so their content must not be skipped here either."""
 _MARKER = re.compile(rb"\xff([^\x00\xff])")
 _SCAN_END = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
 def segments(data: bytes) -> Iterator[Part]:
-    """Those of a JPEG, up to the end of the first picture, as libjpeg reads them."""
+    """The segments of a JPEG, up to the end of the first picture, as libjpeg reads them."""
     at = 0
     while found := _MARKER.search(data, at):
         kind, body = found[1], found.end()
@@ -184,18 +185,18 @@ def _jpeg(data: bytes) -> int:
 
 
 def _frame(header: bytes) -> tuple[int, dict[int, float]]:
-    """Pixels, and the share of them that each component has samples for, by its id."""
+    """The number of pixels, and by component id the number of samples per pixel."""
     height, width = int.from_bytes(header[3:5]), int.from_bytes(header[5:7])
     sampling = {header[at]: (header[at + 1] >> 4) * (header[at + 1] & 15) for at in range(8, len(header) - 2, 3)}
     most = max(sampling.values(), default=0) or 1
     return width * height, {component: count / most for component, count in sampling.items()}
 
 
-_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # a pixel's, by PNG colour type
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # samples per pixel, by PNG colour type
 
 
 def chunks(data: bytes) -> Iterator[Part]:
-    """Those of a PNG."""
+    """The chunks of a PNG."""
     at = 8
     while at + 8 <= len(data):
         kind, body = data[at + 4 : at + 8], at + 8
@@ -216,14 +217,14 @@ def _png(data: bytes) -> int:
         elif part.kind in (b"IDAT", b"fdAT"):
             packed += min(part.end, len(data)) - part.body
     pixels = width * height
-    # Reserves no memory for a header that promises what can't be there.
+    # Refuse a header that claims more pixels than the data can have, before memory is allocated for them.
     if pixels <= MAX_PIXELS and packed * DEFLATE_RATIO < height * row_bits // 8:
         raise NotShowableError(FailureReason.CORRUPT, f"{packed} bytes can't hold {width} x {height} pixels")
     return pixels
 
 
 def riff_chunks(data: bytes) -> Iterator[Part]:
-    """Those of a WebP."""
+    """The chunks of a WebP."""
     at = 12
     while at + 8 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 8], "little")

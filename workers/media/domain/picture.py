@@ -1,4 +1,4 @@
-"""What a decoder says of a picture. The child process imports it, and starts faster without the contracts' library."""
+"""Results of decoding. The child process imports them, and starts faster without the library of the contracts."""
 
 from dataclasses import dataclass, field
 
@@ -7,7 +7,7 @@ from libs.contracts.failures import FailureReason
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What is known of a picture besides its files."""
+    """The result of decoding: size in pixels, BlurHash placeholder and dominant colour as #rrggbb."""
 
     width: int
     height: int
@@ -17,17 +17,17 @@ class Decoded:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The upload fails; `detail` is for the log."""
+    """The result for an upload that cannot be shown; `detail` is only for the log."""
 
     reason: FailureReason
     detail: str = field(default="", compare=False)
 
 
 class DecodingFailedError(Exception):
-    """The decoder failed, which says nothing about the picture: it may be tried again.
+    """The decoder failed for a reason that is not the picture, so decoding may be tried again.
 
-    `code` is the exit status, or minus a signal's number; None if it did not end by itself. `stderr` ends with its last
-    words.
+    `code` is the exit status, or the negative number of a signal; None if the decoder was killed after the time-out.
+    `stderr` is the end of its error output.
     """
 
     def __init__(self, why: str, code: int | None = None, stderr: str = "") -> None:

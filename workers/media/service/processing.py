@@ -1,4 +1,4 @@
-"""From an uploaded file to its variants and a verdict."""
+"""Processing of uploads: from the file to its variants and a result event."""
 
 import asyncio
 import tempfile
@@ -21,21 +21,21 @@ from workers.media.ports import Decoder, EventPublisher
 from workers.media.service.turns import Turns
 
 RETRY_AFTER_S = (1.0, 2.0, 4.0)
-AWAY_S = 1.0
-WAITING_PER_OWNER = 200  # two hours of posts at the limit of ten an hour, ten pictures each
+AWAY_S = 1.0  # pause while the object store is unavailable
+WAITING_PER_OWNER = 200  # two hours at the limit of ten posts per hour, with ten pictures each
 CHUNK_BYTES = 256 * 1024
-OUTCOMES = Counter("feedmill_media_processed_total", "Uploads judged.", ["outcome"])
-RETRIES = Counter("feedmill_media_retries_total", "Attempts that failed through no fault of the picture.")
+OUTCOMES = Counter("feedmill_media_processed_total", "Processed uploads, by result.", ["outcome"])
+RETRIES = Counter("feedmill_media_retries_total", "Attempts that failed for a reason that is not the picture.")
 SECONDS = Histogram(
     "feedmill_media_processing_seconds",
-    "One attempt at an upload, from its turn on.",
+    "Time of one attempt to process an upload, without waiting for its turn.",
     buckets=(0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2, 4, 8, 20, 30),
 )
 log = get_logger(__name__)
 
 
-class Processing:
-    """May run twice on the same upload: the same files appear under the same paths, and the same event."""
+class UploadProcessor:
+    """Processes uploads. Repeating is safe: it writes the same files and publishes the same event."""
 
     def __init__(
         self,
@@ -43,44 +43,48 @@ class Processing:
         decoder: Decoder,
         events: EventPublisher,
         paths: SecretPaths,
-        at_once: int,
+        max_concurrent: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._objects = objects
         self._decoder = decoder
         self._events = events
         self._paths = paths
-        self._turns = Turns(at_once)
+        self._turns = Turns(max_concurrent)
         self._sleep = sleep
-        self._in_hand: dict[int, set[int]] = {}  # media by owner
-        self._settled: set[int] = set()  # of those in hand
+        self._unfinished: dict[int, set[int]] = {}  # media ids by owner
+        self._finished_elsewhere: set[int] = set()  # unfinished media whose result was published already
 
     async def process(self, upload: MediaUploaded) -> None:
-        """Make the variants and publish the verdict, when it is the owner's turn."""
-        mine = self._in_hand.setdefault(upload.owner_id, set())
-        if len(mine) >= WAITING_PER_OWNER:
+        """Wait for the owner's turn, make the variants, and publish the result.
+
+        Raises:
+            UnavailableError: the event could not be published.
+        """
+        of_owner = self._unfinished.setdefault(upload.owner_id, set())
+        if len(of_owner) >= WAITING_PER_OWNER:
             await self.fail(upload, Refused(FailureReason.TOO_MANY_WAITING))
             return
-        mine.add(upload.media_id)
+        of_owner.add(upload.media_id)
         try:
-            verdict = await self._persistently(upload)
-            if isinstance(verdict, Refused):
-                await self.fail(upload, verdict)
-            elif verdict is not None:
-                await self._succeed(upload, verdict)
+            result = await self._with_retries(upload)
+            if isinstance(result, Refused):
+                await self.fail(upload, result)
+            elif result is not None:
+                await self._succeed(upload, result)
         finally:
-            mine.discard(upload.media_id)
-            self._settled.discard(upload.media_id)
-            if not self._in_hand.get(upload.owner_id):
-                self._in_hand.pop(upload.owner_id, None)
+            of_owner.discard(upload.media_id)
+            self._finished_elsewhere.discard(upload.media_id)
+            if not self._unfinished.get(upload.owner_id):
+                self._unfinished.pop(upload.owner_id, None)
 
-    def settled(self, owner_id: int, media_id: int) -> None:
-        """A verdict was published before: if the upload waits here, it was delivered again and needs no other."""
-        if media_id in self._in_hand.get(owner_id, ()):
-            self._settled.add(media_id)
+    def mark_finished(self, owner_id: int, media_id: int) -> None:
+        """Skip the upload if it waits here: its result was published, so it was only delivered again."""
+        if media_id in self._unfinished.get(owner_id, ()):
+            self._finished_elsewhere.add(media_id)
 
     async def fail(self, upload: MediaUploaded, refused: Refused) -> None:
-        """Publish that the upload is no picture."""
+        """Publish that the upload failed. Raises UnavailableError."""
         log.info("upload_refused", media_id=upload.media_id, reason=refused.reason, detail=refused.detail)
         OUTCOMES.labels(refused.reason).inc()
         failed = MediaFailed(media_id=upload.media_id, owner_id=upload.owner_id, reason=refused.reason)
@@ -94,12 +98,12 @@ class Processing:
         )
         await self._events.publish(Event(payload=made, entity=str(media_id), entity_version=PROCESSED_VERSION))
 
-    async def _persistently(self, upload: MediaUploaded) -> Decoded | Refused | None:
-        """None: settled before."""
+    async def _with_retries(self, upload: MediaUploaded) -> Decoded | Refused | None:
+        """The result; None if it was published already."""
         for delay in (*RETRY_AFTER_S, None):
             try:
                 async with self._turns.turn(upload.owner_id):
-                    return None if upload.media_id in self._settled else await self._timed(upload)
+                    return None if upload.media_id in self._finished_elsewhere else await self._timed(upload)
             except (OSError, DecodingFailedError) as error:
                 RETRIES.inc()
                 log.warning("attempt_failed", media_id=upload.media_id, retry_after_s=delay, **_why(error))
@@ -112,7 +116,7 @@ class Processing:
         try:
             return await self._attempt(upload)
         except UnavailableError:
-            await self._sleep(AWAY_S)  # in its turn: the store is away for all, and need not be asked more often
+            await self._sleep(AWAY_S)  # during the turn, since other uploads would fail too
             raise
         finally:
             SECONDS.observe(time.perf_counter() - started)

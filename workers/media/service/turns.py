@@ -1,4 +1,4 @@
-"""Who may decode next."""
+"""Fair turns between owners of uploads."""
 
 import asyncio
 from collections import Counter, deque
@@ -7,46 +7,46 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """A fixed number of turns at once, dealt round robin to the owners who wait; in order for each owner.
+    """A fixed number of concurrent turns, given round robin to waiting owners, and in order to each owner.
 
-    One owner never holds all of them (unless there is only one): another's picture finds a turn free, or waits for one
-    picture at most of each owner that was there before.
+    One owner never holds all turns, unless there is only one. So a picture of another owner finds a free turn, or waits
+    for at most one picture of each owner that came before. `FairSemaphore` refuses callers over their share.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._free = at_once
-        self._per_owner = max(1, at_once - 1)
+    def __init__(self, max_concurrent: int) -> None:
+        self._free = max_concurrent
+        self._per_owner = max(1, max_concurrent - 1)
         self._held: Counter[int] = Counter()
-        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}  # by owner, who is next first
+        self._waiting: dict[int, deque[asyncio.Future[None]]] = {}  # by owner, the next one first
 
     @asynccontextmanager
     async def turn(self, owner_id: int) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it."""
-        dealt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(owner_id, deque()).append(dealt)
-        self._deal()
+        """Wait for a turn, and hold it until the block ends."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(owner_id, deque()).append(turn)
+        self._give_turns()
         try:
-            await dealt
+            await turn
             yield
         finally:
-            if not dealt.cancelled():  # else it was cancelled while it waited
+            if not turn.cancelled():  # a turn that was cancelled while waiting holds nothing
                 self._free += 1
                 self._held[owner_id] -= 1
-                self._held += Counter()  # forgets owners without turns
+                self._held += Counter()  # removes owners without turns
                 if queue := self._waiting.pop(owner_id, None):
-                    self._waiting[owner_id] = queue  # behind those who came while this turn lasted
-                self._deal()
+                    self._waiting[owner_id] = queue  # behind owners that came during this turn
+                self._give_turns()
 
-    def _deal(self) -> None:
+    def _give_turns(self) -> None:
         while self._free:
             owner_id = next((owner for owner in self._waiting if self._held[owner] < self._per_owner), None)
             if owner_id is None:
                 return
             queue = self._waiting.pop(owner_id)
-            dealt = queue.popleft()
-            if not dealt.cancelled():
+            turn = queue.popleft()
+            if not turn.cancelled():
                 self._free -= 1
                 self._held[owner_id] += 1
-                dealt.set_result(None)
+                turn.set_result(None)
             if queue:
-                self._waiting[owner_id] = queue  # behind the others
+                self._waiting[owner_id] = queue  # behind the other owners

@@ -18,13 +18,13 @@ def jpeg(mode: str = "L", **options: object) -> bytes:
 
 
 def claiming(jpeg_data: bytes, width: int, height: int) -> bytes:
-    """The same JPEG, with another size in its (baseline or progressive) frame header."""
+    """Return the JPEG with another size in its (baseline or progressive) frame header."""
     at = max(jpeg_data.find(b"\xff\xc0"), jpeg_data.find(b"\xff\xc2")) + 5
     return jpeg_data[:at] + struct.pack(">HH", height, width) + jpeg_data[at + 4 :]
 
 
 def rescanned(jpeg_data: bytes, scans: int, *, hidden_behind: bytes = b"") -> bytes:
-    """With the last scan once more, so many times; `hidden_behind` goes before them."""
+    """Return the JPEG with `scans` more copies of its last scan; `hidden_behind` goes before them."""
     last = jpeg_data[jpeg_data.rindex(b"\xff\xda") : -2]
     return jpeg_data[:-2] + hidden_behind + last * scans + jpeg_data[-2:]
 

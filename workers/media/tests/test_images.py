@@ -1,4 +1,4 @@
-"""Hostile and ordinary files, and what becomes of them."""
+"""Decoding of hostile and of ordinary files."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ RED, GREEN, BLUE = (200, 30, 30), (30, 160, 60), (40, 60, 200)
 
 
 def drawn(size: tuple[int, int]) -> Image.Image:
-    """Red, with a green top left corner, so that every turn can be told apart."""
+    """Red, with a green top left corner, so that all rotations differ."""
     image = Image.new("RGB", size, RED)
     ImageDraw.Draw(image).rectangle((0, 0, size[0] // 3, size[1] // 3), GREEN)
     return image

@@ -17,11 +17,11 @@ from libs.contracts.base import Event, Payload
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from libs.media.paths import SecretPaths
-from workers.media.consumers import MediaConsumers
+from workers.media.consumers import UploadConsumers
 from workers.media.domain.documents import FILES, variant_paths
 from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.service import processing
-from workers.media.service.processing import WAITING_PER_OWNER, Processing
+from workers.media.service.processing import WAITING_PER_OWNER, UploadProcessor
 
 DECODED = Decoded(800, 600, "LEHV6nWB2yk8", "#336699")
 SECRET, PATHS = "0123456789abcdef" * 2, SecretPaths("a secret")
@@ -44,7 +44,7 @@ class ScriptedDecoder:
 
 
 class HeldDecoder:
-    """Holds each file until it is told to go on with it, by the file's content."""
+    """Holds each file until `finish` is called with the content of the file."""
 
     def __init__(self) -> None:
         self.started: list[str] = []
@@ -114,7 +114,7 @@ class Room:
         self.decoder = ScriptedDecoder(verdict)
         self.published = Published(away_for)
         objects = FlakyObjects(root, failures)
-        self.processing = Processing(objects, self.decoder, self.published, PATHS, 2, self._sleep)
+        self.processing = UploadProcessor(objects, self.decoder, self.published, PATHS, 2, self._sleep)
         (root / "uploads").mkdir()
         (root / UPLOAD.source_key).write_bytes(b" bytes")
 
@@ -272,8 +272,8 @@ class Queue:
         self._root = root
         self.decoder = HeldDecoder()
         self.published = Published()
-        self.processing = Processing(FolderObjectStore(root), self.decoder, self.published, PATHS, decoders)
-        self.consumers = MediaConsumers(self.processing)
+        self.processing = UploadProcessor(FolderObjectStore(root), self.decoder, self.published, PATHS, decoders)
+        self.consumers = UploadConsumers(self.processing)
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
     def add(self, *names: str) -> None:
@@ -349,7 +349,7 @@ async def test_a_picture_that_is_tried_again_holds_no_decoder_meanwhile(tmp_path
             async with turns.turn(1), turns.turn(2):
                 during.append("both free")
 
-    room.processing = Processing(FolderObjectStore(tmp_path), room.decoder, room.published, PATHS, 2, sleep)
+    room.processing = UploadProcessor(FolderObjectStore(tmp_path), room.decoder, room.published, PATHS, 2, sleep)
     turns = room.processing._turns
     await room.processing.process(UPLOAD)
     assert len(during) == 3
