@@ -12,7 +12,7 @@ from services.feed.domain.feed import Followees, Relation
 from services.feed.ports import LATEST
 
 FEATURES_S = 60  # counts may be so old when a feed is ranked
-FEATURES_KEPT = 200_000  # some 40 MB
+FEATURES_KEPT = 200_000  # about 40 MB
 
 
 class HttpFollowGraph:
@@ -35,7 +35,7 @@ class HttpFollowGraph:
 
 
 class HttpPostSource:
-    """Implements `ports.Posts`; ranking features are kept for a minute."""
+    """Implements `ports.Posts`; ranking features are cached for a minute."""
 
     def __init__(self, posts: PostClient) -> None:
         self._posts = posts

@@ -19,7 +19,7 @@ UserId = Annotated[int, Path(ge=0, le=MAX_ID)]
 
 @router.get("/readers")
 async def recent_readers(_: CallingService, api: UseCases) -> RecentReaders:
-    """Some who read their feed of late."""
+    """Return users who read their feed recently."""
     return RecentReaders(ids=api.reader.recent_readers())
 
 
@@ -33,7 +33,7 @@ async def read_feed_of(
     cursor: CursorParam = None,
     fresh: bool = False,
 ) -> Response:
-    """One page; with `fresh` no page that was kept."""
+    """Return one page. With `fresh`, cached pages are ignored."""
     served = await api.reader.page(user_id, order, limit, cursor, fresh=fresh)
     return Response(served.body, media_type="application/json")
 
