@@ -46,7 +46,7 @@ class PostClient:
         return PostRecordsAnswer.model_validate(answer).posts
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Inputs of ranking, in any order."""
+        """Return the author and the counts of each published post, in any order. Others are left out."""
 
         async def ask(batch: Sequence[int]) -> list[RankingFeatures]:
             answer = await self._client.query(f"{POSTS}/traits", PostsRequest(post_ids=list(batch)).body())

@@ -56,5 +56,5 @@ def accepted_type(head: bytes) -> str | None:
 
 
 def refusal_of(head: bytes) -> str:
-    """A sentence for the person who sent a file of another type."""
+    """Return a sentence that names the type of a refused file and the accepted types. It checks nothing."""
     return f"The type of the file is {format_of(head) or 'unknown'}. Accepted types are {', '.join(ACCEPTED.values())}."

@@ -30,7 +30,7 @@ class MediaInUseError(ConflictError):
 class TooMuchUnpostedError(ApiError):
     """The uploads of the account that are not posted exceed their limit."""
 
-    status, code, title = 429, "too_much_unposted", "Too many uploads are not posted yet"
+    status, code, title = 429, "too_much_unposted", "Unposted uploads exceed the size limit"
     headers = {"Retry-After": "3600"}
 
 

@@ -23,7 +23,7 @@ class PostStore(Protocol):
         """Return the existing posts, in any order."""
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
-        """Return the inputs of ranking for published posts, in any order."""
+        """Return the author and the counts of each published post, in any order. Others are left out."""
 
     async def create(self, post: StoredPost) -> None:
         """Store a post that waits for its media. Idempotent."""

@@ -48,7 +48,7 @@ class AccountBannedError(ForbiddenError):
 class ForeignOriginError(ForbiddenError):
     """A page of another site sends the session cookie."""
 
-    code, title = "foreign_origin", "This site may not use the session cookie"
+    code, title = "foreign_origin", "The session cookie is not accepted from this origin"
 
 
 class WrongPasswordError(InvalidError):
@@ -84,4 +84,4 @@ class BlockedByYouError(ConflictError):
 class MediaNotReadyError(ConflictError):
     """The media for the avatar is not processed yet, or failed."""
 
-    code, title = "media_not_ready", "The media is not ready"
+    code, title = "media_not_ready", "The avatar image is not available"

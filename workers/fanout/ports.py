@@ -52,7 +52,11 @@ class Feeds(Protocol):
     async def deliver_each(
         self, posts: Sequence[tuple[int, Iterable[int]]], *, active_only: bool = False
     ) -> Sequence[PushResult]:
-        """Add each post to the existing feeds of its own readers; the results in order. The call may be repeated."""
+        """Add each post to the existing feeds of its own readers. Return one result for each post, in the same order.
+
+        `posts` has pairs of a post id and reader ids. With `active_only`, feeds that were not read for 24 h are deleted
+        instead. A repeated call adds no post twice.
+        """
 
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         """Remove a post from existing feeds. The call may be repeated."""

@@ -118,7 +118,7 @@ class Postgres:
 
 @asynccontextmanager
 async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Postgres]:
-    """Connect to a database. Raises UnavailableError."""
+    """Yield a client with a connection pool, which is closed at the end. Raises UnavailableError."""
     dsn = _dsn(settings, database)
     with _as_unavailable():
         pool = await asyncpg.create_pool(

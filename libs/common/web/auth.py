@@ -28,7 +28,7 @@ LEEWAY_S = 5  # clocks of two machines may differ by this much
 class InvalidTokenError(UnauthorizedError):
     """The token was not issued by this system, or is damaged."""
 
-    code, title = "invalid_token", "The token is not valid"
+    code, title = "invalid_token", "The access token is not valid"
 
 
 class TokenExpiredError(UnauthorizedError):
@@ -49,7 +49,10 @@ def authorization(scope: Scope) -> bytes:
 
 
 def bearer_token(scope: Scope) -> str | None:
-    """The bearer token of a request. All code that needs the token reads it here, so that no two parsers differ."""
+    """Return the token of the header `Authorization: Bearer <token>`, or None for a missing or malformed header.
+
+    All code reads the token here, so that no two parsers differ.
+    """
     found = _BEARER.fullmatch(authorization(scope))
     return found[1].decode("ascii") if found else None
 

@@ -47,7 +47,7 @@ class RedisRevokedSessions:
             await self._redis.set(self._user(user_id), 1, ex=LIFE_S)
 
     async def unban(self, user_id: int) -> None:
-        """Undo `ban`."""
+        """Remove the mark of `ban`: access tokens of the user that have not expired are valid again."""
         async with _log_errors("revocation_not_deleted"):
             await self._redis.delete(self._user(user_id))
 

@@ -176,7 +176,11 @@ class FeedPaginator:
             log.warning("order_not_pinned", error=repr(error))
 
     async def _older(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> _Found:
-        """Return up to `wanted` visible posts between the bounds, newest first, from the records."""
+        """Return up to `wanted` visible posts from the records, newest first.
+
+        Their ids are above `after`, below `bound` and not in `shown`. If a source is unavailable, return what was found
+        so far, with the gaps `STALE`.
+        """
         found, step = _Found(), wanted
         while len(found.items) < wanted and not found.gaps:
             try:

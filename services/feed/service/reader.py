@@ -200,7 +200,10 @@ class FeedReader:
         return position
 
     async def _first(self, user_id: int, order: Order, limit: int, stamp: str | None) -> Served:
-        """Assemble the first page once for all concurrent requests that saw the same stamp, and cache it."""
+        """Return the first page. Concurrent requests that saw the same stamp share one assembly.
+
+        The page is cached if it is not degraded. Without a stamp each request assembles its own page.
+        """
         if stamp is None:
             return self._served(await self._assemble(await self._readers.get(user_id), order, None, limit), order)
         key = (user_id, _variant(order, limit), stamp)

@@ -59,6 +59,6 @@ class CachedLedger:
 
 
 def _counts(raw: bytes | str) -> Counts:
-    """`sequence like comment save view`, as the counters worker writes it."""
+    """Return the counts of a value `sequence like comment save view`. The counters worker needs the sequence."""
     _, like, comment, save, view = map(int, raw.split())
     return Counts(like_count=like, comment_count=comment, save_count=save, view_count=view)

@@ -57,7 +57,7 @@ class Lifetime:
         others = sum(size for media_id, size in sizes.items() if media_id != upload.upload_id)
         if others + size > self.max_unposted_bytes:
             raise TooMuchUnpostedError(
-                f"{others} of {self.max_unposted_bytes} bytes are not posted yet. Post or delete some uploads first."
+                f"{others} of {self.max_unposted_bytes} bytes are not posted yet. Post or delete some uploads."
             )
         await self.store.count_unposted(upload.owner_id, upload.upload_id, size, ttl_s)
 

@@ -89,7 +89,11 @@ def _from_json(body: bytes) -> Submission:
 
 
 async def _from_form(form: FormData) -> Submission:
-    """Parse a form. Rejects a form with parts that would not be used."""
+    """Validate a form and its images; unknown and repeated fields are refused.
+
+    Raises:
+        RequestValidationError, InvalidError, TooLargeError.
+    """
     images = form.getlist(PICTURE)
     rest = [(name, value) for name, value in form.multi_items() if name != PICTURE]
     if twice := [name for name, times in Counter(name for name, _ in rest).items() if times > 1]:

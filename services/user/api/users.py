@@ -31,7 +31,7 @@ async def search_users(
 
 @router.get("/v1/users/by-username/{username}", response_model=User)
 async def get_user_by_username(username: str, reader: ReaderId, api: UseCases, public_url: PublicUrl) -> User:
-    """Get a user by username."""
+    """Get a user by username, in upper or lower case. A banned account and one that blocks the caller are not found."""
     return User.of(await api.profiles.by_username(username, reader), public_url)
 
 
