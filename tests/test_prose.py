@@ -2,7 +2,6 @@
 
 import importlib.util
 import sys
-import time
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -118,8 +117,6 @@ def test_the_list_of_the_project_is_read() -> None:
         prose.WordList.read("# Style\n")
 
 
-def test_the_whole_project_is_checked_in_seconds_and_has_no_class_name_twice() -> None:
-    started = time.process_time()
+def test_the_whole_project_has_no_class_name_twice() -> None:
     findings = prose.check_tree(ROOT)
-    assert time.process_time() - started < 5
     assert [str(one) for one in findings if one.kind == "class"] == []
