@@ -45,7 +45,7 @@ class InvalidationStamps:
         self.any_pulled = f"{self._prefix}pulled"
         """The key of the last stamp for posts of pulled authors."""
         self.any_unpushed = f"{self._prefix}skipped"
-        """The key of the last stamp for posts that were not pushed because of back pressure."""
+        """The key of the last stamp for all pages: posts were not pushed, or are visible again after a ban."""
 
     def activity(self, user_id: int) -> str:
         """The key that changes when the user posts, likes, follows or edits the profile."""
@@ -116,6 +116,8 @@ class InvalidationStamps:
         """
         merged = Invalidation.merge(map(invalidation_of, payloads))
         await self.write(merged.active, merged.changed, merged.visibility)
+        if merged.all_pages:
+            await self.stamp_unpushed()
 
     async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
         """Do the same as `invalidate` within 0.1 s. It never raises, because the change is already committed."""
@@ -145,7 +147,7 @@ class InvalidationStamps:
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
 
     async def stamp_unpushed(self) -> None:
-        """Record that backpressure prevented pushes of posts. Raises UnavailableError."""
+        """Invalidate all cached pages, because posts can be visible without a push. Raises UnavailableError."""
         await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
 
 

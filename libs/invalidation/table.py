@@ -19,6 +19,8 @@ class Invalidation:
     active: frozenset[int] = frozenset()
     changed: frozenset[int] = frozenset()
     visibility: frozenset[int] = frozenset()
+    all_pages: bool = False
+    """Whether every cached page changes: no page records the posts that it did not show."""
 
     @classmethod
     def merge(cls, parts: Iterable[Self]) -> Self:
@@ -28,6 +30,7 @@ class Invalidation:
             frozenset().union(*(part.active for part in found)),
             frozenset().union(*(part.changed for part in found)),
             frozenset().union(*(part.visibility for part in found)),
+            any(part.all_pages for part in found),
         )
 
 
@@ -51,6 +54,10 @@ def _banned(payload: Any) -> Invalidation:
     return Invalidation(changed=frozenset({payload.user_id}), visibility=frozenset({payload.user_id}))
 
 
+def _unbanned(_: Any) -> Invalidation:
+    return Invalidation(all_pages=True)
+
+
 TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
     events.PostCreated: _active("author_id"),
     events.PostUpdated: _post_changed,
@@ -63,6 +70,7 @@ TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
     events.MuteDeleted: _relation("muter_id"),
     events.UserUpdated: _relation("user_id"),
     events.UserBanned: _banned,
+    events.UserUnbanned: _unbanned,
     events.LikeCreated: _active("actor_id"),
     events.LikeDeleted: _active("actor_id"),
     events.SaveCreated: _active("actor_id"),

@@ -6,6 +6,7 @@ import pytest
 
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.contracts.events import UserUnbanned
 from libs.feedlists import FeedLists
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
@@ -70,6 +71,14 @@ async def test_activity_during_assembly_invalidates_a_page(redis: Stores) -> Non
     stamp = (await cache.lookup(READER, "ranked-20")).stamp
     await stamps.write([READER])
     await cache.cache_page(READER, "ranked-20", stamp, PageDependencies([], [], ""), b"{}")
+    assert (await cache.lookup(READER, "ranked-20")).page is None
+
+
+async def test_an_unban_invalidates_pages_that_never_showed_the_author(redis: Stores) -> None:
+    cache, _, stamps = redis
+    await cache_page(cache)
+    assert (await cache.lookup(READER, "ranked-20")).page is not None
+    await stamps.invalidate([UserUnbanned(user_id=CELEBRITY)])
     assert (await cache.lookup(READER, "ranked-20")).page is None
 
 
