@@ -117,7 +117,8 @@ def test_a_process_takes_over_the_name_of_one_that_is_gone(table: ProcessTable) 
 
 
 def test_a_process_whose_record_was_never_written_is_found_and_killed(table: ProcessTable, tmp_path: Path) -> None:
-    recorded, stray = spawn(table, SLEEPER), spawn(table, SLEEPER, "stray")
+    recorded, stray = spawn(table, SLEEPER), spawn(table, STUBBORN, "stray")
+    table.wait_ready({"stray": lambda: table.tail("stray") == ["up"]}, 10)  # /proc shows no environment at first
     (tmp_path / "run" / "stray.json").unlink()
     ProcessTable(tmp_path / "another").kill_unrecorded()
     assert stray.is_alive()
