@@ -29,7 +29,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop what any worker started."""
+    """Stop the stores that any pytest worker started."""
     if not hasattr(config, "workerinput"):
         directory = Path(os.environ.pop(STORES_DIR))
         for home in (directory / OWN_STORES, directory):

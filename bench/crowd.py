@@ -67,13 +67,13 @@ class Crowd:
         self._password_hash = PasswordHasher().hash(PASSWORD)
 
     def ids(self, count: int) -> range:
-        """Ids that nobody has, ascending."""
+        """Return unused user ids, ascending."""
         ids = range(self._next_id, self._next_id + count)
         self._next_id += count
         return ids
 
     async def people(self, ids: Sequence[int]) -> None:
-        """Accounts."""
+        """Create accounts with these ids."""
         async with self.postgres.connection() as connection:
             await self.join(connection, f"generate_series({ids[0]}, {ids[-1]}) ids (user_id)")
 

@@ -60,7 +60,7 @@ async def measure(base_url: str, postgres: str) -> list[Row]:
 
 
 async def with_picture(api: Api, account: Account) -> Author:
-    """Upload one."""
+    """Upload a picture, and return the account as an author who can post it."""
     media_id = await api.upload(account, paint("terrazzo", 2))
     await api.settled(f"/media/{media_id}", account)
     return Author(account, media_id)

@@ -74,7 +74,7 @@ class GraphWorld:
     sample: Mapping[str, Any]
 
     async def fill(self, connection: asyncpg.Connection) -> None:
-        """Into empty tables."""
+        """Write the data into the empty tables of the reference."""
         await stage(connection, self.path, self.first_id)
         author, body = parts(self.sample)
         await connection.execute("INSERT INTO users SELECT user_id, $1 FROM staged_people", author)

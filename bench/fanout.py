@@ -101,6 +101,6 @@ async def _rate(lists: FeedLists, users: list[int], post_id: int) -> float:
 
 
 async def clear(redis: "Redis", pattern: str) -> None:
-    """Delete keys."""
+    """Delete the keys that match the pattern."""
     async for key in redis.scan_iter(match=pattern, count=5_000):
         await redis.unlink(key)

@@ -22,7 +22,7 @@ class World(Protocol):
     """The data that the reference serves."""
 
     async def fill(self, connection: asyncpg.Connection) -> None:
-        """Into empty tables."""
+        """Write the data into the empty tables of the reference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Shape:
     authors: int | None = None
 
     async def fill(self, connection: asyncpg.Connection) -> None:
-        """Into empty tables."""
+        """Write the data into the empty tables of the reference."""
         author, body = parts(self.sample)
         readers, authors = self.readers or self.users, self.authors or self.users
         await connection.execute(PEOPLE.format(users=self.users), author)

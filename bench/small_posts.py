@@ -39,7 +39,7 @@ class Rates:
 
     @property
     def total(self) -> float:
-        """Both."""
+        """Return the sum of both rates."""
         return self.posted + self.events
 
     def times(self, share: float) -> "Rates":

@@ -65,7 +65,7 @@ Prepare = Callable[[Api, Account], Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """A row.
+    """An attack, and the answers that it should meet: one row of the hostile table.
 
     Args:
         name: of the row.

@@ -66,7 +66,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Others beside harmless requests, and beside the attack, whose answers are counted; how long it lasted."""
+    """The result of an attack: `baseline` is what others met beside harmless requests, `others` beside the attack."""
 
     attack: Attack
     baseline: Measured

@@ -90,7 +90,7 @@ class GivenStores:
         """Do nothing: others run these stores."""
 
     def undo(self) -> None:
-        """Nothing was started."""
+        """Do nothing: `start` started nothing."""
 
     def kill(self, store: StoreName) -> None:
         raise DevstackError(f"{store} is not ours to take away")

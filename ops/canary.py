@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 class CanarySettings(Settings):
-    """Common settings and these."""
+    """Settings of the canary, besides those of every process."""
 
     canary_every_s: float = Field(default=30, gt=0, description="pause between two samples")
     canary_readers: int = Field(default=2, ge=1, description="readers in a sample")
@@ -38,7 +38,7 @@ class Canary:
         self._readers = readers
 
     async def sample(self) -> None:
-        """Once; never raises."""
+        """Check the feeds of some readers. It never raises."""
         try:
             for reader_id in await self._oracle.readers(self._readers):
                 await self._check(reader_id)
@@ -74,7 +74,7 @@ class CountsCanary:
         self._after_id = 0
 
     async def sample(self) -> None:
-        """The next few; never raises."""
+        """Check the counts of the next users. It never raises."""
         try:
             user_ids = await self._owners.user_ids(self._after_id, self._users)
             self._after_id = user_ids[-1] if user_ids else 0

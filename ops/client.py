@@ -81,7 +81,7 @@ class Api:
         await self.http.aclose()
 
     async def send(self, method: str, path: str, who: Account | None = None, **request: Any) -> httpx2.Response:
-        """Any answer at all."""
+        """Send a request, and return the answer whatever its status is."""
         headers = {**(who.headers if who else {}), **request.pop("headers", {})}
         return await self.http.request(method, path, headers=headers, **request)
 

@@ -52,7 +52,7 @@ class Letter:
     headers: tuple[Header, ...]
 
     def header(self, name: str) -> str:
-        """Empty when there is none."""
+        """Return the value of the header, or an empty string if there is none."""
         return next((value.decode(errors="replace") for key, value in self.headers if key == name), "")
 
     def original_headers(self) -> tuple[Header, ...]:

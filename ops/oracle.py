@@ -45,10 +45,10 @@ class Feeds(Protocol):
         """Return some recent readers."""
 
     async def page(self, reader_id: int, order: str, cursor: str | None, *, fresh: bool) -> FeedPageView:
-        """As the public API answers."""
+        """Return a page as the public API answers it. With `fresh`, cached pages are ignored."""
 
     async def explain(self, reader_id: int, post_id: int) -> FeedReason | None:
-        """None when there is no such post, or the reader may not see it."""
+        """Explain a post. Return None if it does not exist or the reader may not see it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class CountOwners(Protocol):
     """The services that store counts. Raises UnavailableError."""
 
     async def user_ids(self, after_id: int, limit: int = ...) -> list[int]:
-        """Ascending."""
+        """Return ids of accounts above `after_id`, ascending."""
 
     async def user(self, user_id: int) -> UserCounts: ...
 

@@ -1,4 +1,4 @@
-"""Long lists of ids, asked in calls of the size that a server takes."""
+"""Splits a long list of ids into several calls, each of a size that the server accepts."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,11 +6,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CALLS_AT_ONCE = 16
-"""Of one question, so that it leaves most of a client's pool of 64 connections to others."""
+"""Calls in progress for one list. Most of the client's pool of 64 connections stays free for others."""
 
 
 async def in_batches(ids: Sequence[int], size: int, ask: Callable[[Sequence[int]], Awaitable[list[T]]]) -> list[T]:
-    """The answers for all `ids`, in order. No call is made without ids."""
+    """Return the answers for all `ids`, in their order. Without ids no call is made."""
     slots = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def one(batch: Sequence[int]) -> list[T]:

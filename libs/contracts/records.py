@@ -65,5 +65,5 @@ def pack_headers(headers: Sequence[Header]) -> bytes:
 
 
 def unpack_headers(raw: bytes) -> tuple[Header, ...]:
-    """The inverse of `pack_headers`."""
+    """Return the headers that `pack_headers` encoded."""
     return tuple((name, value.encode()) for name, value in orjson.loads(raw))

@@ -17,7 +17,7 @@ class PublishedBackpressure:
         self._key = f"{prefix}level"
 
     async def publish(self, level: BackpressureLevel) -> None:
-        """Raises UnavailableError."""
+        """Publish the level to readers. Raises UnavailableError."""
         await self._redis.set(self._key, int(level), ex=LIFE_S)
 
     async def read(self) -> BackpressureLevel | None:

@@ -44,7 +44,7 @@ class InvalidationStamps:
         """The key of the last stamp on any post or author. While it stays the same, no single one need be read."""
         self.any_pulled = f"{self._prefix}pulled"
         """The key of the last stamp for posts of pulled authors."""
-        self.any_unpushed = f"{self._prefix}skipped"
+        self.all_pages = f"{self._prefix}skipped"
         """The key of the last stamp for all pages: posts were not pushed, or are visible again after a ban."""
 
     def activity(self, user_id: int) -> str:
@@ -117,7 +117,7 @@ class InvalidationStamps:
         merged = Invalidation.merge(map(invalidation_of, payloads))
         await self.write(merged.active, merged.changed, merged.visibility)
         if merged.all_pages:
-            await self.stamp_unpushed()
+            await self.stamp_all_pages()
 
     async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
         """Do the same as `invalidate` within 0.1 s. It never raises, because the change is already committed."""
@@ -146,9 +146,9 @@ class InvalidationStamps:
         """Record that a pulled author posted. Raises UnavailableError."""
         await self._redis.set(self.any_pulled, secrets.token_hex(8), ex=STAMP_S)
 
-    async def stamp_unpushed(self) -> None:
+    async def stamp_all_pages(self) -> None:
         """Invalidate all cached pages, because posts can be visible without a push. Raises UnavailableError."""
-        await self._redis.set(self.any_unpushed, secrets.token_hex(8), ex=STAMP_S)
+        await self._redis.set(self.all_pages, secrets.token_hex(8), ex=STAMP_S)
 
 
 def _new_generation() -> str:

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/internal/media", include_in_schema=False)
 
 @router.post("/batch")
 async def find_media(body: MediaRequest, _: CallingService, api: UseCases) -> MediaAnswers:
-    """State and document of media; unknown ones are left out."""
+    """Return the status and the document of each upload. Unknown uploads are left out."""
     found = await api.library.find(body.media_ids)
     if body.profile_of is not None:
         own = [media.media_id for media in found if media.owner_id == body.profile_of]
@@ -32,7 +32,7 @@ async def find_media(body: MediaRequest, _: CallingService, api: UseCases) -> Me
 async def store_media(
     request: Request, _: CallingService, api: UseCases, owner_id: Annotated[int, Digits, Query(ge=0, le=MAX_ID)]
 ) -> MediaStored:
-    """Take bytes that another service received: put and complete in one."""
+    """Store an image that another service received, and complete the upload."""
     upload = Upload(api.mint(), owner_id, "", 0, new_secret())
     media = await api.library.store(upload, body_of(request))
     return MediaStored(media_id=media.media_id, status=status_of(media))

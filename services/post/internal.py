@@ -18,19 +18,19 @@ router = APIRouter(prefix="/internal/posts", include_in_schema=False)
 
 @router.post("/batch")
 async def batch(wanted: PostsRequest, _: CallingService, api: UseCases) -> PostRecordsAnswer:
-    """Published posts."""
+    """Return the published posts of the request, in any order."""
     return PostRecordsAnswer(posts=await api.reader.records(wanted.post_ids, wanted.reader_id))
 
 
 @router.post("/traits")
 async def ranking_features(wanted: PostsRequest, _: CallingService, api: UseCases) -> RankingFeaturesAnswer:
-    """Inputs of ranking. The path has the name of an earlier release."""
+    """Return the inputs of ranking for each published post. The path has the name of an earlier release."""
     return RankingFeaturesAnswer(posts=await api.reader.ranking_features(wanted.post_ids))
 
 
 @router.post("/recent")
 async def recent(wanted: RecentPostsRequest, _: CallingService, api: UseCases) -> RecentPostsAnswer:
-    """Ids of recent posts by author."""
+    """Return ids of recent posts by author, newest first."""
     pairs = await api.reader.recent(wanted.author_ids, wanted.after_id, wanted.before_id, wanted.limit_each)
     return RecentPostsAnswer(posts=pairs)
 

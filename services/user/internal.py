@@ -32,14 +32,14 @@ PageSize = Annotated[int, Query(ge=1, le=FOLLOWERS_A_PAGE)]
 
 @router.post("/batch")
 async def batch_users(body: AuthorsRequest, api: UseCases, public_url: PublicUrl) -> AuthorsAnswer:
-    """Authors, in the order asked."""
+    """Return profiles in the order of the request. Unknown and banned users are left out."""
     found = await api.profiles.authors(body.user_ids, body.reader_id, posts=body.posts)
     return AuthorsAnswer(users=[author_of(profile, public_url) for profile in found])
 
 
 @router.post("/audiences")
 async def audiences_of(body: AudiencesRequest, api: UseCases) -> AudiencesAnswer:
-    """Follower counts and modes, and who follows the small ones."""
+    """Return follower counts and modes, with the follower ids of authors that have few."""
     found = await api.audiences.audiences(body.user_ids, body.followers_up_to)
     views = [
         AudienceRecord(user_id=user_id, follower_count=one.follower_count, mode=one.mode, followers=one.followers)
@@ -84,24 +84,24 @@ async def user_ids(limit: PageSize, api: UseCases, after: IdBound = 0) -> Accoun
 
 @router.get("/{user_id}/counts")
 async def audit_counts(user_id: UserId, api: UseCases) -> AccountAudit:
-    """Counts from the rows and as counted."""
+    """Return the stored counts of the account, and the same counts from its records."""
     return AccountAudit.model_validate(await api.reconciliation.compare(user_id))
 
 
 @router.post("/{user_id}/counts")
 async def mend_counts(user_id: UserId, body: AccountMendRequest, api: UseCases) -> AccountAudit:
-    """Set them right."""
+    """Correct the stored counts of the account, and return the result of a new comparison."""
     await api.reconciliation.reconcile(user_id, body.there, body.gone)
     return AccountAudit.model_validate(await api.reconciliation.compare(user_id))
 
 
 @router.post("/{user_id}/ban", status_code=204, response_model=None)
 async def ban(user_id: UserId, api: UseCases) -> None:
-    """Hide an account and shut it out."""
+    """Ban an account: hide it from others, and refuse its tokens and logins."""
     await api.accounts.ban(user_id)
 
 
 @router.post("/{user_id}/unban", status_code=204, response_model=None)
 async def unban(user_id: UserId, api: UseCases) -> None:
-    """Let it in again."""
+    """End the ban of an account. Its sessions work again."""
     await api.accounts.unban(user_id)

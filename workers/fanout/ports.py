@@ -120,8 +120,8 @@ class PullStamps(Protocol):
 
     async def stamp_pulled(self) -> None: ...
 
-    async def stamp_unpushed(self) -> None:
-        """Note that posts were not pushed because of backpressure."""
+    async def stamp_all_pages(self) -> None:
+        """Invalidate all cached pages, because posts were not pushed under backpressure."""
 
     async def bump_generation(self) -> None:
         """Invalidate all cached values."""

@@ -66,7 +66,7 @@ class RedisFeedCache:
             lists.late_key(reader_id),
             stamps.activity(reader_id),
             stamps.generation_key,
-            stamps.any_unpushed,
+            stamps.all_pages,
             stamps.any_changed,
             stamps.any_pulled,
             lists.key(reader_id, f"page-{variant}"),
@@ -84,9 +84,9 @@ class RedisFeedCache:
         found, counted = (answers[: len(keys)], answers[len(keys) :]) if is_cluster else (answers[0], answers[1:])
         if check is not None:
             check.settle(counted)
-        late, activity, generation, unpushed, changed, pulled, page = found
+        late, activity, generation, all_pages, changed, pulled, page = found
         generation = generation or await stamps.generation()
-        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, unpushed))
+        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, all_pages))
         return page, _PageStamps(own, changed or _NONE, pulled or _NONE)
 
     async def _valid(self, raw: bytes, now: _PageStamps) -> CachedPage | None:

@@ -310,7 +310,7 @@ class Fanout:
 
     async def _skip(self, post_ids: Collection[int]) -> None:
         await self._unpushed.extend(post_ids)
-        await self._stamps.stamp_unpushed()
+        await self._stamps.stamp_all_pages()
         await self._ledgers.posts.skipped(post_ids)
         POSTS.labels("skipped").inc(len(post_ids))
         SKIPPED.labels(int(BackpressureLevel.PULL), "post").inc(len(post_ids))

@@ -173,7 +173,7 @@ class InMemoryPulls:
     skips = 0
     forgotten = 0
 
-    async def stamp_unpushed(self) -> None:
+    async def stamp_all_pages(self) -> None:
         self.skips += 1
 
     async def stamp_pulled(self) -> None:
