@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chaos.faults import Fault
 from chaos.load import Load, Person, gather_people, sign_in_again
-from chaos.verdict import Verdict, outside, settle
+from chaos.verdict import Verdict, outside, settle, table
 from libs.common.core.console import say
 from ops.client import Api
 
@@ -23,7 +23,7 @@ async def matrix(base_url: str, faults: Sequence[Fault]) -> list[Verdict]:
         for fault in faults:
             people = await sign_in_again(api, people)
             rows.append(row := await _row(base_url, api, people, fault))
-            say(f"{fault.name}: {'clean' if row.is_clean else 'NOT CLEAN'}")
+            say(f"{fault.name}: clean" if row.is_clean else f"{fault.name}: NOT CLEAN\n{table([row])}")
         return rows
 
 

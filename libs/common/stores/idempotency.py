@@ -9,6 +9,7 @@ from libs.common.core.ids import now_ms
 from libs.common.stores.cassandra import Cassandra, CassandraStore
 
 STALE_MS = 30_000  # a request without an answer after this time counts as dead, though a slow upload may still run
+KEPT_FAILURES = 10_000  # the oldest is dropped first: a repeat of it then waits until it is stale
 
 
 class StillRunningError(ConflictError):
@@ -25,6 +26,8 @@ class Answer:
     body: bytes
 
 
+_Request = tuple[int, str]  # account id and key
+
 Create = Callable[[int], Awaitable[Answer]]
 """Creates the resource with the given id. It must be idempotent, also when it runs concurrently."""
 
@@ -34,6 +37,9 @@ class Idempotency(CassandraStore):
 
     A process refuses concurrent requests with one key without asking the store, because many lightweight transactions
     on one partition would delay each other. The store protects against other processes.
+
+    A request that fails while the store is unavailable cannot release its key. The process remembers when the request
+    started, and lets a repeat take the key over at once.
     """
 
     cql = {
@@ -55,7 +61,8 @@ class Idempotency(CassandraStore):
     def __init__(self, cassandra: Cassandra, mint: Callable[[], int]) -> None:
         super().__init__(cassandra)
         self._mint = mint
-        self._running: dict[tuple[int, str], bytes] = {}
+        self._running: dict[_Request, bytes] = {}
+        self._failed: dict[_Request, set[int]] = {}
 
     async def run(self, account_id: int, key: str | None, request: bytes, create: Create) -> Answer:
         """The answer of `create`, or of the earlier request with this key. `request` contains the route and the body.
@@ -70,20 +77,34 @@ class Idempotency(CassandraStore):
         if running in self._running:
             raise StillRunningError if self._running[running] == digest else KeyReusedError
         self._running[running] = digest
+        started = now_ms()
         try:
-            return await self._run_alone(account_id, key, digest, create)
+            answer = await self._run_alone(account_id, key, digest, create, started)
+        except (StillRunningError, KeyReusedError):
+            raise
+        except BaseException:  # also when the request is cancelled at its deadline
+            self._remember_failure(running, started)
+            raise
         finally:
             del self._running[running]
+        self._failed.pop(running, None)
+        return answer
 
-    async def _run_alone(self, account_id: int, key: str, digest: bytes, create: Create) -> Answer:
-        started, resource_id = now_ms(), self._mint()
+    def _remember_failure(self, failed: _Request, started: int) -> None:
+        self._failed.setdefault(failed, set()).add(started)
+        if len(self._failed) > KEPT_FAILURES:
+            del self._failed[next(iter(self._failed))]
+
+    async def _run_alone(self, account_id: int, key: str, digest: bytes, create: Create, started: int) -> Answer:
+        resource_id = self._mint()
         if not await self._applied("reserve", account_id, key, digest, resource_id, started):
             row = await self._row("read", account_id, key)
             if row is None or row.body_hash != digest:
                 raise KeyReusedError
             if row.answer is not None:
                 return Answer(row.status, row.answer)
-            if row.started_ms > started - STALE_MS:
+            failed_here = row.started_ms in self._failed.get((account_id, key), ())
+            if row.started_ms > started - STALE_MS and not failed_here:
                 raise StillRunningError
             if not await self._applied("take_over", started, account_id, key, row.started_ms):
                 raise StillRunningError

@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from cassandra.query import PreparedStatement
 
-from libs.common.core.errors import ConflictError, KeyReusedError
+from libs.common.core.errors import ConflictError, KeyReusedError, UnavailableError
 from libs.common.core.ids import LEASE_MS, IdMinter, NodeLeaseStore, NoLeaseError, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import PAGE, Outbox, OutboxStore
@@ -297,6 +297,69 @@ async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassa
 
     key = uuid4().hex
     assert await one.run(1, key, b"body", create) == await other.run(1, key, b"body", create)
+
+
+class FailingCassandra(Cassandra):
+    """Loses the answers to statements that begin with `losing`; executes none that begin with `refusing`."""
+
+    losing = refusing = "nothing"
+
+    async def applied(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> bool:
+        if statement.query_string.startswith(self.refusing):
+            raise UnavailableError
+        applied = await super().applied(statement, parameters)
+        if statement.query_string.startswith(self.losing):
+            raise UnavailableError
+        return applied
+
+
+@pytest.mark.usefixtures("cassandra")
+@pytest.mark.parametrize(
+    ("losing", "refusing"),
+    [("INSERT", "nothing"), ("nothing", "UPDATE idempotency_keys SET status")],
+)
+async def test_a_try_that_the_store_left_unfinished_is_repeated_at_once(
+    settings: Settings, losing: str, refusing: str
+) -> None:
+    """The second try meets a store that is unavailable; the third takes the key over, under the same id."""
+    minted = iter(range(1, 1_000))
+    created: set[int] = set()
+
+    async def create(resource_id: int) -> Answer:
+        created.add(resource_id)
+        return Answer(201, b"{}")
+
+    key = uuid4().hex
+    async with FailingCassandra(settings, settings.keyspace("parts")) as store:
+        keys = await Idempotency(store, lambda: next(minted)).prepare()
+        store.losing, store.refusing = losing, refusing
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await keys.run(1, key, b"", create)
+            store.refusing = ""
+        store.losing = store.refusing = "nothing"
+        assert await keys.run(1, key, b"", create) == Answer(201, b"{}")
+    assert len(created) == 1
+
+
+async def test_a_try_that_is_cancelled_is_repeated_at_once(cassandra: Cassandra) -> None:
+    keys = await Idempotency(cassandra, lambda: 1).prepare()
+    key, began = uuid4().hex, asyncio.Event()
+
+    async def hang(_: int) -> Answer:
+        began.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def create(_: int) -> Answer:
+        return Answer(201, b"{}")
+
+    first = asyncio.create_task(keys.run(1, key, b"", hang))
+    await began.wait()
+    first.cancel()
+    with suppress(asyncio.CancelledError):
+        await first
+    assert await keys.run(1, key, b"", create) == Answer(201, b"{}")
 
 
 async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:

@@ -66,7 +66,7 @@ class Cursors:
 
 @dataclass(frozen=True, slots=True)
 class Paging:
-    """The page that a request asks for."""
+    """The `limit` and `cursor` parameters of a request for a list, and what checks the cursor's signature."""
 
     limit: int
     cursor: str | None

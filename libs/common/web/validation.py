@@ -18,7 +18,7 @@ class Unlisted:
 
 
 class RequestBody(BaseModel):
-    """Base of JSON request bodies."""
+    """Base of JSON request bodies: an unknown field is an error, and of many unknown ones only a few are listed."""
 
     model_config = ConfigDict(extra="forbid")
 
