@@ -28,11 +28,12 @@ Id = Annotated[
 """An id: an integer in Python and in stores, a decimal string in JSON, because a double is not precise enough."""
 
 
-def _rfc3339(value: datetime) -> str:
+def rfc3339(value: datetime) -> str:
+    """The text of a `Timestamp`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-Timestamp = Annotated[datetime, PlainSerializer(_rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
 """RFC 3339, UTC, milliseconds, with Z."""
 
 

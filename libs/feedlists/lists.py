@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -157,13 +158,22 @@ class FeedLists:
 
     async def read(self, user_id: int, *, renew: bool = True) -> FeedList | None:
         """The reader's list; None if there is none. `renew` its time to live only for reads by its own reader."""
-        key = self.key(user_id)
         async with self._redis.pipeline(transaction=False) as pipe:
-            pipe.lrange(key, 0, -1)
-            pipe.get(self._merged_up_to_key(user_id))
-            if renew:
-                pipe.expire(key, TTL_S)
+            self.queue_read(pipe, user_id, renew=renew)
             raw, merged_up_to, *_ = await pipe.execute()
+        return self.parse(raw, merged_up_to)
+
+    def queue_read(self, pipe: Any, user_id: int, *, renew: bool = True) -> None:
+        """Add the commands of `read` to a pipeline. `parse` takes the answers to the first two."""
+        key = self.key(user_id)
+        pipe.lrange(key, 0, -1)
+        pipe.get(self._merged_up_to_key(user_id))
+        if renew:
+            pipe.expire(key, TTL_S)
+
+    @staticmethod
+    def parse(raw: Sequence[bytes], merged_up_to: bytes | None) -> FeedList | None:
+        """Return the list in the answers to `queue_read`; None if there is none."""
         if not raw:
             return None
         head = raw[0]

@@ -70,7 +70,15 @@ class UnpushedRanges:
 
     async def of(self, user_id: int) -> list[UnpushedRange]:
         """The ranges of the last 7 days that the reader's list may lack, oldest first."""
-        fields = await self._redis.hgetall(self._keys[self._lists.bucket(user_id)])
+        return self.parse(await self._redis.hgetall(self.key_of(user_id)))
+
+    def key_of(self, user_id: int) -> str:
+        """The key of the hash that `parse` reads, in the slot of the user's list."""
+        return self._keys[self._lists.bucket(user_id)]
+
+    @staticmethod
+    def parse(fields: dict[Any, Any]) -> list[UnpushedRange]:
+        """Return the ranges of the last 7 days in the fields of the hash, oldest first."""
         return [gap for gap in _gaps(fields) if gap.last_id >= _horizon()]
 
 

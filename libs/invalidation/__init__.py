@@ -2,5 +2,6 @@
 
 from libs.invalidation.stale_cache import IsStillValid, StaleIfErrorCache
 from libs.invalidation.stamps import LAST_KNOWN_S, STAMP_S, InvalidationStamps
+from libs.invalidation.table import Invalidation
 
-__all__ = ["LAST_KNOWN_S", "STAMP_S", "InvalidationStamps", "IsStillValid", "StaleIfErrorCache"]
+__all__ = ["LAST_KNOWN_S", "STAMP_S", "Invalidation", "InvalidationStamps", "IsStillValid", "StaleIfErrorCache"]

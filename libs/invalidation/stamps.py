@@ -42,6 +42,10 @@ class InvalidationStamps:
         """Holds the generation of this Redis: another one after it was emptied or may have lost stamps."""
         self.any_changed = f"{self._prefix}outdated"
         """The key of the last stamp on any post or author. While it stays the same, no single one need be read."""
+        self.any_profile = f"{self._prefix}profiles"
+        """The key of the last stamp on any profile."""
+        self.any_followees = f"{self._prefix}followees"
+        """The key of the last change in the followees of unknown readers: an author was banned or changed the mode."""
         self.any_pulled = f"{self._prefix}pulled"
         """The key of the last stamp for posts of pulled authors."""
         self.all_pages = f"{self._prefix}skipped"
@@ -61,6 +65,10 @@ class InvalidationStamps:
         Records cached before the change are not shown, even while their owner is unavailable.
         """
         return f"{self._prefix}changed:{entity_id}"
+
+    def profile(self, user_id: int) -> str:
+        """The key that changes when the user's name, picture or ban changes."""
+        return f"{self._prefix}profile:{user_id}"
 
     def visibility(self, user_id: int) -> str:
         """The key that changes when the set of users that this user may see, or that may see this user, changes."""
@@ -114,31 +122,40 @@ class InvalidationStamps:
         Raises:
             UnavailableError, OSError, TimeoutError: some stamps may be missing.
         """
-        merged = Invalidation.merge(map(invalidation_of, payloads))
-        await self.write(merged.active, merged.changed, merged.visibility)
-        if merged.all_pages:
-            await self.stamp_all_pages()
+        await self.write(Invalidation.merge(map(invalidation_of, payloads)))
 
     async def try_invalidate(self, payloads: Iterable[Payload]) -> None:
         """Do the same as `invalidate` within 0.1 s. It never raises, because the change is already committed."""
+        await self.try_write(Invalidation.merge(map(invalidation_of, payloads)))
+
+    async def try_write(self, invalidation: Invalidation) -> None:
+        """Do the same as `write` within 0.1 s. It never raises, because the change is already committed."""
         try:
             async with asyncio.timeout(self._deadline_s):
-                await self.invalidate(payloads)
+                await self.write(invalidation)
         except (UnavailableError, OSError, TimeoutError) as error:
             log.warning("stamps_not_written", error=repr(error))
 
-    async def write(self, active: Iterable[int], changed: Iterable[int] = (), visibility: Iterable[int] = ()) -> None:
-        """Write the stamps of these ids, as in `Invalidation`. Raises UnavailableError."""
-        entities = set(changed)
-        keys = [*map(self.activity, set(active)), *map(self.changed, entities), *map(self.visibility, set(visibility))]
-        keys += [self.any_changed] if entities else []
+    async def write(self, invalidation: Invalidation) -> None:
+        """Write the stamps. Raises UnavailableError."""
+        found, changed = invalidation, invalidation.changed
+        keys = [
+            *map(self.activity, found.active),
+            *map(self.changed, changed),
+            *map(self.visibility, found.visibility),
+            *map(self.profile, found.profiles),
+        ]
+        keys += [self.any_changed] if changed else []
+        keys += [self.any_profile] if found.profiles else []
+        keys += [self.any_followees] if found.followees else []
+        keys += [self.all_pages] if found.all_pages else []
         if not keys:
             return
         stamp = secrets.token_hex(8)
         async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.set(key, stamp, ex=STAMP_S)
-            for entity_id in entities:
+            for entity_id in changed:
                 pipe.set(self.changed_lately(entity_id), b"", ex=LAST_KNOWN_S)
             await pipe.execute()
 

@@ -1,6 +1,6 @@
 """A table of the cache stamps that each event invalidates, for the producers and the consumers of events."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -13,12 +13,16 @@ class Invalidation:
     """Ids whose stamps change.
 
     `active`: users whose own feed changes. `changed`: posts and authors of which no feed may show a cached copy.
-    `visibility`: users of which it changes who may see them, or which users they may see.
+    `visibility`: users of which it changes who may see them, or which users they may see. `profiles`: users whose name,
+    picture or ban changes.
     """
 
-    active: frozenset[int] = frozenset()
-    changed: frozenset[int] = frozenset()
-    visibility: frozenset[int] = frozenset()
+    active: Collection[int] = frozenset()
+    changed: Collection[int] = frozenset()
+    visibility: Collection[int] = frozenset()
+    profiles: Collection[int] = frozenset()
+    followees: bool = False
+    """Whether the followees of unknown readers change: those who follow this author."""
     all_pages: bool = False
     """Whether every cached page changes: no page records the posts that it did not show."""
 
@@ -30,6 +34,8 @@ class Invalidation:
             frozenset().union(*(part.active for part in found)),
             frozenset().union(*(part.changed for part in found)),
             frozenset().union(*(part.visibility for part in found)),
+            frozenset().union(*(part.profiles for part in found)),
+            any(part.followees for part in found),
             any(part.all_pages for part in found),
         )
 
@@ -47,15 +53,21 @@ def _ids(payload: Payload, fields: Iterable[str]) -> frozenset[int]:
 
 
 def _post_changed(payload: Any) -> Invalidation:
-    return Invalidation(active=frozenset({payload.author_id}), changed=frozenset({payload.post_id}))
+    return Invalidation(active={payload.author_id}, changed={payload.post_id})
+
+
+def _edited(payload: Any) -> Invalidation:
+    user = {payload.user_id}
+    return Invalidation(active=user, visibility=user, profiles=user)
 
 
 def _banned(payload: Any) -> Invalidation:
-    return Invalidation(changed=frozenset({payload.user_id}), visibility=frozenset({payload.user_id}))
+    user = {payload.user_id}
+    return Invalidation(changed=user, visibility=user, profiles=user, followees=True)
 
 
-def _unbanned(_: Any) -> Invalidation:
-    return Invalidation(all_pages=True)
+def _unbanned(payload: Any) -> Invalidation:
+    return Invalidation(profiles={payload.user_id}, followees=True, all_pages=True)
 
 
 TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
@@ -68,7 +80,7 @@ TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
     events.BlockDeleted: _relation("blocker_id", "blocked_id"),
     events.MuteCreated: _relation("muter_id"),
     events.MuteDeleted: _relation("muter_id"),
-    events.UserUpdated: _relation("user_id"),
+    events.UserUpdated: _edited,
     events.UserBanned: _banned,
     events.UserUnbanned: _unbanned,
     events.LikeCreated: _active("actor_id"),

@@ -34,10 +34,50 @@ class Partial(Generic[T]):
         return self.values
 
 
+@dataclass(frozen=True, slots=True)
+class PinnedOrder:
+    """The order that a feed session shows. It contains all posts at or above the id `floor` when the session began."""
+
+    floor: int
+    post_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class OverallStamps:
+    """Stamps that change with any value of a kind, so that cached values need no check while they stay the same.
+
+    `followees` is for the reader's followees, `records` for all posts, `profiles` for all authors.
+    """
+
+    followees: bytes
+    records: bytes
+    profiles: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFeed:
+    """What Redis stores of one reader's feed, read in one round trip.
+
+    `pinned` is the order of the session that was asked for, or None if there is none.
+    """
+
+    listed: FeedList | None
+    unpushed: Sequence[UnpushedRange]
+    pinned: PinnedOrder | None
+    stamps: OverallStamps
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderState(Reader):
+    """A reader, and what Redis stored of the feed when the read began; None while Redis is unavailable."""
+
+    stored: StoredFeed | None
+
+
 class CandidateSource(Protocol):
     """Proposes posts for a feed. Raises UnavailableError only when it knows nothing at all."""
 
-    async def candidates(self, reader: Reader) -> Candidates: ...
+    async def candidates(self, reader: ReaderState) -> Candidates: ...
 
 
 class Ranker(Protocol):
@@ -63,7 +103,8 @@ class Graph(Protocol):
 class AuthorCache(Protocol):
     """Profiles from memory or the user service, and the last known ones while it is unavailable."""
 
-    async def authors(self, user_ids: Sequence[int]) -> Partial[Author]: ...
+    async def authors(self, user_ids: Sequence[int], overall: bytes | None) -> Partial[Author]:
+        """Return the users that exist. `overall` is `OverallStamps.profiles`, or None if it is unknown."""
 
 
 class Posts(Protocol):
@@ -90,7 +131,8 @@ class Posts(Protocol):
 class PostCache(Protocol):
     """Posts from memory or the post service, and the last known ones while it is unavailable."""
 
-    async def records(self, post_ids: Sequence[int]) -> Partial[PostRecord]: ...
+    async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
+        """Return the published posts. `overall` is `OverallStamps.records`, or None if it is unknown."""
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> Partial[list[int]]: ...
 
@@ -159,6 +201,8 @@ class Stamps(Generation, Protocol):
 
     def activity(self, user_id: int) -> str: ...
 
+    def profile(self, user_id: int) -> str: ...
+
     def changed(self, entity_id: int) -> str: ...
 
     def changed_lately(self, entity_id: int) -> str: ...
@@ -172,18 +216,15 @@ class Stamps(Generation, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CachedPage:
-    """The content of a first page, as JSON, and its age."""
+    """The content of a first page, as JSON, its age, and the age of its counts.
+
+    `dependencies` is for the cache alone.
+    """
 
     body: bytes
     age_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class PinnedOrder:
-    """The order that a feed session shows. It contains all posts at or above the id `floor` when the session began."""
-
-    floor: int
-    post_ids: Sequence[int]
+    counts_age_s: int = 0
+    dependencies: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +268,9 @@ class Cache(Protocol):
         A page is valid until a post is pushed to the reader, or until data that it depends on changes.
         """
 
+    async def stored_feed(self, reader_id: int, session_id: str | None) -> StoredFeed:
+        """Read the list and the pinned order of the session, and renew their time to live."""
+
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         """Return a digest of the stamps of these authors. Call it before assembling a page."""
 
@@ -234,10 +278,10 @@ class Cache(Protocol):
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
-    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None: ...
+    async def recount_page(self, reader_id: int, variant: str, page: CachedPage, body: bytes) -> None:
+        """Replace the content of a cached page by the same posts with present counts. Its time to live stays."""
 
-    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
-        """Return the order of the session, and renew its time to live."""
+    async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None: ...
 
     async def save_position(self, reader_id: int, position: Position) -> None: ...
 

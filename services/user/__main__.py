@@ -1,5 +1,7 @@
 """The user service: accounts, sessions, profiles and the follow graph."""
 
+from functools import partial
+
 from libs.clients.media import MediaClient
 from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
@@ -7,7 +9,7 @@ from libs.common.web.limits import MINUTE_S
 from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
-from libs.invalidation import InvalidationStamps
+from libs.invalidation import Invalidation, InvalidationStamps
 from libs.media.paths import SecretPaths
 from services.user import internal
 from services.user.api import routers
@@ -48,7 +50,8 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
     runtime.token_verifier = SessionVerifier(keys, sessions)
     media = HttpAvatarSource(MediaClient(runtime.client("media")))
     profiles = Profiles(CachedProfileStore(postgres, SecretPaths(secret), stamps), media, outbox)
-    audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold)
+    mode_changed = partial(stamps.try_write, Invalidation(followees=True))
+    audiences = Audiences(PostgresAudienceStore(postgres), settings.push_threshold, mode_changed)
     graph, lists = PostgresGraphStore(postgres, edge_records(outbox)), PostgresPeopleLists(postgres)
     accounts = Accounts(
         PostgresAccountStore(postgres),

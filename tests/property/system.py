@@ -26,7 +26,7 @@ from libs.contracts.events import (
     UserUpdated,
 )
 from libs.feedlists import BackpressureLevel, DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
-from libs.invalidation import InvalidationStamps
+from libs.invalidation import Invalidation, InvalidationStamps
 from services.feed.consumers import FeedConsumers
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
@@ -83,10 +83,10 @@ class System:
         self.ledger, self.removals = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
         self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
-        cache = RedisFeedCache(redis, self.lists, self._stamps, page_s=60, session_s=60)
+        cache = RedisFeedCache(redis, self.lists, self.gaps, self._stamps, page_s=60, session_s=60)
         authors, records = CachedProfiles(owners, self._stamps), CachedPosts(owners, self._stamps)
         window, readers = FeedWindow(7, lambda: self.now_ms), Readers(owners, cache)
-        listed = ListSource(readers, owners, self.lists, self.gaps, window)
+        listed = ListSource(readers, owners, self.lists, window)
         pulled = AuthorSource(owners, records, window)
         self.candidates = CandidateGatherer([listed, pulled], owners, window)
         ranker, ranking = ScoreRanker(), FairSemaphore("ranking", 1)
@@ -222,11 +222,12 @@ class System:
         kind = UserBanned if author_id in self.owners.banned else UserUnbanned
         await self.act(kind(user_id=author_id))
 
-    def cross(self, author_id: int) -> None:
+    async def cross(self, author_id: int) -> None:
         """Over the threshold, or back under it: then the author is pulled for one more window."""
         if author_id in self.owners.pull:
             self.owners.left_pull.add(author_id)
         self.owners.pull ^= {author_id}
+        await self._stamps.write(Invalidation(followees=True))
 
     async def press(self, level: BackpressureLevel) -> None:
         left = self.pressure.level is BackpressureLevel.PULL and level is not BackpressureLevel.PULL

@@ -206,7 +206,7 @@ class FeedMachine(RuleBasedStateMachine):
         """Run one of these disturbances. They share a rule, so that there is quiet between them."""
         match what:
             case "cross":
-                self.system.cross(author)
+                self.run(self.system.cross(author))
             case "press":
                 self.run(
                     self.system.press(

@@ -82,7 +82,7 @@ async def test_a_chunk_that_was_lost_is_missing(system: System) -> None:
 async def test_a_post_that_was_skipped_without_a_gap_is_missing(system: System) -> None:
     await system.post(AUTHOR)
     await system.press(BackpressureLevel.PULL)
-    with patch.object(system.gaps, "of", return_value=[]):
+    with patch.object(system.gaps, "parse", return_value=[]):
         await system.settle()
         assert await census(system) == {Fault.MISSING}
     assert await census(system) == set()

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
-from libs.invalidation import STAMP_S, InvalidationStamps, StaleIfErrorCache
+from libs.invalidation import STAMP_S, Invalidation, InvalidationStamps, StaleIfErrorCache
 from libs.invalidation.stamps import CLOCK_SKEW_S
 
 pytestmark = pytest.mark.stores
@@ -44,7 +44,7 @@ async def stamps(redis: "Redis", store_env: dict[str, str]) -> InvalidationStamp
 async def test_what_was_shown_is_shown_while_nobody_answers(stamps: InvalidationStamps) -> None:
     names = CachedNames(stamps)
     before = await names.see(AUTHOR)
-    await stamps.write([AUTHOR, READER])  # they did something that hides nobody
+    await stamps.write(Invalidation(active=[AUTHOR, READER]))  # they did something that hides nobody
     names.away = True
     assert await names.see(AUTHOR) == before
     for user_ids in ([OTHER], [AUTHOR, OTHER]):
@@ -55,7 +55,7 @@ async def test_what_was_shown_is_shown_while_nobody_answers(stamps: Invalidation
 async def test_nobody_parts_from_oneself(stamps: InvalidationStamps) -> None:
     names = CachedNames(stamps)
     before = await names.see(READER)
-    await stamps.write([], visibility=[READER])
+    await stamps.write(Invalidation(visibility=[READER]))
     names.away = True
     assert await names.see(READER) == before
 
@@ -64,7 +64,7 @@ async def test_nobody_parts_from_oneself(stamps: InvalidationStamps) -> None:
 async def test_a_block_that_was_marked_since_ends_it(stamps: InvalidationStamps, who: int) -> None:
     names = CachedNames(stamps)
     await names.see(AUTHOR)
-    await stamps.write([], visibility=[who])
+    await stamps.write(Invalidation(visibility=[who]))
     names.away = True
     with pytest.raises(UnavailableError):
         await names.see(AUTHOR)

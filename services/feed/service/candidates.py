@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from services.feed.domain.feed import Candidates, Reader
-from services.feed.ports import CandidateSource, Posts
+from services.feed.ports import CandidateSource, Posts, ReaderState
 from services.feed.service.window import FeedWindow
 
 
@@ -16,7 +16,7 @@ class CandidateGatherer:
         self._posts = posts
         self.window = window
 
-    async def gather(self, reader: Reader) -> Candidates:
+    async def gather(self, reader: ReaderState) -> Candidates:
         """Return the candidates inside the window. Raises UnavailableError if a source has no data at all."""
         parts = await asyncio.gather(*(source.candidates(reader) for source in self._sources))
         return Candidates.merge(parts, self.window.start())

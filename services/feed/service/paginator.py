@@ -12,8 +12,8 @@ from libs.common.core.ids import MAX_ID, id_time_ms
 from libs.common.core.logging import get_logger
 from libs.contracts.public import PostRecord
 from services.feed.domain.cursor import TAIL, ChronologicalCursor, RankedCursor, new_session
-from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Reader, Source, source_of
-from services.feed.ports import Cache, FeedListStore, PinnedOrder, PostCache, Posts, Ranker
+from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Source, source_of
+from services.feed.ports import Cache, FeedListStore, PinnedOrder, PostCache, Posts, Ranker, ReaderState
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.sources import SOURCE_DOWN, STALE
 
@@ -75,7 +75,7 @@ class FeedPaginator:
         self._lists = lists
         self._cache = cache
 
-    async def chronological(self, reader: Reader, at: ChronologicalCursor | None, limit: int) -> FeedSlice:
+    async def chronological(self, reader: ReaderState, at: ChronologicalCursor | None, limit: int) -> FeedSlice:
         """Return a page, newest first. The last page ends with the oldest post. Raises UnavailableError."""
         candidates = await self._candidates.gather(reader)
         if at is None:
@@ -93,7 +93,7 @@ class FeedPaginator:
         following = ChronologicalCursor(at.session_id, items[limit - 1].record.post_id)
         return FeedSlice(items[:limit], at.session_id, items[limit], following, gaps)
 
-    async def ranked(self, reader: Reader, at: RankedCursor | None, limit: int) -> FeedSlice:
+    async def ranked(self, reader: ReaderState, at: RankedCursor | None, limit: int) -> FeedSlice:
         """Return a page in the pinned order. Behind it posts follow newest first, to the end of the window.
 
         Raises UnavailableError.
@@ -111,7 +111,7 @@ class FeedPaginator:
             return FeedSlice(items, at.session_id, gaps=gaps)
         return await self._tail(reader, at.tail(pinned.floor), limit, FeedSlice(items, at.session_id, gaps=gaps))
 
-    async def _tail(self, reader: Reader, at: RankedCursor, limit: int, begun: FeedSlice) -> FeedSlice:
+    async def _tail(self, reader: ReaderState, at: RankedCursor, limit: int, begun: FeedSlice) -> FeedSlice:
         """Fill the page that has `begun` with posts below the pinned order."""
         start, wanted = self._window.start(at.top), limit + 1 - len(begun.items)
         older = await self._older(reader, start, at.floor, at.shown, wanted)
@@ -122,15 +122,15 @@ class FeedPaginator:
         return FeedSlice(items[:limit], at.session_id, items[limit], following, gaps)
 
     async def _resume(
-        self, reader: Reader, at: RankedCursor | None
+        self, reader: ReaderState, at: RankedCursor | None
     ) -> tuple[RankedCursor, PinnedOrder, Mapping[int, Source], Gaps]:
         """Return the pinned order of the cursor's session, or a new order with the sources of its candidates.
 
         When the session is lost, the new order continues it. The shown posts come first, then the others that are older
         than the session.
         """
-        if at is not None and (pinned := await self._pinned_order(reader, at)) is not None:
-            return at, pinned, {}, frozenset()
+        if at is not None and reader.stored is not None and reader.stored.pinned is not None:
+            return at, reader.stored.pinned, {}, frozenset()
         candidates = await self._candidates.gather(reader)
         newest = max(candidates.sources, default=-1) + 1
         top = at.top if at else max(self._window.top(), newest)  # the clock that mints ids may be ahead of this one
@@ -141,13 +141,13 @@ class FeedPaginator:
             await self._pin(reader, at.session_id, order)
         return at, order, candidates.sources, candidates.gaps | gaps
 
-    async def order(self, reader: Reader) -> Sequence[int]:
+    async def order(self, reader: ReaderState) -> Sequence[int]:
         """Return the ids of the feed in its present ranked order. Raises UnavailableError."""
         order, _ = await self._ranked(reader, await self._candidates.gather(reader), MAX_ID, frozenset())
         return order.post_ids
 
     async def _ranked(
-        self, reader: Reader, candidates: Candidates, top: int, shown: frozenset[int]
+        self, reader: ReaderState, candidates: Candidates, top: int, shown: frozenset[int]
     ) -> tuple[PinnedOrder, Gaps]:
         """Rank the candidates below `top`, or sort them newest first while their features are unavailable."""
         waiting = [p for p in candidates.post_ids if p < top and p not in shown]
@@ -162,20 +162,13 @@ class FeedPaginator:
             return PinnedOrder(floor, [*shown, *pinned]), SOURCE_DOWN
         return PinnedOrder(floor, [*shown, *ranked]), frozenset()
 
-    async def _pinned_order(self, reader: Reader, at: RankedCursor) -> PinnedOrder | None:
-        try:
-            return await self._cache.pinned_order(reader.user_id, at.session_id)
-        except UnavailableError as error:
-            log.warning("pinned_order_unreadable", error=repr(error))
-            return None
-
-    async def _pin(self, reader: Reader, session_id: str, order: PinnedOrder) -> None:
+    async def _pin(self, reader: ReaderState, session_id: str, order: PinnedOrder) -> None:
         try:
             await self._cache.pin_order(reader.user_id, session_id, order)
         except UnavailableError as error:
             log.warning("order_not_pinned", error=repr(error))
 
-    async def _older(self, reader: Reader, after: int, bound: int, shown: frozenset[int], wanted: int) -> _Found:
+    async def _older(self, reader: ReaderState, after: int, bound: int, shown: frozenset[int], wanted: int) -> _Found:
         """Return up to `wanted` visible posts from the records, newest first.
 
         Their ids are above `after`, below `bound` and not in `shown`. If a source is unavailable, return what was found
@@ -195,17 +188,18 @@ class FeedPaginator:
         return found
 
     async def _visible(
-        self, reader: Reader, post_ids: Sequence[int], wanted: int, sources: Mapping[int, Source] = {}
+        self, reader: ReaderState, post_ids: Sequence[int], wanted: int, sources: Mapping[int, Source] = {}
     ) -> _Found:
         """Return the first `wanted` posts among `post_ids` that the reader may see.
 
         `sources` says where they come from. While the post service is unavailable, last known records are used.
         """
         found = _Found()
+        overall = reader.stored.stamps.records if reader.stored else None
         start, step = 0, wanted
         while start < len(post_ids) and len(found.items) < wanted:
             chunk = post_ids[start : start + step]
-            records = await self._records.records(chunk)
+            records = await self._records.records(chunk, overall)
             found.gaps = STALE if records.stale else found.gaps
             for i, post_id in enumerate(chunk, start):
                 record = records.values.get(post_id)

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import orjson
 from prometheus_client import Counter
 
 from libs.common.core.errors import NotFoundError, UnavailableError
@@ -12,21 +13,23 @@ from libs.common.core.fairness import CallerShares, FairSemaphore
 from libs.common.core.logging import get_logger
 from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
-from libs.contracts.public import Author, Engagement, Post
+from libs.contracts.public import Engagement
 from services.feed.domain.cursor import ChronologicalCursor, RankedCursor, parse_cursor, session_top
-from services.feed.domain.feed import CoverageGap, DeliveryPace, Order, Reader, Source, source_of
+from services.feed.domain.feed import CoverageGap, DeliveryPace, Order, Source, source_of
 from services.feed.ports import (
     AuthorCache,
     Cache,
+    CachedPage,
     DeliveryPaceSource,
     EngagementSource,
     PageDependencies,
     Position,
     Posts,
+    ReaderState,
 )
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
-from services.feed.service.page import Coverage, FeedPost, PageContent, page_json
+from services.feed.service.page import Coverage, ShownPost, content_json, page_json
 from services.feed.service.paginator import FeedPaginator, FeedSlice, Item
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.sources import SOURCE_DOWN, STALE
@@ -34,6 +37,7 @@ from services.feed.service.sources import SOURCE_DOWN, STALE
 READS = Counter(
     "feedmill_feed_reads_total", "Feed pages by order, cache status and quality.", ["order", "cache", "quality"]
 )
+COUNTS_S = 3  # whole seconds, so counts of a cached page are less than 4 s old when it is sent
 RECENT_READERS_MAX = 10_000  # for the samples of the oracle, and for warming lists
 RANKED_AT_ONCE = 32  # each uses about 10 ms of CPU, and waits for stores
 RANKING_QUEUE = 64  # under a second of work; later requests are refused at once
@@ -107,6 +111,7 @@ class FeedReader:
         self._public_url = public_url
         self._ranking = ranking
         self._assembling = SingleFlight[tuple[int, str, str], _Made]()
+        self._recounting = SingleFlight[tuple[int, str], bytes]()
         self._served_to: deque[int] = deque(maxlen=RECENT_READERS_MAX)
 
     def recent_readers(self) -> list[int]:
@@ -145,7 +150,8 @@ class FeedReader:
         at = parse_cursor(fields) if fields else None
         if at is not None:
             order = Order.RANKED if isinstance(at, RankedCursor) else Order.CHRONOLOGICAL
-        return self._served(await self._assemble(await self._readers.get(user_id), order, at, limit), order)
+        reader = await self._readers.get(user_id, at.session_id if at else None)
+        return self._served(await self._assemble(reader, order, at, limit), order)
 
     async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None = None) -> Lookup:
         """Look for a valid cached first page; the same round trip counts the request. Never raises."""
@@ -158,10 +164,26 @@ class FeedReader:
             return Lookup(stamp=found.stamp)
         self._served_to.append(user_id)
         READS.labels(order, "hit", "normal").inc()
-        body = page_json(
-            found.page.body, _NO_GAPS[self._delivery.pace], found.page.age_s
-        )  # pages with gaps are not cached
+        content, page = found.page.body, found.page
+        if page.counts_age_s > COUNTS_S:
+            key = user_id, _variant(order, limit)
+            content = await self._recounting.run(key, lambda: self._recounted(*key, page))
+        body = page_json(content, _NO_GAPS[self._delivery.pace], page.age_s)  # pages with gaps are not cached
         return Lookup(Served(body, "hit", "normal"))
+
+    async def _recounted(self, user_id: int, variant: str, page: CachedPage) -> bytes:
+        """Return the content with present counts, and cache it, or the old content while they are unavailable."""
+        content = orjson.loads(page.body)
+        try:
+            found = await self._engagement.of(user_id, [int(post["post_id"]) for post in content["posts"]])
+            for post in content["posts"]:
+                post["engagement"] = found[int(post["post_id"])].__dict__
+            body = orjson.dumps(content)
+            await self._cache.recount_page(user_id, variant, page, body)
+        except UnavailableError as error:
+            log.warning("page_not_recounted", error=repr(error))
+            return page.body
+        return body
 
     async def updates(self, user_id: int, session_id: str) -> Updates:
         """Count posts of others that are new since the session began.
@@ -173,13 +195,10 @@ class FeedReader:
         top = session_top(session_id)
         if top is None:
             raise NotFoundError
-        reader = await self._readers.get(user_id)
+        reader = await self._readers.get(user_id, session_id)
         async with self._ranking.enter():
             candidates = await self._candidates.gather(reader)
-        try:
-            pinned = await self._cache.pinned_order(user_id, session_id)
-        except UnavailableError:
-            pinned = None
+        pinned = reader.stored.pinned if reader.stored else None
         if pinned is None:
             unseen = [p for p in candidates.sources if p >= top]
         else:
@@ -227,7 +246,7 @@ class FeedReader:
         return made
 
     async def _assemble(
-        self, reader: Reader, order: Order, at: ChronologicalCursor | RankedCursor | None, limit: int
+        self, reader: ReaderState, order: Order, at: ChronologicalCursor | RankedCursor | None, limit: int
     ) -> _Made:
         async with self._ranking.enter():
             if isinstance(at, ChronologicalCursor) or (at is None and order is Order.CHRONOLOGICAL):
@@ -236,16 +255,22 @@ class FeedReader:
                 part = await self._paginator.ranked(reader, at, limit)
             return await self._with_authors(reader, part)
 
-    async def _with_authors(self, reader: Reader, part: FeedSlice) -> _Made:
+    async def _with_authors(self, reader: ReaderState, part: FeedSlice) -> _Made:
         author_ids = list({item.record.author_id for item in part.items})
         (marks, gaps), authors = await asyncio.gather(
-            self._engagement_of(reader.user_id, part.items), self._authors.authors(author_ids)
+            self._engagement_of(reader.user_id, part.items),
+            self._authors.authors(author_ids, reader.stored.stamps.profiles if reader.stored else None),
         )
         if authors.stale or reader.followees.stale:
             gaps |= STALE
         gaps |= part.gaps
         posts = [
-            self._post(item, authors.values[item.record.author_id], marks.get(item.record.post_id, Engagement()))
+            ShownPost(
+                item.record,
+                authors.values[item.record.author_id],
+                marks.get(item.record.post_id, Engagement()),
+                item.source,
+            )
             for item in part.items
             if item.record.author_id in authors.values
         ]
@@ -260,12 +285,10 @@ class FeedReader:
             relied_on={i for record in relied_on for i in (record.post_id, record.author_id)},
         )
 
-    def _content(self, user_id: int, part: FeedSlice, posts: list[FeedPost]) -> bytes:
-        cursor = part.next_cursor and self._cursors.encode(_listing(user_id), part.next_cursor.fields())
-        content = PageContent(
-            posts=posts, next_cursor=cursor, has_more=cursor is not None, feed_session_id=part.session_id
-        )
-        return content.model_dump_json().encode()
+    def _content(self, user_id: int, part: FeedSlice, posts: Sequence[ShownPost]) -> bytes:
+        following = part.next_cursor
+        cursor = self._cursors.encode(_listing(user_id), following.fields()) if following else None
+        return content_json(posts, cursor, part.session_id, self._public_url)
 
     async def _engagement_of(
         self, user_id: int, items: Sequence[Item]
@@ -276,10 +299,6 @@ class FeedReader:
         except UnavailableError:
             return {i.record.post_id: Engagement(**i.record.counts.model_dump()) for i in items}, SOURCE_DOWN
 
-    def _post(self, item: Item, author: Author, engagement: Engagement) -> FeedPost:
-        post = Post.of(item.record, author, engagement, self._public_url)
-        return FeedPost.model_construct(**dict(post), source=item.source)
-
     @staticmethod
     def _served(made: _Made, order: Order) -> Served:
         READS.labels(order, made.cache, made.quality).inc()
@@ -287,8 +306,8 @@ class FeedReader:
 
 
 def _variant(order: Order, limit: int) -> str:
-    """Name the page in the cache. The 2 is the version of the JSON."""
-    return f"2-{order}-{limit}"
+    """Name the page in the cache. The 3 is the version of the stored value."""
+    return f"3-{order}-{limit}"
 
 
 def _listing(user_id: int) -> str:

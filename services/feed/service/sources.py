@@ -8,7 +8,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.feedlists import CAP, UnpushedRange
 from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Reader, Source, source_of
-from services.feed.ports import LATEST, FeedListStore, PostCache, Posts, UnpushedRangeStore
+from services.feed.ports import LATEST, FeedListStore, PostCache, Posts, ReaderState
 from services.feed.service.followees import Readers
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.window import FeedWindow
@@ -27,7 +27,7 @@ class AuthorSource:
         self._cache = cache
         self._window = window
 
-    async def candidates(self, reader: Reader) -> Candidates:
+    async def candidates(self, reader: ReaderState) -> Candidates:
         """Return posts inside the window. Without the post service these are the last known ones; never raises.
 
         More posts of busy authors are read, so that one of them alone does not raise the floor.
@@ -58,26 +58,26 @@ class ListSource:
         readers: Readers,
         posts: Posts,
         lists: FeedListStore,
-        unpushed: UnpushedRangeStore,
         window: FeedWindow,
     ) -> None:
         self._readers = readers
         self._posts = posts
         self._lists = lists
-        self._unpushed = unpushed
         self._window = window
         self._rebuilds = SingleFlight[int, Candidates]()
 
-    async def candidates(self, reader: Reader) -> Candidates:
+    async def candidates(self, reader: ReaderState) -> Candidates:
         """Return the list, or posts from the records without Redis. Raises UnavailableError without both."""
+        if reader.stored is None:
+            return await self._from_records(reader, SOURCE_DOWN)
+        found = reader.stored.listed
         try:
-            found, ranges = await asyncio.gather(self._lists.read(reader.user_id), self._unpushed.of(reader.user_id))
             if found is None or found.building:
                 return await self._rebuilt(reader)
             start = self._window.start()
             floor = start if found.complete else min(found.post_ids, default=start)
             listed = Candidates(dict.fromkeys(found.post_ids, Source.PUSHED), floor)
-            missing = [one for one in ranges if one.gap_id > found.merged_up_to]
+            missing = [one for one in reader.stored.unpushed if one.gap_id > found.merged_up_to]
             return await self._with_unpushed(reader, listed, missing) if missing else listed
         except UnavailableError as error:
             log.warning("feed_list_unreadable", error=repr(error))
@@ -87,7 +87,7 @@ class ListSource:
         """Build the list if there is none. Raises UnavailableError."""
         found = await self._lists.read(reader_id)
         if found is None or found.building:
-            reader = await self._readers.get(reader_id)
+            reader = await self._readers.refresh(reader_id)
             await self._rebuilds.run(reader_id, lambda: self._rebuild(reader))
 
     async def _with_unpushed(self, reader: Reader, listed: Candidates, ranges: Sequence[UnpushedRange]) -> Candidates:

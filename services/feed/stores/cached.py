@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from cachetools import TTLCache
@@ -19,8 +19,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class _Entry(Generic[T]):
+    """`stamp` is the value's own, `overall` that of all values of the kind when it was last compared."""
+
     cached_at: float
     stamp: bytes
+    overall: bytes | None
     value: T
 
 
@@ -33,14 +36,32 @@ class StampedCache(Generic[T]):
         self._clock = clock
         self._entries: TTLCache[int, _Entry[T]] = TTLCache(CACHED_MAX, LAST_KNOWN_S, clock)
 
-    async def get(self, ids: Sequence[int], fetch: Callable[[list[int]], Awaitable[dict[int, T]]]) -> Partial[T]:
+    async def get(
+        self,
+        ids: Sequence[int],
+        fetch: Callable[[list[int]], Awaitable[dict[int, T]]],
+        overall: bytes | None = None,
+    ) -> Partial[T]:
         """Return the values of the ids that exist.
+
+        `overall` is a stamp, read before this call, that changes whenever the stamp of any id changes. Values that were
+        compared under the same one are not compared again.
 
         While their owner is unavailable, older cached values are used if no stamp says that they changed, and the
         result is stale. Without Redis the cache is not used.
         """
-        if not ids:
-            return Partial({})
+        now = self._clock()
+        cached = {i: e for i in ids if (e := self._entries.get(i)) and now - e.cached_at < CACHED_S}
+        compared = {i: e.value for i, e in cached.items() if overall is not None and e.overall == overall}
+        if unknown := [i for i in ids if i not in compared]:
+            found = await self._compare(unknown, fetch, overall)
+            return replace(found, values=compared | found.values)
+        return Partial(compared)
+
+    async def _compare(
+        self, ids: Sequence[int], fetch: Callable[[list[int]], Awaitable[dict[int, T]]], overall: bytes | None
+    ) -> Partial[T]:
+        """Return the values after comparing their stamps; see `get`."""
         try:
             stamps = dict(zip(ids, await self._stamps.read([self._key(one) for one in ids]), strict=True))
         except UnavailableError:
@@ -48,13 +69,15 @@ class StampedCache(Generic[T]):
         now = self._clock()
         cached = {i: entry for i in stamps if (entry := self._entries.get(i))}
         valid = {i: e.value for i, e in cached.items() if e.stamp == stamps[i] and now - e.cached_at < CACHED_S}
+        for i in valid:
+            self._entries[i] = replace(cached[i], overall=overall)
         missing = [i for i in stamps if i not in valid]
         try:
             fetched = await fetch(missing) if missing else {}
         except UnavailableError:
             return Partial(valid | await self._unchanged({i: cached[i] for i in missing if i in cached}), stale=True)
         for i, value in fetched.items():
-            self._entries[i] = _Entry(now, stamps[i], value)
+            self._entries[i] = _Entry(now, stamps[i], overall, value)
         for i in missing:
             if i not in fetched:
                 self._entries.pop(i, None)
@@ -86,8 +109,8 @@ class CachedPosts:
         self._records = StampedCache[PostRecord](stamps, stamps.changed, clock)
         self._latest = StampedCache[list[int]](stamps, stamps.activity, clock)
 
-    async def records(self, post_ids: Sequence[int]) -> Partial[PostRecord]:
-        return await self._records.get(post_ids, self._posts.records)
+    async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
+        return await self._records.get(post_ids, self._posts.records, overall)
 
     async def latest(self, author_ids: Sequence[int], window_start: int) -> Partial[list[int]]:
         async def fetch(missing: list[int]) -> dict[int, list[int]]:
@@ -104,7 +127,7 @@ class CachedProfiles:
 
     def __init__(self, graph: Graph, stamps: Stamps, clock: Callable[[], float] = time.monotonic) -> None:
         self._graph = graph
-        self._authors = StampedCache[Author](stamps, stamps.activity, clock)
+        self._authors = StampedCache[Author](stamps, stamps.profile, clock)
 
-    async def authors(self, user_ids: Sequence[int]) -> Partial[Author]:
-        return await self._authors.get(user_ids, self._graph.authors)
+    async def authors(self, user_ids: Sequence[int], overall: bytes | None) -> Partial[Author]:
+        return await self._authors.get(user_ids, self._graph.authors, overall)

@@ -1,4 +1,4 @@
-"""Cached pages, pinned orders, positions and followees in Redis.
+"""The stored feed, cached pages, positions and followees in Redis.
 
 The keys of one reader are in the slot of their feed list.
 """
@@ -15,10 +15,18 @@ from redis.asyncio import Redis, RedisCluster
 
 from libs.common.stores.rate import RateCheck
 from libs.common.stores.redis import translates_errors
-from libs.feedlists import FeedLists
+from libs.feedlists import FeedLists, UnpushedRanges
 from libs.invalidation import InvalidationStamps
 from services.feed.domain.feed import Followees
-from services.feed.ports import CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
+from services.feed.ports import (
+    CachedPage,
+    CacheLookup,
+    OverallStamps,
+    PageDependencies,
+    PinnedOrder,
+    Position,
+    StoredFeed,
+)
 
 POSITION_S = 7 * 86_400  # the post is no longer in the window then
 FOLLOWEES_S = 86_400  # the maximum age of followees while the graph is unavailable (docs/figures.md)
@@ -47,10 +55,17 @@ class RedisFeedCache:
     """Implements `ports.Cache`."""
 
     def __init__(
-        self, redis: "Redis", lists: FeedLists, stamps: InvalidationStamps, page_s: int, session_s: int
+        self,
+        redis: "Redis",
+        lists: FeedLists,
+        unpushed: UnpushedRanges,
+        stamps: InvalidationStamps,
+        page_s: int,
+        session_s: int,
     ) -> None:
         self._redis = redis
         self._lists = lists
+        self._unpushed = unpushed
         self._stamps = stamps
         self._page_s = page_s
         self._session_s = session_s
@@ -67,6 +82,7 @@ class RedisFeedCache:
             stamps.activity(reader_id),
             stamps.generation_key,
             stamps.all_pages,
+            stamps.any_followees,
             stamps.any_changed,
             stamps.any_pulled,
             lists.key(reader_id, f"page-{variant}"),
@@ -84,20 +100,60 @@ class RedisFeedCache:
         found, counted = (answers[: len(keys)], answers[len(keys) :]) if is_cluster else (answers[0], answers[1:])
         if check is not None:
             check.settle(counted)
-        late, activity, generation, all_pages, changed, pulled, page = found
+        late, activity, generation, all_pages, followees, changed, pulled, page = found
         generation = generation or await stamps.generation()
-        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, all_pages))
+        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, all_pages, followees))
         return page, _PageStamps(own, changed or _NONE, pulled or _NONE)
 
     async def _valid(self, raw: bytes, now: _PageStamps) -> CachedPage | None:
-        made_s, own, changed, pulled, relied_on, authors, pulled_seen, body = raw.split(b"\n", 7)
+        counted_s, dependencies = raw.split(b"\n", 1)
+        made_s, own, changed, pulled, relied_on, authors, pulled_seen, body = dependencies.split(b"\n", 7)
         if own != now.own:
             return None
         if changed != now.changed and any(await self._stamps.exist(map(self._stamps.changed, _ids(relied_on)))):
             return None
         if pulled != now.pulled and pulled_seen.decode() != await self.pulled_seen(_ids(authors)):
             return None
-        return CachedPage(body, max(0, int(time.time()) - int(made_s)))
+        return CachedPage(body, _age_s(made_s), _age_s(counted_s), dependencies[: -len(body)])
+
+    async def stored_feed(self, reader_id: int, session_id: str | None) -> StoredFeed:
+        stamps = self._stamps
+        async with self._redis.pipeline(transaction=False) as pipe:
+            self._lists.queue_read(pipe, reader_id)
+            pipe.hgetall(self._unpushed.key_of(reader_id))
+            for key in (
+                stamps.generation_key,
+                stamps.activity(reader_id),
+                stamps.any_followees,
+                stamps.any_changed,
+                stamps.any_profile,
+            ):
+                pipe.get(key)
+            if session_id is not None:
+                pipe.getex(self._session_key(reader_id, session_id), ex=self._session_s)
+            (
+                listed,
+                merged_up_to,
+                _,
+                ranges,
+                generation,
+                activity,
+                followees,
+                changed,
+                profile,
+                *pinned,
+            ) = await pipe.execute()
+        generation = generation or await stamps.generation()
+        own, *overall = (
+            b"/".join((generation, *(part or _NONE for part in parts)))
+            for parts in ((activity, followees), (changed,), (profile,))
+        )
+        return StoredFeed(
+            self._lists.parse(listed, merged_up_to),
+            self._unpushed.parse(ranges),
+            _pinned_order(pinned[0]) if pinned and pinned[0] else None,
+            OverallStamps(own, *overall),
+        )
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
         seen = await self._stamps.read([self._stamps.activity(author_id) for author_id in author_ids])
@@ -108,21 +164,17 @@ class RedisFeedCache:
     ) -> None:
         if self._page_s:
             ids = (",".join(map(str, ids)) for ids in (dependencies.relied_on, dependencies.pulled))
-            head = "\n".join((str(int(time.time())), stamp, *ids, dependencies.pulled_seen, ""))
+            now_s = str(int(time.time()))
+            head = "\n".join((now_s, now_s, stamp, *ids, dependencies.pulled_seen, ""))
             await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), head.encode() + body, ex=self._page_s)
+
+    async def recount_page(self, reader_id: int, variant: str, page: CachedPage, body: bytes) -> None:
+        value = b"%d\n%s%s" % (time.time(), page.dependencies, body)
+        await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), value, xx=True, keepttl=True)
 
     async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
         packed = array(_INT64, [order.floor, *order.post_ids]).tobytes()
         await self._redis.set(self._session_key(reader_id, session_id), packed, ex=self._session_s)
-
-    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
-        raw: Any = await self._redis.getex(self._session_key(reader_id, session_id), ex=self._session_s)
-        if raw is None:
-            return None
-        numbers: array[int] = array(_INT64)
-        numbers.frombytes(raw)
-        floor, *post_ids = numbers.tolist()
-        return PinnedOrder(floor, post_ids)
 
     def _session_key(self, reader_id: int, session_id: str) -> str:
         return self._lists.key(reader_id, f"session-{session_id}")
@@ -154,6 +206,17 @@ class RedisFeedCache:
             return None
         everyone, pull, fresh = map(frozenset, orjson.loads(raw))
         return Followees(everyone, pull, fresh, stale=True)
+
+
+def _age_s(at_s: bytes) -> int:
+    return max(0, int(time.time()) - int(at_s))
+
+
+def _pinned_order(packed: bytes) -> PinnedOrder:
+    numbers: array[int] = array(_INT64)
+    numbers.frombytes(packed)
+    floor, *post_ids = numbers.tolist()
+    return PinnedOrder(floor, post_ids)
 
 
 def _ids(text: bytes) -> list[int]:

@@ -4,15 +4,18 @@ from typing import Any
 
 import orjson
 import pytest
+from cachetools import TTLCache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.core.errors import NotFoundError, OverloadedError, UnavailableError
 from libs.common.web.paging import InvalidCursorError
+from libs.contracts.events import UserBanned, UserUnbanned
 from libs.feedlists import UnpushedRange
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage, Position
-from services.feed.service.reader import Served, Updates
+from services.feed.service.followees import CACHED_S
+from services.feed.service.reader import COUNTS_S, Served, Updates
 from services.feed.tests.world import World
 
 READER, PUSHED, PULLED, STRANGER = 1, 2, 3, 4
@@ -118,8 +121,56 @@ async def test_pages_are_filled_up_in_place_of_deleted_posts(world: World, order
 async def test_unfollowing_takes_effect_on_the_next_read(world: World) -> None:
     await world.post(PUSHED)
     await world.reader.page(READER, Order.RANKED, 20, None)
-    world.graph.follows[READER].discard(PUSHED)
+    await world.unfollow(READER, PUSHED)
     assert shown(await world.reader.page(READER, Order.RANKED, 20, None)) == []
+
+
+async def test_followees_are_asked_for_again_only_after_a_change(world: World) -> None:
+    post = await world.post(PULLED)
+
+    async def read() -> list[int]:
+        return shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None))
+
+    assert await read() == [post]
+    asked = world.graph.asked_followees
+    assert await read() == [post]
+    assert world.graph.asked_followees == asked
+    world.graph.banned.add(PULLED)
+    await world.stamps.invalidate([UserBanned(user_id=PULLED)])
+    assert await read() == []
+    world.graph.banned.clear()
+    await world.stamps.invalidate([UserUnbanned(user_id=PULLED)])
+    assert await read() == [post]
+    world.graph.follows[READER].discard(PULLED)  # the stamp was lost
+    world.now_s += CACHED_S + 1
+    assert await read() == []
+
+
+async def test_counts_of_a_cached_page_are_read_again_after_a_few_seconds(world: World) -> None:
+    post = await world.post(PUSHED)
+    content = (await world.reader.page(READER, Order.RANKED, 20, None)).body.partition(b',"cached":')[0] + b"}"
+    world.engagement.likes = 9
+
+    async def likes(counts_age_s: int) -> int:
+        world.cache.page = CachedPage(content, 30, counts_age_s)
+        served = await world.reader.page(READER, Order.RANKED, 20, None)
+        assert (shown(served), served.cache) == ([post], "hit")
+        return int(orjson.loads(served.body)["posts"][0]["engagement"]["like_count"])
+
+    assert await likes(COUNTS_S) == 1
+    assert await likes(COUNTS_S + 1) == 9
+    assert world.cache.page is not None
+    assert b'"like_count":9' in world.cache.page.body
+    world.engagement.down = True
+    assert await likes(COUNTS_S + 1) == 1
+
+
+async def test_a_reader_whose_memory_no_longer_holds_the_followees_is_served(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = await world.post(PULLED)
+    monkeypatch.setattr(world.readers, "_known", TTLCache(1, CACHED_S, getsizeof=lambda _: 2))
+    assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [post]
 
 
 async def test_ranked_ends_with_the_window_and_chronological_with_the_first_post(world: World) -> None:
@@ -148,6 +199,7 @@ async def test_without_the_graph_last_known_followees_are_used_and_coverage_is_i
     post = await world.post(PUSHED)
     await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     world.graph.down = True
+    world.now_s += CACHED_S + 1
     served = await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)
     assert shown(served) == [post]
     assert served.quality == "degraded"
@@ -285,13 +337,9 @@ async def test_cursors_stay_short_however_often_the_session_is_lost(world: World
     assert found == expected
 
 
-async def test_updates_are_counted_without_redis(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_updates_are_counted_without_redis(world: World) -> None:
     page = orjson.loads((await world.reader.page(READER, Order.RANKED, 2, None)).body)
-
-    async def down(*_: Any) -> None:
-        raise UnavailableError
-
-    monkeypatch.setattr(world.cache, "pinned_order", down)
+    world.cache.down = True
     new = await world.post(PUSHED)
     assert await world.reader.updates(READER, page["feed_session_id"]) == Updates(1, new)
 
@@ -315,6 +363,7 @@ async def test_unpushed_posts_are_not_merged_while_followees_may_be_outdated(wor
     skipped = await world.post(PUSHED, pushed=False)
     world.unpushed.ranges = [UnpushedRange(1, skipped, skipped, is_open=False)]
     world.graph.down = True
+    world.now_s += CACHED_S + 1
     assert shown(await world.reader.page(READER, Order.CHRONOLOGICAL, 20, None)) == [skipped, seen]
     assert world.lists.lists[READER].merged_up_to == 0
 

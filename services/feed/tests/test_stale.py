@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from libs.common.core.errors import UnavailableError
-from libs.invalidation import LAST_KNOWN_S
+from libs.invalidation import LAST_KNOWN_S, Invalidation
 from services.feed.domain.feed import Order
 from services.feed.ports import LATEST
 from services.feed.service.reader import Served
@@ -88,14 +88,14 @@ async def test_only_the_latest_posts_of_a_busy_author_are_shown(world: World, or
 
 
 async def test_posts_that_changed_since_are_not_shown(world: World, posts: list[int]) -> None:
-    await world.stamps.write((), [posts[0]])
+    await world.stamps.write(Invalidation(changed=[posts[0]]))
     del world.stamps.stamps[world.stamps.changed(posts[0])]  # this stamp expires earlier
     world.posts.down = True
     assert shown(await read(world)) == posts[:0:-1]
 
 
 async def test_posts_of_the_banned_and_of_the_unfollowed_are_not_shown(world: World, posts: list[int]) -> None:
-    await world.stamps.write((), [PUSHED])
+    await world.stamps.write(Invalidation(changed=[PUSHED]))
     await world.cache.forget_followee(READER, PULLED)
     world.graph.down = True
     assert shown(await read(world)) == [posts[2]]

@@ -12,13 +12,24 @@ from libs.common.core.ids import first_id_at, id_time_ms, now_ms
 from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.base import Payload
+from libs.contracts.events import FollowDeleted
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
-from libs.invalidation.table import Invalidation, invalidation_of
+from libs.invalidation import Invalidation
+from libs.invalidation.table import invalidation_of
 from services.feed.domain.feed import DeliveryPace, Followees, Relation
-from services.feed.ports import LATEST, CachedPage, CacheLookup, PageDependencies, PinnedOrder, Position
+from services.feed.ports import (
+    LATEST,
+    CachedPage,
+    CacheLookup,
+    OverallStamps,
+    PageDependencies,
+    PinnedOrder,
+    Position,
+    StoredFeed,
+)
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
@@ -35,12 +46,15 @@ class InMemoryGraph:
     def __init__(self) -> None:
         self.follows: dict[int, set[int]] = defaultdict(set)
         self.pull: set[int] = set()
+        self.banned: set[int] = set()
+        self.asked_followees = 0
         self.down = False
 
     async def followees(self, user_id: int) -> Followees:
         if self.down:
             raise UnavailableError
-        followed = frozenset(self.follows[user_id])
+        self.asked_followees += 1
+        followed = frozenset(self.follows[user_id] - self.banned)
         return Followees(followed, followed & self.pull)
 
     async def relation(self, reader_id: int, author_id: int) -> Relation:
@@ -91,12 +105,12 @@ class InMemoryPosts:
 
 class InMemoryEngagement:
     def __init__(self) -> None:
-        self.down = False
+        self.likes, self.down = 1, False
 
     async def of(self, _: int, post_ids: Sequence[int]) -> dict[int, Engagement]:
         if self.down:
             raise UnavailableError
-        return {post_id: Engagement(like_count=1, is_liked=True) for post_id in post_ids}
+        return {post_id: Engagement(like_count=self.likes, is_liked=True) for post_id in post_ids}
 
 
 class InMemoryLists:
@@ -153,6 +167,9 @@ class InMemoryStamps:
     def activity(self, user_id: int) -> str:
         return f"of:{user_id}"
 
+    def profile(self, user_id: int) -> str:
+        return f"profile:{user_id}"
+
     def changed(self, entity_id: int) -> str:
         return f"outdated:{entity_id}"
 
@@ -169,14 +186,24 @@ class InMemoryStamps:
         return [key in self.stamps for key in keys]
 
     async def invalidate(self, payloads: Iterable[Payload]) -> None:
-        merged = Invalidation.merge(map(invalidation_of, payloads))
-        await self.write(merged.active, merged.changed, merged.visibility)
+        await self.write(Invalidation.merge(map(invalidation_of, payloads)))
 
-    async def write(self, active: Iterable[int], changed: Iterable[int] = (), visibility: Iterable[int] = ()) -> None:
-        entities = list(changed)
-        self.visibility |= set(visibility)
-        keys = [*map(self.activity, active), *map(self.changed, entities), *map(self.changed_lately, entities)]
+    async def write(self, invalidation: Invalidation) -> None:
+        self.visibility |= set(invalidation.visibility)
+        keys = [
+            *map(self.activity, invalidation.active),
+            *map(self.profile, invalidation.profiles),
+            *(key(one) for one in invalidation.changed for key in (self.changed, self.changed_lately)),
+            *(["any changed"] if invalidation.changed else []),
+            *(["any profile"] if invalidation.profiles else []),
+            *(["any followees"] if invalidation.followees else []),
+        ]
         self.stamps |= dict.fromkeys(keys, secrets.token_bytes(8))
+
+    def overall(self, reader_id: int) -> OverallStamps:
+        parts = (f"of:{reader_id}", "any followees"), ("any changed",), ("any profile",)
+        stamps = (b"/".join([self.redis_generation, *(self.stamps.get(key, b"-") for key in keys)]) for keys in parts)
+        return OverallStamps(*stamps)
 
 
 class FixedLoad:
@@ -184,7 +211,11 @@ class FixedLoad:
 
 
 class InMemoryCache:
-    def __init__(self) -> None:
+    def __init__(self, lists: InMemoryLists, unpushed: InMemoryUnpushedRanges, stamps: InMemoryStamps) -> None:
+        self._lists = lists
+        self._unpushed = unpushed
+        self._stamps = stamps
+        self.down = False
         self.pinned: dict[str, PinnedOrder] = {}
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
@@ -200,11 +231,18 @@ class InMemoryCache:
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
     ) -> None: ...
 
+    async def recount_page(self, reader_id: int, variant: str, page: CachedPage, body: bytes) -> None:
+        self.page = CachedPage(body, page.age_s)
+
     async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
         self.pinned[session_id] = order
 
-    async def pinned_order(self, reader_id: int, session_id: str) -> PinnedOrder | None:
-        return self.pinned.get(session_id)
+    async def stored_feed(self, reader_id: int, session_id: str | None) -> StoredFeed:
+        if self.down:
+            raise UnavailableError
+        pinned = self.pinned.get(session_id) if session_id else None
+        listed, unpushed = await self._lists.read(reader_id), await self._unpushed.of(reader_id)
+        return StoredFeed(listed, unpushed, pinned, self._stamps.overall(reader_id))
 
     async def save_position(self, reader_id: int, position: Position) -> None:
         self.positions[reader_id] = position
@@ -253,13 +291,13 @@ class World:
 
     def __init__(self) -> None:
         self.graph, self.posts, self.engagement = InMemoryGraph(), InMemoryPosts(), InMemoryEngagement()
-        self.lists, self.unpushed, self.cache = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryCache()
+        self.lists, self.unpushed, self.stamps = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryStamps()
+        self.cache, self.now_s = InMemoryCache(self.lists, self.unpushed, self.stamps), 0.0
         self.delivery, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
-        self.stamps, self.now_s = InMemoryStamps(), 0.0
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
         records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
-        self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache)
-        self.list_source = ListSource(self.readers, self.posts, self.lists, self.unpushed, self.window)
+        self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache, lambda: self.now_s)
+        self.list_source = ListSource(self.readers, self.posts, self.lists, self.window)
         author_source = AuthorSource(self.posts, records, self.window)
         candidates = CandidateGatherer([self.list_source, author_source], self.posts, self.window)
         self.reader = FeedReader(
@@ -277,11 +315,15 @@ class World:
         )
         self._sequence = 0
 
+    async def unfollow(self, reader_id: int, author_id: int) -> None:
+        self.graph.follows[reader_id].discard(author_id)
+        await self.stamps.invalidate([FollowDeleted(follower_id=reader_id, followee_id=author_id)])
+
     async def post(self, author_id: int, minutes_ago: float = 0, likes: int = 0, *, pushed: bool = True) -> int:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
-        await self.stamps.write([author_id])
+        await self.stamps.write(Invalidation(active=[author_id]))
         if pushed and author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:

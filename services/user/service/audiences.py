@@ -1,6 +1,6 @@
 """Use cases of fan-out and feeds: audiences and followees."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from libs.common.core.errors import NotFoundError
 from libs.contracts.base import utc_now
@@ -14,9 +14,17 @@ _MODE_ATTEMPTS = 4  # an attempt fails only when another call set the mode, and 
 class Audiences:
     """Graph queries of other deployables, and the mode of authors."""
 
-    def __init__(self, store: AudienceStore, push_threshold: int, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        store: AudienceStore,
+        push_threshold: int,
+        mode_changed: Callable[[], Awaitable[None]],
+        clock: Clock = utc_now,
+    ) -> None:
+        """`mode_changed` is called after each change of a mode; it must not raise."""
         self._store = store
         self._threshold = push_threshold
+        self._mode_changed = mode_changed
         self._clock = clock
 
     async def audiences(self, user_ids: Sequence[int], followers_up_to: int) -> dict[int, AuthorAudience]:
@@ -37,7 +45,8 @@ class Audiences:
             mode = next_mode(audience.mode, audience.follower_count, self._threshold)
             if mode == audience.mode:
                 return
-            await self._store.set_mode(user_id, audience.mode_version, mode, self._clock())
+            if await self._store.set_mode(user_id, audience.mode_version, mode, self._clock()):
+                await self._mode_changed()
 
     async def follower_ranges(self, user_id: int, size: int) -> list[tuple[int, int]]:
         """Return ranges of at most `size` followers, which together hold all."""

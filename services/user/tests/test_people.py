@@ -37,10 +37,14 @@ class House:
         for user_id in range(1, people + 1):
             self.world.person(user_id)
         self.profiles = Profiles(InMemoryProfileStore(self.world), self.media, self.events, self.clock)
-        self.audiences = Audiences(InMemoryAudienceStore(self.world), threshold, self.clock)
+        self.changed_modes = 0
+        self.audiences = Audiences(InMemoryAudienceStore(self.world), threshold, self._mode_changed, self.clock)
         parts = (self.profiles, self.audiences, self.events, self.clock)
         store, lists = InMemoryGraphStore(self.world), InMemoryPeopleLists(self.world)
         self.graph, self.barriers = FollowGraph(store, lists, *parts), BlocksAndMutes(store, lists, *parts)
+
+    async def _mode_changed(self) -> None:
+        self.changed_modes += 1
 
     async def mode(self) -> Mode:
         return (await self.audiences.audiences([STAR], 0))[STAR].mode
@@ -98,6 +102,7 @@ async def test_an_author_crosses_the_threshold_and_returns_below_it() -> None:
     assert await house.mode() == "pull"
     await house.graph.unfollow(4, STAR)
     assert await house.mode() == "push"
+    assert house.changed_modes == 2
 
 
 async def test_who_left_pull_mode_is_pulled_for_a_week_yet() -> None:
