@@ -22,7 +22,7 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.stores.cassandra import Cassandra, cassandra_migrations
 from libs.common.stores.cassandra_leases import CassandraNodeLeases
 from libs.common.stores.cassandra_outbox import LATE_US, CassandraOutbox
-from libs.common.stores.idempotency import Answer, Idempotency, StillRunningError
+from libs.common.stores.idempotency import Answer, Idempotency, Reservation, StillRunningError
 from libs.common.stores.migrations import MigrationError, migrate
 from libs.common.stores.postgres import Postgres, open_postgres, postgres_migrations
 from libs.common.stores.postgres_leases import PostgresNodeLeases
@@ -264,10 +264,10 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, ti
     created: list[int] = []
     may_end = asyncio.Event()
 
-    async def create(resource_id: int) -> Answer:
-        created.append(resource_id)
+    async def create(reserved: Reservation) -> Answer:
+        created.append(reserved.resource_id)
         await may_end.wait()
-        return Answer(201, b'{"id":%d}' % resource_id)
+        return Answer(201, b'{"id":%d}' % reserved.resource_id)
 
     hurried = settings.model_copy(update={"timeout_factor": timeout_factor})
     account, key = uuid4().int >> 66, uuid4().hex
@@ -290,7 +290,7 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, ti
 async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassandra) -> None:
     one, other = [await Idempotency(cassandra, lambda: 1).prepare() for _ in range(2)]
 
-    async def create(_: int) -> Answer:
+    async def create(_: Reservation) -> Answer:
         with pytest.raises(StillRunningError):
             await other.run(1, key, b"body", create)
         return Answer(201, b"{}")
@@ -302,10 +302,10 @@ async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassa
 async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:
     minted = iter(range(1, 1_000))
     keys = await Idempotency(cassandra, lambda: next(minted)).prepare()
-    tried: list[int] = []
+    tried: list[Reservation] = []
 
-    async def fail_once(resource_id: int) -> Answer:
-        tried.append(resource_id)
+    async def fail_once(reserved: Reservation) -> Answer:
+        tried.append(reserved)
         if len(tried) == 1:
             raise ConflictError
         return Answer(201, b"{}")
@@ -314,7 +314,7 @@ async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassan
     with pytest.raises(ConflictError):
         await keys.run(account, "k", b"", fail_once)
     assert await keys.run(account, "k", b"", fail_once) == Answer(201, b"{}")
-    assert tried[0] == tried[1]
+    assert tried == [Reservation(1, is_retry=False), Reservation(1, is_retry=True)]
 
 
 @pytest.mark.parametrize("kind", ["cql", "sql"])
