@@ -182,8 +182,7 @@ async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writ
         return {row.done_us for row in await cassandra.execute("SELECT done_us FROM outbox_progress")}
 
     async def forget_all() -> None:
-        for record in await store.oldest(1_000, 0):
-            await store.delete(record)
+        await store.delete(await store.oldest(1_000, 0))
 
     await cassandra.execute("TRUNCATE outbox_progress")
     await forget_all()
@@ -199,7 +198,7 @@ async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writ
     assert [record.event_id for record in await store.oldest(1_000, 0)] == [late.event_id]
     assert min(await done_us()) == late.created_us  # that of the shard where it waits
     assert await store.size(1_000) == 1
-    await store.delete(late)
+    await store.delete([late])
     await cassandra.execute("TRUNCATE outbox_progress")  # its marks are ahead of the clock
 
 
@@ -208,7 +207,7 @@ async def test_young_records_are_left_to_the_direct_way(outbox: tuple[OutboxStor
     records = some_records(1)
     await insert(records)
     assert records[0].event_id not in {record.event_id for record in await store.oldest(1_000, 60)}
-    await store.delete(records[0])
+    await store.delete(records)
 
 
 async def test_one_of_many_gets_a_lease(leases: NodeLeaseStore) -> None:

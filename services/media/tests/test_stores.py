@@ -122,5 +122,5 @@ class TestCassandraMediaStore(MediaStoreConformance):
         await store.save(media, [record])
         waiting = await outbox.oldest(100, -60)
         assert record in waiting
-        await outbox.delete(record)
+        await outbox.delete([record])
         assert record not in await outbox.oldest(100, -60)
