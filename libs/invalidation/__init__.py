@@ -1,6 +1,14 @@
 """Cache invalidation: stamps in Redis that cached values were built under, and stale values for outages."""
 
-from libs.invalidation.stale_cache import IsStillValid, StaleIfErrorCache
+from libs.invalidation.stale_cache import CACHED_MAX, CACHED_S, IsStillValid, StaleIfErrorCache
 from libs.invalidation.stamps import LAST_KNOWN_S, STAMP_S, InvalidationStamps
 
-__all__ = ["LAST_KNOWN_S", "STAMP_S", "InvalidationStamps", "IsStillValid", "StaleIfErrorCache"]
+__all__ = [
+    "CACHED_MAX",
+    "CACHED_S",
+    "LAST_KNOWN_S",
+    "STAMP_S",
+    "InvalidationStamps",
+    "IsStillValid",
+    "StaleIfErrorCache",
+]
