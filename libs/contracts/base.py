@@ -1,6 +1,7 @@
 """The envelope around every event."""
 
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Any, ClassVar
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -83,14 +84,14 @@ class Event(BaseModel):
     entity_version: int
     occurred_at: datetime = Field(default_factory=utc_now)
 
-    @property
+    @cached_property
     def event_id(self) -> UUID:
         """The id, which is the same for each publication of this event."""
         return uuid5(NAMESPACE_OID, f"{self.payload.type}:{self.entity}:{self.entity_version}")
 
     def envelope(self, producer: str, trace: str | None = None) -> Envelope:
         """The envelope of this event, with the producing deployable's name and the W3C trace header."""
-        return Envelope(
+        return Envelope.model_construct(  # its parts are valid
             event_id=self.event_id,
             type=self.payload.type,
             version=self.payload.version,

@@ -1,6 +1,5 @@
 """Readiness of media in Cassandra."""
 
-import asyncio
 from collections.abc import Sequence
 
 from cassandra.query import UNSET_VALUE
@@ -27,7 +26,7 @@ def readiness_cql(*, waiting: str, content_id: str, results: str) -> dict[str, s
         "waiting": f"SELECT {content_id} AS content_id FROM {waiting} WHERE media_id = ?",  # noqa: S608 - of constants
         "save_result": f"INSERT INTO {results} ({columns}) VALUES (?, ?, ?, ?)",  # noqa: S608 - of constants
         "delete_result": f"DELETE FROM {results} WHERE media_id = ?",  # noqa: S608 - of constants
-        "result": f"SELECT * FROM {results} WHERE media_id = ?",  # noqa: S608 - of constants
+        "results": f"SELECT * FROM {results} WHERE media_id IN ?",  # noqa: S608 - of constants
     }
 
 
@@ -54,8 +53,8 @@ class CassandraMediaReadiness(CassandraStore):
         await self._rows("delete_result", media_id)
 
     async def results(self, media_ids: Sequence[int]) -> list[MediaReadiness]:
-        rows = await asyncio.gather(*(self._row("result", media_id) for media_id in media_ids))
-        return [_result(row, self._paths) for row in rows if row]
+        rows = await self._rows("results", list(media_ids)) if media_ids else []
+        return [_result(row, self._paths) for row in rows]
 
     async def waiting_for(self, media_id: int) -> list[int]:
         return [row.content_id for row in await self._rows("waiting", media_id)]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import MediaFailed, MediaProcessed, PostCreated, PostDeleted
-from services.media.domain import ProcessingStatus, StoredMedia
+from services.media.domain import MediaUse, ProcessingStatus, StoredMedia
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 
@@ -36,11 +36,15 @@ class MediaLifecycleConsumers:
 
         An author's events arrive in order, and media belong to one author.
         """
+        uses: list[MediaUse] = []
         for event in events:
             match event.payload:
                 case PostCreated(post_id=post_id, author_id=author_id, media_ids=media_ids):
-                    await self._lifetime.mark_used(post_id, author_id, media_ids)
+                    uses += [MediaUse(media_id, author_id, post_id) for media_id in media_ids]
                 case PostDeleted(post_id=post_id, media_ids=media_ids):
+                    await self._lifetime.mark_used(uses)
+                    uses = []
                     await self._lifetime.post_deleted(post_id, media_ids)
                 case _:
                     pass
+        await self._lifetime.mark_used(uses)

@@ -63,6 +63,15 @@ class StoredMedia:
         return id_time_ms(self.media_id) * 1000 + self.status
 
 
+@dataclass(frozen=True, slots=True)
+class MediaUse:
+    """A post, or with the id 0 the owner's profile, shows the media."""
+
+    media_id: int
+    owner_id: int
+    post_id: int
+
+
 def source_key(media_id: int) -> str:
     """Return the key of the uploaded file in the object store."""
     return f"{UPLOADS}/{media_id}"

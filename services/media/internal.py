@@ -12,7 +12,7 @@ from libs.media.paths import new_secret
 from services.media.api.body import body_of
 from services.media.api.schemas import status_of
 from services.media.api.use_cases import UseCases
-from services.media.domain import StoredMedia, Upload
+from services.media.domain import MediaUse, StoredMedia, Upload
 from services.media.service.lifetime import PROFILE
 
 router = APIRouter(prefix="/internal/media", include_in_schema=False)
@@ -23,8 +23,9 @@ async def find_media(body: MediaRequest, _: CallingService, api: UseCases) -> Me
     """Return the status and the document of each upload. Unknown uploads are left out."""
     found = await api.library.find(body.media_ids)
     if body.profile_of is not None:
-        own = [media.media_id for media in found if media.owner_id == body.profile_of]
-        await api.lifetime.mark_used(PROFILE, body.profile_of, own)
+        owner_id = body.profile_of
+        own = [MediaUse(media.media_id, owner_id, PROFILE) for media in found if media.owner_id == owner_id]
+        await api.lifetime.mark_used(own)
     return MediaAnswers(media=[_record(media) for media in found])
 
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from libs.common.stores.objects import ObjectStore
 from libs.contracts.records import EventRecord
-from services.media.domain import StoredMedia, Upload
+from services.media.domain import MediaUse, StoredMedia, Upload
 
 
 class MediaStore(Protocol):
@@ -34,8 +34,8 @@ class MediaStore(Protocol):
     async def purge(self, media_id: int) -> None:
         """Delete all rows of the media permanently."""
 
-    async def add_use(self, media_id: int, post_id: int) -> None:
-        """Record that a post shows the media. A use that has ended stays ended."""
+    async def add_uses(self, uses: Sequence[MediaUse]) -> None:
+        """Record that posts show media, and count these as posted. A use that has ended stays ended."""
 
     async def end_use(self, media_id: int, post_id: int) -> None:
         """Record that the post was deleted."""

@@ -33,7 +33,11 @@ async def compose(runtime: Runtime[PostSettings]) -> PostUseCases:
     readiness = await PostMediaReadiness(keyspace.cassandra, paths).prepare()
     store = await CassandraPostStore(keyspace.cassandra, keyspace.records, readiness, paths).prepare()
     media = HttpUploads(MediaClient(runtime.client("media"), runtime.client("media", SERVICE_FILE)))
-    authors = CachedAuthors(UserClient(runtime.client("user")), stamps.visibility_unchanged)
+
+    async def profile_stamp(author_id: int) -> bytes:
+        return (await stamps.read([stamps.visibility(author_id)]))[0]
+
+    authors = CachedAuthors(UserClient(runtime.client("user")), stamps.visibility_unchanged, profile_stamp)
     marks = InteractionClient(runtime.client("interaction"))
     writer = PostWriter(store, readiness, media, keyspace.outbox)
     reader = PostReader(store, authors, marks, settings.public_url)

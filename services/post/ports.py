@@ -25,8 +25,8 @@ class PostStore(Protocol):
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         """Return the author and the counts of each published post, in any order. Others are left out."""
 
-    async def create(self, post: StoredPost) -> None:
-        """Store a post that waits for its media. Idempotent."""
+    async def create(self, post: StoredPost, events: Sequence[EventRecord] = ()) -> None:
+        """Store a new post: one that waits for its media, or one that is published at once. Idempotent."""
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         """Make the post visible, and add it to the lists of its author and hashtags."""
@@ -68,11 +68,18 @@ class PostMedia(Protocol):
         """
 
 
-class AuthorProfiles(Protocol):
-    """Profiles of authors. Raises UnavailableError."""
+class UserProfiles(Protocol):
+    """Profiles in the user service. Raises UnavailableError."""
 
     async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         """Return authors whose posts the reader may see. Without a reader: authors whose posts everybody may see."""
+
+
+class AuthorProfiles(UserProfiles, Protocol):
+    """Profiles of authors, some of them cached. Raises UnavailableError."""
+
+    async def own(self, author_id: int) -> Author | None:
+        """Return the author's profile for the author, or None for a banned one. A change shows at once."""
 
 
 class EngagementCounts(Protocol):

@@ -7,7 +7,7 @@ from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
 from libs.common.web.limits import MINUTE_S
 from libs.common.web.revocation import RedisRevokedSessions
-from libs.common.web.runtime import Runtime
+from libs.common.web.runtime import GATHER_MS, Runtime
 from libs.deployables.application import Application
 from libs.invalidation import Invalidation, InvalidationStamps
 from libs.media.paths import SecretPaths
@@ -64,7 +64,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         database.mint,
     )
     authored = PostgresAuthoredPostStore(postgres)
-    await runtime.consume("user-posts", UserConsumers(authored).on_posts, serves_without=True)
+    await runtime.consume("user-posts", UserConsumers(authored).on_posts, serves_without=True, gather_ms=GATHER_MS)
     return UserUseCases(
         accounts,
         profiles,

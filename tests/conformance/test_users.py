@@ -14,7 +14,7 @@ from services.feed.ports import Graph
 from services.feed.tests import world as feed
 from services.interaction.ports import VisiblePeople
 from services.interaction.tests.fakes import InMemoryPeople
-from services.post.ports import AuthorProfiles
+from services.post.ports import UserProfiles
 from services.post.tests.fakes import AUTHOR as ANN
 from services.post.tests.fakes import OTHER as BOB
 from services.post.tests.fakes import InMemoryAuthors
@@ -111,7 +111,7 @@ async def test_who_is_hidden_from_a_reader() -> None:
 class FakePeople:
     def __init__(self) -> None:
         self.people: VisiblePeople = (people := InMemoryPeople())
-        self.authors: AuthorProfiles = (authors := InMemoryAuthors())
+        self.authors: UserProfiles = (authors := InMemoryAuthors())
         people.blocked_pairs.add(frozenset((READER, BOB)))
         authors.hidden |= {(READER, BOB), (None, BOB)}
 
@@ -124,7 +124,7 @@ class HttpPeople:
         house.world.blocks.append(Edge(BOB, READER))
         house.world.profiles[BOB] = replace(house.world.profiles[BOB], is_private=True)
         self.people: VisiblePeople = (client := users(house))
-        self.authors: AuthorProfiles = client
+        self.authors: UserProfiles = client
 
 
 @pytest.mark.parametrize("side", [FakePeople, HttpPeople])

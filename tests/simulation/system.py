@@ -131,8 +131,9 @@ class Database:
     async def size(self, limit: int) -> int:
         return min(len(self.outbox), limit)
 
-    async def delete(self, record: EventRecord) -> None:
-        self.outbox.pop(record.event_id, None)
+    async def delete(self, records: Sequence[EventRecord]) -> None:
+        for record in records:
+            self.outbox.pop(record.event_id, None)
 
 
 class System:

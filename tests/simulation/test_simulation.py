@@ -37,9 +37,8 @@ class CommitsFirst(ConsumerRunner):
 
 
 class ForgetsFirst(Outbox):
-    async def _publish(self, records: Sequence[EventRecord], via: str) -> int:
-        for record in records:
-            await self._store.delete(record)
+    async def _publish(self, records: Sequence[EventRecord], via: str) -> list[EventRecord]:
+        await self._store.delete(records)
         return await super()._publish(records, via)
 
 

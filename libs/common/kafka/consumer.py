@@ -26,6 +26,7 @@ from libs.contracts.topics import dead_letter_topic
 POLL_MS = 200
 POLL_BUSY_MS = 10  # while handlers run, so that a finished partition is fetched again soon
 FETCH_WAIT_MS = 100  # a fetch leaves out partitions whose records wait here; they have to wait for the next fetch
+GATHER_BYTES = 64 * 1024  # about 200 events; a fetch that found that many does not wait for more
 BATCH = 500
 READ_AHEAD = 500  # unfinished records per partition; a waiting upload takes about 13 KB
 SESSION_MS = 10_000
@@ -83,8 +84,8 @@ class ConsumerClient(Protocol):
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None: ...
 
 
-def kafka_member(settings: Settings, group: str) -> ConsumerClient:
-    """Return aiokafka's consumer, without automatic commits."""
+def kafka_member(settings: Settings, group: str, *, gather_ms: int = 0) -> ConsumerClient:
+    """Return aiokafka's consumer, without automatic commits. With `gather_ms`, Kafka gathers records for that time."""
     member: ConsumerClient = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap,
         group_id=f"{settings.namespace}{group}",
@@ -93,7 +94,8 @@ def kafka_member(settings: Settings, group: str) -> ConsumerClient:
         auto_offset_reset="earliest",
         session_timeout_ms=SESSION_MS,
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        fetch_max_wait_ms=FETCH_WAIT_MS,
+        fetch_max_wait_ms=gather_ms or FETCH_WAIT_MS,
+        fetch_min_bytes=GATHER_BYTES if gather_ms else 1,
     )
     return member
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from prometheus_client import Gauge
@@ -17,6 +18,7 @@ POLL_S = 1.0  # how soon the relay looks again
 GRACE_S = 2.0  # direct publishing has this long before the relay takes an event over
 FAR_S = 10.0  # while the relay is further behind, no events are queued for direct publishing: the relay is first
 PAGE = 200
+FORGET_S = 0.25  # rows of published events are deleted together, because each write costs Cassandra more than a row
 COUNTED = 5_000  # the count of waiting events stops here
 WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay; 0 in processes that do not relay.")
 OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest waiting event has waited.")
@@ -39,8 +41,8 @@ class OutboxStore(Protocol):
     async def size(self, limit: int) -> int:
         """The number of records; counting stops at about `limit`."""
 
-    async def delete(self, record: EventRecord) -> None:
-        """Delete a published record."""
+    async def delete(self, records: Sequence[EventRecord]) -> None:
+        """Delete published records."""
 
 
 class Outbox:
@@ -67,6 +69,9 @@ class Outbox:
         self._queue: asyncio.Queue[EventRecord] = asyncio.Queue(QUEUE_LIMIT)
         self._direct = asyncio.Event()
         self._held_from_s = clock()
+        self._published: list[EventRecord] = []
+        """Published directly, and not deleted yet."""
+        self._forget_at = 0.0
 
     def record(self, payload: Payload, entity: object, version: int) -> EventRecord:
         return self._producer.record(payload, entity, version)
@@ -82,19 +87,42 @@ class Outbox:
     async def run_direct(self) -> None:
         """Publish committed events in order, until cancelled. `run_relay` must run at the same time."""
         while True:
-            batch = [await self._queue.get()]
+            batch = [await self._next()]
             while not self._direct.is_set():
                 await self._direct.wait()
             while len(batch) < PAGE and not self._queue.empty():
                 batch.append(self._queue.get_nowait())
-            if await self._publish(batch, "direct") < len(batch):
+            published = await self._publish(batch, "direct")
+            if published and not self._published:
+                self._forget_at = asyncio.get_running_loop().time() + FORGET_S
+            self._published += published
+            if len(published) < len(batch):
                 self._fall_back_to_relay()
             for _ in batch:
                 self._queue.task_done()
 
+    async def _next(self) -> EventRecord:
+        """Wait for a committed event. Meanwhile, delete the rows of published ones."""
+        while self._published and asyncio.get_running_loop().time() < self._forget_at:
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(self._forget_at):
+                    return await self._queue.get()
+        await self._forget()
+        return await self._queue.get()
+
+    async def _forget(self) -> None:
+        """Delete the rows of events that were published directly. If that fails, the relay publishes them again."""
+        published, self._published = self._published, []
+        try:
+            if published:
+                await self._store.delete(published)
+        except UnavailableError as error:
+            log.warning("published_events_not_deleted", count=len(published), error=str(error))
+
     async def flush(self) -> None:
-        """Wait until nothing is queued for direct publishing."""
+        """Wait until nothing is queued for direct publishing, and no published event is left in the table."""
         await self._queue.join()
+        await self._forget()
 
     def _fall_back_to_relay(self) -> None:
         """Drop the queue, whose rows are in the table, and hold new events until the relay has caught up."""
@@ -128,10 +156,14 @@ class Outbox:
         records = await self._look(PAGE)
         WAITING.set(await self._store.size(COUNTED) if len(records) == PAGE else len(records))
         OLDEST.set(self.waited_s)
-        return await self._publish(records, "relay")
+        published = await self._publish(records, "relay") if records else []
+        if published:
+            await self._store.delete(published)
+        return len(published)
 
     async def _look(self, limit: int) -> Sequence[EventRecord]:
         """The oldest waiting events. What they tell turns direct publishing on or off."""
+        await self._forget()
         grace_s = GRACE_S if self._direct.is_set() else 0.0
         now_s = self._clock()
         records = await self._store.oldest(limit, grace_s)
@@ -147,8 +179,8 @@ class Outbox:
         elif published_to_s >= self._held_from_s:
             self._direct.set()
 
-    async def _publish(self, records: Sequence[EventRecord], via: str) -> int:
-        """Publish in order, and return the number of confirmed events. After a failed enqueue the rest waits.
+    async def _publish(self, records: Sequence[EventRecord], via: str) -> list[EventRecord]:
+        """Publish in order, and return the confirmed events. After a failed enqueue the rest waits.
 
         They are sent one by one, because aiokafka lets a small event overtake one that waits for room.
         """
@@ -159,13 +191,9 @@ class Outbox:
         except UnavailableError as error:
             log.warning("event_not_sent", error=repr(error))
         results = await asyncio.gather(
-            *(self._confirm(*pair, via) for pair in zip(records, sent, strict=False)), return_exceptions=True
+            *(self._producer.confirm(*pair, via) for pair in zip(records, sent, strict=False)), return_exceptions=True
         )
         failures = [result for result in results if isinstance(result, BaseException)]
         if failures:
             log.warning("events_not_confirmed", count=len(failures), error=repr(failures[0]))
-        return len(results) - len(failures)
-
-    async def _confirm(self, record: EventRecord, sent: Awaitable[Any], via: str) -> None:
-        await self._producer.confirm(record, sent, via)
-        await self._store.delete(record)
+        return [record for record, result in zip(records, results, strict=False) if result is None]

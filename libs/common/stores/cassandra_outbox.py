@@ -1,6 +1,8 @@
 """The outbox table in Cassandra."""
 
+import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from uuid import UUID, uuid4
 
@@ -9,6 +11,7 @@ from libs.common.stores.cassandra import Bound, Cassandra, CassandraStore, Row
 from libs.contracts.records import EventRecord, pack_headers, unpack_headers
 
 SHARDS = 4
+DELETES_A_BATCH = 50  # below 5 KB, from which Cassandra warns of a large batch
 LEASE_S = 5  # the relay renews it each second; while no process holds it, none relays
 US_A_MINUTE = 60_000_000
 US_AN_HOUR = 60 * US_A_MINUTE
@@ -134,8 +137,17 @@ class CassandraOutbox(CassandraStore):
             found += len(await self._range("ids", shard, oldest_us - SOON_US, now_us, limit - found))
         return found
 
-    async def delete(self, record: EventRecord) -> None:
-        await self._rows("delete", *_key(record))
+    async def delete(self, records: Sequence[EventRecord]) -> None:
+        partitions = defaultdict[tuple[int, int], list[Bound]](list)
+        for record in records:
+            shard, hour, *place = _key(record)
+            partitions[shard, hour].append(self._bound("delete", shard, hour, *place))
+        batches = (
+            rows[start : start + DELETES_A_BATCH]
+            for rows in partitions.values()
+            for start in range(0, len(rows), DELETES_A_BATCH)
+        )
+        await asyncio.gather(*(self._cassandra.batch(batch, logged=False) for batch in batches))
 
 
 class EventWritingStore(CassandraStore):

@@ -28,8 +28,17 @@ class Answer:
 
 _Request = tuple[int, str]  # account id and key
 
-Create = Callable[[int], Awaitable[Answer]]
-"""Creates the resource with the given id. It must be idempotent, also when it runs concurrently."""
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The id of the new resource. With `is_retry`, an earlier request may have created it."""
+
+    resource_id: int
+    is_retry: bool
+
+
+Create = Callable[[Reservation], Awaitable[Answer]]
+"""Creates the reserved resource. It must be idempotent, also when it runs concurrently."""
 
 
 class Idempotency(CassandraStore):
@@ -72,7 +81,7 @@ class Idempotency(CassandraStore):
             StillRunningError: an earlier request with the key has no answer yet.
         """
         if key is None:
-            return await create(self._mint())
+            return await create(Reservation(self._mint(), is_retry=False))
         digest, running = hashlib.sha256(request).digest(), (account_id, key)
         if running in self._running:
             raise StillRunningError if self._running[running] == digest else KeyReusedError
@@ -96,8 +105,8 @@ class Idempotency(CassandraStore):
             del self._failed[next(iter(self._failed))]
 
     async def _run_alone(self, account_id: int, key: str, digest: bytes, create: Create, started: int) -> Answer:
-        resource_id = self._mint()
-        if not await self._applied("reserve", account_id, key, digest, resource_id, started):
+        reserved = Reservation(self._mint(), is_retry=False)
+        if not await self._applied("reserve", account_id, key, digest, reserved.resource_id, started):
             row = await self._row("read", account_id, key)
             if row is None or row.body_hash != digest:
                 raise KeyReusedError
@@ -108,9 +117,9 @@ class Idempotency(CassandraStore):
                 raise StillRunningError
             if not await self._applied("take_over", started, account_id, key, row.started_ms):
                 raise StillRunningError
-            resource_id = row.resource_id
+            reserved = Reservation(row.resource_id, is_retry=True)
         try:
-            answer = await create(resource_id)
+            answer = await create(reserved)
         except Exception:
             await self._applied("release", account_id, key)
             raise

@@ -50,8 +50,9 @@ class PostgresOutbox:
         row: Any = await self._postgres.fetchrow("SELECT count(*) FROM (SELECT FROM outbox LIMIT $1) waiting", limit)
         return int(row[0])
 
-    async def delete(self, record: EventRecord) -> None:
-        await self._postgres.execute("DELETE FROM outbox WHERE event_id = $1", record.event_id)
+    async def delete(self, records: Sequence[EventRecord]) -> None:
+        ids = [record.event_id for record in records]
+        await self._postgres.execute("DELETE FROM outbox WHERE event_id = ANY($1)", ids)
 
 
 def _time(at_s: float) -> datetime:

@@ -22,7 +22,7 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.stores.cassandra import Cassandra, cassandra_migrations
 from libs.common.stores.cassandra_leases import CassandraNodeLeases
 from libs.common.stores.cassandra_outbox import LATE_US, CassandraOutbox
-from libs.common.stores.idempotency import Answer, Idempotency, StillRunningError
+from libs.common.stores.idempotency import Answer, Idempotency, Reservation, StillRunningError
 from libs.common.stores.migrations import MigrationError, migrate
 from libs.common.stores.postgres import Postgres, open_postgres, postgres_migrations
 from libs.common.stores.postgres_leases import PostgresNodeLeases
@@ -182,8 +182,7 @@ async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writ
         return {row.done_us for row in await cassandra.execute("SELECT done_us FROM outbox_progress")}
 
     async def forget_all() -> None:
-        for record in await store.oldest(1_000, 0):
-            await store.delete(record)
+        await store.delete(await store.oldest(1_000, 0))
 
     await cassandra.execute("TRUNCATE outbox_progress")
     await forget_all()
@@ -199,7 +198,7 @@ async def test_what_the_relay_has_seen_empty_is_not_read_again_but_for_late_writ
     assert [record.event_id for record in await store.oldest(1_000, 0)] == [late.event_id]
     assert min(await done_us()) == late.created_us  # that of the shard where it waits
     assert await store.size(1_000) == 1
-    await store.delete(late)
+    await store.delete([late])
     await cassandra.execute("TRUNCATE outbox_progress")  # its marks are ahead of the clock
 
 
@@ -208,7 +207,7 @@ async def test_young_records_are_left_to_the_direct_way(outbox: tuple[OutboxStor
     records = some_records(1)
     await insert(records)
     assert records[0].event_id not in {record.event_id for record in await store.oldest(1_000, 60)}
-    await store.delete(records[0])
+    await store.delete(records)
 
 
 async def test_one_of_many_gets_a_lease(leases: NodeLeaseStore) -> None:
@@ -264,10 +263,10 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, ti
     created: list[int] = []
     may_end = asyncio.Event()
 
-    async def create(resource_id: int) -> Answer:
-        created.append(resource_id)
+    async def create(reserved: Reservation) -> Answer:
+        created.append(reserved.resource_id)
         await may_end.wait()
-        return Answer(201, b'{"id":%d}' % resource_id)
+        return Answer(201, b'{"id":%d}' % reserved.resource_id)
 
     hurried = settings.model_copy(update={"timeout_factor": timeout_factor})
     account, key = uuid4().int >> 66, uuid4().hex
@@ -290,7 +289,7 @@ async def test_one_key_creates_once(cassandra: Cassandra, settings: Settings, ti
 async def test_a_key_that_another_process_runs_is_still_running(cassandra: Cassandra) -> None:
     one, other = [await Idempotency(cassandra, lambda: 1).prepare() for _ in range(2)]
 
-    async def create(_: int) -> Answer:
+    async def create(_: Reservation) -> Answer:
         with pytest.raises(StillRunningError):
             await other.run(1, key, b"body", create)
         return Answer(201, b"{}")
@@ -325,8 +324,8 @@ async def test_a_try_that_the_store_left_unfinished_is_repeated_at_once(
     minted = iter(range(1, 1_000))
     created: set[int] = set()
 
-    async def create(resource_id: int) -> Answer:
-        created.add(resource_id)
+    async def create(reserved: Reservation) -> Answer:
+        created.add(reserved.resource_id)
         return Answer(201, b"{}")
 
     key = uuid4().hex
@@ -346,12 +345,12 @@ async def test_a_try_that_is_cancelled_is_repeated_at_once(cassandra: Cassandra)
     keys = await Idempotency(cassandra, lambda: 1).prepare()
     key, began = uuid4().hex, asyncio.Event()
 
-    async def hang(_: int) -> Answer:
+    async def hang(_: Reservation) -> Answer:
         began.set()
         await asyncio.Event().wait()
         raise AssertionError
 
-    async def create(_: int) -> Answer:
+    async def create(_: Reservation) -> Answer:
         return Answer(201, b"{}")
 
     first = asyncio.create_task(keys.run(1, key, b"", hang))
@@ -365,10 +364,10 @@ async def test_a_try_that_is_cancelled_is_repeated_at_once(cassandra: Cassandra)
 async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassandra) -> None:
     minted = iter(range(1, 1_000))
     keys = await Idempotency(cassandra, lambda: next(minted)).prepare()
-    tried: list[int] = []
+    tried: list[Reservation] = []
 
-    async def fail_once(resource_id: int) -> Answer:
-        tried.append(resource_id)
+    async def fail_once(reserved: Reservation) -> Answer:
+        tried.append(reserved)
         if len(tried) == 1:
             raise ConflictError
         return Answer(201, b"{}")
@@ -377,7 +376,7 @@ async def test_a_try_that_failed_is_repeated_under_the_same_id(cassandra: Cassan
     with pytest.raises(ConflictError):
         await keys.run(account, "k", b"", fail_once)
     assert await keys.run(account, "k", b"", fail_once) == Answer(201, b"{}")
-    assert tried[0] == tried[1]
+    assert tried == [Reservation(1, is_retry=False), Reservation(1, is_retry=True)]
 
 
 @pytest.mark.parametrize("kind", ["cql", "sql"])

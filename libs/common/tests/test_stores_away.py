@@ -19,7 +19,7 @@ from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableE
 from libs.common.core.policies import REDIS_READ
 from libs.common.core.settings import Settings
 from libs.common.stores.cassandra import Cassandra, cassandra_migrations
-from libs.common.stores.idempotency import Answer, Idempotency
+from libs.common.stores.idempotency import Answer, Idempotency, Reservation
 from libs.common.stores.migrations import migrate
 from libs.common.stores.postgres import POOL_SIZE, open_postgres
 from libs.common.stores.redis import open_redis
@@ -155,8 +155,8 @@ async def test_writers_of_one_hot_key_stop_nobody_else(store_env: dict[str, str]
         processes = [await Idempotency(cassandra, mint).prepare() for _ in range(WRITERS)]
         created: set[int] = set()
 
-        async def create(resource_id: int) -> Answer:
-            created.add(resource_id)
+        async def create(reserved: Reservation) -> Answer:
+            created.add(reserved.resource_id)
             return Answer(201, b"{}")
 
         writing = asyncio.gather(*(keys.run(1, "hot", b"", create) for keys in processes), return_exceptions=True)

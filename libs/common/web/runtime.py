@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
@@ -12,7 +13,7 @@ from libs.common.core.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStor
 from libs.common.core.logging import get_logger
 from libs.common.core.policies import SERVICE_READ, Policy
 from libs.common.core.settings import Settings
-from libs.common.kafka.consumer import ConsumerRunner, Handler, ReceivedEvent
+from libs.common.kafka.consumer import ConsumerRunner, Handler, ReceivedEvent, kafka_member
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
 from libs.common.web.auth import NoKeys, ServiceTokens, TokenVerifier
@@ -22,6 +23,7 @@ from libs.common.web.paging import Cursors
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
 LEAVE_S = 5.0  # after draining: background tasks leave their consumer groups and flush events
+GATHER_MS = 250  # for counts and other work that nobody waits for
 FLUSH_S = 1.0  # for the events of the last commits; the relay of another process publishes the rest
 PUBLISHERS = ("outbox-direct", "outbox-relay")
 log = get_logger(__name__)
@@ -87,6 +89,7 @@ class Runtime(Generic[S_co]):
         *,
         runner: type[ConsumerRunner] = ConsumerRunner,
         serves_without: bool = False,
+        gather_ms: int = 0,
     ) -> None:
         """Start to consume the topics that libs/deployables declares for the group.
 
@@ -96,8 +99,17 @@ class Runtime(Generic[S_co]):
             on_dead_letter: called after an event was moved to the dead letters.
             runner: `ConsumerRunner` keeps the order within a partition, `UnorderedRunner` does not.
             serves_without: true if the deployable is ready even if Kafka was down when it started.
+            gather_ms: how much later events may be handled, so that more of them are handled together.
         """
-        consumer = runner(self.settings, group, self._groups.pop(group), handler, await self.producer(), on_dead_letter)
+        consumer = runner(
+            self.settings,
+            group,
+            self._groups.pop(group),
+            handler,
+            await self.producer(),
+            on_dead_letter,
+            partial(kafka_member, gather_ms=gather_ms),
+        )
         self.ready_checks[group] = consumer.assigned_or_kafka_away if serves_without else consumer.assigned
         self.start(group, consumer.run())
 

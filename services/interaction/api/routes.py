@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Response
 
 from libs.common.core.ids import MAX_ID
-from libs.common.stores.idempotency import Answer
+from libs.common.stores.idempotency import Answer, Reservation
 from libs.common.web.auth import CurrentUser
 from libs.common.web.devices import DEVICE_HEADERS
 from libs.common.web.paging import LongPagingDep, PagingDep
@@ -68,8 +68,9 @@ async def create_comment(
 ) -> Response:
     """Comment on a post, or reply to a comment."""
 
-    async def create(comment_id: int) -> Answer:
-        comment = await api.comments.add(user.user_id, post_id, comment_id, wanted.text, wanted.parent_id)
+    async def create(reserved: Reservation) -> Answer:
+        new_id = reserved.resource_id
+        comment = await api.comments.add(user.user_id, post_id, new_id, wanted.text, wanted.parent_id)
         return Answer(201, comment.model_dump_json().encode())
 
     request = f"POST comments {post_id} {wanted.model_dump_json()}".encode()

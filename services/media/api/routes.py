@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 
-from libs.common.stores.idempotency import Answer
+from libs.common.stores.idempotency import Answer, Reservation
 from libs.common.web.auth import CurrentUser
 from libs.common.web.devices import DEVICE_HEADERS
 from libs.common.web.middleware import charge_slot
@@ -33,8 +33,8 @@ async def create_upload_url(
 ) -> Response:
     """Create an upload URL for an image. Of an animation only the first frame is used."""
 
-    async def create(upload_id: int) -> Answer:
-        ticket = await api.library.announce(body.upload(upload_id, user.user_id))
+    async def create(reserved: Reservation) -> Answer:
+        ticket = await api.library.announce(body.upload(reserved.resource_id, user.user_id))
         return Answer(200, UploadTicket.of(ticket).model_dump_json().encode())
 
     answer = await api.idempotency.run(user.user_id, key, b"upload-url " + body.model_dump_json().encode(), create)

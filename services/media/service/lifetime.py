@@ -12,7 +12,7 @@ from libs.common.web.limits import HOUR_S
 from libs.contracts.events import MediaDeleted
 from libs.contracts.records import EventOutbox
 from libs.media.paths import media_folder
-from services.media.domain import UPLOAD_TTL_S, UPLOADS, StoredMedia, Upload, source_key
+from services.media.domain import UPLOAD_TTL_S, UPLOADS, MediaUse, StoredMedia, Upload, source_key
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
 from services.media.ports import MediaObjects, MediaStore
 
@@ -23,6 +23,7 @@ PURGE_AFTER_S = 30 * 86_400
 LOOK_BACK_H = 31 * 24  # the longest outage of all replicas that the sweep recovers from
 PROFILE = 0  # used instead of a post id
 SWEEP_LIMIT = 1_000
+USES_A_CALL = 20  # a call costs the driver more than a row, but more rows would overload one coordinator
 log = get_logger(__name__)
 
 
@@ -61,12 +62,12 @@ class Lifetime:
             )
         await self.store.count_unposted(upload.owner_id, upload.upload_id, size, ttl_s)
 
-    async def mark_used(self, post_id: int, owner_id: int, media_ids: Sequence[int]) -> None:
-        """Record that a post, or the profile, shows the media. Restores media that were deleted concurrently."""
-        for media_id in media_ids:
-            await self.store.add_use(media_id, post_id)
-            await self.store.count_posted(owner_id, media_id)
-            await self._restore_if_used(media_id)
+    async def mark_used(self, uses: Sequence[MediaUse]) -> None:
+        """Record that posts, or profiles, show media. Restores media that were deleted concurrently."""
+        for start in range(0, len(uses), USES_A_CALL):
+            some = uses[start : start + USES_A_CALL]
+            await self.store.add_uses(some)
+            await self._restore_if_used([use.media_id for use in some])
 
     async def post_deleted(self, post_id: int, media_ids: Sequence[int]) -> None:
         """Delete media that no other post shows. Media that were posted before uses were recorded stay."""
@@ -96,7 +97,7 @@ class Lifetime:
     async def _delete(self, media: StoredMedia) -> None:
         if media.deleted_at is None:
             await self._mark_deleted(media)
-        await self._restore_if_used(media.media_id)  # it may have been posted concurrently
+        await self._restore_if_used([media.media_id])  # it may have been posted concurrently
 
     async def _mark_deleted(self, media: StoredMedia) -> None:
         now = datetime.fromtimestamp(self.clock(), UTC)
@@ -108,10 +109,10 @@ class Lifetime:
         await self.store.mark_deleted(media.media_id, now, [record])
         await self.outbox.committed([record])
 
-    async def _restore_if_used(self, media_id: int) -> None:
-        for media in await self.store.find([media_id]):
-            if media.deleted_at and await self._is_used(media_id):
-                await self.store.restore(media_id)
+    async def _restore_if_used(self, media_ids: Sequence[int]) -> None:
+        for media in await self.store.find(media_ids):
+            if media.deleted_at and await self._is_used(media.media_id):
+                await self.store.restore(media.media_id)
 
     async def _is_used(self, media_id: int) -> bool:
         return any((await self.store.uses(media_id)).values())

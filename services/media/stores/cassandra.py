@@ -8,7 +8,7 @@ from libs.common.stores.cassandra_outbox import CassandraOutbox, EventWritingSto
 from libs.contracts.media import MediaDocument
 from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
-from services.media.domain import UPLOAD_TTL_S, ProcessingStatus, StoredMedia, Upload
+from services.media.domain import UPLOAD_TTL_S, MediaUse, ProcessingStatus, StoredMedia, Upload
 
 
 class CassandraMediaStore(EventWritingStore):
@@ -84,8 +84,10 @@ class CassandraMediaStore(EventWritingStore):
         await self._rows("purge_uses", media_id)
         await self._rows("purge", media_id)
 
-    async def add_use(self, media_id: int, post_id: int) -> None:
-        await self._rows("add_use", media_id, post_id)
+    async def add_uses(self, uses: Sequence[MediaUse]) -> None:
+        added = [self._bound("add_use", use.media_id, use.post_id) for use in uses]
+        counted = [self._bound("count_posted", *key) for key in {(use.owner_id, use.media_id) for use in uses}]
+        await self._cassandra.batch([*added, *counted], logged=False)
 
     async def end_use(self, media_id: int, post_id: int) -> None:
         await self._rows("end_use", media_id, post_id)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from libs.contracts.records import EventRecord
-from services.media.domain import StoredMedia, Upload
+from services.media.domain import MediaUse, StoredMedia, Upload
 
 
 class InMemoryMediaStore:
@@ -18,6 +18,7 @@ class InMemoryMediaStore:
         self.records: list[EventRecord] = []
         self.used: dict[int, dict[int, bool]] = defaultdict(dict)
         self.not_posted: dict[int, dict[int, int]] = defaultdict(dict)
+        self.use_writes = 0
         self.due_hours: dict[int, set[int]] = defaultdict(set)
 
     async def announce(self, upload: Upload) -> None:
@@ -46,8 +47,11 @@ class InMemoryMediaStore:
         self.media.pop(media_id, None)
         self.used.pop(media_id, None)
 
-    async def add_use(self, media_id: int, post_id: int) -> None:
-        self.used[media_id].setdefault(post_id, True)
+    async def add_uses(self, uses: Sequence[MediaUse]) -> None:
+        self.use_writes += 1
+        for use in uses:
+            self.used[use.media_id].setdefault(use.post_id, True)
+            await self.count_posted(use.owner_id, use.media_id)
 
     async def end_use(self, media_id: int, post_id: int) -> None:
         self.used[media_id][post_id] = False

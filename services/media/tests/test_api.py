@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from libs.common.core.errors import UnauthorizedError
-from libs.common.stores.idempotency import Answer, Create, Idempotency
+from libs.common.stores.idempotency import Answer, Create, Idempotency, Reservation
 from libs.common.testing import SECRET, settings_for
 from libs.common.testing.events import CollectedEvents
 from libs.common.web.app import create_app
@@ -52,10 +52,10 @@ class InMemoryKeys:
 
     async def run(self, account_id: int, key: str | None, request: bytes, create: Create) -> Answer:
         if key is None:
-            return await create(MEDIA_ID)
+            return await create(Reservation(MEDIA_ID, is_retry=False))
         place = (account_id, key, request)
         if place not in self._answers:
-            self._answers[place] = await create(MEDIA_ID + 1 + len(self._answers))
+            self._answers[place] = await create(Reservation(MEDIA_ID + 1 + len(self._answers), is_retry=False))
         return self._answers[place]
 
 

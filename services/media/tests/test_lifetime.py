@@ -13,10 +13,10 @@ from libs.contracts.events import MediaDeleted, PostCreated, PostDeleted
 from libs.contracts.records import encode
 from libs.media.paths import media_folder
 from services.media.consumers import MediaLifecycleConsumers
-from services.media.domain import Upload
+from services.media.domain import MediaUse, Upload
 from services.media.errors import MediaInUseError, TooMuchUnpostedError
 from services.media.service.library import MediaLibrary
-from services.media.service.lifetime import PROFILE, PURGE_AFTER_S, UNPOSTED_TTL_S
+from services.media.service.lifetime import PROFILE, PURGE_AFTER_S, UNPOSTED_TTL_S, USES_A_CALL
 from services.media.tests.fakes import stream
 from services.media.tests.test_service import OWNER, PNG, READY, ROOM_BYTES, STRANGER, UPLOAD, Room
 
@@ -40,13 +40,20 @@ async def room(tmp_path: Path) -> Room:
     return room
 
 
+def received(payload: PostCreated | PostDeleted) -> ReceivedEvent:
+    read = decode(encode(Event(payload=payload, entity="1", entity_version=1), "services.post").value)
+    assert read
+    return ReceivedEvent(read.envelope, read.payload, 0, 0)
+
+
 async def told(room: Room, *payloads: PostCreated | PostDeleted) -> None:
     for payload in payloads:
-        read = decode(encode(Event(payload=payload, entity="1", entity_version=1), "services.post").value)
-        assert read
-        await MediaLifecycleConsumers(cast("MediaLibrary", None), room.lifetime).on_posts(
-            [ReceivedEvent(read.envelope, read.payload, 0, 0)]
-        )
+        await told_together(room, payload)
+
+
+async def told_together(room: Room, *payloads: PostCreated | PostDeleted) -> None:
+    consumers = MediaLifecycleConsumers(cast("MediaLibrary", None), room.lifetime)
+    await consumers.on_posts([received(payload) for payload in payloads])
 
 
 async def exists(room: Room) -> bool:
@@ -65,6 +72,20 @@ async def test_media_go_with_their_post(room: Room, repeats: int) -> None:
     assert not await exists(room)
     told_of = [event.payload for event in map(decode, (r.value for r in room.events.records)) if event]
     assert told_of[-1] == MediaDeleted(media_id=MEDIA_ID, owner_id=OWNER)
+
+
+async def test_the_uses_of_many_posts_are_one_write(room: Room) -> None:
+    posts = [CREATED.model_copy(update={"post_id": post_id}) for post_id in range(USES_A_CALL + 1)]
+    await told_together(room, *posts)
+    assert room.store.use_writes == 2
+    assert set(await room.store.uses(MEDIA_ID)) == {post.post_id for post in posts}
+
+
+async def test_a_post_is_deleted_after_it_was_recorded(room: Room) -> None:
+    await told_together(room, CREATED, OTHER, DELETED)
+    assert await exists(room)
+    await told_together(room, OTHER_DELETED)
+    assert not await exists(room)
 
 
 async def test_media_that_another_post_shows_stay(room: Room) -> None:
@@ -100,7 +121,7 @@ async def test_media_of_posts_from_before_uses_were_known_stay(room: Room) -> No
 async def test_only_what_nobody_shows_can_be_deleted(room: Room) -> None:
     with pytest.raises(NotFoundError):
         await room.lifetime.delete(STRANGER, MEDIA_ID)
-    await room.lifetime.mark_used(PROFILE, OWNER, [MEDIA_ID])
+    await room.lifetime.mark_used([MediaUse(MEDIA_ID, OWNER, PROFILE)])
     await told(room, CREATED, DELETED)
     with pytest.raises(MediaInUseError):
         await room.lifetime.delete(OWNER, MEDIA_ID)

@@ -15,7 +15,7 @@ from libs.contracts.base import Event
 from libs.contracts.events import MediaUploaded
 from libs.contracts.records import encode
 from services.media.__main__ import APPLICATION
-from services.media.domain import ProcessingStatus, StoredMedia, Upload
+from services.media.domain import MediaUse, ProcessingStatus, StoredMedia, Upload
 from services.media.ports import MediaStore
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
@@ -70,17 +70,17 @@ class MediaStoreConformance:
         assert (await store.find([media.media_id]))[0].deleted_at == at
         await store.restore(media.media_id)
         assert (await store.find([media.media_id]))[0].deleted_at is None
-        await store.add_use(media.media_id, 1)
+        await store.add_uses([MediaUse(media.media_id, 5, 1)])
         await store.purge(media.media_id)
         assert await store.find([media.media_id]) == []
         assert await store.uses(media.media_id) == {}
 
     async def test_a_use_that_ended_has_ended(self, store: MediaStore) -> None:
         media_id = next(_ids)
-        await store.add_use(media_id, 1)
-        await store.add_use(media_id, 2)
+        first, second = MediaUse(media_id, 5, 1), MediaUse(media_id, 5, 2)
+        await store.add_uses([first, second])
         await store.end_use(media_id, 1)
-        await store.add_use(media_id, 1)
+        await store.add_uses([first])
         assert await store.uses(media_id) == {1: False, 2: True}
 
     async def test_unposted_bytes_are_counted_by_upload(self, store: MediaStore) -> None:
@@ -90,6 +90,8 @@ class MediaStoreConformance:
         assert await store.unposted(owner) == {one: 11, two: 20}
         await store.count_posted(owner, one)
         assert await store.unposted(owner) == {two: 20}
+        await store.add_uses([MediaUse(two, owner, 1)])
+        assert await store.unposted(owner) == {}
 
     async def test_what_is_due_is_kept_until_it_is_dropped(self, store: MediaStore) -> None:
         hour, media_id = next(_ids) % 1_000_000, next(_ids)
@@ -122,5 +124,5 @@ class TestCassandraMediaStore(MediaStoreConformance):
         await store.save(media, [record])
         waiting = await outbox.oldest(100, -60)
         assert record in waiting
-        await outbox.delete(record)
+        await outbox.delete([record])
         assert record not in await outbox.oldest(100, -60)

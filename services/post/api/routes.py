@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common.stores.idempotency import Answer
+from libs.common.stores.idempotency import Answer, Reservation
 from libs.common.web.auth import CurrentUser, ReaderId
 from libs.common.web.devices import DEVICE_HEADERS
 from libs.common.web.paging import PagingDep
@@ -51,8 +51,8 @@ async def create_post(request: Request, user: CurrentUser, api: UseCases, key: I
     """Create a post from uploaded media (JSON), or from images in the same request (multipart)."""
     async with submission_of(request) as submission:
 
-        async def create(post_id: int) -> Answer:
-            retried = key is not None
+        async def create(reserved: Reservation) -> Answer:
+            post_id, retried = reserved.resource_id, reserved.is_retry
             return _answer(
                 await api.creator.create(user.user_id, post_id, submission.draft, submission.images, retried=retried)
             )

@@ -53,18 +53,19 @@ class PostCreator:
             InvalidError: as `PostWriter.create`.
             ApiError: from the media service, for an image that it rejects.
         """
-        post = await self._writer.publish_if_ready(post_id) if retried else None
-        if post is None:
-            post = await self._writer.create(author_id, post_id, await self._uploaded(author_id, draft, pictures))
+        existing = await self._writer.publish_if_ready(post_id) if retried else None
+        post = existing or await self._create(author_id, post_id, draft, pictures)
         shown = None
         if post.status is PublishStatus.PUBLISHED:
+            present = self._reader.present if existing else self._reader.present_new
             with suppress(UnavailableError):  # the post exists, even if it cannot be read now
-                shown = await self._reader.present(author_id, post)
+                shown = await present(author_id, post)
         return CreatedPost(post, shown, utc_now() + self._picture_time * len(post.media_ids))
 
-    async def _uploaded(self, author_id: int, draft: Draft, pictures: Sequence[PictureFile]) -> Draft:
+    async def _create(self, author_id: int, post_id: int, draft: Draft, pictures: Sequence[PictureFile]) -> StoredPost:
         if not pictures:
-            return draft
+            return await self._writer.create(author_id, post_id, draft)
         # One image after the other, so that only one is in memory.
         ids = [await self._media.store(author_id, await picture.read()) for picture in pictures]
-        return replace(draft, media_ids=tuple(ids))
+        uploaded = replace(draft, media_ids=tuple(ids))
+        return await self._writer.create(author_id, post_id, uploaded, just_uploaded=True)

@@ -1,28 +1,54 @@
 """Use cases that read posts."""
 
 import asyncio
-from collections.abc import Sequence, Set
+from collections.abc import Awaitable, Callable, Sequence, Set
 from contextlib import suppress
+
+from cachetools import TTLCache
 
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from libs.common.core.paging import Page, Placed, visible_page
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, Post, PostRecord
-from libs.invalidation import IsStillValid, StaleIfErrorCache
+from libs.invalidation import CACHED_MAX, CACHED_S, IsStillValid, StaleIfErrorCache
 from services.post.domain import UNKNOWN_USER_ID, PublishStatus, StoredPost, normalized_tag
-from services.post.ports import AuthorProfiles, EngagementCounts, PostStore
+from services.post.ports import AuthorProfiles, EngagementCounts, PostStore, UserProfiles
 
 CLOCK_SKEW_MS = 60_000  # the clock of the replica that minted an id may be as far ahead
 STORE_READS = 64  # concurrent reads of one request
 
 
 class CachedAuthors:
-    """Profiles of authors. While the user service is unavailable, shows each reader the profiles last shown to them."""
+    """Profiles of authors. While the user service is unavailable, shows each reader the profiles last shown to them.
 
-    def __init__(self, authors: AuthorProfiles, is_still_valid: IsStillValid) -> None:
+    Args:
+        read_stamp: returns the cache invalidation stamp of an author's profile. Raises UnavailableError.
+    """
+
+    def __init__(
+        self, authors: UserProfiles, is_still_valid: IsStillValid, read_stamp: Callable[[int], Awaitable[bytes]]
+    ) -> None:
         self._authors = authors
         self._cache = StaleIfErrorCache[Author](is_still_valid)
+        self._read_stamp = read_stamp
+        self._own: TTLCache[int, tuple[bytes, Author]] = TTLCache(CACHED_MAX, CACHED_S)
+
+    async def own(self, author_id: int) -> Author | None:
+        stamp: bytes | None = None
+        with suppress(UnavailableError):
+            stamp = await self._read_stamp(author_id)
+        cached_under, cached = self._own.get(author_id, (b"", None))
+        if cached is not None and cached_under == stamp:
+            return cached
+
+        async def ask() -> dict[int, Author]:
+            found = await self._authors.post_authors(author_id, [author_id])
+            if stamp is not None and author_id in found:
+                self._own[author_id] = stamp, found[author_id]
+            return found
+
+        return (await self._cache.get(author_id, [author_id], ask)).get(author_id)
 
     async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         return await self._cache.get(reader_id, user_ids, lambda: self._authors.post_authors(reader_id, user_ids))
@@ -58,6 +84,13 @@ class PostReader:
         if not posts:
             raise NotFoundError
         return posts[0]
+
+    async def present_new(self, author_id: int, post: StoredPost) -> Post:
+        """Do the same for a post that its author created now, so that it has no counts and marks to ask for."""
+        author = await self._authors.own(author_id)
+        if author is None:
+            raise NotFoundError
+        return Post.of(_record(post), author, Engagement(), self._public_url)
 
     async def _call_as_for_hidden(self, reader_id: int | None, post_id: int) -> None:
         """Make the calls of a hidden post, so that the time of a 404 does not reveal whether the post exists."""

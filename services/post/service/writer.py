@@ -1,6 +1,6 @@
 """Use cases that create, publish, change and delete posts."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 
 from libs.common.core.errors import NotFoundError, invalid_field
@@ -24,6 +24,8 @@ from services.post.domain import (
 from services.post.errors import NotYourPostError, TooManyHashtagsError, TooManyMentionsError
 from services.post.ports import PostMedia, PostStore
 
+Write = Callable[[StoredPost, Sequence[EventRecord]], Awaitable[None]]
+
 
 @dataclass(frozen=True, slots=True)
 class PostChange:
@@ -43,15 +45,16 @@ class PostWriter:
         self._media = media
         self._outbox = outbox
 
-    async def create(self, author_id: int, post_id: int, draft: Draft) -> StoredPost:
-        """Create a post from uploaded media, and publish it if these are ready.
+    async def create(self, author_id: int, post_id: int, draft: Draft, *, just_uploaded: bool = False) -> StoredPost:
+        """Create a post from uploaded media. It is published at once if these are ready.
+
+        Args:
+            just_uploaded: the author uploaded the media in this request, so they need no check.
 
         Raises:
             InvalidError: an upload failed or belongs to another user, or there are too many hashtags or mentions.
         """
         hashtags, mentions = _tags_and_mentions(draft.caption, draft.hashtags)
-        states = await self._states(draft.media_ids)
-        _check_media(author_id, draft.media_ids, states)
         post = StoredPost(
             post_id=post_id,
             author_id=author_id,
@@ -68,8 +71,16 @@ class PostWriter:
             edited_at=None,
             explicit_hashtags=tuple(draft.hashtags),
         )
+        if not just_uploaded:
+            states = await self._states(post.media_ids)
+            _check_media(author_id, post.media_ids, states)
+            if documents := documents_if_ready(states, post.media_ids):
+                return await self._publish(replace(post, media=documents), self._store.create)
         await self._store.create(post)
-        return await self.publish_if_ready(post_id) or post
+        # A result that arrived before the post was stored found no waiting post. Later results find it.
+        if await self._readiness.results(post.media_ids):
+            return await self.publish_if_ready(post_id) or post
+        return post
 
     async def publish_if_ready(self, post_id: int) -> StoredPost | None:
         """Publish the post if its media are ready, or fail it if one failed. Return the post, None when it is unknown.
@@ -86,12 +97,15 @@ class PostWriter:
         documents = documents_if_ready(states, post.media_ids)
         if documents is None:
             return post
-        published = replace(post, media=documents, status=PublishStatus.PUBLISHED)
+        return await self._publish(replace(post, media=documents), self._store.publish)
+
+    async def _publish(self, post: StoredPost, write: Write) -> StoredPost:
+        published = replace(post, status=PublishStatus.PUBLISHED)
         payload = PostCreated(
-            post_id=post_id, author_id=post.author_id, created_at=post.created_at, media_ids=post.media_ids
+            post_id=post.post_id, author_id=post.author_id, created_at=post.created_at, media_ids=post.media_ids
         )
         events = [self._record(payload, CREATED_VERSION)]
-        await self._store.publish(published, events)
+        await write(published, events)
         await self._outbox.committed(events)
         return published
 

@@ -116,8 +116,8 @@ class CassandraPostStore(EventWritingStore):
         "create": (
             "INSERT INTO posts_by_id"
             " (post_id, author_id, caption, hashtags, mentions, location, explicit_hashtags, media_ids,"
-            " version, created_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+            " version, created_at, media, published_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
         ),
         "publish": "UPDATE posts_by_id SET media = ?, published_at = ? WHERE post_id = ?",
         "list": "INSERT INTO posts_by_user (author_id, year, post_id) VALUES (?, ?, ?)",
@@ -177,17 +177,20 @@ class CassandraPostStore(EventWritingStore):
         reads = (self._rows(statement, page) for page in pages)
         return [row for rows in await asyncio.gather(*reads) for row in rows]
 
-    async def create(self, post: StoredPost) -> None:
+    async def create(self, post: StoredPost, events: Sequence[EventRecord] = ()) -> None:
         text = (*_text(post), _location(post.location), list(post.explicit_hashtags))
-        row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at, post.version)
-        waits = self._readiness.wait(post.post_id, post.media_ids, post.version)
-        await self._cassandra.batch([self._bound("create", *row), *waits])
+        row = (post.post_id, post.author_id, *text, list(post.media_ids), post.version, post.created_at)
+        if post.status is PublishStatus.PUBLISHED:
+            published, places = (_media(post.media), utc_now()), self._places(post)
+        else:
+            published = (UNSET_VALUE, UNSET_VALUE)
+            places = self._readiness.wait(post.post_id, post.media_ids, post.version)
+        await self._write([self._bound("create", *row, *published, post.version), *places], events)
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         published = self._bound("publish", _media(post.media), utc_now(), post.post_id)
-        listed = self._bound("list", post.author_id, year_of(post.post_id), post.post_id)
         done = self._readiness.unwait(post.post_id, post.media_ids)
-        await self._write([published, listed, *self._tag_inserts(post), *done], events)
+        await self._write([published, *self._places(post), *done], events)
 
     async def fail(self, post_id: int, reason: str) -> None:
         await self._rows("fail", reason, post_id)
@@ -233,6 +236,11 @@ class CassandraPostStore(EventWritingStore):
         counts = (counted.like_count, counted.comment_count, counted.save_count, counted.view_count)
         # The sequence is the write time, so Cassandra discards older counts.
         await self._rows("count", counted.sequence, *counts, counted.post_id)
+
+    def _places(self, post: StoredPost) -> list[Bound]:
+        """Return the statements that add the post to the lists of its author and hashtags."""
+        listed = self._bound("list", post.author_id, year_of(post.post_id), post.post_id)
+        return [listed, *self._tag_inserts(post)]
 
     def _tag_inserts(self, post: StoredPost) -> list[Bound]:
         row = (month_of(post.post_id), post.post_id, post.author_id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from libs.common.core.errors import UnavailableError
 from libs.contracts.events import PostCounted
@@ -101,10 +102,12 @@ class InMemoryPosts:
             for p in posts
         ]
 
-    async def create(self, post: StoredPost) -> None:
+    async def create(self, post: StoredPost, events: Sequence[EventRecord] = ()) -> None:
         if post.post_id not in self.rows:
-            self.rows[post.post_id] = post
+            self.rows[post.post_id] = replace(post, media=(), status=PublishStatus.PROCESSING)
             self.readiness.waiting |= {(media_id, post.post_id) for media_id in post.media_ids}
+        if post.status is PublishStatus.PUBLISHED:
+            await self.publish(post, events)
 
     async def publish(self, post: StoredPost, events: Sequence[EventRecord]) -> None:
         self.rows[post.post_id] = replace(self.rows[post.post_id], media=post.media, status=PublishStatus.PUBLISHED)
@@ -140,6 +143,20 @@ class InMemoryPosts:
         self.rows[counted.post_id] = replace(post, counts=Counts(like_count=counted.like_count))
 
 
+class Recorded:
+    """A port whose calls are added to a list, as `name.method`."""
+
+    def __init__(self, name: str, port: Any, calls: list[str]) -> None:
+        self._name, self._port, self._calls = name, port, calls
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any) -> Any:
+            self._calls.append(f"{self._name}.{method}")
+            return getattr(self._port, method)(*args)
+
+        return call
+
+
 class InMemoryMedia:
     def __init__(self, *states: MediaReadiness) -> None:
         self.known = {state.media_id: state for state in states}
@@ -158,6 +175,9 @@ class InMemoryAuthors:
         self.down = False
         self.hidden: set[tuple[int | None, int]] = set()
         self.asked = 0
+
+    async def own(self, author_id: int) -> Author | None:
+        return (await self.post_authors(author_id, [author_id])).get(author_id)
 
     async def post_authors(self, reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
         if self.down:

@@ -6,6 +6,7 @@ import pytest
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.testing.events import CollectedEvents
+from libs.contracts.public import Author
 from services.post.service.reader import CachedAuthors, PostReader
 from services.post.service.writer import PostWriter
 from services.post.tests.fakes import (
@@ -27,7 +28,9 @@ class World:
     def __init__(self) -> None:
         self.store, self.authors, self.marks = InMemoryPosts(), InMemoryAuthors(), InMemoryMarks()
         self.parted = False
-        kept = CachedAuthors(self.authors, self._still)
+        self.stamp = b"first"
+        self.are_stamps_away = False
+        kept = self.kept = CachedAuthors(self.authors, self._still, self._stamp)
         self.reader = PostReader(self.store, kept, self.marks, "http://feedmill")
         self.writer = PostWriter(
             self.store, self.store.readiness, InMemoryMedia(ready(1), processing(2), ready(3, OTHER)), CollectedEvents()
@@ -35,6 +38,11 @@ class World:
 
     async def _still(self, reader_id: int | None, _user_ids: Sequence[int], _since: float) -> bool:
         return not (self.parted and reader_id == OTHER)
+
+    async def _stamp(self, _author_id: int) -> bytes:
+        if self.are_stamps_away:
+            raise UnavailableError
+        return self.stamp
 
     async def posts(self, count: int) -> list[int]:
         ids = [FIRST + i for i in range(count)]
@@ -176,3 +184,47 @@ async def test_profiles_last_known_are_each_readers_own() -> None:
     with pytest.raises(UnavailableError):
         await world.reader.one(OTHER, post_id)
     assert (await world.reader.stored(AUTHOR, post_id)).post_id == post_id
+
+
+async def test_an_authors_own_profile_is_asked_for_after_a_change_only() -> None:
+    world = World()
+    for stamp in (b"first", b"first", b"second", b"second"):
+        world.stamp = stamp
+        assert await world.kept.own(AUTHOR) == Author(user_id=AUTHOR, username=f"user_{AUTHOR}", display_name="")
+    assert world.authors.asked == 2
+    world.authors.hidden = {(AUTHOR, AUTHOR)}  # banned
+    world.stamp = b"third"
+    assert await world.kept.own(AUTHOR) is None
+
+
+async def test_a_profile_shown_while_the_user_service_is_away_is_not_kept() -> None:
+    world = World()
+    await world.kept.own(AUTHOR)
+    world.authors.down, world.stamp = True, b"second"
+    assert await world.kept.own(AUTHOR) is not None
+    world.authors.down = False
+    await world.kept.own(AUTHOR)
+    assert world.authors.asked == 2
+
+
+async def test_without_stamps_a_profile_is_asked_for_each_time() -> None:
+    world = World()
+    await world.kept.own(AUTHOR)
+    world.are_stamps_away = True
+    for asked in (2, 3):
+        assert await world.kept.own(AUTHOR) is not None
+        assert world.authors.asked == asked
+
+
+async def test_a_profile_that_changed_while_it_was_asked_for_is_asked_for_again() -> None:
+    world = World()
+    ask = world.authors.post_authors
+
+    async def changed_meanwhile(reader_id: int | None, user_ids: Sequence[int]) -> dict[int, Author]:
+        world.stamp = b"second"
+        return await ask(reader_id, user_ids)
+
+    world.authors.post_authors = changed_meanwhile  # type: ignore[method-assign]
+    for asked in (1, 2, 2):
+        await world.kept.own(AUTHOR)
+        assert world.authors.asked == asked

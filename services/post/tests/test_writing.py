@@ -21,6 +21,7 @@ from services.post.tests.fakes import (
     InMemoryMarks,
     InMemoryMedia,
     InMemoryPosts,
+    Recorded,
     draft,
     failed,
     processing,
@@ -44,6 +45,66 @@ async def test_a_post_of_ready_media_is_published_at_once() -> None:
     assert [document.media_id for document in post.media] == [2, 1]
     assert world.outbox.types() == ["post.created"]
     assert world.store.readiness.waiting == set()
+
+
+async def created(world: World, *media_ids: int, pictures: int = 0, retried: bool = False) -> tuple[list[str], bool]:
+    """Create a post of media or pictures. Return the calls that it took, and whether the answer shows it."""
+    calls: list[str] = []
+    store, readiness, media, authors, marks = (
+        Recorded(name, port, calls)
+        for name, port in (
+            ("posts", world.store),
+            ("results", world.store.readiness),
+            ("media", world.media),
+            ("authors", InMemoryAuthors()),
+            ("marks", InMemoryMarks()),
+        )
+    )
+    writer = PostWriter(store, readiness, media, world.outbox)
+    reader = PostReader(store, authors, marks, "http://feedmill")
+    creator = PostCreator(writer, reader, media, seconds_a_picture=5)
+    files = [UploadFile(BytesIO(b"a picture")) for _ in range(pictures)]
+    shown = (await creator.create(AUTHOR, POST, draft(*media_ids), files, retried=retried)).shown
+    return calls, shown is not None
+
+
+async def test_a_new_post_is_one_write_and_asks_for_its_media_and_its_author() -> None:
+    world = World(ready(2))
+    await world.store.readiness.save_result(ready(1))
+    calls, is_shown = await created(world, 1)
+    assert (calls, is_shown) == (["results.results", "posts.create", "authors.own"], True)
+    world = World(ready(1), ready(2))
+    calls, _ = await created(world, 1, 2)  # this service has no results of them any more
+    assert calls == ["results.results", "media.states", "posts.create", "authors.own"]
+    assert world.outbox.types() == ["post.created"]
+
+
+async def test_a_post_with_its_pictures_asks_once_whether_they_were_processed_meanwhile() -> None:
+    calls, is_shown = await created(World(), pictures=2)
+    assert (calls, is_shown) == (["media.store", "media.store", "posts.create", "results.results"], False)
+
+
+async def test_a_post_that_is_sent_again_is_looked_for_first() -> None:
+    world = World(ready(1))
+    calls, is_shown = await created(world, 1, retried=True)  # the earlier request died before it wrote
+    assert calls == ["posts.get", "results.results", "media.states", "posts.create", "authors.own"]
+    assert is_shown
+    calls, is_shown = await created(world, 1, retried=True)
+    assert (calls, is_shown) == (["posts.get", "authors.post_authors", "marks.of"], True)
+    assert world.outbox.types() == ["post.created"]
+
+
+async def test_media_that_are_through_while_the_post_is_written_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(processing(1))
+    create = world.store.create
+
+    async def finished_meanwhile(post: StoredPost, events: Sequence[EventRecord] = ()) -> None:
+        await world.writer.media_finished(ready(1))  # no post waits for it yet
+        await create(post, events)
+
+    monkeypatch.setattr(world.store, "create", finished_meanwhile)
+    assert (await world.writer.create(AUTHOR, POST, draft(1))).status is PublishStatus.PUBLISHED
+    assert world.outbox.types() == ["post.created"]
 
 
 async def test_it_waits_for_its_media_and_is_published_by_the_last() -> None:
