@@ -99,12 +99,12 @@ async def test_one_post_that_fails_leaves_the_others_of_its_batch_done() -> None
 async def test_at_level_2_inactive_readers_are_left_out() -> None:
     world = World(InMemoryGraph(range(5, 12)))
     world.feeds.inactive = {6, 7}
-    for level, users in ((BackpressureLevel.ACTIVE_ONLY, 5), (BackpressureLevel.BEHIND, 7)):
+    for post_id, level, entries in ((100, BackpressureLevel.ACTIVE_ONLY, 5), (101, BackpressureLevel.BEHIND, 5 + 7)):
         world.backpressure.level = level
         for _ in range(2):
-            await world.fanout.take_posts([POST])
-            assert len(world.feeds.held) == users
-            assert world.ledger.delivered_in_all() == users
+            await world.fanout.take_posts([PostRef(post_id, 1)])
+            assert len(world.feeds.held) == entries
+            assert world.ledger.delivered_in_all() == entries
 
 
 async def test_at_level_3_posts_and_waiting_chunks_go_into_the_gap() -> None:
