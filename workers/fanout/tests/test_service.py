@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.feedlists import BackpressureLevel, PushResult, RemovalResult
 from workers.fanout.ports import Chunk, PostRef
+from workers.fanout.service.fanout import CHUNKS_AT_ONCE
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
 
 
@@ -66,6 +67,29 @@ async def test_a_chunk_goes_on_where_a_failure_left_it() -> None:
         await world.fanout.take_chunks("slow", world.queue.chunks["slow"])
     assert world.everyone_has(POST)
     assert world.ledger.delivered_in_all() == 10
+
+
+async def test_a_chunk_that_fails_leaves_those_beside_it_done() -> None:
+    class Refusing(InMemoryFeeds):
+        refused = 101
+
+        async def deliver(
+            self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+        ) -> PushResult:
+            if self.refused in post_ids:
+                raise TimeoutError
+            return await super().deliver(user_ids, post_ids, active_only=active_only)
+
+    feeds = Refusing()
+    world = World(InMemoryGraph(range(5, 15)), feeds=feeds)
+    chunks = [Chunk(PostRef(100 + n, 1), (0, 14)) for n in range(CHUNKS_AT_ONCE["push"])]
+    with pytest.raises(TimeoutError):
+        await world.fanout.take_chunks("push", chunks)
+    assert {post_id for _, post_id in feeds.held} == {chunk.post.post_id for chunk in chunks} - {101}
+    feeds.refused = 0
+    for _ in range(2):
+        await world.fanout.take_chunks("push", chunks)
+        assert len(feeds.held) == world.ledger.delivered_in_all() == 10 * len(chunks)
 
 
 async def test_a_chunk_ends_although_its_last_follower_left() -> None:
