@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx2
 from pydantic import ValidationError
 
-from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
+from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow, small_authors
 from bench.figures import Row, table
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
@@ -17,6 +17,7 @@ from ops.client import ApiFailure
 
 NAMES = ("feed", "followees", "crossover", "delivery", "load", "slow", "fanout")
 PROBE_S = 3.0
+SMALL_AUTHORS = 3_000  # events a second that one worker process must handle at least
 
 
 def _arguments() -> argparse.Namespace:
@@ -49,7 +50,11 @@ async def _rows(name: str, settings: Settings) -> list[Row]:
         case "slow":
             return await slow.measure(settings)
         case _:
-            return [*_fanout_rows(await fanout.measure(settings)), _way_row(*await fanout_way.measure(settings))]
+            return [
+                *_fanout_rows(await fanout.measure(settings)),
+                _way_row(*await fanout_way.measure(settings)),
+                *_small_rows(*await small_authors.measure(settings)),
+            ]
 
 
 def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
@@ -68,6 +73,13 @@ def _fanout_rows(figures: fanout.FanoutFigures) -> list[Row]:
 
 def _way_row(way: float, bare: float) -> Row:
     return Row("… from Kafka and PostgreSQL, beside bare pushes", f"{way:,.0f}/s", f"{bare:,.0f}/s", way / bare)
+
+
+def _small_rows(first: float, again: float) -> list[Row]:
+    return [
+        Row("posts of small authors", f"{first:,.0f} events/s", f"{SMALL_AUTHORS:,}/s", first / SMALL_AUTHORS),
+        Row("… redelivered", f"{again:,.0f} events/s", f"{first:,.0f}/s", again / first),
+    ]
 
 
 async def _bench(names: Sequence[str], edge_list: Path | None) -> str:

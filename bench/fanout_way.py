@@ -51,8 +51,8 @@ async def measure(running: Settings) -> tuple[float, float]:
         await fill(lists, followers, author)
         postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
         await stack.enter_async_context(_audience(postgres, author, followers))
-        await stack.enter_async_context(_topics(settings))
-        await stack.enter_async_context(_worker())
+        await stack.enter_async_context(topics(settings))
+        await stack.enter_async_context(worker())
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
         ledger, first = DeliveryProgress(redis, settings.redis_prefix("feed")), author + CAP + 1
         way = [await _way(producer, ledger, author, first + n) for n in range(ROUNDS)]
@@ -94,7 +94,8 @@ async def _audience(postgres: Postgres, author: int, followers: list[int]) -> As
 
 
 @asynccontextmanager
-async def _topics(settings: Settings) -> AsyncIterator[None]:
+async def topics(settings: Settings) -> AsyncIterator[None]:
+    """Topics of the settings' namespace, which are deleted at the end."""
     await create_topics(settings)
     try:
         yield
@@ -107,7 +108,8 @@ async def _topics(settings: Settings) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _worker() -> AsyncIterator[None]:
+async def worker() -> AsyncIterator[None]:
+    """One fan-out worker on these topics, in a process of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -10,11 +10,14 @@ from redis.asyncio import Redis
 
 from libs.common.core.ids import now_ms
 from libs.common.stores.redis import translates_errors
+from libs.common.stores.redis_functions import Functions
+from libs.feedlists.lists import LIBRARY
 
 LIFE_S = 7 * 86_400
 Mode = Literal["push", "slow", "pull", "skipped"]
 Range = tuple[int, int]
 _DEAD_POST = "dead:"
+_YES = ord("1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,7 @@ class DeliveryProgress:
 
     def __init__(self, redis: "Redis", prefix: str) -> None:
         self._redis = redis
+        self._functions = Functions(redis, LIBRARY)
         self._prefix = prefix
 
     async def planned(
@@ -78,14 +82,14 @@ class DeliveryProgress:
 
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
         """Note posts that were delivered without chunks, each as (post id, number of followers, delivered)."""
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for post_id, follower_count, delivered in counts:
-                key = self._key(post_id)
-                pipe.hsetnx(key, "plan", "0,0")
-                pipe.hsetnx(key, "done:0", f"{delivered}-{now_ms()}")
-                _state(pipe, key, "push", follower_count)
-                pipe.hdel(key, _DEAD_POST)
-            await pipe.execute()
+        calls = [(self._key(post_id), (follower_count, delivered)) for post_id, follower_count, delivered in counts]
+        await self._functions.call_many("delivered", calls, LIFE_S, now_ms())
+
+    async def delivered_before(self, post_ids: Iterable[int]) -> set[int]:
+        """The posts that were delivered without chunks, and are not in the dead letters."""
+        calls = [(post_id, (self._key(post_id), ())) for post_id in dict.fromkeys(post_ids)]
+        answers: list[bytes] = await self._functions.call_many("delivered_before", [call for _, call in calls])
+        return {post_id for (post_id, _), flag in zip(calls, b"".join(answers), strict=True) if flag == _YES}
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         """Note posts that were not pushed because of backpressure."""
@@ -154,7 +158,9 @@ class RemovalProgress(DeliveryProgress):
             await pipe.execute()
 
     async def known(self, post_ids: Collection[int]) -> set[int]:
-        """The posts that were noted as deleted."""
+        """The posts that were noted as deleted. One command finds the usual answer, that none was."""
+        if not post_ids or not await self._redis.exists(*map(self._key, post_ids)):
+            return set()
         async with self._redis.pipeline(transaction=False) as pipe:
             for post_id in post_ids:
                 pipe.exists(self._key(post_id))

@@ -58,13 +58,17 @@ end
 local function push(keys, args)
   local call, cap, floor = redis.call, tonumber(args[1]), tonumber(args[3])
   local limit, written, held, dropped = cap + tonumber(args[2]), 0, 0, 0
-  for _, key in ipairs(keys) do
+  local first, last = args[4], #args
+  for i = 1, #keys do
+    local key = keys[i]
     local tail = call('LINDEX', key, '-1')
     if tail and floor > 0 and call('TTL', key) < floor then
       call('UNLINK', key)
       dropped = dropped + 1
+    elseif tail == first and last == 4 then -- a post that was delivered before
+      held = held + 1
     elseif tail then
-      local new, old = put(key, tail, args, 4, #args, cap, limit)
+      local new, old = put(key, tail, args, 4, last, cap, limit)
       written, held = written + new, held + old
     end
   end
@@ -207,6 +211,35 @@ local function settle(keys, args)
   return extend(keys, args)
 end
 
+-- KEYS the progress of posts that were delivered without chunks; ARGV ttl, time in ms, then for each post the number of
+-- followers and of feeds that have it. The first plan, start and end of a post stay.
+local function delivered(keys, args)
+  local call, ttl, now = redis.call, args[1], args[2]
+  for i, key in ipairs(keys) do
+    local known = call('HMGET', key, 'plan', 'done:0', 'started_at')
+    local fields = { 'mode', 'push', 'followers', args[2 * i + 1] }
+    local function add(name, value) fields[#fields + 1], fields[#fields + 2] = name, value end
+    if not known[1] then add('plan', '0,0') end
+    if not known[2] then add('done:0', args[2 * i + 2] .. '-' .. now) end
+    if not known[3] then add('started_at', now) end
+    call('HSET', key, unpack(fields))
+    call('HDEL', key, 'dead:')
+    call('EXPIRE', key, ttl)
+  end
+  return 1
+end
+
+-- KEYS the progress of posts. Returns one character per post: 1 if it was delivered without chunks, and is not in the dead
+-- letters; else 0.
+local function delivered_before(keys)
+  local flags = {}
+  for i, key in ipairs(keys) do
+    local known = redis.call('HMGET', key, 'plan', 'done:0', 'dead:')
+    flags[i] = known[1] == '0,0' and known[2] and not known[3] and '1' or '0'
+  end
+  return table.concat(flags)
+end
+
 redis.register_function('push_@VERSION@', push)
 redis.register_function('push_each_@VERSION@', push_each)
 redis.register_function('withdraw_@VERSION@', withdraw)
@@ -217,3 +250,5 @@ redis.register_function('extend_@VERSION@', extend)
 redis.register_function('settle_@VERSION@', settle)
 redis.register_function('snapshot_@VERSION@', snapshot)
 redis.register_function('swap_@VERSION@', swap)
+redis.register_function('delivered_@VERSION@', delivered)
+redis.register_function('delivered_before_@VERSION@', delivered_before)

@@ -2,11 +2,12 @@
 
 import asyncio
 import re
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 
@@ -19,10 +20,15 @@ TTL_S = 7 * 86_400  # renewed by each read
 ACTIVE_S = TTL_S - 86_400  # a list whose remaining time to live is less was not read for 24 h
 FEEDS_A_CALL = 500  # one call takes about 1.5 ms of the server; longer calls delay readers
 FEEDS_A_WITHDRAWAL = 100  # the same time, because a list without the post is searched to its end
+SLICE = 2_000  # users whose calls are prepared together
 SNAPSHOT_S = 3_600
 CALLS_AHEAD = 3  # calls are prepared while the server works; more of them would delay its other clients
 LIBRARY = Path(__file__).parent / "library.lua"
 _COMPLETE, _BUILDING = b"0", b"1"
+T = TypeVar("T")
+_OUTCOMES = b"whd-"  # of an entry in `push_each`
+_Entries = Sequence[tuple[int, int, int]]
+"""Entries to write, each as (user id, post id, index of the post)."""
 _MIX = 0x9E3779B97F4A7C15  # 2^64 / golden ratio (Knuth, TAOCP 3, 6.4): spreads ids whose low bits are alike
 
 
@@ -109,27 +115,28 @@ class FeedLists:
             active_only: see `deliver`.
         """
         by_bucket = defaultdict[int, list[tuple[int, int, int]]](list)
+        count = self._buckets
         for index, (post_id, user_ids) in sorted(enumerate(posts), key=lambda indexed: indexed[1][0]):
             for user_id in user_ids:
-                by_bucket[self.bucket(user_id)].append((user_id, post_id, index))
-        outcomes = [Counter[int]() for _ in posts]
+                by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append((user_id, post_id, index))
+        results = [dict.fromkeys(_OUTCOMES, 0) for _ in posts]
 
-        async def call(entries: Sequence[tuple[int, int, int]]) -> None:
-            keys = [self.key(user_id) for user_id, _, _ in entries]
-            args = (CAP, SLACK, ACTIVE_S if active_only else 0, *(post_id for _, post_id, _ in entries))
+        def queue(pipe: Any, calls: Sequence[tuple[int, _Entries]]) -> None:
+            for bucket, entries in calls:
+                start_of_key = f"{self._prefix}{{{bucket}}}:list:"
+                keys = [f"{start_of_key}{user_id}" for user_id, _, _ in entries]
+                args = (CAP, SLACK, ACTIVE_S if active_only else 0, *(post_id for _, post_id, _ in entries))
+                self._functions.send(pipe, "push_each", keys, *args)
+
+        async def send(calls: Sequence[tuple[int, _Entries]]) -> None:
             async with self._calls_ahead:
-                answer: bytes = await self._functions.call("push_each", keys, *args)
-            for (_, _, index), outcome in zip(entries, answer, strict=True):
-                outcomes[index][outcome] += 1
+                answers = await self._functions.pipelined(lambda pipe: queue(pipe, calls))
+            for (_, entries), answer in zip(calls, answers, strict=True):
+                for (_, _, index), outcome in zip(entries, answer, strict=True):
+                    results[index][outcome] += 1
 
-        await asyncio.gather(
-            *(
-                call(entries[start : start + FEEDS_A_CALL])
-                for entries in by_bucket.values()
-                for start in range(0, len(entries), FEEDS_A_CALL)
-            )
-        )
-        return [PushResult(*(counts[outcome] for outcome in b"whd")) for counts in outcomes]
+        await asyncio.gather(*map(send, _pipelines(by_bucket, FEEDS_A_CALL)))
+        return [PushResult(*(counts[outcome] for outcome in b"whd")) for counts in results]
 
     async def withdraw(self, user_ids: Iterable[int], post_id: int) -> RemovalResult:
         """Remove a post from existing feeds. The call may be repeated."""
@@ -138,23 +145,30 @@ class FeedLists:
     async def _spread(
         self, function: str, user_ids: Iterable[int], feeds_a_call: int, args: Sequence[int]
     ) -> list[int] | None:
-        """Call the function for the users' lists, bucket by bucket; the sums of its answers, None without users."""
-        count, by_bucket = self._buckets, defaultdict[int, list[int]](list)
-        for user_id in user_ids:
-            by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % count].append(
-                user_id
-            )  # inlined: a call of bucket() takes as long
-        calls: list[asyncio.Task[list[int]]] = []
-        for bucket, users in by_bucket.items():
-            start_of_key = f"{self._prefix}{{{bucket}}}:list:"
-            keys = [f"{start_of_key}{user_id}" for user_id in users]
-            for start in range(0, len(keys), feeds_a_call):
+        """Call the function for the users' lists, one bucket in a call; the sums of its answers, None without users."""
+        users, work = iter(user_ids), list[asyncio.Task[list[list[int]]]]()
+        # Redis works on one slice while the next one is prepared.
+        while some := list(islice(users, SLICE)):
+            by_bucket = defaultdict[int, list[int]](list)
+            for user_id in some:
+                by_bucket[(user_id * _MIX >> 32 & 0xFFFFFFFF) % self._buckets].append(user_id)  # bucket(), inlined
+            for calls in _pipelines(by_bucket, feeds_a_call):
                 await self._calls_ahead.acquire()
-                call = asyncio.create_task(self._functions.call(function, keys[start : start + feeds_a_call], *args))
-                call.add_done_callback(lambda _: self._calls_ahead.release())
-                calls.append(call)
-        answers = await asyncio.gather(*calls)
+                task = asyncio.create_task(self._call_in_buckets(function, calls, args))
+                task.add_done_callback(lambda _: self._calls_ahead.release())
+                work.append(task)
+        answers = [answer for answers in await asyncio.gather(*work) for answer in answers]
         return [sum(column) for column in zip(*answers, strict=True)] or None
+
+    async def _call_in_buckets(
+        self, function: str, calls: Sequence[tuple[int, Sequence[int]]], args: Sequence[int]
+    ) -> list[list[int]]:
+        def queue(pipe: Any) -> None:
+            for bucket, users in calls:
+                start_of_key = f"{self._prefix}{{{bucket}}}:list:"
+                self._functions.send(pipe, function, [f"{start_of_key}{user_id}" for user_id in users], *args)
+
+        return await self._functions.pipelined(queue)
 
     async def read(self, user_id: int, *, renew: bool = True) -> FeedList | None:
         """The reader's list; None if there is none. `renew` its time to live only for reads by its own reader."""
@@ -238,6 +252,25 @@ class FeedLists:
 
     def _merged_up_to_key(self, user_id: int) -> str:
         return self.key(user_id, "healed")
+
+
+def _pipelines(by_bucket: Mapping[int, Sequence[T]], size: int) -> Iterator[list[tuple[int, Sequence[T]]]]:
+    """Calls, each with items of one bucket, in groups of at most `size` items.
+
+    Redis runs a pipeline without a pause for other clients, so a group is limited like a call.
+    """
+    group, free = list[tuple[int, Sequence[T]]](), size
+    for bucket, items in by_bucket.items():
+        start = 0
+        while start < len(items):
+            part = items[start : start + free]
+            group.append((bucket, part))
+            start, free = start + len(part), free - len(part)
+            if not free:
+                yield group
+                group, free = [], size
+    if group:
+        yield group
 
 
 def _escape_pattern(text: str) -> str:

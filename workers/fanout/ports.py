@@ -73,6 +73,9 @@ class DeliveryLedger(Protocol):
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
         """Note posts that were delivered without chunks, each as (post id, number of followers, delivered)."""
 
+    async def delivered_before(self, post_ids: Iterable[int]) -> set[int]:
+        """The posts that were delivered without chunks, and are not in the dead letters."""
+
     async def skipped(self, post_ids: Iterable[int]) -> None:
         """Note posts that were not pushed because of backpressure."""
 

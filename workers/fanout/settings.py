@@ -12,9 +12,7 @@ class FanoutSettings(Settings):
     feed_buckets: int = Field(
         default=16, ge=1, le=16_384, description="buckets of the feed lists; part of their storage layout"
     )
-    chunk_followers: int = Field(
-        default=8_000, ge=1, le=10_000, description="followers per chunk: 500 per bucket and call, about 30 ms of work"
-    )
+    chunk_followers: int = Field(default=8_000, ge=1, le=10_000, description="followers per chunk: about 30 ms of work")
     slow_lane_from: int = Field(
         default=10_000, ge=1, description="authors with at least this many followers use the slow lane"
     )

@@ -235,12 +235,12 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     log.warning("handler_retries", group=self._group, error=repr(error))
                     await asyncio.sleep(random.uniform(delay / 2, delay))
                     delay = min(delay * 2, BACKOFF_CAP_S)
-        now = utc_now()
+        now, topic = utc_now(), events[0].payload.topic  # the events of a partition have one topic
+        self._outcomes.extend([True] * len(events))
+        EVENTS_HANDLED.labels(self._group, topic, "done").inc(len(events))
+        lag = CONSUMER_LAG.labels(self._group, topic)
         for event in events:
-            self._outcomes.append(True)
-            EVENTS_HANDLED.labels(self._group, event.payload.topic, "done").inc()
-            age = (now - event.envelope.occurred_at).total_seconds()
-            CONSUMER_LAG.labels(self._group, event.payload.topic).observe(max(0.0, age))
+            lag.observe(max(0.0, (now - event.envelope.occurred_at).total_seconds()))
 
     async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
         self._outcomes.append(False)

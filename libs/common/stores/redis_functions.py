@@ -5,8 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from redis.asyncio import Redis
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
+
+KEYS_A_CALL = 100  # a longer call would delay other clients
 
 
 class Functions:
@@ -28,6 +30,23 @@ class Functions:
         Keys may be in any slot. A call may be made twice.
         """
         return await self.pipelined(lambda pipe: [self.send(pipe, name, [key], *args) for key in keys])
+
+    async def call_many(self, name: str, calls: Sequence[tuple[str, Sequence[int]]], *shared: int) -> list[Any]:
+        """Call the function for keys in any slots, in one round trip; the answers. A call may be made twice.
+
+        Args:
+            name: of a function that takes the shared arguments, then those of each key.
+            calls: the keys, each with its own arguments. On one server, up to `KEYS_A_CALL` of them share a call.
+            shared: arguments for all keys.
+        """
+        size = 1 if isinstance(self._redis, RedisCluster) else KEYS_A_CALL
+        parts = [calls[start : start + size] for start in range(0, len(calls), size)]
+
+        def queue(pipe: Any) -> None:
+            for part in parts:
+                self.send(pipe, name, [key for key, _ in part], *shared, *(arg for _, own in part for arg in own))
+
+        return await self.pipelined(queue) if parts else []
 
     async def pipelined(self, queue: Callable[[Any], object]) -> list[Any]:
         """Return the answers to all calls that `queue` adds to the pipeline. A call may be made twice."""

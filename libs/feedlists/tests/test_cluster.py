@@ -11,6 +11,7 @@ from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.feedlists.delivery import DeliveryProgress, RemovalProgress
 from libs.feedlists.lists import FeedLists, PushResult
 from libs.feedlists.tests.cluster import NODES
 from libs.feedlists.unpushed import UnpushedRanges
@@ -43,7 +44,23 @@ async def test_buckets_spread_over_the_nodes(cluster: RedisCluster, lists: FeedL
 async def test_a_node_without_functions_gets_them(cluster: RedisCluster, lists: FeedLists) -> None:
     for post_id, node in enumerate(cluster.get_primaries(), POST):
         await cluster.execute_command("FUNCTION FLUSH", target_nodes=node)
-        assert await lists.deliver(USERS, [post_id]) == PushResult(len(USERS), 0, 0)
+        first = await lists.deliver(USERS, [post_id])
+        assert first.written + first.held == len(USERS)  # the other nodes' calls are repeated
+        assert await lists.deliver(USERS, [post_id]) == PushResult(0, len(USERS), 0)
+
+
+async def test_posts_of_many_authors_are_written_and_noted_on_all_nodes(
+    cluster: RedisCluster, lists: FeedLists
+) -> None:
+    redis, posts = cast("Redis", cluster), range(POST, POST + 50)
+    ledger, removals = DeliveryProgress(redis, "lists:"), RemovalProgress(redis, "lists:")
+    assert {*await ledger.delivered_before(posts), *await removals.known(posts)} == set()
+    for result in (PushResult(len(USERS), 0, 0), PushResult(0, len(USERS), 0)):
+        assert await lists.deliver_each([(post, USERS) for post in posts]) == [result] * len(posts)
+        await ledger.delivered((post, len(USERS), len(USERS)) for post in posts)
+        assert await ledger.delivered_before(posts) == set(posts)
+    await removals.note(POST + 7, 1)
+    assert await removals.known(posts) == {POST + 7}
 
 
 async def test_a_node_that_is_emptied_alone_leaves_no_list_without_its_gaps(

@@ -3,6 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
+from libs.common.stores.redis_functions import KEYS_A_CALL
 from libs.feedlists.backpressure import PublishedBackpressure
 from libs.feedlists.delivery import LIFE_S, ChunkProgress, DeliveryProgress, RemovalProgress
 from libs.feedlists.levels import BackpressureLevel
@@ -33,6 +34,23 @@ async def test_a_small_delivery_is_one_record_and_again_the_same(
     assert (state.mode, state.followers, state.chunks, state.chunks_done, state.delivered) == ("push", 7, 1, 1, 5)
     assert state.finished_at is not None
     assert LIFE_S - 60 < await redis.ttl(f"{prefix}ledger:{POST}") <= LIFE_S
+
+
+async def test_posts_that_were_delivered_at_once_are_known(ledger: DeliveryProgress) -> None:
+    posts = range(POST, POST + 2 * KEYS_A_CALL + 1)
+    assert await ledger.delivered_before(posts) == set()
+    for _ in range(2):
+        await ledger.delivered((post, 3, post - POST) for post in posts)
+        assert await ledger.delivered_before([*posts, POST - 1, POST]) == set(posts)
+    states = [await ledger.of(post) for post in posts]
+    assert [state and state.delivered for state in states] == list(range(len(posts)))
+    await ledger.died(POST)
+    await ledger.planned(POST - 1, mode="push", follower_count=250, chunks=CHUNKS)
+    await ledger.progressed(POST - 1, 0, after_id=100, delivered=70, done=True)
+    await ledger.skipped([POST - 2])
+    assert await ledger.delivered_before(range(POST - 2, POST + 2)) == {POST + 1}
+    await ledger.delivered([])
+    assert await ledger.delivered_before([]) == set()
 
 
 async def test_chunks_are_followed_to_their_end_whatever_is_delivered_again(ledger: DeliveryProgress) -> None:

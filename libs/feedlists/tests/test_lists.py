@@ -7,7 +7,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from libs.feedlists.lists import ACTIVE_S, CAP, FEEDS_A_WITHDRAWAL, SLACK, FeedLists, PushResult, RemovalResult
+from libs.feedlists.lists import (
+    ACTIVE_S,
+    CAP,
+    FEEDS_A_CALL,
+    FEEDS_A_WITHDRAWAL,
+    SLACK,
+    SLICE,
+    FeedLists,
+    PushResult,
+    RemovalResult,
+)
 
 pytestmark = pytest.mark.stores
 BASE = 381_000_000_000_000_000
@@ -58,6 +68,21 @@ async def test_posts_of_many_authors_share_calls(lists: FeedLists) -> None:
     assert await lists.deliver_each([(BASE, [15])]) == [PushResult(1, 0, 0)]
     assert await held(lists, 15) == [BASE + 3, BASE + 2, BASE + 1, BASE]
     assert await lists.deliver_each([]) == []
+
+
+async def test_more_readers_than_one_call_takes_are_all_reached_once(lists: FeedLists, redis: "Redis") -> None:
+    readers = range(1, SLICE + 2 * FEEDS_A_CALL)
+    async with redis.pipeline(transaction=False) as pipe:
+        for user_id in readers:
+            pipe.rpush(lists.key(user_id), "0")
+        await pipe.execute()
+    assert await lists.deliver(readers, [BASE]) == PushResult(len(readers), 0, 0)
+    assert await lists.deliver(readers, [BASE]) == PushResult(0, len(readers), 0)
+    posts = [(BASE + n, readers) for n in (3, 1, 2)]
+    assert await lists.deliver_each(posts) == [PushResult(len(readers), 0, 0)] * 3
+    assert await lists.deliver_each(posts) == [PushResult(0, len(readers), 0)] * 3
+    for user_id in (1, len(readers)):
+        assert await held(lists, user_id) == [BASE + 3, BASE + 2, BASE + 1, BASE]
 
 
 async def test_late_posts_land_in_place(lists: FeedLists) -> None:

@@ -21,15 +21,23 @@ UPDATE users SET mode = $3, mode_version = mode_version + 1,
 WHERE user_id = $1 AND mode_version = $2 RETURNING 1
 """
 _ENDS_OF_RANGES = """
+WITH RECURSIVE ends AS (
+    SELECT 0::bigint AS follower_id
+    UNION ALL
+    SELECT (
+        SELECT f.follower_id FROM follows f WHERE f.followee_id = $1 AND f.follower_id > ends.follower_id
+        ORDER BY f.follower_id OFFSET $2::bigint - 1 LIMIT 1
+    ) FROM ends WHERE ends.follower_id IS NOT NULL
+)
 SELECT follower_id FROM (
-    SELECT follower_id, row_number() OVER (ORDER BY follower_id) AS nth, count(*) OVER () AS total
-    FROM follows WHERE followee_id = $1
-) numbered WHERE nth % $2 = 0 OR nth = total ORDER BY follower_id
+    SELECT follower_id FROM ends UNION SELECT max(follower_id) FROM follows WHERE followee_id = $1
+) found WHERE follower_id > 0 ORDER BY follower_id
 """
 _FOLLOWER_IDS = """
-SELECT array_agg(follower_id ORDER BY follower_id) AS ids FROM (
+SELECT ARRAY(
     SELECT follower_id FROM follows WHERE followee_id = $1 AND follower_id > $2 AND follower_id <= $3
-    ORDER BY follower_id LIMIT $4) page
+    ORDER BY follower_id LIMIT $4
+) AS ids
 """
 _FOLLOWEES = """
 SELECT array_agg(followee_id) AS ids,
@@ -74,7 +82,7 @@ class PostgresAudienceStore:
 
     async def follower_ids(self, user_id: int, after: int, up_to: int, limit: int) -> list[int]:
         row = await self._postgres.fetchrow(_FOLLOWER_IDS, user_id, after, up_to, limit)
-        return (row["ids"] or []) if row else []
+        return row["ids"] if row else []
 
     async def followees(self, user_id: int, now: datetime) -> FollowedAuthors:
         row = await self._postgres.fetchrow(_FOLLOWEES, user_id, now - PULLED_FOR, now)

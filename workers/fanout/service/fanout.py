@@ -23,8 +23,12 @@ from workers.fanout.ports import (
     UnpushedRangeLog,
 )
 
-MAX_POSTS = 64  # handled together: one request for their authors, and shared calls for authors with few followers
-SMALL_AUTHOR = 1_000  # followers; the ids for MAX_POSTS such authors take a few megabytes
+MAX_POSTS = 500  # handled together: one request for their authors, and shared calls for authors with few followers
+MAX_DELETES = 64  # handled together; each makes some calls of its own
+MAX_IDS = 64_000  # follower ids in one answer, which takes a few megabytes
+SMALL_AUTHOR = 1_000  # followers; the posts of larger authors are divided into chunks
+CHUNKS_AT_ONCE: Mapping[Lane, int] = {"push": 3, "slow": 1}  # of a partition: one is read while others are written
+PLANS_AT_ONCE = 8  # the ranges of a large author take milliseconds to seconds of the database
 DELIVERIES = Counter("feedmill_fanout_deliveries_total", "Feed entries written; a repeated delivery writes none.")
 REMOVALS = Counter("feedmill_fanout_removals_total", "Feed entries of deleted posts that were removed.")
 POSTS = Counter("feedmill_fanout_posts_total", "Posts received, by mode of delivery.", ["mode"])
@@ -112,8 +116,7 @@ class FeedWriter:
             [(post.post_id, audience.followers or ()) for post, audience in posts],
             active_only=level >= BackpressureLevel.ACTIVE_ONLY,
         )
-        for result in results:
-            self._count(level, result)
+        self._count(level, results)
         await self._ledger.delivered(
             (post.post_id, audience.follower_count, result.written + result.held)
             for (post, audience), result in zip(posts, results, strict=True)
@@ -125,14 +128,14 @@ class FeedWriter:
     async def _push(self, post_id: int, user_ids: Sequence[int]) -> int:
         level = self._backpressure.level
         result = await self._feeds.deliver(user_ids, [post_id], active_only=level >= BackpressureLevel.ACTIVE_ONLY)
-        self._count(level, result)
+        self._count(level, [result])
         return result.written + result.held
 
     @staticmethod
-    def _count(level: BackpressureLevel, result: PushResult) -> None:
-        DELIVERIES.inc(result.written)
-        if result.dropped:
-            SKIPPED.labels(int(level), "list").inc(result.dropped)
+    def _count(level: BackpressureLevel, results: Sequence[PushResult]) -> None:
+        DELIVERIES.inc(sum(result.written for result in results))
+        if dropped := sum(result.dropped for result in results):
+            SKIPPED.labels(int(level), "list").inc(dropped)
 
 
 class FeedRemover:
@@ -191,6 +194,7 @@ class Fanout:
         *,
         chunk_followers: int,
         slow_lane_from: int,
+        max_ids: int = MAX_IDS,
     ) -> None:
         self._graph = graph
         self._writers = writers
@@ -202,6 +206,9 @@ class Fanout:
         self._stamps = stamps
         self._chunk_followers = chunk_followers
         self._slow_lane_from = slow_lane_from
+        self._small = min(SMALL_AUTHOR, chunk_followers, slow_lane_from - 1)
+        self._max_ids = max(max_ids, self._small)
+        self._plans = asyncio.Semaphore(PLANS_AT_ONCE)
 
     async def take_posts(self, posts: Sequence[PostRef]) -> None:
         """Push posts, queue them as chunks, or let readers pull them. Any order will do, since lists are sorted."""
@@ -213,8 +220,8 @@ class Fanout:
 
     async def take_deletes(self, posts: Sequence[PostRef]) -> None:
         """Remove deleted posts from lists, or leave that to reads, which hide deleted posts anyway."""
-        for start in range(0, len(posts), MAX_POSTS):
-            some = posts[start : start + MAX_POSTS]
+        for start in range(0, len(posts), MAX_DELETES):
+            some = posts[start : start + MAX_DELETES]
             await _all(self._ledgers.removals.note(post.post_id, post.author_id) for post in some)
             if self._backpressure.level >= BackpressureLevel.PULL:
                 await self._skip_deletes({post.post_id for post in some})
@@ -223,35 +230,63 @@ class Fanout:
                 await _all(self._remove(post, audiences.get(post.author_id)) for post in some)
 
     async def take_chunks(self, lane: Lane, chunks: Sequence[Chunk]) -> None:
-        """Push or remove the posts of chunks; skip the remaining chunks at level 3."""
-        for position, chunk in enumerate(chunks):
+        """Push or remove the posts of chunks, some at once; skip the remaining chunks at level 3."""
+        for start in range(0, len(chunks), CHUNKS_AT_ONCE[lane]):
             if self._backpressure.level >= BackpressureLevel.PULL:
-                left = chunks[position:]
+                left = chunks[start:]
                 await self._skip({chunk.post.post_id for chunk in left if not chunk.removes})
                 await self._skip_deletes({chunk.post.post_id for chunk in left if chunk.removes})
                 return
-            if chunk.removes:
-                await self._removers[lane].remove_chunk(chunk)
-            else:
-                await self._deliver(lane, chunk)
+            await _all(self._take_chunk(lane, chunk) for chunk in chunks[start : start + CHUNKS_AT_ONCE[lane]])
+
+    async def _take_chunk(self, lane: Lane, chunk: Chunk) -> None:
+        if chunk.removes:
+            await self._removers[lane].remove_chunk(chunk)
+        else:
+            await self._deliver(lane, chunk)
 
     async def _take_some(self, posts: Sequence[PostRef]) -> None:
-        audiences = await self._audiences(posts)
-        known = [(post, audiences[post.author_id]) for post in posts if post.author_id in audiences]
-        small = [(post, audience) for post, audience in known if audience.followers is not None]
-        large = [(post, audience) for post, audience in known if audience.followers is None]
-        await _all([self._push(small), *(self._plan(post, audience) for post, audience in large)])
+        if not (posts := await self._without_done(posts)):
+            return
+        audiences, few = await self._audiences(posts), self._few(posts)
+        small, middle, large = [], [], []
+        for post in posts:
+            if (audience := audiences.get(post.author_id)) is None:
+                continue
+            if audience.followers is not None:
+                small.append((post, audience))
+            elif audience.is_push and few < audience.follower_count <= self._small:
+                middle.append(post)
+            else:
+                large.append((post, audience))
+        plans = (self._plan(post, audience) for post, audience in large)
+        await _all([self._push(small), self._take_middle(middle), *plans])
 
-    async def _audiences(self, posts: Iterable[PostRef]) -> Mapping[int, AudienceRecord]:
-        small = min(SMALL_AUTHOR, self._chunk_followers, self._slow_lane_from - 1)
-        return await self._graph.audiences({post.author_id for post in posts}, small)
+    async def _without_done(self, posts: Sequence[PostRef]) -> Sequence[PostRef]:
+        """Leave out posts that were delivered before, unless they are deleted: the removal may have been too early."""
+        done = await self._ledgers.posts.delivered_before(post.post_id for post in posts)
+        if done:
+            done -= await self._deleted(post for post in posts if post.post_id in done)
+        return [post for post in posts if post.post_id not in done]
+
+    async def _take_middle(self, posts: Sequence[PostRef]) -> None:
+        """Push posts of small authors whose followers were too many for an answer about many authors."""
+        size = self._max_ids // max(1, self._small)
+        for start in range(0, len(posts), size):
+            await self._take_some(posts[start : start + size])
+
+    async def _audiences(self, posts: Sequence[PostRef]) -> Mapping[int, AudienceRecord]:
+        return await self._graph.audiences({post.author_id for post in posts}, self._few(posts))
+
+    def _few(self, posts: Sequence[PostRef]) -> int:
+        """The number of followers up to which an answer about these authors has the ids."""
+        return min(self._small, self._max_ids // len(posts))
 
     async def _push(self, posts: Sequence[tuple[PostRef, AudienceRecord]]) -> None:
         """Push posts of authors with few followers. Deleted posts are handled as in `_deliver`."""
         deleted = await self._deleted(post for post, _ in posts)
         wanted = [(post, audience) for post, audience in posts if post.post_id not in deleted]
-        for _, audience in wanted:
-            self._meter("push", audience)
+        self._meter("push", [audience for _, audience in wanted])
         await self._writers["push"].push_small(wanted)
         deleted = await self._deleted(post for post, _ in posts)
         for post, audience in posts:
@@ -260,17 +295,18 @@ class Fanout:
 
     async def _plan(self, post: PostRef, audience: AudienceRecord) -> None:
         """Queue chunks for all workers, or let readers pull if the author is a pull author."""
-        count = audience.follower_count
-        if not audience.is_push:
-            POSTS.labels("pull").inc()
-            await self._ledgers.posts.planned(post.post_id, mode="pull", follower_count=count)
-            await self._stamps.stamp_pulled()
-            return
-        lane = self._lane(count)
-        self._meter(lane, audience)
-        ranges = await self._graph.follower_ranges(post.author_id, self._chunk_followers)
-        planned = await self._ledgers.posts.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
-        await self._queue.put(lane, [Chunk(post, within) for within in planned])
+        async with self._plans:
+            count = audience.follower_count
+            if not audience.is_push:
+                POSTS.labels("pull").inc()
+                await self._ledgers.posts.planned(post.post_id, mode="pull", follower_count=count)
+                await self._stamps.stamp_pulled()
+                return
+            lane = self._lane(count)
+            self._meter(lane, [audience])
+            ranges = await self._graph.follower_ranges(post.author_id, self._chunk_followers)
+            planned = await self._ledgers.posts.planned(post.post_id, mode=lane, follower_count=count, chunks=ranges)
+            await self._queue.put(lane, [Chunk(post, within) for within in planned])
 
     async def _remove(self, post: PostRef, audience: AudienceRecord | None) -> None:
         """Remove the post at once or in chunks, like a push. A post that was not pushed is in few lists."""
@@ -290,9 +326,10 @@ class Fanout:
         return "slow" if follower_count >= self._slow_lane_from else "push"
 
     @staticmethod
-    def _meter(lane: Lane, audience: AudienceRecord) -> None:
-        POSTS.labels(lane).inc()
-        FOLLOWERS.observe(audience.follower_count)
+    def _meter(lane: Lane, audiences: Sequence[AudienceRecord]) -> None:
+        POSTS.labels(lane).inc(len(audiences))
+        for audience in audiences:
+            FOLLOWERS.observe(audience.follower_count)
 
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         """Push a chunk, unless its post is deleted.

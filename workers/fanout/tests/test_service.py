@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.feedlists import BackpressureLevel, PushResult, RemovalResult
 from workers.fanout.ports import Chunk, PostRef
+from workers.fanout.service.fanout import CHUNKS_AT_ONCE
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
 
 
@@ -68,6 +69,29 @@ async def test_a_chunk_goes_on_where_a_failure_left_it() -> None:
     assert world.ledger.delivered_in_all() == 10
 
 
+async def test_a_chunk_that_fails_leaves_those_beside_it_done() -> None:
+    class Refusing(InMemoryFeeds):
+        refused = 101
+
+        async def deliver(
+            self, user_ids: Iterable[int], post_ids: Sequence[int], *, active_only: bool = False
+        ) -> PushResult:
+            if self.refused in post_ids:
+                raise TimeoutError
+            return await super().deliver(user_ids, post_ids, active_only=active_only)
+
+    feeds = Refusing()
+    world = World(InMemoryGraph(range(5, 15)), feeds=feeds)
+    chunks = [Chunk(PostRef(100 + n, 1), (0, 14)) for n in range(CHUNKS_AT_ONCE["push"])]
+    with pytest.raises(TimeoutError):
+        await world.fanout.take_chunks("push", chunks)
+    assert {post_id for _, post_id in feeds.held} == {chunk.post.post_id for chunk in chunks} - {101}
+    feeds.refused = 0
+    for _ in range(2):
+        await world.fanout.take_chunks("push", chunks)
+        assert len(feeds.held) == world.ledger.delivered_in_all() == 10 * len(chunks)
+
+
 async def test_a_chunk_ends_although_its_last_follower_left() -> None:
     world = World(InMemoryGraph(range(5, 15)))
     await world.queue.put("push", [Chunk(POST, (0, 20))])
@@ -99,12 +123,12 @@ async def test_one_post_that_fails_leaves_the_others_of_its_batch_done() -> None
 async def test_at_level_2_inactive_readers_are_left_out() -> None:
     world = World(InMemoryGraph(range(5, 12)))
     world.feeds.inactive = {6, 7}
-    for level, users in ((BackpressureLevel.ACTIVE_ONLY, 5), (BackpressureLevel.BEHIND, 7)):
+    for post_id, level, entries in ((100, BackpressureLevel.ACTIVE_ONLY, 5), (101, BackpressureLevel.BEHIND, 5 + 7)):
         world.backpressure.level = level
         for _ in range(2):
-            await world.fanout.take_posts([POST])
-            assert len(world.feeds.held) == users
-            assert world.ledger.delivered_in_all() == users
+            await world.fanout.take_posts([PostRef(post_id, 1)])
+            assert len(world.feeds.held) == entries
+            assert world.ledger.delivered_in_all() == entries
 
 
 async def test_at_level_3_posts_and_waiting_chunks_go_into_the_gap() -> None:

@@ -99,7 +99,13 @@ class InMemoryLedger:
     async def delivered(self, counts: Iterable[tuple[int, int, int]]) -> None:
         for post_id, _, delivered in counts:
             self.modes[post_id] = "push"
+            self.plans.setdefault(post_id, [(0, 0)])
             self.progress[post_id, 0] = ChunkProgress(0, delivered, is_done=True)
+
+    async def delivered_before(self, post_ids: Iterable[int]) -> set[int]:
+        done = {post for (post, after), progress in self.progress.items() if after == 0 and progress.is_done}
+        planned = {post_id for post_id in post_ids if self.plans.get(post_id) == [(0, 0)]}
+        return done & planned - {post for post, _ in self.dead}
 
     async def skipped(self, post_ids: Iterable[int]) -> None:
         self.modes |= dict.fromkeys(post_ids, "skipped")

@@ -1,0 +1,111 @@
+"""Small authors: `post.created` events a second that one worker process handles, over followers in PostgreSQL."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from bench.fanout import BUCKETS, PIPELINE, clear
+from bench.fanout_way import NAMESPACE, topics, worker
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.core.settings import Settings
+from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.producer import EventProducer
+from libs.common.stores.postgres import Postgres, open_postgres
+from libs.common.stores.redis import open_redis
+from libs.common.testing.eventually import eventually
+from libs.contracts.base import utc_now
+from libs.contracts.events import PostCreated
+from libs.feedlists import DeliveryProgress, FeedLists
+
+AUTHORS = 5_000
+FOLLOWERS = (1, 1, 1, 1, 2, 2, 3, 5)  # of successive authors
+READERS = 10_000
+POSTS = 10_000  # a round; an author posts every AUTHORS events
+ROUNDS = 3  # the first one also warms up
+SAMPLE = 100  # posts whose delivery is checked
+DEADLINE_S = 120.0
+PEOPLE = (
+    "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
+    "SELECT id, 'bench_small_' || id, 'bench_small_' || id || '@example.com', '', '', 1, now() "
+    "FROM unnest($1::bigint[]) id"
+)
+COUNTS = "INSERT INTO user_counts (user_id, slot, followers) SELECT unnest($1::bigint[]), 0, unnest($2::bigint[])"
+FOLLOWS = (
+    "INSERT INTO follows (follower_id, followee_id, created_at) "
+    "SELECT unnest($1::bigint[]), unnest($2::bigint[]), now()"
+)
+FORGET = (
+    "DELETE FROM follows WHERE followee_id = ANY($1)",
+    "DELETE FROM user_counts WHERE user_id = ANY($1)",
+    "DELETE FROM users WHERE user_id = ANY($1)",
+)
+
+
+async def measure(running: Settings) -> tuple[float, float]:
+    """Events a second, from the first one on Kafka until the worker has committed the last, and for the same again.
+
+    Both are the best of the rounds.
+    """
+    settings = running.model_copy(update={"namespace": NAMESPACE})
+    start_id = first_id_at(now_ms())
+    authors = [start_id + n * 4_096 for n in range(AUTHORS)]
+    readers = [start_id + (AUTHORS + n) * 4_096 for n in range(READERS)]
+    async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(open_redis(settings))
+        stack.push_async_callback(clear, redis, f"{NAMESPACE}*")
+        lists = FeedLists(redis, settings.redis_prefix("feed"), BUCKETS)
+        for start in range(0, READERS, PIPELINE):
+            await asyncio.gather(*map(lists.begin, readers[start : start + PIPELINE]))
+        postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
+        await stack.enter_async_context(_graph(postgres, authors, readers))
+        await stack.enter_async_context(topics(settings))
+        await stack.enter_async_context(worker())
+        producer = await stack.enter_async_context(EventProducer(settings, "bench"))
+        meter = await stack.enter_async_context(LagMeter(settings))
+        ledger = DeliveryProgress(redis, settings.redis_prefix("feed"))
+        base = readers[-1] + 1
+        first = [await _round(producer, meter, ledger, authors, base + n * POSTS) for n in range(ROUNDS)]
+        again = [await _round(producer, meter, ledger, authors, base + n * POSTS) for n in range(ROUNDS)]
+    return POSTS / min(first), POSTS / min(again)
+
+
+async def _round(
+    producer: EventProducer, meter: LagMeter, ledger: DeliveryProgress, authors: Sequence[int], first: int
+) -> float:
+    """Seconds for `POSTS` events, which are encoded before."""
+    posts = [(first + n, n % AUTHORS) for n in range(POSTS)]
+    created = [PostCreated(post_id=post, author_id=authors[at], created_at=utc_now()) for post, at in posts]
+    records = [producer.record(payload, payload.post_id, 1) for payload in created]
+
+    async def caught_up() -> bool:
+        return await meter.lag("fanout", ["posts"]) == 0
+
+    started = time.perf_counter()
+    sent = [await producer.enqueue(record) for record in records]
+    await asyncio.gather(*map(producer.confirm, records, sent, ["bench"] * POSTS))
+    await eventually(caught_up, DEADLINE_S)
+    seconds = time.perf_counter() - started
+    for post_id, at in posts[:: POSTS // SAMPLE]:
+        state = await ledger.of(post_id)
+        if state is None or state.delivered != FOLLOWERS[at % len(FOLLOWERS)]:
+            raise RuntimeError(f"post {post_id} has not reached its followers: {state}")
+    return seconds
+
+
+@asynccontextmanager
+async def _graph(postgres: Postgres, authors: Sequence[int], readers: Sequence[int]) -> AsyncIterator[None]:
+    counts = [FOLLOWERS[at % len(FOLLOWERS)] for at in range(len(authors))]
+    edges = [
+        (readers[(3 * at + n) % len(readers)], author)
+        for at, (author, count) in enumerate(zip(authors, counts, strict=True))
+        for n in range(count)
+    ]
+    try:
+        await postgres.execute(PEOPLE, authors)
+        await postgres.execute(COUNTS, authors, counts)
+        await postgres.execute(FOLLOWS, [reader for reader, _ in edges], [author for _, author in edges])
+        yield
+    finally:
+        for statement in FORGET:
+            await postgres.execute(statement, authors)
