@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
 ANSWER_S = 10.0
+IDLE_S = 2.0  # servers close idle connections (uvicorn after 5 s), perhaps while a request is on its way
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +22,10 @@ class Answer:
 
 
 class Connection:
-    """Sends requests one after the other."""
+    """Sends requests one after the other. It replaces a connection that is closed, or was idle for `idle_s`."""
 
-    def __init__(self, base_url: str, token: str = "") -> None:
+    def __init__(self, base_url: str, token: str = "", idle_s: float = IDLE_S) -> None:
+        self._idle_s = idle_s
         parts = urlsplit(base_url)
         self._host, self._port = str(parts.hostname), parts.port or 80
         self._headers = f"Host: {parts.netloc}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
@@ -36,11 +39,21 @@ class Connection:
 
     async def _open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        self._used_at = time.monotonic()
 
     async def _close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionResetError):
             await self._writer.wait_closed()
+
+    @property
+    def is_closed(self) -> bool:
+        """True if the server closed the connection."""
+        return self._reader.at_eof()
+
+    async def _renew(self) -> None:
+        await self._close()
+        await self._open()
 
     async def get(self, path: str) -> Answer:
         """Return the whole answer. The server must send its length."""
@@ -53,12 +66,14 @@ class Connection:
 
     async def _exchange(self, request: bytes) -> Answer:
         async with asyncio.timeout(ANSWER_S):
+            if self.is_closed or time.monotonic() - self._used_at >= self._idle_s:
+                await self._renew()
             self._writer.write(request)
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             status, *lines = head.rstrip().split("\r\n")
             headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
             body = await self._reader.readexactly(int(headers["content-length"]))
             if headers.get("connection") == "close":  # nginx, after a thousand requests
-                await self._close()
-                await self._open()
+                await self._renew()
+            self._used_at = time.monotonic()
             return Answer(int(status.split()[1]), headers, body)

@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 
-from bench.fanout import BUCKETS, PIPELINE, clear
+from bench.fanout import BUCKETS, PIPELINE, best, clear
 from bench.fanout_way import NAMESPACE, topics, worker
+from bench.figures import Figure, Row
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
@@ -18,12 +20,10 @@ from libs.contracts.base import utc_now
 from libs.contracts.events import PostCreated
 from libs.feedlists import DeliveryProgress, FeedLists
 
-AUTHORS = 5_000
 FOLLOWERS = (1, 1, 1, 1, 2, 2, 3, 5)  # of successive authors
-READERS = 10_000
-POSTS = 10_000  # a round; an author posts every AUTHORS events
-ROUNDS = 3  # the first one also warms up
 SAMPLE = 100  # posts whose delivery is checked
+AT_LEAST = Figure(3_000, "events/s")  # of one worker process
+SLOW_LANE_FROM = 10_000  # the default
 DEADLINE_S = 120.0
 PEOPLE = (
     "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
@@ -42,39 +42,52 @@ FORGET = (
 )
 
 
-async def measure(running: Settings) -> tuple[float, float]:
-    """Events a second, from the first one on Kafka until the worker has committed the last, and for the same again.
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`posts` are those of a round. The first of the `rounds` also warms up."""
+
+    authors: int = 5_000
+    readers: int = 10_000
+    posts: int = 10_000
+    rounds: int = 3
+
+
+async def measure(running: Settings, size: Size = Size()) -> list[Row]:
+    """Rows of the table: events from the first on Kafka until the worker has committed the last, then the same again.
 
     Both are the best of the rounds.
     """
     settings = running.model_copy(update={"namespace": NAMESPACE})
     start_id = first_id_at(now_ms())
-    authors = [start_id + n * 4_096 for n in range(AUTHORS)]
-    readers = [start_id + (AUTHORS + n) * 4_096 for n in range(READERS)]
+    authors = [start_id + n * 4_096 for n in range(size.authors)]
+    readers = [start_id + (size.authors + n) * 4_096 for n in range(size.readers)]
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings))
         stack.push_async_callback(clear, redis, f"{NAMESPACE}*")
         lists = FeedLists(redis, settings.redis_prefix("feed"), BUCKETS)
-        for start in range(0, READERS, PIPELINE):
+        for start in range(0, size.readers, PIPELINE):
             await asyncio.gather(*map(lists.begin, readers[start : start + PIPELINE]))
         postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
         await stack.enter_async_context(_graph(postgres, authors, readers))
         await stack.enter_async_context(topics(settings))
-        await stack.enter_async_context(worker())
+        await stack.enter_async_context(worker(SLOW_LANE_FROM))
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
         meter = await stack.enter_async_context(LagMeter(settings))
         ledger = DeliveryProgress(redis, settings.redis_prefix("feed"))
         base = readers[-1] + 1
-        first = [await _round(producer, meter, ledger, authors, base + n * POSTS) for n in range(ROUNDS)]
-        again = [await _round(producer, meter, ledger, authors, base + n * POSTS) for n in range(ROUNDS)]
-    return POSTS / min(first), POSTS / min(again)
+        starts = [range(base + n * size.posts, base + (n + 1) * size.posts) for n in range(size.rounds)]
+        first = [await _round(producer, meter, ledger, authors, posts) for posts in starts]
+        again = [await _round(producer, meter, ledger, authors, posts) for posts in starts]
+    new, repeated = (replace(best(rates), unit=AT_LEAST.unit) for rates in (first, again))
+    note = f"best of {size.rounds}"
+    return [Row("posts of small authors", new, AT_LEAST, note), Row("… redelivered", repeated, new, note)]
 
 
 async def _round(
-    producer: EventProducer, meter: LagMeter, ledger: DeliveryProgress, authors: Sequence[int], first: int
+    producer: EventProducer, meter: LagMeter, ledger: DeliveryProgress, authors: Sequence[int], ids: range
 ) -> float:
-    """Seconds for `POSTS` events, which are encoded before."""
-    posts = [(first + n, n % AUTHORS) for n in range(POSTS)]
+    """Events a second. They are encoded before."""
+    posts = [(post_id, n % len(authors)) for n, post_id in enumerate(ids)]
     created = [PostCreated(post_id=post, author_id=authors[at], created_at=utc_now()) for post, at in posts]
     records = [producer.record(payload, payload.post_id, 1) for payload in created]
 
@@ -83,14 +96,14 @@ async def _round(
 
     started = time.perf_counter()
     sent = [await producer.enqueue(record) for record in records]
-    await asyncio.gather(*map(producer.confirm, records, sent, ["bench"] * POSTS))
+    await asyncio.gather(*map(producer.confirm, records, sent, ["bench"] * len(posts)))
     await eventually(caught_up, DEADLINE_S)
     seconds = time.perf_counter() - started
-    for post_id, at in posts[:: POSTS // SAMPLE]:
+    for post_id, at in posts[:: max(1, len(posts) // SAMPLE)]:
         state = await ledger.of(post_id)
         if state is None or state.delivered != FOLLOWERS[at % len(FOLLOWERS)]:
             raise RuntimeError(f"post {post_id} has not reached its followers: {state}")
-    return seconds
+    return len(posts) / seconds
 
 
 @asynccontextmanager
