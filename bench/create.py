@@ -17,11 +17,11 @@ from bench.reference_world import Shape
 from bench.rounds import Act, Round, Rounds, drive
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
-from libs.common.testing.eventually import eventually
 from libs.deployables import DEPLOYABLES
 
 CAPTION = "Back from the coast, and already missing it"
 CONSUMERS = [(group, topics) for one in DEPLOYABLES for group, topics in one.consumes.items() if "posts" in topics]
+SETTLED_S = 60.0
 SHARE = 0.5  # of the reached rate, in the steady run
 
 
@@ -32,7 +32,7 @@ class Size:
     connections: int = 8
     followers: int = 2  # of each author, with feed lists
     seconds: float = 5.0  # of a round
-    commit_s: float = 1.5  # before it is asked how far consumers are: they commit once a second
+    commit_s: float = 1.0  # between questions how far consumers are: they commit once a second
     rounds: Rounds = field(default_factory=Rounds)
 
 
@@ -45,8 +45,11 @@ async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
             return not any([await meter.lag(group, topics) for group, topics in CONSUMERS])
 
         async def settle() -> None:
-            await asyncio.sleep(size.commit_s)  # to ask all the time would be load of its own
-            await eventually(caught_up)
+            async with asyncio.timeout(SETTLED_S):
+                while True:
+                    await asyncio.sleep(size.commit_s)  # to ask all the time would be load of its own
+                    if await caught_up():
+                        return
 
         creating = [await _creating(stack, settings.public_url, author) for author in authors]
         reached = await _run(size, creating, None, settle)
