@@ -35,7 +35,7 @@ async def compose(runtime: Runtime[PostSettings]) -> PostUseCases:
     media = HttpUploads(MediaClient(runtime.client("media"), runtime.client("media", SERVICE_FILE)))
 
     async def profile_stamp(author_id: int) -> bytes:
-        return (await stamps.read([stamps.visibility(author_id)]))[0]
+        return (await stamps.read([stamps.profile(author_id)]))[0]
 
     authors = CachedAuthors(UserClient(runtime.client("user")), stamps.visibility_unchanged, profile_stamp)
     marks = InteractionClient(runtime.client("interaction"))
