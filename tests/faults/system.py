@@ -108,6 +108,11 @@ class System:
         """Mute a user, a change of the graph that no feed here shows."""
         return await self.api.send("POST", f"/users/{self.world.reader.user_id}/mute", self.world.author)
 
+    async def comment(self) -> None:
+        """Let the reader comment, so that no followees in memory are valid."""
+        path = f"/posts/{self.world.posts[0]}/comments"
+        await self.api.call("POST", path, self.world.reader, json={"text": "still here"})
+
     async def is_whole(self) -> None:
         """Check that a new post is in the feed, that the feed is exact, and that the graph can change."""
 

@@ -66,6 +66,7 @@ async def test_without_postgres_caches_are_read_and_writes_refused(system: Syste
     profile = await system.api.call("GET", f"/users/{other.user_id}", idle)
     await system.publish()
     await system.api.call("GET", f"/users/{system.world.author.user_id}", idle)
+    await system.comment()
     async with system.without("postgres", how):
         await reads(system, "degraded", "stale")
         assert await system.api.call("GET", f"/users/{other.user_id}", idle) == profile
@@ -88,6 +89,7 @@ async def test_connections_that_lost_their_server_are_given_up(system: System, s
 @pytest.mark.parametrize("how", list(Blow))
 async def test_without_the_user_service_followees_are_as_last_known(system: System, how: Blow) -> None:
     await system.feed()
+    await system.comment()
     async with system.without("user", how):
         await reads(system, "degraded", "stale")
         if how is Blow.KILL:  # nginx gives a paused one up after 15 s
