@@ -3,41 +3,76 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from devstack.processes import ProcessTable
 from devstack.procfs import PROC, Identity
 
-IDLE_S = 3.0
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+CALM_WINDOWS = 3  # in a row without a lower share: what was done before the measurement has settled
+WINDOWS_MAX = 30
+Reading = Mapping[Identity, int]
+"""Ticks so far of each process that the system or the benchmark started, with its descendants.
+
+A child's ticks become its parent's when it ends, so the sum over a tree does not fall.
+"""
 
 
-def used_s() -> float:
-    """Seconds so far, without those of the benchmark's own process."""
-    return sum(_ticks(pid) for pid in _everyone()) / TICKS_A_SECOND
+@dataclass(frozen=True, slots=True)
+class _Stat:
+    parent: int
+    ticks: int
+    ended_children_ticks: int
 
 
-async def idle_share() -> float:
-    """Seconds of CPU a second that everything uses while nobody asks."""
-    used, started = used_s(), time.perf_counter()
-    await asyncio.sleep(IDLE_S)
-    return (used_s() - used) / (time.perf_counter() - started)
+def read() -> Reading:
+    """Read all counters. The benchmark's own process is left out, but not its children."""
+    table, own = ProcessTable(Path(os.environ["FEEDMILL_STATE_DIR"])), Identity.of(os.getpid())
+    assert own
+    roots = {own.pid: own, **{root.pid: root for name in table.names() if (root := table.find(name))}}
+    stats = {int(entry.name): stat for entry in PROC.iterdir() if entry.name.isdecimal() and (stat := _stat(entry))}
+    reading = Counter[Identity]()
+    for pid, stat in stats.items():
+        ancestor = pid
+        while ancestor not in roots and ancestor in stats:
+            ancestor = stats[ancestor].parent
+        if root := roots.get(ancestor):
+            reading[root] += stat.ended_children_ticks + (0 if pid == own.pid else stat.ticks)
+    return reading
 
 
-def _everyone() -> Iterator[int]:
-    table = ProcessTable(Path(os.environ["FEEDMILL_STATE_DIR"]))
-    for name in table.names():
-        if identity := table.find(name):
-            yield from (one.pid for one in identity.tree())
-    if own := Identity.of(os.getpid()):
-        yield from (one.pid for one in own.tree() if one.pid != own.pid)
+def used_s(before: Reading, after: Reading) -> float:
+    """Return the seconds between two readings.
+
+    A process that was replaced counts from its start. One that is gone counts nothing.
+    """
+    return sum(max(0, now - before.get(root, 0)) for root, now in after.items()) / TICKS_A_SECOND
 
 
-def _ticks(pid: int) -> int:
-    """User and system time; 0 for a process that is gone."""
+async def share(seconds: float) -> float:
+    """Wait, and return the seconds of CPU a second that everything used meanwhile."""
+    before, started = read(), time.perf_counter()
+    await asyncio.sleep(seconds)
+    return used_s(before, read()) / (time.perf_counter() - started)
+
+
+async def calm_share(window_s: float) -> float:
+    """Wait until the share does not fall any longer, and return the lowest one.
+
+    Work that goes on after the requests that caused it (fan-out, compaction, a compiler) would look like idle share.
+    """
+    shares = [await share(window_s)]
+    while min(shares[-CALM_WINDOWS:]) < min(shares[:-CALM_WINDOWS], default=float("inf")) and len(shares) < WINDOWS_MAX:
+        shares.append(await share(window_s))
+    return min(shares)
+
+
+def _stat(process: Path) -> _Stat | None:
     try:
-        fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        fields = (process / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(fields[11]) + int(fields[12])
+        return None
+    return _Stat(int(fields[1]), int(fields[11]) + int(fields[12]), int(fields[13]) + int(fields[14]))

@@ -12,17 +12,15 @@ from bench.figures import Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
+from bench.world import PASSWORD
 from libs.common.core.console import say
+from libs.common.core.settings import Settings
 from ops.client import Account, Api, ApiFailure
 from ops.photos import paint
 
-FOLLOWERS = 1_000
-FOLLOWEES, POSTS_EACH = 20, 5  # of each reader in the reference
-ROUNDS = 30
 POLL_S = 0.005
 DEADLINE_S = 30.0
 AT_ONCE = 4  # each registration hashes a password, which fills a core
-PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
 AUTHOR = "bench_author"
 
 
@@ -43,20 +41,33 @@ class DeliveryError(RuntimeError):
     """The measured event did not happen."""
 
 
-async def measure(base_url: str, postgres: str) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`followees` and `posts_each` are of each reader in the reference."""
+
+    followers: int = 1_000
+    rounds: int = 30
+    followees: int = 20
+    posts_each: int = 5
+
+
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
     """Rows of the table. The people are made once and found again by the next run."""
-    async with Api(base_url) as api:
+    async with Api(settings.public_url) as api:
         author = await _sign_in(api, AUTHOR)
-        last = await _followers(api, author)
+        last = await _followers(api, author, size.followers)
         sources: set[str] = set()
         artist = await with_picture(api, author)
-        times = [await delivered(api, artist, last, sources) for _ in range(ROUNDS)]
+        times = [await delivered(api, artist, last, sources) for _ in range(size.rounds)]
         sample = (await api.call("GET", "/feed", last))["posts"][0]
-    shape = Shape(FOLLOWERS, FOLLOWEES, POSTS_EACH, sample)
-    async with serving(postgres, shape) as reference_url, Connection(reference_url) as connection:
-        reference = [await inserted(connection, 1, 0, post_id) for post_id in range(10**9, 10**9 + ROUNDS)]
-    what = f"post to the last of {FOLLOWERS:,} feeds ({', '.join(sorted(sources))})"
-    return rows_of(what, Latency.of(times), Latency.of(reference))
+    shape = Shape(size.followers, size.followees, size.posts_each, sample)
+    async with (
+        serving(settings.postgres_dsn.get_secret_value(), shape) as reference_url,
+        Connection(reference_url) as connection,
+    ):
+        reference = [await inserted(connection, 1, 0, post_id) for post_id in range(10**9, 10**9 + size.rounds)]
+    what = f"post to the last of {size.followers:,} feeds"
+    return rows_of(what, Latency.of(times), Latency.of(reference), ", ".join(sorted(sources)))
 
 
 async def with_picture(api: Api, account: Account) -> Author:
@@ -108,10 +119,10 @@ async def _sign_in(api: Api, username: str) -> Account:
         return await api.login(username, PASSWORD)
 
 
-async def _followers(api: Api, author: Account) -> Account:
+async def _followers(api: Api, author: Account, count: int) -> Account:
     """Return the follower that fan-out reaches last: it delivers by ascending account id."""
     path = f"/users/{author.user_id}"
-    missing = FOLLOWERS - int((await api.call("GET", path))["follower_count"])
+    missing = count - int((await api.call("GET", path))["follower_count"])
     if missing > 0:
         say(f"making {missing} followers, once")
     slots = asyncio.Semaphore(AT_ONCE)
@@ -122,7 +133,7 @@ async def _followers(api: Api, author: Account) -> Account:
             await api.call("POST", f"{path}/follow", follower)
             await api.call("GET", "/feed", follower)  # only lists that exist are pushed into
 
-    await asyncio.gather(*(one(index) for index in range(FOLLOWERS) if missing > 0))
+    await asyncio.gather(*(one(index) for index in range(count) if missing > 0))
     newest = (await api.call("GET", f"{path}/followers", params={"limit": 1}))["users"][0]
     last = await api.login(newest["username"], PASSWORD)
     await api.call("GET", "/feed", last)

@@ -4,67 +4,74 @@ import asyncio
 import re
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 
+from bench.figures import Figure, Row
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.feedlists import CAP, FeedLists
 
-FEEDS = 50_000
 BUCKETS = 16
 PAGE = 8_000  # followers handled together, as in a chunk of the worker
-ROUNDS = 3
 PIPELINE = 100
 REFERENCE = "bench-lpush:"
-REFERENCE_REQUESTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class FanoutFigures:
-    """Rates in feed entries a second."""
+class Size:
+    """`requests` are those of redis-benchmark."""
 
-    pushed: float
-    redelivered: float
-    reference: float
-    bytes_a_feed: float
-    bytes_a_sorted_set: float
+    feeds: int = 50_000
+    rounds: int = 3
+    requests: int = 1_000_000
 
 
-def reference_rate(redis_url: str) -> float:
+def reference_rate(redis_url: str, size: Size) -> float:
     """redis-benchmark's own pipelined LPUSH of 19-digit values into as many full feeds, requests a second."""
     parts = urlsplit(redis_url)
     command = [
         "redis-benchmark", "-h", str(parts.hostname), "-p", str(parts.port), "-P", str(PIPELINE), "-n",
-        str(REFERENCE_REQUESTS), "-r", str(FEEDS), "-q", "LPUSH", f"{REFERENCE}__rand_int__", "1234567890123456789",
+        str(size.requests), "-r", str(size.feeds), "-q", "LPUSH", f"{REFERENCE}__rand_int__", "1234567890123456789",
     ]  # fmt: skip
     output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     rates = re.findall(r"([\d.]+) requests per second", output)
     return float(rates[-1])
 
 
-async def measure(settings: Settings) -> FanoutFigures:
-    """Fill the feeds, then push posts one by one into all of them; the best of the rounds."""
-    url = settings.redis_url.get_secret_value()
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
+    """Rows of the table. Fill the feeds, then push posts one by one into all of them; the best of the rounds."""
     async with open_redis(settings) as redis:
         lists = FeedLists(redis, "bench-fanout:", BUCKETS)
-        users = [first_id_at(now_ms()) + i * 4_096 for i in range(FEEDS)]
+        users = [first_id_at(now_ms()) + i * 4_096 for i in range(size.feeds)]
         first = first_id_at(now_ms())
         try:
             await fill(lists, users, first)
             before = (await redis.info("memory"))["used_memory"]
-            pushed = [await _rate(lists, users, first + CAP + n) for n in range(1, ROUNDS + 1)]
-            again = [await _rate(lists, users, first + CAP + ROUNDS) for _ in range(ROUNDS)]
+            pushed = [await _rate(lists, users, first + CAP + n) for n in range(1, size.rounds + 1)]
+            again = [await _rate(lists, users, first + CAP + size.rounds) for _ in range(size.rounds)]
             await clear(redis, "bench-fanout:*")
-            memory = (before - (await redis.info("memory"))["used_memory"]) / FEEDS
-            await _fill_reference(redis)
-            return FanoutFigures(max(pushed), max(again), reference_rate(url), memory, await _sorted_set_bytes(redis))
+            memory = (before - (await redis.info("memory"))["used_memory"]) / size.feeds
+            await _fill_reference(redis, size.feeds)
+            reference = Figure(reference_rate(settings.redis_url.get_secret_value(), size), "/s")
+            sorted_set = Figure(await _sorted_set_bytes(redis), "B")
         finally:
             for pattern in ("bench-fanout:*", f"{REFERENCE}*"):
                 await clear(redis, pattern)
+    return [
+        Row("fan-out deliveries", best(pushed), reference, f"best of {size.rounds}"),
+        Row("… redelivered", best(again), reference, f"best of {size.rounds}"),
+        Row("memory of a feed of 500, beside a sorted set", Figure(memory, "B"), sorted_set),
+    ]
+
+
+def best(rates: Sequence[float]) -> Figure:
+    """Return the highest rate, and the spread."""
+    return Figure(max(rates), "/s", min(rates), max(rates))
 
 
 async def fill(lists: FeedLists, users: list[int], first: int) -> None:
@@ -77,11 +84,11 @@ async def fill(lists: FeedLists, users: list[int], first: int) -> None:
             await lists.deliver(page, range(first + low, first + low + 25))
 
 
-async def _fill_reference(redis: "Redis") -> None:
+async def _fill_reference(redis: "Redis", feeds: int) -> None:
     values = [str(1_234_567_890_123_456_789 - i) for i in range(CAP)]
-    for start in range(0, FEEDS, PIPELINE):
+    for start in range(0, feeds, PIPELINE):
         async with redis.pipeline(transaction=False) as pipe:
-            for key in range(start, start + PIPELINE):
+            for key in range(start, min(start + PIPELINE, feeds)):
                 pipe.rpush(f"{REFERENCE}{key:012d}", *values)
             await pipe.execute()
 

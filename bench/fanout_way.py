@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 import httpx2
 from aiokafka.admin import AIOKafkaAdminClient
 
-from bench.fanout import BUCKETS, PAGE, clear, fill
+from bench.fanout import BUCKETS, PAGE, best, clear, fill
+from bench.figures import Row
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.admin import create_topics
@@ -25,8 +27,6 @@ from libs.contracts.topics import TOPICS, dead_letter_topic
 from libs.feedlists import CAP, DeliveryProgress, FeedLists
 
 NAMESPACE = "bench_"  # the worker's own topics and lists; followers come from the running user service
-FOLLOWERS = 50_000
-ROUNDS = 5
 AUTHOR = (
     "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
     "VALUES ($1, 'bench_fanout', 'bench_fanout@example.com', '', '', 1, now())"
@@ -40,10 +40,19 @@ FORGET = (
 )
 
 
-async def measure(running: Settings) -> tuple[float, float]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One post is delivered in each round."""
+
+    followers: int = 50_000
+    rounds: int = 5
+
+
+async def measure(running: Settings, size: Size = Size()) -> list[Row]:
     """Feeds written a second by the worker, and by bare pushes into the same feeds; the best of the rounds."""
     settings = running.model_copy(update={"namespace": NAMESPACE})
-    author, followers = first_id_at(now_ms()), [first_id_at(now_ms()) + n * 4_096 for n in range(1, FOLLOWERS + 1)]
+    author = first_id_at(now_ms())
+    followers = [author + n * 4_096 for n in range(1, size.followers + 1)]
     async with AsyncExitStack() as stack:
         redis = await stack.enter_async_context(open_redis(settings))
         stack.push_async_callback(clear, redis, f"{NAMESPACE}*")
@@ -52,12 +61,13 @@ async def measure(running: Settings) -> tuple[float, float]:
         postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
         await stack.enter_async_context(_audience(postgres, author, followers))
         await stack.enter_async_context(_topics(settings))
-        await stack.enter_async_context(_worker())
+        await stack.enter_async_context(_worker(10 * size.followers))
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
         ledger, first = DeliveryProgress(redis, settings.redis_prefix("feed")), author + CAP + 1
-        way = [await _way(producer, ledger, author, first + n) for n in range(ROUNDS)]
-        bare = [await _bare(lists, followers, first + ROUNDS + n) for n in range(ROUNDS)]
-    return FOLLOWERS / min(way), FOLLOWERS / min(bare)
+        way = [await _way(producer, ledger, author, first + n) for n in range(size.rounds)]
+        bare = [await _bare(lists, followers, first + size.rounds + n) for n in range(size.rounds)]
+    ours, reference = (best([size.followers / seconds for seconds in rounds]) for rounds in (way, bare))
+    return [Row("… from Kafka and PostgreSQL, beside bare pushes", ours, reference, f"best of {size.rounds}")]
 
 
 async def _way(producer: EventProducer, ledger: DeliveryProgress, author_id: int, post_id: int) -> float:
@@ -107,7 +117,7 @@ async def _topics(settings: Settings) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _worker() -> AsyncIterator[None]:
+async def _worker(slow_lane_from: int) -> AsyncIterator[None]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -116,7 +126,7 @@ async def _worker() -> AsyncIterator[None]:
         "PORT": port,
         "FEED_BUCKETS": BUCKETS,
         "CHUNK_FOLLOWERS": PAGE,
-        "SLOW_LANE_FROM": 10 * FOLLOWERS,
+        "SLOW_LANE_FROM": slow_lane_from,
     }
     env = {**os.environ, **{f"FEEDMILL_{name}": str(value) for name, value in overrides.items()}}
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "workers.fanout", env=env)

@@ -1,38 +1,37 @@
 """Measures reads of a feed page of 20 posts: cached pages and assembled ones, beside the pull query."""
 
-import asyncio
-import itertools
 import secrets
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 import orjson
 
-from bench import cpu
-from bench.figures import Latency, Row, rows_of
+from bench.figures import Figure, Latency, Row, rows_of
 from bench.http import Connection
 from bench.reference_pull import serving
 from bench.reference_world import Shape
+from bench.rounds import Act, Round, Rounds, drive
+from bench.world import make_world
 from libs.common.core.settings import Settings
 from libs.common.stores.postgres import open_postgres
-from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
-from ops.photos import paint
 
-AUTHORS = 100
-POSTS_EACH = 20  # as many as a page holds: a pull query has to look at that many of each
-MOST = 100  # posts of a page
-REFERENCE_USERS = 1_000
-PAGE = 20
-CONNECTIONS = 8
-AT_ONCE = 4  # while making the world
-MEASURED_S = 5.0
-RATE = 50  # requests/s of the steady run
-ARRIVAL_S = 60.0
+LIMIT_KB = 20.0  # of a page of 20 posts on the way to the client
 AN_HOUR_LATER = "UPDATE follows SET pull_until = NULL WHERE follower_id = $1"  # until then new followees are pulled too
-PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Each author has as many posts as a page: a pull query has to look at that number of each."""
+
+    authors: int = 100
+    page: int = 20
+    reference_users: int = 1_000
+    connections: int = 8
+    seconds: float = 5.0  # of a round
+    rate: int = 50  # requests/s of the steady run
+    rounds: Rounds = field(default_factory=Rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,87 +44,70 @@ class Load:
     expected_cache: str | None = None
 
 
-async def measure(settings: Settings) -> list[Row]:
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
     """Rows of the table."""
     base_url, postgres = settings.public_url, settings.postgres_dsn.get_secret_value()
     async with Api(base_url) as api, open_postgres(settings, settings.keyspace("user")) as users:
-        reader, cursor, sample = await make_world(api)
-        await users.execute(AN_HOUR_LATER, int(reader.user_id))
-    first = f"/v1/feed?limit={PAGE}"
-    second = f"/v1/feed?limit={PAGE}&cursor={cursor}"
-    async with serving(postgres, Shape(REFERENCE_USERS, AUTHORS, POSTS_EACH, sample)) as reference_url:
-        random_reader = lambda: f"/feed/{secrets.randbelow(REFERENCE_USERS)}?limit={PAGE}"  # noqa: E731
-        pulled = await run(Load(reference_url, "", random_reader))
-        steady = await run(Load(reference_url, "", random_reader), RATE)
-    kept = await run(Load(base_url, reader.access_token, lambda: first, "hit"))
+        made = await make_world(api, size.authors, size.page, size.page)
+        await users.execute(AN_HOUR_LATER, int(made.reader.user_id))
+        gzipped = await _gzipped_bytes(api, made.reader, size.page)
+    first = f"/v1/feed?limit={size.page}"
+    second = f"/v1/feed?limit={size.page}&cursor={made.cursor}"
+    async with serving(postgres, Shape(size.reference_users, size.authors, size.page, made.sample)) as reference_url:
+        random_reader = lambda: f"/feed/{secrets.randbelow(size.reference_users)}?limit={size.page}"  # noqa: E731
+        pulled = await run(Load(reference_url, "", random_reader), size)
+        steady = await run(Load(reference_url, "", random_reader), size, size.rate)
+    token = made.reader.access_token
+    cached = await run(Load(base_url, token, lambda: first, "hit"), size)
     # The second page is never cached, and is assembled like the first one.
-    assembled = await run(Load(base_url, reader.access_token, lambda: second, "miss"))
-    assembled_steady = await run(Load(base_url, reader.access_token, lambda: second, "miss"), RATE)
+    assembled = await run(Load(base_url, token, lambda: second, "miss"), size)
+    assembled_steady = await run(Load(base_url, token, lambda: second, "miss"), size, size.rate)
     return [
-        *rows_of("feed page, kept", kept, pulled),
+        *rows_of("feed page, cached", cached, pulled),
         *rows_of("feed page, assembled", assembled, pulled),
-        *rows_of(f"… at {RATE}/s", assembled_steady, steady),
+        *rows_of(f"… at {size.rate}/s", assembled_steady, steady),
+        Row(
+            f"page of {size.page} one-picture posts, gzipped, beside the limit",
+            Figure(gzipped / 1_000, "KB"),
+            Figure(LIMIT_KB, "KB"),
+        ),
     ]
 
 
-async def run(load: Load, rate: int | None = None) -> Latency:
+async def run(load: Load, size: Size, rate: int | None = None) -> Latency:
     """Send as many requests as the time allows, or `rate` a second, on open connections.
 
-    An unexpected answer ends the run. CPU is that of all processes, without their idle share.
+    An unexpected answer ends the run.
     """
-    times: list[float] = []
-    slots = itertools.count()
-    idle_s = await cpu.idle_share()
-    async with Connection(load.base_url, load.token) as warm:
-        shown = len(orjson.loads((await warm.get(load.paths())).body).get("posts", ()))
-    if shown != PAGE:
-        raise RuntimeError(f"{load.base_url} shows {shown} posts, not {PAGE}")
-    used, started = cpu.used_s(), time.perf_counter()
-    end = started + MEASURED_S
+    async with AsyncExitStack() as stack:
+        connections = [
+            await stack.enter_async_context(Connection(load.base_url, load.token)) for _ in range(size.connections)
+        ]
+        shown = len(orjson.loads((await connections[0].get(load.paths())).body).get("posts", ()))
+        if shown != size.page:
+            raise RuntimeError(f"{load.base_url} shows {shown} posts, not {size.page}")
+        acts = [_read(load, connection) for connection in connections]
 
-    async def client() -> None:
-        async with Connection(load.base_url, load.token) as connection:
-            while True:
-                if rate:
-                    await asyncio.sleep(started + next(slots) / rate - time.perf_counter())
-                if (begun := time.perf_counter()) >= end:
-                    return
-                answer = await connection.get(load.paths())
-                times.append(time.perf_counter() - begun)
-                if answer.status != 200:
-                    raise RuntimeError(f"{load.base_url} answered {answer.status}: {answer.body[:200]!r}")
-                if load.expected_cache not in (None, cache := answer.headers.get("x-cache-status")):
-                    raise RuntimeError(f"X-Cache-Status is {cache}, not {load.expected_cache}")
+        async def one() -> Round:
+            return await drive(acts, size.seconds, rate)
 
-    async with asyncio.TaskGroup() as clients:
-        for _ in range(CONNECTIONS):
-            clients.create_task(client())
-    elapsed = time.perf_counter() - started
-    return Latency.of(times, 0 if rate else elapsed, cpu.used_s() - used - idle_s * elapsed)
+        return await size.rounds.of(one)
 
 
-async def make_world(api: Api) -> tuple[Account, str, dict[str, Any]]:
-    """Return a reader of full feeds, the cursor of the second page, and a post of the first."""
-    tag = secrets.token_hex(4)
-    reader = await api.register(f"bench_{tag}", PASSWORD)
-    slots = asyncio.Semaphore(AT_ONCE)
-    photo = paint("terrazzo", 1)
+def _read(load: Load, connection: Connection) -> Act:
+    async def read() -> None:
+        answer = await connection.get(load.paths())
+        if answer.status != 200:
+            raise RuntimeError(f"{load.base_url} answered {answer.status}: {answer.body[:200]!r}")
+        if load.expected_cache not in (None, cache := answer.headers.get("x-cache-status")):
+            raise RuntimeError(f"X-Cache-Status is {cache}, not {load.expected_cache}")
 
-    async def author(index: int) -> None:
-        async with slots:
-            who = await api.register(f"bench_{tag}_{index}", PASSWORD)
-            await api.call("POST", f"/users/{who.user_id}/follow", reader)
-            media_id = await api.upload(who, photo)
-            await api.settled(f"/media/{media_id}", who)
-            for i in range(POSTS_EACH):
-                await api.call("POST", "/posts", who, json={"media_ids": [media_id], "caption": f"number {i}"})
+    return read
 
-    await asyncio.gather(*(author(index) for index in range(AUTHORS)))
 
-    async def all_there() -> bool:
-        page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": MOST})
-        return len(page["posts"]) == MOST
-
-    await eventually(all_there, ARRIVAL_S)
-    page = await api.call("GET", "/feed", reader, params={"order": "chronological", "limit": PAGE})
-    return reader, page["next_cursor"], page["posts"][0]
+async def _gzipped_bytes(api: Api, reader: Account, page: int) -> int:
+    """Return the size of a page's body on the way to the client."""
+    answer = await api.send("GET", "/feed", reader, params={"limit": page}, headers={"Accept-Encoding": "gzip"})
+    if answer.headers.get("content-encoding") != "gzip" or len(answer.json()["posts"]) != page:
+        raise RuntimeError(f"not a gzipped page of {page} posts: {answer.status_code} {answer.headers}")
+    return answer.num_bytes_downloaded

@@ -1,38 +1,33 @@
 """Readers with many followees: the first read, which builds the list, and reads after it, beside few followees."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from statistics import median
 from uuid import uuid4
 
 import orjson
 from redis.asyncio import Redis
 
-from bench import cpu
 from bench.crowd import BUCKETS
-from bench.figures import Latency, Row
+from bench.figures import Figure, Latency, Row, rows_of
 from bench.http import Connection
+from bench.rounds import Round, Rounds
+from bench.world import PASSWORD, make_world
 from libs.common.core.settings import Settings
 from libs.common.stores.postgres import Postgres, open_postgres
 from libs.common.stores.redis import open_redis
 from libs.feedlists import FeedLists
 from ops.client import Account, Api
 
-FEW, MANY, MOST = 100, 500, 1_000
 QUIET = 9_000_000_000_000  # ids from here on are followees without posts: far below any that is minted
-REBUILDS = 9
-READS = 300
-PAGE = 6
-PASSWORD = "a long password"  # noqa: S105 - of people made for the measurement
+RETAINED = ("shutout", "rate")  # not deleted from Redis: a revoked session must not return
 _PEOPLE = (
     "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
     "SELECT n, 'bench_quiet_' || n, 'bench_quiet_' || n || '@example.com', '', '', 1, now() "
     "FROM generate_series($1::bigint, $2::bigint) n ON CONFLICT DO NOTHING"
-)
-_ACTIVE = (
-    "SELECT array_agg(user_id) AS ids FROM "
-    "(SELECT user_id FROM authored_posts GROUP BY user_id ORDER BY count(*) DESC LIMIT 6) busiest"
 )
 FOLLOW = (
     "INSERT INTO follows (follower_id, followee_id, created_at) "
@@ -41,24 +36,56 @@ FOLLOW = (
 )
 
 
-async def measure(settings: Settings) -> list[Row]:
-    """Rows of the table; six of the followees are the sample world's busiest authors, the others are quiet."""
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Reads of each round, one after the other."""
+
+    each: int = 100
+    rounds: Rounds = field(default_factory=Rounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Numbers of followees. Of these, `few` have as many posts as a page, and the others have none."""
+
+    few: int = 100
+    many: int = 500
+    most: int = 1_000
+    page: int = 20
+    first_reads: int = 9
+    reads: Reads = field(default_factory=Reads)
+
+
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
+    """Rows of the table."""
     async with (
         open_postgres(settings, settings.keyspace("user")) as postgres,
         open_redis(settings) as redis,
         Api(settings.public_url) as api,
     ):
+        authors = (await make_world(api, size.few, size.page, size.page)).author_ids
         lists = FeedLists(redis, settings.redis_prefix("feed"), BUCKETS)
-        async with quiet_people(postgres, MOST):
-            rebuilt, costs = {}, {}
-            for count in (FEW, MANY, MOST):
-                reader = await _reader(api, postgres, count)
-                async with Connection(settings.public_url, reader.access_token) as connection:
-                    rebuilt[count] = await _rebuilt(connection, redis, lists.key(int(reader.user_id)))
-                    costs[count] = (await reads(connection, await second_page(connection, PAGE))).cpu_ms
+        connections: dict[int, Connection] = {}
+        read: dict[int, Latency] = {}
+        rebuilt: dict[int, Figure] = {}
+        emptied: dict[int, Figure] = {}
+        async with quiet_people(postgres, size.most), AsyncExitStack() as stack:
+            for count in (size.few, size.many, size.most):
+                reader = await _reader(api, postgres, count, authors)
+                connection = await stack.enter_async_context(Connection(settings.public_url, reader.access_token))
+                connections[count] = connection
+                read[count] = await reads(connection, await second_page(connection, size.page), size.reads)
+                forget = partial(redis.delete, lists.key(int(reader.user_id)))
+                rebuilt[count] = await _first_read(connection, size.first_reads, forget)
+            for count, connection in connections.items():
+                emptied[count] = await _first_read(connection, size.first_reads, partial(_empty, redis, settings))
+    few, many, most = size.few, size.many, size.most
+    note = f"median of {size.first_reads}"
     return [
-        _row(f"first read, list built, {MANY} followees beside {FEW}", rebuilt[MANY], rebuilt[FEW]),
-        _row(f"read, CPU, {MOST:,} followees beside {FEW}", costs[MOST], costs[FEW]),
+        Row(f"first read, list built, {many:,} followees beside {few:,}", rebuilt[many], rebuilt[few], note),
+        Row(f"first read, Redis just emptied, {many:,} followees beside {few:,}", emptied[many], emptied[few], note),
+        *rows_of(f"assembled page, {many:,} followees beside {few:,}", read[many], read[few]),
+        *rows_of(f"assembled page, {most:,} followees beside {few:,}", read[most], read[few]),
     ]
 
 
@@ -73,50 +100,51 @@ async def quiet_people(postgres: Postgres, count: int) -> AsyncIterator[None]:
             await postgres.execute(f"DELETE FROM {table} BETWEEN $1 AND $2", QUIET, QUIET + count)
 
 
-async def _reader(api: Api, postgres: Postgres, count: int) -> Account:
+async def _reader(api: Api, postgres: Postgres, count: int, authors: Sequence[int]) -> Account:
     reader = await api.register(f"bench_{uuid4().hex[:12]}", PASSWORD)
-    active = await postgres.fetchrow(_ACTIVE)
-    ids = active["ids"] if active else []
-    await postgres.execute(FOLLOW, int(reader.user_id), QUIET, QUIET + count - len(ids) - 1, ids)
+    await postgres.execute(FOLLOW, int(reader.user_id), QUIET, QUIET + count - len(authors) - 1, list(authors))
     return reader
 
 
-async def _rebuilt(connection: Connection, redis: "Redis", key: str) -> float:
+async def _first_read(connection: Connection, count: int, forget: Callable[[], Awaitable[object]]) -> Figure:
     times = []
-    for limit in range(1, REBUILDS + 1):  # another page size each time, so that no cached page fits
-        await redis.delete(key)
+    for limit in range(1, count + 1):  # another page size each time, so that no cached page fits
+        await forget()
         started = time.perf_counter()
         answer = await connection.get(f"/v1/feed?limit={limit}")
-        times.append(time.perf_counter() - started)
-        if answer.headers["x-cache-status"] != "miss":
-            raise RuntimeError("a kept page was served")
-    return median(times) * 1_000
+        times.append((time.perf_counter() - started) * 1_000)
+        if answer.status != 200 or answer.headers["x-cache-status"] != "miss":
+            raise RuntimeError(f"a first read was answered {answer.status}: {answer.headers}")
+    return Figure(median(times), "ms", min(times), max(times))
+
+
+async def _empty(redis: "Redis", settings: Settings) -> None:
+    """Delete what Feedmill has in Redis: lists, pages, stamps, counts and their generation."""
+    retained = tuple(settings.redis_prefix(name).encode() for name in RETAINED)
+    keys = [key async for key in redis.scan_iter(match=f"{settings.namespace}*", count=5_000)]
+    if gone := [key for key in keys if not key.startswith(retained)]:
+        await redis.unlink(*gone)
 
 
 async def second_page(connection: Connection, limit: int) -> str:
     """Return the path of a page that is never cached."""
     cursor = orjson.loads((await connection.get("/v1/feed?order=chronological&limit=1")).body)["next_cursor"]
     if cursor is None:
-        raise RuntimeError("a reader has too few posts to read; of the sample world: make seed")
+        raise RuntimeError("a reader has too few posts to read")
     return f"/v1/feed?limit={limit}&cursor={cursor}"
 
 
-async def reads(connection: Connection, path: str) -> Latency:
-    """Read one page after the other. CPU is that of all processes, without their idle share.
+async def reads(connection: Connection, path: str, size: Reads) -> Latency:
+    """Read one page after the other."""
 
-    The idle share is the lower one of before and after, because periodic work may fall into one of them.
-    """
-    times, before = [], await cpu.idle_share()
-    used, started = cpu.used_s(), time.perf_counter()
-    for _ in range(READS):
-        begun = time.perf_counter()
-        answer = await connection.get(path)
-        times.append(time.perf_counter() - begun)
-        if answer.status != 200:
-            raise RuntimeError(f"{path} answered {answer.status}: {answer.body[:200]!r}")
-    used, elapsed = cpu.used_s() - used, time.perf_counter() - started
-    return Latency.of(times, cpu_s=used - min(before, await cpu.idle_share()) * elapsed)
+    async def one() -> Round:
+        times = []
+        for _ in range(size.each):
+            begun = time.perf_counter()
+            answer = await connection.get(path)
+            times.append(time.perf_counter() - begun)
+            if answer.status != 200:
+                raise RuntimeError(f"{path} answered {answer.status}: {answer.body[:200]!r}")
+        return Round(times)
 
-
-def _row(what: str, ours: float, reference: float) -> Row:
-    return Row(what, f"{ours:.1f} ms", f"{reference:.1f} ms", ours / reference)
+    return await size.rounds.of(one)

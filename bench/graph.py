@@ -1,15 +1,15 @@
 """A real graph's skew: the way to the last follower by size of author, reads by number of followees, fan-out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bench.crowd import BULK_S, FIRST, LAST, Crowd, crowd, push_threshold
 from bench.delivery import delivered, inserted
 from bench.edges import GraphWorld, stage
-from bench.figures import Latency, Row, rows_of
-from bench.followees import reads, second_page
+from bench.figures import Figure, Latency, Row, rows_of
+from bench.followees import Reads, reads, second_page
 from bench.graph_fanout import entries_a_second
 from bench.http import Connection
 from bench.reference_pull import serving
@@ -18,12 +18,8 @@ from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 
-ACTIVE = 50_000  # at most this number of people have feed lists, as if they had read in the last week
-DECADES = [(10**n, 10 ** (n + 1) - 1) for n in range(8)]  # of followers, and of followees
-DRAWN, DRAWN_POSTS = 20, 5  # authors who post besides one of each decade
-ROUNDS = 20  # posts of an author of a decade
-EVENTS = 2_000  # posts of the fan-out
-PAGE = 6  # posts: readers with few followees have few
+Decade = tuple[int, int]
+DECADES: list[Decade] = [(10**n, 10 ** (n + 1) - 1) for n in range(8)]  # of followers, and of followees
 # Without replacement, by Efraimidis and Spirakis. Activity grows with the logarithm of the audience (Huberman et al.
 # 2008): what papers on feeds take.
 _DRAW = """
@@ -45,31 +41,53 @@ _POSTS = "SELECT user_id, post_id FROM authored_posts WHERE user_id BETWEEN $1 A
 
 
 @dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured on the graph.
+
+    `active` people at most have feed lists, as if they had read in the last week. `drawn` authors have `drawn_posts`
+    each, besides `rounds` posts of one of each decade. `events` are the posts of the fan-out.
+    """
+
+    active: int = 50_000
+    drawn: int = 20
+    drawn_posts: int = 5
+    rounds: int = 20
+    events: int = 2_000
+    page: int = 6  # posts: readers with few followees have few
+    reads: Reads = field(default_factory=Reads)
+
+
+@dataclass(frozen=True, slots=True)
 class Measured:
     """A measured figure of Feedmill, and the path of the reference to compare it with."""
 
     what: str
+    note: str
     ours: Latency
     reader_id: int
     author_id: int = 0  # of posts to be inserted; 0 for a read
 
 
-async def measure(settings: Settings, path: Path) -> list[Row]:
+async def measure(settings: Settings, path: Path, size: Size = Size()) -> list[Row]:
     """Rows of the table. Fan-out comes last: it leaves entries without posts in the lists."""
     async with crowd(settings) as people:
-        first_id = await _settled(people, path)
-        posting = [author for decade in DECADES for author in await _rows(people, _AUTHOR, *decade)]
-        ways = [await _way(people, author) for author in posting]
-        active = [author["user_id"] for author in posting] + await _some_posts(people)
-        readers = [reader for decade in DECADES for reader in await _rows(people, _READER, *decade, active)]
-        measured = [*ways, *[one for reader in readers for one in await _reads(people, reader)]]
-        posts = await _posts(people, len(ways) * ROUNDS + (len(active) - len(ways)) * DRAWN_POSTS)
-        world = GraphWorld(path, first_id, posts, await _sample(people, ways[-1].reader_id))
-        drawn = [row["user_id"] for row in await _rows(people, _DRAW, EVENTS)]
-        rate = await entries_a_second(settings, people.redis, drawn)
+        first_id = await _settled(people, path, size.active)
+        posting = [(decade, author) for decade in DECADES for author in await _rows(people, _AUTHOR, *decade)]
+        ways = [await _way(people, decade, author, size.rounds) for decade, author in posting]
+        active = [author["user_id"] for _, author in posting] + await _some_posts(people, size)
+        readers = [(decade, row) for decade in DECADES for row in await _rows(people, _READER, *decade, active)]
+        measured = [*ways, *[one for decade, row in readers for one in await _reads(people, decade, row, size)]]
+        count = len(ways) * size.rounds + (len(active) - len(ways)) * size.drawn_posts
+        world = GraphWorld(path, first_id, await _posts(people, count), await _sample(people, ways[-1].reader_id))
+        drawn = [row["user_id"] for row in await _rows(people, _DRAW, size.events)]
+        rate = Figure(await entries_a_second(settings, people.redis, drawn), "/s")
         async with serving(settings.postgres_dsn.get_secret_value(), world) as url, Connection(url) as connection:
-            rows = [row for one in measured for row in rows_of(one.what, one.ours, await _reference(connection, one))]
-    return [*rows, Row(f"fan-out of {len(drawn):,} posts over the graph, at most {ACTIVE:,} lists", f"{rate:,.0f}/s")]
+            rows = [
+                row
+                for one in measured
+                for row in rows_of(one.what, one.ours, await _reference(connection, one, size), one.note)
+            ]
+    return [*rows, Row(f"fan-out over the graph, at most {size.active:,} lists", rate, note=f"{len(drawn):,} posts")]
 
 
 async def _rows(people: Crowd, sql: str, *parameters: object) -> list[Any]:
@@ -77,7 +95,7 @@ async def _rows(people: Crowd, sql: str, *parameters: object) -> list[Any]:
         return list(await connection.fetch(sql, FIRST, LAST, *parameters, timeout=BULK_S))
 
 
-async def _settled(people: Crowd, path: Path) -> int:
+async def _settled(people: Crowd, path: Path, active: int) -> int:
     """Load the graph as people of the crowd, some with lists. Return the lowest id."""
     say(f"reading {path.name}")
     first_id = people.ids(0).start
@@ -91,36 +109,37 @@ async def _settled(people: Crowd, path: Path) -> int:
         )
         await connection.execute("DROP TABLE staged_people, staged_follows")
     await people.settle(push_threshold())
-    await people.give_lists([row["user_id"] for row in await _rows(people, _SOME, ACTIVE)])
+    await people.give_lists([row["user_id"] for row in await _rows(people, _SOME, active)])
     return first_id
 
 
-async def _way(people: Crowd, row: Any) -> Measured:
+async def _way(people: Crowd, decade: Decade, row: Any, rounds: int) -> Measured:
     author, reader, sources = await people.author(row["user_id"]), await people.sign_in(row["last"]), set[str]()
     await people.api.call("GET", "/feed", reader)  # only lists that exist are pushed into
-    times = [await delivered(people.api, author, reader, sources) for _ in range(ROUNDS)]
-    what = f"post to the last of {row['followers']:,} feeds ({', '.join(sorted(sources))})"
-    return Measured(what, Latency.of(times), row["last"], row["user_id"])
+    times = [await delivered(people.api, author, reader, sources) for _ in range(rounds)]
+    note = f"{row['followers']:,} followers, {', '.join(sorted(sources))}"
+    what = f"post to the last follower of {_text(decade)}"
+    return Measured(what, note, Latency.of(times), row["last"], row["user_id"])
 
 
-async def _some_posts(people: Crowd) -> list[int]:
-    drawn = [row["user_id"] for row in await _rows(people, _DRAW, DRAWN)]
+async def _some_posts(people: Crowd, size: Size) -> list[int]:
+    drawn = [row["user_id"] for row in await _rows(people, _DRAW, size.drawn)]
     for user_id in drawn:
         author = await people.author(user_id)
-        for _ in range(DRAWN_POSTS):
+        for _ in range(size.drawn_posts):
             await people.api.call("POST", "/posts", author.account, json=author.post)
     return drawn
 
 
-async def _reads(people: Crowd, row: Any) -> list[Measured]:
+async def _reads(people: Crowd, decade: Decade, row: Any, size: Size) -> list[Measured]:
     reader = await people.sign_in(row["user_id"])
     async with Connection(people.api.base_url, reader.access_token) as connection:
-        assembled = await reads(connection, await second_page(connection, PAGE))
-        kept = await reads(connection, f"/v1/feed?limit={PAGE}")
-    followees = f"{row['following']:,} followees"
+        assembled = await reads(connection, await second_page(connection, size.page), size.reads)
+        cached = await reads(connection, f"/v1/feed?limit={size.page}", size.reads)
+    note = f"{row['following']:,} followees"
     return [
-        Measured(f"kept page, {followees}", kept, row["user_id"]),
-        Measured(f"assembled page, {followees}", assembled, row["user_id"]),
+        Measured(f"cached page, {_text(decade)} followees", note, cached, row["user_id"]),
+        Measured(f"assembled page, {_text(decade)} followees", note, assembled, row["user_id"]),
     ]
 
 
@@ -141,8 +160,12 @@ async def _sample(people: Crowd, reader_id: int) -> Mapping[str, Any]:
     return post
 
 
-async def _reference(connection: Connection, one: Measured) -> Latency:
+async def _reference(connection: Connection, one: Measured, size: Size) -> Latency:
     if not one.author_id:
-        return await reads(connection, f"/feed/{one.reader_id}?limit={PAGE}")
-    first_id = first_id_at(now_ms())
-    return Latency.of([await inserted(connection, one.author_id, one.reader_id, first_id + n) for n in range(ROUNDS)])
+        return await reads(connection, f"/feed/{one.reader_id}?limit={size.page}", size.reads)
+    ids = range(first_id := first_id_at(now_ms()), first_id + size.rounds)
+    return Latency.of([await inserted(connection, one.author_id, one.reader_id, post_id) for post_id in ids])
+
+
+def _text(decade: Decade) -> str:
+    return "{:,} to {:,}".format(*decade)

@@ -1,10 +1,11 @@
 """From a post to the last of ten thousand followers' feeds, while many small authors post."""
 
 import asyncio
+from dataclasses import dataclass
 
 from bench.crowd import Crowd, crowd
 from bench.delivery import Author, DeliveryError, delivered
-from bench.figures import Latency, Row, rows_of
+from bench.figures import Figure, Latency, Row, rows_of
 from bench.small_posts import Rates, SmallPosts
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
@@ -12,58 +13,90 @@ from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
 from ops.client import Account
 
-FOLLOWERS = 9_999  # the most that are pushed to by default, and one below the slow lane
-SMALL, SMALL_FOLLOWERS = 40, 10
-ROUNDS = 50
 LIMIT_MS = 2_000.0
-WANTED = 500  # small posts/s
-RATES = (25, 40, 60, 90, 125, 175, 250, 350, WANTED)  # small posts/s, tried one after the other
 SHARE = 0.8  # of the rate that it keeps up with: the measured posts and the polling come on top
 POLL_S = 0.02  # asking more often would be load of its own
 AT_ONCE = 4  # sign-ins: each checks a password, which fills a core
 
 
-async def measure(settings: Settings) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """`rates` are small posts/s, ascending. The last one is the wanted one."""
+
+    followers: int = 9_999  # the most that are pushed to by default, and one below the slow lane
+    small: int = 40
+    small_followers: int = 10
+    rounds: int = 50
+    rates: tuple[int, ...] = (25, 40, 60, 90, 125, 175, 250, 350, 500)
+    trial_s: float = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The author who is measured, and the follower that fan-out reaches last."""
+
+    people: Crowd
+    author: Author
+    last: Account
+    size: Size
+
+    async def latency(self) -> Latency:
+        """Deliver posts, one after the other."""
+        api, rounds = self.people.api, range(self.size.rounds)
+        return Latency.of([await delivered(api, self.author, self.last, set(), POLL_S) for _ in rounds])
+
+    def rows(self, beside: str, latency: Latency, note: str = "") -> list[Row]:
+        """Return rows with the limit as the reference."""
+        limit = Latency(LIMIT_MS, LIMIT_MS, latency.count)
+        what = f"post to the last of {self.size.followers:,} feeds {beside}, and the limit"
+        return rows_of(what, latency, limit, note)
+
+
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
     """Return rows of the table: alone, and at the highest rate of small posts that the system keeps up with.
 
-    When that rate is lower than wanted, one more row has the highest rate of events without posts behind them.
+    When that rate is lower than wanted, more rows have the highest rate of events without posts behind them.
     """
+    wanted = size.rates[-1]
     async with crowd(settings) as people, EventProducer(settings, "bench") as producer, LagMeter(settings) as meter:
-        large, last, small = await _people(people)
-        posts = SmallPosts(settings.public_url, small, producer, meter)
-        rows = _rows("alone", await _latency(people, large, last))
-        found = [posted := await posts.sustained(Rates(posted=rate) for rate in RATES)]
-        if posted is None or posted.total < WANTED:
-            found.append(await posts.sustained(Rates(events=rate) for rate in RATES))
-        for rates in (rates.times(SHARE) for rates in found if rates):
-            rows += await _beside(posts, rates, people, large, last)
+        subject, small = await _people(people, size)
+        posts = SmallPosts(settings.public_url, small, producer, meter, size.trial_s)
+        rows = subject.rows("alone", await subject.latency())
+        held = await posts.sustained(Rates(posted=rate) for rate in size.rates)
+        rows += await _beside("posts", posts, held, subject)
+        if held is None or held.total < wanted:
+            held = await posts.sustained(Rates(events=rate) for rate in size.rates)
+            rows += await _beside("events alone", posts, held, subject)
     return rows
 
 
-async def _beside(posts: SmallPosts, rates: Rates, people: Crowd, author: Author, reader: Account) -> list[Row]:
-    what = f"beside {rates} small ({WANTED} wanted)"
+async def _beside(what: str, posts: SmallPosts, held: Rates | None, subject: Subject) -> list[Row]:
+    wanted, slowest = Figure(subject.size.rates[-1], "/s"), subject.size.rates[0]
+    title, beside = f"small {what}, highest rate, and the wanted one", f"beside small {what}"
+    if held is None:
+        return [Row(title, None, wanted, f"not even {slowest}/s")]
+    rows = [Row(title, Figure(held.total, "/s"), wanted)]
+    rates = held.times(SHARE)
     try:
         async with posts.going_on(rates) as reached:
-            latency = await _latency(people, author, reader)
-            return _rows(f"beside {reached()} small ({WANTED} wanted)", latency)
+            latency = await subject.latency()
+            rows += subject.rows(beside, latency, str(reached()))
     except* (DeliveryError, TimeoutError) as errors:
-        rows = [Row(f"{what}: {errors.exceptions[0]}", "none", f"{LIMIT_MS:,.0f} ms")]
+        limit = Figure(LIMIT_MS, "ms")
+        rows.append(Row(f"post to the last feed {beside}", None, limit, f"at {rates}: {errors.exceptions[0]}"))
     return rows
 
 
-async def _people(people: Crowd) -> tuple[Author, Account, list[Author]]:
-    """Return the author, the follower that fan-out reaches last, and the small authors.
-
-    Each follower follows one author.
-    """
-    large_id, *small_ids = ids = people.ids(1 + SMALL)
-    followers = people.ids(FOLLOWERS)
-    say(f"making {FOLLOWERS:,} followers")
+async def _people(people: Crowd, size: Size) -> tuple[Subject, list[Author]]:
+    """Return the measured author with followers, and the small authors. Each follower follows one author."""
+    large_id, *small_ids = ids = people.ids(1 + size.small)
+    followers = people.ids(size.followers)
+    say(f"making {size.followers:,} followers")
     await people.people(ids)
     await people.people(followers)
     await people.follow(large_id, followers)
     for small_id in small_ids:
-        few = people.ids(SMALL_FOLLOWERS)
+        few = people.ids(size.small_followers)
         await people.follow(small_id, few)
         await people.give_lists(few)
     await people.settle()
@@ -74,13 +107,5 @@ async def _people(people: Crowd) -> tuple[Author, Account, list[Author]]:
         async with turns:
             return await people.author(user_id)
 
-    return await author(large_id), await people.sign_in(followers[-1]), await asyncio.gather(*map(author, small_ids))
-
-
-async def _latency(people: Crowd, author: Author, reader: Account) -> Latency:
-    return Latency.of([await delivered(people.api, author, reader, set(), POLL_S) for _ in range(ROUNDS)])
-
-
-def _rows(what: str, latency: Latency) -> list[Row]:
-    limit = Latency(LIMIT_MS, LIMIT_MS, latency.count)
-    return rows_of(f"post to the last of {FOLLOWERS:,} feeds {what}, beside the limit", latency, limit)
+    subject = Subject(people, await author(large_id), await people.sign_in(followers[-1]), size)
+    return subject, await asyncio.gather(*map(author, small_ids))

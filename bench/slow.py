@@ -1,43 +1,52 @@
 """A small author's posts beside the rate-limited push of a post to a million followers."""
 
+from dataclasses import dataclass
+
 from bench.crowd import Crowd, crowd
 from bench.delivery import Author, DeliveryError, delivered
-from bench.figures import Latency, Row, rows_of
+from bench.figures import Figure, Latency, Row, rows_of
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
 from libs.common.testing.eventually import eventually
 from libs.feedlists import DeliveryProgress
 from libs.feedlists.delivery import DeliveryStatus
 
-FOLLOWERS, SMALL_FOLLOWERS = 1_000_000, 100
-EVERY = 10  # one follower in ten has a feed list
-ROUNDS = 50
 LIMIT_MS = 200.0  # how much longer the small author may wait
 PUSH_S = 300.0  # far more than the million takes
 
 
-async def measure(settings: Settings) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Size:
+    """One of `every` followers of the large author has a feed list."""
+
+    followers: int = 1_000_000
+    small_followers: int = 100
+    every: int = 10
+    rounds: int = 50
+
+
+async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
     """Rows of the table. Each follower follows one of the two authors."""
     async with crowd(settings) as people:
         large_id, small_id = people.ids(2)
-        followers, small_followers = people.ids(FOLLOWERS), people.ids(SMALL_FOLLOWERS)
-        say(f"making {FOLLOWERS:,} followers")
+        followers, small_followers = people.ids(size.followers), people.ids(size.small_followers)
+        say(f"making {size.followers:,} followers")
         await people.people((large_id, small_id))
         await people.people(small_followers)
         await people.follow(large_id, followers)
         await people.follow(small_id, small_followers)
         await people.settle()
-        await people.give_lists((*followers[::EVERY], *small_followers))
+        await people.give_lists((*followers[:: size.every], *small_followers))
         large, small = await people.author(large_id), await people.author(small_id)
         reader = await people.sign_in(small_followers[-1])
         pushes = Pushes(people, DeliveryProgress(people.redis, settings.redis_prefix("feed")), large)
-        alone = [await delivered(people.api, small, reader, set()) for _ in range(ROUNDS)]
+        alone = [await delivered(people.api, small, reader, set()) for _ in range(size.rounds)]
         behind = []
-        for _ in range(ROUNDS):
+        for _ in range(size.rounds):
             await pushes.under_way()
             behind.append(await delivered(people.api, small, reader, set()))
         rate = await pushes.rate()
-    return _rows(Latency.of(behind), Latency.of(alone), rate)
+    return _rows(size, Latency.of(behind), Latency.of(alone), rate)
 
 
 class Pushes:
@@ -78,11 +87,10 @@ class Pushes:
         return state
 
 
-def _rows(behind: Latency, alone: Latency, rate: float) -> list[Row]:
+def _rows(size: Size, behind: Latency, alone: Latency, rate: float) -> list[Row]:
+    what, limit = f"small author's post behind one to {size.followers:,}, beside alone", Figure(LIMIT_MS, "ms")
+    waits = [(name, getattr(behind, name) - getattr(alone, name)) for name in ("p50", "p99")]
     return [
-        *rows_of(f"small author's post behind one to {FOLLOWERS:,} (at {rate:,.0f}/s), beside alone", behind, alone),
-        *(
-            Row(f"… waits longer, {name}, beside the limit", f"{more:.1f} ms", f"{LIMIT_MS:.1f} ms", more / LIMIT_MS)
-            for name, more in (("p50", behind.p50 - alone.p50), ("p99", behind.p99 - alone.p99))
-        ),
+        *rows_of(what, behind, alone, f"at {rate:,.0f} followers/s"),
+        *(Row(f"… waits longer, {name}, and the limit", Figure(more, "ms"), limit) for name, more in waits),
     ]

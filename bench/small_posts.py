@@ -21,7 +21,6 @@ from libs.common.testing.eventually import eventually
 from libs.contracts.base import Event, utc_now
 from libs.contracts.events import PostCreated
 
-TRIAL_S = 8.0
 REACHED = 0.95  # of a rate: below it the system does not keep up
 BEHIND_S = 2.0  # of posts may wait for fan-out at the end of a trial: it commits what is done once a second
 CALM_S = 300.0  # for what a trial left behind
@@ -58,10 +57,13 @@ def event_of(author_id: int) -> Event:
 
 
 class SmallPosts:
-    """Each author posts on a connection of its own."""
+    """Each author posts on a connection of its own. A rate is tried for `trial_s`."""
 
-    def __init__(self, base_url: str, authors: Sequence[Author], producer: EventProducer, meter: LagMeter) -> None:
+    def __init__(
+        self, base_url: str, authors: Sequence[Author], producer: EventProducer, meter: LagMeter, trial_s: float
+    ) -> None:
         self._base_url = base_url
+        self._trial_s = trial_s
         self._authors = authors
         self._producer = producer
         self._meter = meter
@@ -79,7 +81,7 @@ class SmallPosts:
         got, behind = Rates(), 0
         try:
             async with self.going_on(rates) as reached:
-                await asyncio.sleep(TRIAL_S)
+                await asyncio.sleep(self._trial_s)
                 got, behind = reached(), await self._behind()
         except* (TimeoutError, DeliveryError) as errors:
             say(f"{rates}: {errors.exceptions[0]!r}")
