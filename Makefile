@@ -84,8 +84,8 @@ advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyP
 
 ##@ Measure
 
-bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list> for that graph
-	@$(PYTHON) -m devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS)
+bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edge list>; COMPARE="old.json new.json"
+	@$(PYTHON) -m $(if $(COMPARE),bench --compare $(COMPARE),devstack run bench $(if $(GRAPH),--graph $(GRAPH)) $(ARGS))
 
 chaos: ## faults under load on the running system, and what became of it; ONLY="redis,hostile" for some
 	@$(PYTHON) -m chaos matrix "$(ONLY)"

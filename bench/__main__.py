@@ -2,8 +2,10 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -11,6 +13,7 @@ from pydantic import ValidationError
 
 from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
 from bench.figures import Row, table
+from bench.report import Report, compared
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
 from ops.client import ApiFailure
@@ -26,6 +29,7 @@ BENCHMARKS: dict[str, tuple[Measure, ...]] = {
     "fanout": (fanout.measure, fanout_way.measure),
 }
 PROBE_S = 3.0
+FOLDER = "bench"  # in the state folder
 
 
 def _arguments() -> argparse.Namespace:
@@ -33,6 +37,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("what", nargs="*", help=f"of {', '.join(BENCHMARKS)}; all when none is named")
     parser.add_argument(
         "--graph", type=Path, metavar="FILE", help="measure on this edge list: `follower followee` a line"
+    )
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the figures there, not into the state folder")
+    parser.add_argument(
+        "--compare", type=Path, nargs=2, metavar=("OLD", "NEW"), help="measure nothing, and show two files side by side"
     )
     arguments = parser.parse_args()
     if unknown := set(arguments.what) - set(BENCHMARKS):  # `choices` would refuse to be given none
@@ -42,10 +50,11 @@ def _arguments() -> argparse.Namespace:
     return arguments
 
 
-async def _bench(names: Sequence[str], edge_list: Path | None) -> str:
+async def _bench(names: Sequence[str], edge_list: Path | None, out: Path | None) -> None:
     settings = Settings()
     async with httpx2.AsyncClient(timeout=PROBE_S) as http:
         await http.get(f"{settings.public_url}/v1/openapi.json")
+    report = Report.begin([*names, *([edge_list.name] if edge_list else [])])
     rows: list[Row] = []
     for name in names:
         say(name)
@@ -53,7 +62,10 @@ async def _bench(names: Sequence[str], edge_list: Path | None) -> str:
             rows += await measure(settings)
     if edge_list:
         rows += await graph.measure(settings, edge_list)
-    return table(rows)
+    print(table(rows))
+    path = out or Path(os.environ["FEEDMILL_STATE_DIR"]) / FOLDER / report.file_name
+    replace(report, rows=tuple(rows)).write(path)
+    say(f"written to {path}")
 
 
 def main() -> int:
@@ -61,7 +73,10 @@ def main() -> int:
     arguments = _arguments()
     names = arguments.what or (() if arguments.graph else tuple(BENCHMARKS))
     try:
-        print(asyncio.run(_bench(names, arguments.graph)))
+        if arguments.compare:
+            print(compared(*map(Report.read, arguments.compare)))
+        else:
+            asyncio.run(_bench(names, arguments.graph, arguments.out))
     except ValidationError:
         print("bench: not in the environment of a running Feedmill: make up, then make bench", file=sys.stderr)
         return 1
