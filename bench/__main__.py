@@ -1,4 +1,4 @@
-"""Figures of the running system, each beside its reference: `python -m bench [feed|delivery|load …] [--graph FILE]`."""
+"""Figures of the running system, each beside its reference: `python -m bench [feed|create|load …] [--graph FILE]`."""
 
 import argparse
 import asyncio
@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx2
 from pydantic import ValidationError
 
-from bench import crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
+from bench import create, crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow
 from bench.figures import Row, table
 from bench.report import Report, compared
 from libs.common.core.console import say
@@ -21,6 +21,7 @@ from ops.client import ApiFailure
 Measure = Callable[[Settings], Awaitable[list[Row]]]
 BENCHMARKS: dict[str, tuple[Measure, ...]] = {
     "feed": (feed.measure,),
+    "create": (create.measure,),
     "followees": (followees.measure,),
     "crossover": (crossover.measure,),
     "delivery": (delivery.measure,),
