@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from uuid import uuid4
 
 import pytest
@@ -95,6 +96,25 @@ async def test_what_was_committed_is_not_handled_again(
     await producer.publish(deletion(collector.author_id, 2))
     async with consuming(settings, collector, producer, group):
         await eventually(lambda: _length(collector, 2))
+    assert collector.posts == [1, 2]
+
+
+async def test_a_commit_over_a_closed_connection_is_repeated(
+    settings: Settings, producer: EventProducer, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit, failures = AIOKafkaConsumer.commit, [RuntimeError("unable to perform operation on <TCPTransport …>")]
+
+    async def fail_once(self: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+        if failures:
+            raise failures.pop()
+        await commit(self, offsets)
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", fail_once)
+    async with consuming(settings, collector, producer, uuid4().hex):
+        for post_id in (1, 2):  # the second is handled only if the first commit has not ended the consumer
+            await producer.publish(deletion(collector.author_id, post_id))
+            await eventually(partial(_length, collector, post_id))
+    assert not failures
     assert collector.posts == [1, 2]
 
 
