@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -27,16 +27,19 @@ from libs.contracts.topics import TOPICS, dead_letter_topic
 from libs.feedlists import CAP, DeliveryProgress, FeedLists
 
 NAMESPACE = "bench_"  # the worker's own topics and lists; followers come from the running user service
-AUTHOR = (
+AUTHORS = (
     "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
-    "VALUES ($1, 'bench_fanout', 'bench_fanout@example.com', '', '', 1, now())"
+    "SELECT id, 'bench_' || id, 'bench_' || id || '@example.com', '', '', 1, now() FROM unnest($1::bigint[]) id"
 )
-COUNT = "INSERT INTO user_counts (user_id, slot, followers) VALUES ($1, 0, $2)"
-FOLLOW = "INSERT INTO follows (follower_id, followee_id, created_at) SELECT unnest($2::bigint[]), $1, now()"
+COUNTS = "INSERT INTO user_counts (user_id, slot, followers) SELECT unnest($1::bigint[]), 0, unnest($2::bigint[])"
+FOLLOWS = (
+    "INSERT INTO follows (follower_id, followee_id, created_at) "
+    "SELECT unnest($1::bigint[]), unnest($2::bigint[]), now()"
+)
 FORGET = (
-    "DELETE FROM follows WHERE followee_id = $1",
-    "DELETE FROM user_counts WHERE user_id = $1",
-    "DELETE FROM users WHERE user_id = $1",
+    "DELETE FROM follows WHERE followee_id = ANY($1)",
+    "DELETE FROM user_counts WHERE user_id = ANY($1)",
+    "DELETE FROM users WHERE user_id = ANY($1)",
 )
 
 
@@ -59,7 +62,7 @@ async def measure(running: Settings, size: Size = Size()) -> list[Row]:
         lists = FeedLists(redis, settings.redis_prefix("feed"), BUCKETS)
         await fill(lists, followers, author)
         postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
-        await stack.enter_async_context(_audience(postgres, author, followers))
+        await stack.enter_async_context(audience(postgres, {author: followers}))
         await stack.enter_async_context(topics(settings))
         await stack.enter_async_context(worker(10 * size.followers))
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
@@ -92,15 +95,18 @@ async def _bare(lists: FeedLists, followers: list[int], post_id: int) -> float:
 
 
 @asynccontextmanager
-async def _audience(postgres: Postgres, author: int, followers: list[int]) -> AsyncIterator[None]:
+async def audience(postgres: Postgres, followers: Mapping[int, Sequence[int]]) -> AsyncIterator[None]:
+    """Authors with their followers, who have no accounts; all are deleted at the end."""
+    authors = list(followers)
+    edges = [(reader, author) for author, readers in followers.items() for reader in readers]
     try:
-        await postgres.execute(AUTHOR, author)
-        await postgres.execute(COUNT, author, len(followers))
-        await postgres.execute(FOLLOW, author, followers)
+        await postgres.execute(AUTHORS, authors)
+        await postgres.execute(COUNTS, authors, [len(readers) for readers in followers.values()])
+        await postgres.execute(FOLLOWS, [reader for reader, _ in edges], [author for _, author in edges])
         yield
     finally:
         for statement in FORGET:
-            await postgres.execute(statement, author)
+            await postgres.execute(statement, authors)
 
 
 @asynccontextmanager

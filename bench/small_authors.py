@@ -2,18 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
 from bench.fanout import BUCKETS, PIPELINE, best, clear
-from bench.fanout_way import NAMESPACE, topics, worker
+from bench.fanout_way import NAMESPACE, audience, topics, worker
 from bench.figures import Figure, Row
 from libs.common.core.ids import first_id_at, now_ms
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import LagMeter
 from libs.common.kafka.producer import EventProducer
-from libs.common.stores.postgres import Postgres, open_postgres
+from libs.common.stores.postgres import open_postgres
 from libs.common.stores.redis import open_redis
 from libs.common.testing.eventually import eventually
 from libs.contracts.base import utc_now
@@ -25,21 +25,6 @@ SAMPLE = 100  # posts whose delivery is checked
 AT_LEAST = Figure(3_000, "events/s")  # of one worker process
 SLOW_LANE_FROM = 10_000  # the default
 DEADLINE_S = 120.0
-PEOPLE = (
-    "INSERT INTO users (user_id, username, email, password_hash, display_name, version, created_at) "
-    "SELECT id, 'bench_small_' || id, 'bench_small_' || id || '@example.com', '', '', 1, now() "
-    "FROM unnest($1::bigint[]) id"
-)
-COUNTS = "INSERT INTO user_counts (user_id, slot, followers) SELECT unnest($1::bigint[]), 0, unnest($2::bigint[])"
-FOLLOWS = (
-    "INSERT INTO follows (follower_id, followee_id, created_at) "
-    "SELECT unnest($1::bigint[]), unnest($2::bigint[]), now()"
-)
-FORGET = (
-    "DELETE FROM follows WHERE followee_id = ANY($1)",
-    "DELETE FROM user_counts WHERE user_id = ANY($1)",
-    "DELETE FROM users WHERE user_id = ANY($1)",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +53,11 @@ async def measure(running: Settings, size: Size = Size()) -> list[Row]:
         for start in range(0, size.readers, PIPELINE):
             await asyncio.gather(*map(lists.begin, readers[start : start + PIPELINE]))
         postgres = await stack.enter_async_context(open_postgres(running, running.keyspace("user")))
-        await stack.enter_async_context(_graph(postgres, authors, readers))
+        followers = {
+            author: [readers[(3 * at + n) % size.readers] for n in range(FOLLOWERS[at % len(FOLLOWERS)])]
+            for at, author in enumerate(authors)
+        }
+        await stack.enter_async_context(audience(postgres, followers))
         await stack.enter_async_context(topics(settings))
         await stack.enter_async_context(worker(SLOW_LANE_FROM))
         producer = await stack.enter_async_context(EventProducer(settings, "bench"))
@@ -104,21 +93,3 @@ async def _round(
         if state is None or state.delivered != FOLLOWERS[at % len(FOLLOWERS)]:
             raise RuntimeError(f"post {post_id} has not reached its followers: {state}")
     return len(posts) / seconds
-
-
-@asynccontextmanager
-async def _graph(postgres: Postgres, authors: Sequence[int], readers: Sequence[int]) -> AsyncIterator[None]:
-    counts = [FOLLOWERS[at % len(FOLLOWERS)] for at in range(len(authors))]
-    edges = [
-        (readers[(3 * at + n) % len(readers)], author)
-        for at, (author, count) in enumerate(zip(authors, counts, strict=True))
-        for n in range(count)
-    ]
-    try:
-        await postgres.execute(PEOPLE, authors)
-        await postgres.execute(COUNTS, authors, counts)
-        await postgres.execute(FOLLOWS, [reader for reader, _ in edges], [author for _, author in edges])
-        yield
-    finally:
-        for statement in FORGET:
-            await postgres.execute(statement, authors)

@@ -165,7 +165,7 @@ class InvalidationStamps:
 
     async def stamp_all_pages(self) -> None:
         """Invalidate all cached pages, because posts can be visible without a push. Raises UnavailableError."""
-        await self._redis.set(self.all_pages, secrets.token_hex(8), ex=STAMP_S)
+        await self.write(Invalidation(all_pages=True))
 
 
 def _new_generation() -> str:

@@ -14,6 +14,7 @@ from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reade
 from services.feed.domain.ranking import Score
 
 T = TypeVar("T")
+CACHED_S = 60  # records, profiles and followees in memory; also bounds the effect of a stamp that Redis lost
 LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 
@@ -72,6 +73,11 @@ class ReaderState(Reader):
     """A reader, and what Redis stored of the feed when the read began; None while Redis is unavailable."""
 
     stored: StoredFeed | None
+
+    @property
+    def pinned(self) -> PinnedOrder | None:
+        """The order of the session that was asked for, if Redis has it."""
+        return self.stored.pinned if self.stored else None
 
 
 class CandidateSource(Protocol):

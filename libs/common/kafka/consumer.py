@@ -38,7 +38,6 @@ MIN_POISON_TO_STOP = 20
 STOP_S = 3.0  # to leave the group
 # getmany() without partitions means all of them: one that does not exist sends heartbeats and fetches nothing.
 NO_PARTITION = TopicPartition("", -1)
-CLOSED = (RuntimeError,)  # from uvloop, when aiokafka writes to a connection that has just been closed
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
@@ -284,7 +283,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             except (CommitFailedError, IllegalStateError):
                 log.warning("commit_lost_partition", group=self._group, partition=str(partition))
                 return  # another member has the partition now, and will repeat the work
-            except (KafkaError, *CLOSED) as error:
+            except (KafkaError, RuntimeError) as error:  # uvloop's, for a connection that has just been closed
                 log.warning("commit_retries", group=self._group, error=repr(error))
                 await asyncio.sleep(0.5)
 

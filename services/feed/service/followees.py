@@ -9,11 +9,10 @@ from cachetools import TTLCache
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.domain.feed import Followees, Reader
-from services.feed.ports import Cache, Graph, ReaderState, StoredFeed
+from services.feed.ports import CACHED_S, Cache, Graph, ReaderState, StoredFeed
 
 REWRITE_S = 3_600  # Redis stores them for 24 h, so a write once an hour, or after a change, is sufficient
 READERS_MAX = 100_000
-CACHED_S = 60.0  # also bounds the time for which a stamp that Redis lost has no effect
 FOLLOWEES_MAX = 1_000_000  # ids of all readers together, about 100 MB
 log = get_logger(__name__)
 

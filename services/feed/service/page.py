@@ -1,7 +1,7 @@
 """The JSON of a feed page, which is assembled once and cached.
 
-The models describe it for clients. `content_json` builds it without them: their validation and serialisation would take
-a third of the time of a page.
+The models describe it for clients. `content_json` builds it without them, because their validation and serialisation
+took 0.7 ms of CPU for a page of 20.
 """
 
 from collections.abc import Sequence

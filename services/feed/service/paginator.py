@@ -129,8 +129,8 @@ class FeedPaginator:
         When the session is lost, the new order continues it. The shown posts come first, then the others that are older
         than the session.
         """
-        if at is not None and reader.stored is not None and reader.stored.pinned is not None:
-            return at, reader.stored.pinned, {}, frozenset()
+        if at is not None and reader.pinned is not None:
+            return at, reader.pinned, {}, frozenset()
         candidates = await self._candidates.gather(reader)
         newest = max(candidates.sources, default=-1) + 1
         top = at.top if at else max(self._window.top(), newest)  # the clock that mints ids may be ahead of this one

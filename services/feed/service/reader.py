@@ -198,7 +198,7 @@ class FeedReader:
         reader = await self._readers.get(user_id, session_id)
         async with self._ranking.enter():
             candidates = await self._candidates.gather(reader)
-        pinned = reader.stored.pinned if reader.stored else None
+        pinned = reader.pinned
         if pinned is None:
             unseen = [p for p in candidates.sources if p >= top]
         else:

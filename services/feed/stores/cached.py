@@ -10,9 +10,8 @@ from cachetools import TTLCache
 from libs.common.core.errors import UnavailableError
 from libs.contracts.public import Author, PostRecord
 from libs.invalidation import LAST_KNOWN_S
-from services.feed.ports import Graph, Partial, Posts, Stamps
+from services.feed.ports import CACHED_S, Graph, Partial, Posts, Stamps
 
-CACHED_S = 60  # also bounds the time for which a stamp that Redis lost has no effect
 CACHED_MAX = 20_000  # records, about 60 MB
 T = TypeVar("T")
 
@@ -69,7 +68,7 @@ class StampedCache(Generic[T]):
         now = self._clock()
         cached = {i: entry for i in stamps if (entry := self._entries.get(i))}
         valid = {i: e.value for i, e in cached.items() if e.stamp == stamps[i] and now - e.cached_at < CACHED_S}
-        for i in valid:
+        for i in valid if overall is not None else ():
             self._entries[i] = replace(cached[i], overall=overall)
         missing = [i for i in stamps if i not in valid]
         try:

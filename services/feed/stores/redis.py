@@ -102,7 +102,7 @@ class RedisFeedCache:
             check.settle(counted)
         late, activity, generation, all_pages, followees, changed, pulled, page = found
         generation = generation or await stamps.generation()
-        own = b"/".join(part or _NONE for part in (tail, late, activity, generation, all_pages, followees))
+        own = _joined(tail, late, activity, generation, all_pages, followees)
         return page, _PageStamps(own, changed or _NONE, pulled or _NONE)
 
     async def _valid(self, raw: bytes, now: _PageStamps) -> CachedPage | None:
@@ -144,15 +144,15 @@ class RedisFeedCache:
                 *pinned,
             ) = await pipe.execute()
         generation = generation or await stamps.generation()
-        own, *overall = (
-            b"/".join((generation, *(part or _NONE for part in parts)))
-            for parts in ((activity, followees), (changed,), (profile,))
-        )
         return StoredFeed(
             self._lists.parse(listed, merged_up_to),
             self._unpushed.parse(ranges),
             _pinned_order(pinned[0]) if pinned and pinned[0] else None,
-            OverallStamps(own, *overall),
+            OverallStamps(
+                followees=_joined(generation, activity, followees),
+                records=_joined(generation, changed),
+                profiles=_joined(generation, profile),
+            ),
         )
 
     async def pulled_seen(self, author_ids: Collection[int]) -> str:
@@ -206,6 +206,10 @@ class RedisFeedCache:
             return None
         everyone, pull, fresh = map(frozenset, orjson.loads(raw))
         return Followees(everyone, pull, fresh, stale=True)
+
+
+def _joined(*stamps: bytes | None) -> bytes:
+    return b"/".join(stamp or _NONE for stamp in stamps)
 
 
 def _age_s(at_s: bytes) -> int:

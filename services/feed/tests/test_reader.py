@@ -13,8 +13,7 @@ from libs.common.web.paging import InvalidCursorError
 from libs.contracts.events import UserBanned, UserUnbanned
 from libs.feedlists import UnpushedRange
 from services.feed.domain.feed import Order
-from services.feed.ports import CachedPage, Position
-from services.feed.service.followees import CACHED_S
+from services.feed.ports import CACHED_S, CachedPage, Position
 from services.feed.service.reader import COUNTS_S, Served, Updates
 from services.feed.tests.world import World
 
