@@ -7,7 +7,8 @@ consumer of the event writes them again, for the case that Redis was down the fi
 import asyncio
 import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
@@ -17,12 +18,14 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import get_many, translates_errors
+from libs.common.stores.redis_functions import Functions
 from libs.contracts.base import Payload
 from libs.invalidation.table import Invalidation, invalidation_of
 
 DEADLINE_S = 0.1  # a request waits no longer for its stamps
 STAMP_S = 180  # longer than any cached value that depends on a stamp
 LAST_KNOWN_S = 86_400  # how long cached records may replace an owner that is unavailable (docs/figures.md)
+LIBRARY = Path(__file__).parent / "library.lua"
 CLOCK_SKEW_S = 1  # between two machines with synchronised clocks; far beyond what is usual
 log = get_logger(__name__)
 
@@ -36,6 +39,7 @@ class InvalidationStamps:
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
+        self._functions = Functions(redis, LIBRARY)
         self._prefix = settings.redis_prefix("acts")
         self._deadline_s = DEADLINE_S * settings.timeout_factor
         self.generation_key = f"{self._prefix}birth"
@@ -69,6 +73,14 @@ class InvalidationStamps:
     def profile(self, user_id: int) -> str:
         """The key that changes when the user's name, picture or ban changes."""
         return f"{self._prefix}profile:{user_id}"
+
+    def recent(self, author_id: int) -> str:
+        """The key of the author's newest posts; see `RecentPosts`."""
+        return f"{self._prefix}recent:{{{author_id}}}"
+
+    def recent_lease(self, author_id: int) -> str:
+        """The key of the lease to fill the author's newest posts, in the same slot."""
+        return f"{self.recent(author_id)}:lease"
 
     def visibility(self, user_id: int) -> str:
         """The key that changes when the set of users that this user may see, or that may see this user, changes."""
@@ -149,15 +161,26 @@ class InvalidationStamps:
         keys += [self.any_profile] if found.profiles else []
         keys += [self.any_followees] if found.followees else []
         keys += [self.all_pages] if found.all_pages else []
-        if not keys:
+        if not keys:  # a new post always has one, of its author
             return
         stamp = secrets.token_hex(8)
-        async with self._redis.pipeline(transaction=False) as pipe:
+
+        def queue(pipe: Any) -> None:
             for key in keys:
                 pipe.set(key, stamp, ex=STAMP_S)
             for entity_id in changed:
                 pipe.set(self.changed_lately(entity_id), b"", ex=LAST_KNOWN_S)
-            await pipe.execute()
+            for author_id, post_id in found.posted:
+                self._functions.send(pipe, "forget", [self.recent(author_id)], post_id)
+
+        await self._functions.pipelined(queue)
+
+    async def forget_recent(self, posted: Collection[tuple[int, int]]) -> None:
+        """Drop the lists of newest posts that lack these posts, given as (author id, post id).
+
+        Raises UnavailableError.
+        """
+        await self._functions.call_many("forget", [(self.recent(author_id), (p,)) for author_id, p in posted])
 
     async def stamp_pulled(self) -> None:
         """Record that a pulled author posted. Raises UnavailableError."""

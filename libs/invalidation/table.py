@@ -21,6 +21,8 @@ class Invalidation:
     changed: Collection[int] = frozenset()
     visibility: Collection[int] = frozenset()
     profiles: Collection[int] = frozenset()
+    posted: Collection[tuple[int, int]] = frozenset()
+    """New posts, as (author id, post id)."""
     followees: bool = False
     """Whether the followees of unknown readers change: those who follow this author."""
     all_pages: bool = False
@@ -35,6 +37,7 @@ class Invalidation:
             frozenset().union(*(part.changed for part in found)),
             frozenset().union(*(part.visibility for part in found)),
             frozenset().union(*(part.profiles for part in found)),
+            frozenset().union(*(part.posted for part in found)),
             any(part.followees for part in found),
             any(part.all_pages for part in found),
         )
@@ -50,6 +53,10 @@ def _relation(*fields: str) -> Callable[[Any], Invalidation]:
 
 def _ids(payload: Payload, fields: Iterable[str]) -> frozenset[int]:
     return frozenset(getattr(payload, field) for field in fields)
+
+
+def _posted(payload: Any) -> Invalidation:
+    return Invalidation(active={payload.author_id}, posted={(payload.author_id, payload.post_id)})
 
 
 def _post_changed(payload: Any) -> Invalidation:
@@ -71,7 +78,7 @@ def _unbanned(payload: Any) -> Invalidation:
 
 
 TABLE: Mapping[type[Payload], Callable[[Any], Invalidation]] = {
-    events.PostCreated: _active("author_id"),
+    events.PostCreated: _posted,
     events.PostUpdated: _post_changed,
     events.PostDeleted: _post_changed,
     events.FollowCreated: _relation("follower_id"),

@@ -13,13 +13,14 @@ from libs.common.web.limits import MINUTE_S
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
 from libs.feedlists import DeliveryProgress, FeedLists, PublishedBackpressure, RemovalProgress, UnpushedRanges
-from libs.invalidation import InvalidationStamps
+from libs.invalidation import InvalidationStamps, RecentPosts
 from services.feed import internal
 from services.feed.api import routes
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.api.use_cases import FeedUseCases
 from services.feed.clients import HttpFollowGraph, HttpPostSource
 from services.feed.consumers import FeedConsumers
+from services.feed.service.active import ActivePages
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
@@ -28,7 +29,7 @@ from services.feed.service.paginator import FeedPaginator
 from services.feed.service.ranker import ScoreRanker
 from services.feed.service.reader import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
 from services.feed.service.sources import AuthorSource, ListSource
-from services.feed.service.warming import FeedWarmer
+from services.feed.service.warming import FeedWarmer, PageWarmer
 from services.feed.service.window import FeedWindow
 from services.feed.settings import FeedSettings
 from services.feed.stores.cached import CachedPosts, CachedProfiles
@@ -45,11 +46,12 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     cache = RedisFeedCache(redis, lists, unpushed, stamps, settings.page_cache_s, settings.session_s)
     graph = HttpFollowGraph(UserClient(runtime.client("user")))
     posts = HttpPostSource(PostClient(runtime.client("post")))
-    authors, records = CachedProfiles(graph, stamps), CachedPosts(posts, stamps)
+    authors, records = CachedProfiles(graph, stamps), CachedPosts(posts, stamps, RecentPosts(redis, stamps))
     engagement = InteractionClient(runtime.client("interaction"))
+    active = ActivePages(settings.page_cache_s)
     window, readers = FeedWindow(settings.window_days), Readers(graph, cache)
-    listed = ListSource(readers, posts, lists, window)
-    candidates = CandidateGatherer([listed, AuthorSource(posts, records, window)], posts, window)
+    listed = ListSource(readers, posts, records, lists, window)
+    candidates = CandidateGatherer([listed, AuthorSource(records, window)], posts, window)
     ranker = ScoreRanker()
     paginator = FeedPaginator(candidates, ranker, posts, records, lists, cache)
     monitor = BackpressureMonitor(PublishedBackpressure(redis, prefix))
@@ -73,6 +75,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
         runtime.cursors,
         settings.public_url,
         ranking,
+        active,
     )
     progress = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
     explainer = FeedExplainer(paginator, readers, window, ranker, graph, posts, lists, unpushed, *progress, ranking)
@@ -80,8 +83,10 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
         "feed", FeedConsumers(readers, window, posts, lists, cache, stamps).on_events, serves_without=True
     )
     runtime.start("backpressure", monitor.run())
-    runtime.start("warmer", FeedWarmer(stamps, listed, reader.recent_readers).run())
-    return FeedUseCases(reader, explainer)
+    runtime.start("warmer", FeedWarmer(stamps, listed, active.readers).run())
+    if settings.page_cache_s:
+        runtime.start("page-warmer", PageWarmer(active.due, reader.warm).run())
+    return FeedUseCases(reader, explainer, active)
 
 
 def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:

@@ -9,7 +9,6 @@ from libs.clients.user import UserClient
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, PostRecord
 from services.feed.domain.feed import Followees, Relation
-from services.feed.ports import LATEST
 
 FEATURES_S = 60  # counts may be so old when a feed is ranked
 FEATURES_KEPT = 200_000  # about 40 MB
@@ -54,6 +53,3 @@ class HttpPostSource:
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
     ) -> dict[int, list[int]]:
         return await self._posts.recent(author_ids, after_id, before_id, limit_each)
-
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self._posts.recent(author_ids, window_start - 1, None, LATEST)

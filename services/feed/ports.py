@@ -10,12 +10,12 @@ from libs.contracts.base import Payload
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import DeliveryStatus, FeedList, UnpushedRange
+from libs.invalidation import Ask, Recent
 from services.feed.domain.feed import Candidates, DeliveryPace, Followees, Reader, Relation, Source
 from services.feed.domain.ranking import Score
 
 T = TypeVar("T")
 CACHED_S = 60  # records, profiles and followees in memory; also bounds the effect of a stamp that Redis lost
-LATEST = 50  # newest posts of one pulled author (docs/figures.md)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +130,24 @@ class Posts(Protocol):
         Authors without such posts are left out.
         """
 
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        """Return the newest `LATEST` ids of each author. The id `window_start` is the first that is included."""
-
 
 class PostCache(Protocol):
-    """Posts from memory or the post service, and the last known ones while it is unavailable."""
+    """Posts from memory, Redis or the post service, and the last known ones while it is unavailable."""
 
     async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
         """Return the published posts. `overall` is `OverallStamps.records`, or None if it is unknown."""
 
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> Partial[list[int]]: ...
+    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[list[int]]:
+        """Return the newest ids of each author, at most `CAP`. The id `window_start` is the first that is included.
+
+        Authors without such posts are left out.
+        """
+
+
+class RecentLists(Protocol):
+    """The newest posts of authors; `libs.invalidation.RecentPosts` documents the method."""
+
+    async def get(self, author_ids: Sequence[int], ask: Ask) -> Recent: ...
 
 
 class EngagementSource(Protocol):

@@ -8,7 +8,7 @@ from libs.clients.post import PostClient
 from libs.common.core.ids import first_id_at, now_ms
 from libs.contracts.internal.post import POSTS_A_CALL, RankingFeatures
 from services.feed.clients import HttpPostSource
-from services.feed.ports import LATEST, Posts
+from services.feed.ports import Posts
 from services.feed.tests.world import InMemoryPosts, record
 from services.post import internal
 from services.post.domain import PublishStatus, StoredPost
@@ -103,13 +103,3 @@ class TestPosts:
         }
         assert await side.port.recent([ANN], FIRST, None, 1) == {ANN: [FIRST + 4]}
         assert await side.port.recent([], 0, None, 1) == {}
-
-    async def test_latest_begins_with_the_first_id_of_the_window(self, side: Side) -> None:
-        for post_id in (FIRST - 1, FIRST, FIRST + 1):
-            side.put(post_id, ANN)
-        assert await side.port.latest([ANN, BOB], FIRST) == {ANN: [FIRST + 1, FIRST]}
-
-    async def test_latest_are_so_many(self, side: Side) -> None:
-        for post_id in range(FIRST, FIRST + LATEST + 1):
-            side.put(post_id, ANN)
-        assert [len(ids) for ids in (await side.port.latest([ANN], FIRST)).values()] == [LATEST]

@@ -9,7 +9,6 @@ from libs.contracts.internal.user import AudienceMode, AudienceRecord
 from libs.contracts.public import Author, Engagement, PostRecord
 from libs.feedlists import Range
 from services.feed.domain.feed import Followees, Relation
-from services.feed.service import sources
 from services.feed.tests.world import record
 
 PEOPLE = range(1, 5)
@@ -75,9 +74,6 @@ class Owners:
             RankingFeatures(p, r.author_id, r.counts.like_count, 0, 0)
             for p, r in (await self.records(post_ids)).items()
         ]
-
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start - 1, None, vars(sources)["LATEST"])
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int

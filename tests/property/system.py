@@ -26,8 +26,9 @@ from libs.contracts.events import (
     UserUpdated,
 )
 from libs.feedlists import BackpressureLevel, DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
-from libs.invalidation import Invalidation, InvalidationStamps
+from libs.invalidation import Invalidation, InvalidationStamps, RecentPosts
 from services.feed.consumers import FeedConsumers
+from services.feed.service.active import ActivePages
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
 from services.feed.service.followees import Readers
@@ -84,10 +85,13 @@ class System:
         self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
         cache = RedisFeedCache(redis, self.lists, self.gaps, self._stamps, page_s=60, session_s=60)
-        authors, records = CachedProfiles(owners, self._stamps), CachedPosts(owners, self._stamps)
+        authors, records = (
+            CachedProfiles(owners, self._stamps),
+            CachedPosts(owners, self._stamps, RecentPosts(redis, self._stamps)),
+        )
         window, readers = FeedWindow(7, lambda: self.now_ms), Readers(owners, cache)
-        listed = ListSource(readers, owners, self.lists, window)
-        pulled = AuthorSource(owners, records, window)
+        listed = ListSource(readers, owners, records, self.lists, window)
+        pulled = AuthorSource(records, window)
         self.candidates = CandidateGatherer([listed, pulled], owners, window)
         ranker, ranking = ScoreRanker(), FairSemaphore("ranking", 1)
         paginator = FeedPaginator(self.candidates, ranker, owners, records, self.lists, cache)
@@ -103,6 +107,7 @@ class System:
             Cursors("secret"),
             "http://feedmill",
             ranking,
+            ActivePages(60),
         )
         self.explainer = FeedExplainer(
             paginator,

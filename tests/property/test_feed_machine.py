@@ -40,7 +40,7 @@ SMALL = {  # limits so small that a few posts reach all of them
     "libs.feedlists.lists.CAP": 6,
     "libs.feedlists.lists.SLACK": 2,
     "services.feed.service.sources.CAP": 6,
-    "services.feed.service.sources.LATEST": 2,
+    "services.feed.stores.cached.CAP": 6,
     "services.feed.service.sources.REBUILD_S": 60,  # of real time, which nothing here is about
     "services.feed.consumers.CAP": 6,
     "services.feed.service.paginator.PINNED_MAX": 8,

@@ -1,7 +1,7 @@
 """The oracle finds each kind of fault that can be planted, and none where there is none."""
 
 from collections.abc import AsyncIterator, Sequence
-from unittest.mock import patch
+from unittest.mock import AsyncMock, patch
 
 import pytest
 
@@ -11,6 +11,7 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.contracts.public import PostRecord
 from libs.feedlists import BackpressureLevel
+from libs.invalidation import InvalidationStamps
 from ops.judge import Fault
 from ops.oracle import SLOWEST_MS, Oracle
 from services.feed.domain.cursor import ChronologicalCursor
@@ -77,6 +78,22 @@ async def test_a_chunk_that_was_lost_is_missing(system: System) -> None:
     assert await census(system) == set(), "it may still be under way"
     system.now_ms += SLOWEST_MS
     assert await census(system) == {Fault.MISSING}
+
+
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_a_list_built_after_a_push_has_the_post_even_if_its_stamps_were_lost(
+    system: System, *, forgets: bool
+) -> None:
+    await system.redis.delete(system.lists.key(READER))
+    assert await census(system) == set()  # a new list, from newest posts that are now cached
+    with patch.object(InvalidationStamps, "write"):  # Redis did not answer the post service
+        await system.post(AUTHOR)
+    await system.redis.delete(system.lists.key(READER))
+    with patch.object(
+        InvalidationStamps, "forget_recent", InvalidationStamps.forget_recent if forgets else AsyncMock()
+    ):
+        await system.settle()
+    assert await census(system) == (set() if forgets else {Fault.MISSING})
 
 
 async def test_a_post_that_was_skipped_without_a_gap_is_missing(system: System) -> None:

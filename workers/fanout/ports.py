@@ -121,6 +121,9 @@ class UnpushedRangeLog(Protocol):
 class PullStamps(Protocol):
     """Stamps that tell readers that there are posts to pull. Raises UnavailableError."""
 
+    async def forget_recent(self, posted: Collection[tuple[int, int]]) -> None:
+        """Drop the cached lists of newest posts that lack these, given as (author id, post id)."""
+
     async def stamp_pulled(self) -> None: ...
 
     async def stamp_all_pages(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import ResponseError
 
+Argument = int | str | bytes
 KEYS_A_CALL = 100  # a longer call would delay other clients
 
 
@@ -20,18 +21,20 @@ class Functions:
         self._version = hashlib.sha256(text.encode()).hexdigest()[:8]
         self._source = text.replace("@VERSION@", self._version)
 
-    async def call(self, name: str, keys: Sequence[str], *args: int) -> Any:
+    async def call(self, name: str, keys: Sequence[str], *args: Argument) -> Any:
         """Return the function's answer. `keys` has at least one key; all of them are in one cluster slot."""
         return await self._loaded(lambda: self.send(self._redis, name, keys, *args))
 
-    async def call_each(self, name: str, keys: Sequence[str], *args: int) -> list[Any]:
+    async def call_each(self, name: str, keys: Sequence[str], *args: Argument) -> list[Any]:
         """Return the answers to one call per key, in one round trip.
 
         Keys may be in any slot. A call may be made twice.
         """
         return await self.pipelined(lambda pipe: [self.send(pipe, name, [key], *args) for key in keys])
 
-    async def call_many(self, name: str, calls: Sequence[tuple[str, Sequence[int]]], *shared: int) -> list[Any]:
+    async def call_many(
+        self, name: str, calls: Sequence[tuple[str, Sequence[Argument]]], *shared: Argument
+    ) -> list[Any]:
         """Call the function for keys in any slots, in one round trip; the answers. A call may be made twice.
 
         Args:
@@ -58,7 +61,7 @@ class Functions:
 
         return list(await self._loaded(work))
 
-    def send(self, redis: Any, name: str, keys: Sequence[str], *args: int) -> Any:
+    def send(self, redis: Any, name: str, keys: Sequence[str], *args: Argument) -> Any:
         """Call the function on a client or pipeline. ResponseError may mean that the functions are not loaded."""
         return redis.execute_command("FCALL", f"{name}_{self._version}", len(keys), *keys, *args)
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from libs.common.web.app import use_cases
+from services.feed.service.active import ActivePages
 from services.feed.service.explain import FeedExplainer
 from services.feed.service.reader import FeedReader
 
@@ -16,6 +17,7 @@ class FeedUseCases:
 
     reader: FeedReader
     explainer: FeedExplainer
+    active: ActivePages
 
 
 UseCases = Annotated[FeedUseCases, Depends(use_cases)]

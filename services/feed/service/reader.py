@@ -1,7 +1,6 @@
 """Reading a feed: pages, the number of new posts, and the reader's position."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from services.feed.ports import (
     Posts,
     ReaderState,
 )
+from services.feed.service.active import ActivePages, FirstPage
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.page import Coverage, ShownPost, content_json, page_json
@@ -38,7 +38,6 @@ READS = Counter(
     "feedmill_feed_reads_total", "Feed pages by order, cache status and quality.", ["order", "cache", "quality"]
 )
 COUNTS_S = 3  # whole seconds, so counts of a cached page are less than 4 s old when it is sent
-RECENT_READERS_MAX = 10_000  # for the samples of the oracle, and for warming lists
 RANKED_AT_ONCE = 32  # each uses about 10 ms of CPU, and waits for stores
 RANKING_QUEUE = 64  # under a second of work; later requests are refused at once
 RANKING_SHARES = CallerShares(account=4, address=8)
@@ -98,6 +97,7 @@ class FeedReader:
         cursors: Cursors,
         public_url: str,
         ranking: FairSemaphore,
+        active: ActivePages,
     ) -> None:
         self._paginator = paginator
         self._readers = readers
@@ -112,11 +112,7 @@ class FeedReader:
         self._ranking = ranking
         self._assembling = SingleFlight[tuple[int, str, str], _Made]()
         self._recounting = SingleFlight[tuple[int, str], bytes]()
-        self._served_to: deque[int] = deque(maxlen=RECENT_READERS_MAX)
-
-    def recent_readers(self) -> list[int]:
-        """Return users that got their first page from this process recently, each once."""
-        return list(set(self._served_to))
+        self._active = active
 
     async def page(
         self,
@@ -162,7 +158,7 @@ class FeedReader:
             return Lookup()
         if found.page is None or (check is not None and not check.admitted):
             return Lookup(stamp=found.stamp)
-        self._served_to.append(user_id)
+        self._active.read(FirstPage(user_id, order, limit), found.page.age_s)
         READS.labels(order, "hit", "normal").inc()
         content, page = found.page.body, found.page
         if page.counts_age_s > COUNTS_S:
@@ -225,11 +221,26 @@ class FeedReader:
         """
         if stamp is None:
             return self._served(await self._assemble(await self._readers.get(user_id), order, None, limit), order)
+        self._active.read(FirstPage(user_id, order, limit), 0)
         key = (user_id, _variant(order, limit), stamp)
         return self._served(await self._assembling.run(key, lambda: self._make(user_id, order, limit, stamp)), order)
 
+    async def warm(self, page: FirstPage) -> None:
+        """Assemble and cache a page that expires soon, unless another process has done it.
+
+        Raises UnavailableError, OverloadedError.
+        """
+        variant = _variant(page.order, page.limit)
+        found = await self._cache.lookup(page.user_id, variant)
+        age_s = 0
+        if found.page and found.page.age_s < self._active.renew_s:
+            age_s = found.page.age_s
+        else:
+            key = page.user_id, variant, found.stamp
+            await self._assembling.run(key, lambda: self._make(*page, found.stamp))
+        self._active.renewed(page, age_s)
+
     async def _make(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
-        self._served_to.append(user_id)
         reader, seen = await self._readers.get(user_id), None
         pulled = reader.followees.pull
         try:

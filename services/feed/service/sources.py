@@ -8,7 +8,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.feedlists import CAP, UnpushedRange
 from services.feed.domain.feed import Candidates, CoverageGap, GapReason, Reader, Source, source_of
-from services.feed.ports import LATEST, FeedListStore, PostCache, Posts, ReaderState
+from services.feed.ports import FeedListStore, PostCache, Posts, ReaderState
 from services.feed.service.followees import Readers
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.window import FeedWindow
@@ -22,25 +22,15 @@ log = get_logger(__name__)
 class AuthorSource:
     """Posts of the reader and of pulled authors. One call reads both, because a second call would cost as much."""
 
-    def __init__(self, posts: Posts, cache: PostCache, window: FeedWindow) -> None:
-        self._posts = posts
+    def __init__(self, cache: PostCache, window: FeedWindow) -> None:
         self._cache = cache
         self._window = window
 
     async def candidates(self, reader: ReaderState) -> Candidates:
-        """Return posts inside the window. Without the post service these are the last known ones; never raises.
-
-        More posts of busy authors are read, so that one of them alone does not raise the floor.
-        """
+        """Return posts inside the window. Without the post service these are the last known ones; never raises."""
         start = self._window.start()
-        latest = await self._cache.latest(sorted({reader.user_id, *reader.followees.pull}), start)
-        recent, gaps = latest.values, STALE if latest.stale else frozenset()
-        busy = [author for author, post_ids in recent.items() if len(post_ids) >= LATEST]
-        if busy and not gaps:
-            try:
-                recent = recent | await self._posts.recent(busy, start - 1, None, CAP)
-            except UnavailableError:
-                gaps = STALE
+        found = await self._cache.recent({reader.user_id, *reader.followees.pull}, start)
+        recent, gaps = found.values, STALE if found.stale else frozenset()
         full = [post_ids[-1] for post_ids in recent.values() if len(post_ids) >= CAP]
         floor = start if gaps else max(full, default=start)
         sources = {author: source_of(author, reader) or Source.PULLED for author in recent}
@@ -57,11 +47,13 @@ class ListSource:
         self,
         readers: Readers,
         posts: Posts,
+        cache: PostCache,
         lists: FeedListStore,
         window: FeedWindow,
     ) -> None:
         self._readers = readers
         self._posts = posts
+        self._cache = cache
         self._lists = lists
         self._window = window
         self._rebuilds = SingleFlight[int, Candidates]()
@@ -137,7 +129,7 @@ class ListSource:
 
     async def _from_records(self, reader: Reader, gaps: frozenset[CoverageGap]) -> Candidates:
         start = self._window.start()
-        recent = await self._posts.recent(reader.followees.all, start - 1, None, CAP)
+        recent = (await self._cache.recent(reader.followees.all, start)).complete()
         newest = sorted((p for post_ids in recent.values() for p in post_ids), reverse=True)[:CAP]
         floor = newest[-1] if len(newest) == CAP else start
         return Candidates(dict.fromkeys(newest, Source.PUSHED), floor, gaps)

@@ -1,17 +1,21 @@
-"""Rebuilds the feed lists of recent readers after Redis has lost its data, before they read again."""
+"""Prepares the feeds of active readers: cached pages that expire soon, and lists after Redis has lost its data."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable
 
 from prometheus_client import Counter
 
-from libs.common.core.errors import UnavailableError
+from libs.common.core.errors import OverloadedError, UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.ports import Generation
+from services.feed.service.active import FirstPage
 from services.feed.service.sources import ListSource
 
 POLL_S = 1.0
 CONCURRENCY = 4  # few, because requests of readers have priority; one rebuild reads the posts of all followees
+PAUSE = 9  # after each page, in multiples of the time that it took; so warming uses at most a tenth of a core
+PAGES_WARMED = Counter("feedmill_feed_pages_warmed_total", "Cached first pages that were renewed before they expired.")
 WARMED = Counter("feedmill_feed_lists_warmed_total", "Feed lists that were rebuilt after Redis had lost its data.")
 log = get_logger(__name__)
 
@@ -50,3 +54,29 @@ class FeedWarmer:
                 log.warning("feed_list_not_warmed", error=repr(error))
             else:
                 WARMED.inc()
+
+
+class PageWarmer:
+    """Assembles pages of active readers again before their cached copies expire, one page at a time."""
+
+    def __init__(self, due: Callable[[], list[FirstPage]], warm: Callable[[FirstPage], Awaitable[None]]) -> None:
+        self._due = due
+        self._warm = warm
+
+    async def run(self) -> None:
+        """Look for due pages every second until cancelled."""
+        while True:
+            await self.poll()
+            await asyncio.sleep(POLL_S)
+
+    async def poll(self) -> None:
+        """Renew the pages that are due. After an error the others wait for the next call."""
+        for page in self._due():
+            begun_s = time.monotonic()
+            try:
+                await self._warm(page)
+            except (UnavailableError, OverloadedError) as error:
+                log.warning("page_not_warmed", error=repr(error))
+                return
+            PAGES_WARMED.inc()
+            await asyncio.sleep(PAUSE * (time.monotonic() - begun_s))

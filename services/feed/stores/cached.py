@@ -1,7 +1,7 @@
 """Records of other services, cached in memory as long as their invalidation stamps stay the same."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
@@ -9,8 +9,9 @@ from cachetools import TTLCache
 
 from libs.common.core.errors import UnavailableError
 from libs.contracts.public import Author, PostRecord
+from libs.feedlists import CAP
 from libs.invalidation import LAST_KNOWN_S
-from services.feed.ports import CACHED_S, Graph, Partial, Posts, Stamps
+from services.feed.ports import CACHED_S, Graph, Partial, Posts, RecentLists, Stamps
 
 CACHED_MAX = 20_000  # records, about 60 MB
 T = TypeVar("T")
@@ -101,23 +102,27 @@ class StampedCache(Generic[T]):
 
 
 class CachedPosts:
-    """Implements `ports.PostCache` for records, and for the newest posts of pulled authors."""
+    """Implements `ports.PostCache`."""
 
-    def __init__(self, posts: Posts, stamps: Stamps, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, posts: Posts, stamps: Stamps, recent: RecentLists, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._posts = posts
         self._records = StampedCache[PostRecord](stamps, stamps.changed, clock)
-        self._latest = StampedCache[list[int]](stamps, stamps.activity, clock)
+        self._recent = recent
 
     async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
         return await self._records.get(post_ids, self._posts.records, overall)
 
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> Partial[list[int]]:
-        async def fetch(missing: list[int]) -> dict[int, list[int]]:
-            found = await self._posts.latest(missing, window_start)
-            return {author_id: found.get(author_id, []) for author_id in missing}
+    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[list[int]]:
+        async def ask(missing: Sequence[int]) -> dict[int, list[int]]:
+            return await self._posts.recent(missing, window_start - 1, None, CAP)
 
-        found = await self._latest.get(author_ids, fetch)
-        within = {author: [p for p in post_ids if p >= window_start] for author, post_ids in found.values.items()}
+        try:
+            found = await self._recent.get(list(author_ids), ask)
+        except UnavailableError:
+            return Partial({}, stale=True)
+        within = {author: [p for p in post_ids if p >= window_start] for author, post_ids in found.by_author.items()}
         return Partial({author: post_ids for author, post_ids in within.items() if post_ids}, found.stale)
 
 

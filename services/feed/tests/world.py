@@ -2,7 +2,7 @@
 
 import secrets
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -17,11 +17,10 @@ from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.media import Dimensions, MediaDocument
 from libs.contracts.public import Author, Counts, Engagement, PostRecord
 from libs.feedlists import CAP, FeedList, UnpushedRange
-from libs.invalidation import Invalidation
+from libs.invalidation import FRESH_S, Ask, Invalidation, Recent
 from libs.invalidation.table import invalidation_of
 from services.feed.domain.feed import DeliveryPace, Followees, Relation
 from services.feed.ports import (
-    LATEST,
     CachedPage,
     CacheLookup,
     OverallStamps,
@@ -30,6 +29,7 @@ from services.feed.ports import (
     Position,
     StoredFeed,
 )
+from services.feed.service.active import ActivePages
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
@@ -40,6 +40,7 @@ from services.feed.service.window import FeedWindow
 from services.feed.stores.cached import CachedPosts, CachedProfiles
 
 MINUTE_MS = 60_000
+PAGE_S = 60
 
 
 class InMemoryGraph:
@@ -85,9 +86,6 @@ class InMemoryPosts:
             RankingFeatures(r.post_id, r.author_id, r.counts.like_count, r.counts.comment_count, r.counts.save_count)
             for r in records
         ]
-
-    async def latest(self, author_ids: Sequence[int], window_start: int) -> dict[int, list[int]]:
-        return await self.recent(author_ids, window_start - 1, None, LATEST)
 
     async def recent(
         self, author_ids: Iterable[int], after_id: int, before_id: int | None, limit_each: int
@@ -162,6 +160,7 @@ class InMemoryStamps:
     def __init__(self) -> None:
         self.stamps: dict[str, bytes] = {}
         self.visibility = set[int]()
+        self.recent: dict[int, tuple[bytes, float, Sequence[int]]] = {}
         self.redis_generation = b"a"
 
     def activity(self, user_id: int) -> str:
@@ -190,6 +189,8 @@ class InMemoryStamps:
 
     async def write(self, invalidation: Invalidation) -> None:
         self.visibility |= set(invalidation.visibility)
+        for author_id, _ in invalidation.posted:
+            self.recent.pop(author_id, None)
         keys = [
             *map(self.activity, invalidation.active),
             *map(self.profile, invalidation.profiles),
@@ -206,6 +207,25 @@ class InMemoryStamps:
         return OverallStamps(*stamps)
 
 
+class InMemoryRecent:
+    """Behaves like `RecentPosts`, without leases."""
+
+    def __init__(self, stamps: InMemoryStamps, clock: Callable[[], float]) -> None:
+        self._stamps = stamps
+        self._clock = clock
+
+    async def get(self, author_ids: Sequence[int], ask: Ask) -> Recent:
+        generation, now_s, stored = self._stamps.redis_generation, self._clock(), self._stamps.recent
+        held = {a: one for a in author_ids if (one := stored.get(a)) and one[0] == generation}
+        due = [a for a in author_ids if a not in held or now_s - held[a][1] > FRESH_S]
+        try:
+            found = await ask(due) if due else {}
+        except UnavailableError:
+            return Recent({a: post_ids for a, (_, _, post_ids) in held.items()}, stale=True)
+        stored |= {a: (generation, now_s, found.get(a, ())) for a in due}
+        return Recent({a: stored[a][2] for a in author_ids})
+
+
 class FixedLoad:
     pace = DeliveryPace.NORMAL
 
@@ -220,6 +240,8 @@ class InMemoryCache:
         self.positions: dict[int, Position] = {}
         self.followees: dict[int, Followees] = {}
         self.page: CachedPage | None = None
+        self.cached: list[tuple[str, bytes]] = []
+        """The variant and the content of each page that was cached."""
 
     async def lookup(self, reader_id: int, variant: str, check: RateCheck | None = None) -> CacheLookup:
         return CacheLookup(self.page, "")
@@ -229,7 +251,8 @@ class InMemoryCache:
 
     async def cache_page(
         self, reader_id: int, variant: str, stamp: str, dependencies: PageDependencies, body: bytes
-    ) -> None: ...
+    ) -> None:
+        self.cached.append((variant, body))
 
     async def recount_page(self, reader_id: int, variant: str, page: CachedPage, body: bytes) -> None:
         self.page = CachedPage(body, page.age_s)
@@ -294,11 +317,13 @@ class World:
         self.lists, self.unpushed, self.stamps = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryStamps()
         self.cache, self.now_s = InMemoryCache(self.lists, self.unpushed, self.stamps), 0.0
         self.delivery, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
+        self.active = ActivePages(PAGE_S, lambda: self.now_s)
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
-        records = CachedPosts(self.posts, self.stamps, lambda: self.now_s)
+        recent = InMemoryRecent(self.stamps, lambda: self.now_s)
+        records = CachedPosts(self.posts, self.stamps, recent, lambda: self.now_s)
         self.window, self.readers = FeedWindow(7), Readers(self.graph, self.cache, lambda: self.now_s)
-        self.list_source = ListSource(self.readers, self.posts, self.lists, self.window)
-        author_source = AuthorSource(self.posts, records, self.window)
+        self.list_source = ListSource(self.readers, self.posts, records, self.lists, self.window)
+        author_source = AuthorSource(records, self.window)
         candidates = CandidateGatherer([self.list_source, author_source], self.posts, self.window)
         self.reader = FeedReader(
             FeedPaginator(candidates, ScoreRanker(), self.posts, records, self.lists, self.cache),
@@ -312,6 +337,7 @@ class World:
             Cursors("secret"),
             "http://feedmill",
             self.ranking,
+            self.active,
         )
         self._sequence = 0
 
@@ -323,7 +349,7 @@ class World:
         self._sequence += 1
         post_id = first_id_at(int(now_ms() - minutes_ago * MINUTE_MS)) + self._sequence
         self.posts.all[post_id] = record(post_id, author_id, likes)
-        await self.stamps.write(Invalidation(active=[author_id]))
+        await self.stamps.write(Invalidation(active=[author_id], posted=[(author_id, post_id)]))
         if pushed and author_id not in self.graph.pull:
             for follower, followees in self.graph.follows.items():
                 if author_id in followees:

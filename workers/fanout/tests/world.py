@@ -178,9 +178,13 @@ class InMemoryPulls:
     marks = 0
     skips = 0
     forgotten = 0
+    posted: list[tuple[int, int]] = field(default_factory=list)
 
     async def stamp_all_pages(self) -> None:
         self.skips += 1
+
+    async def forget_recent(self, posted: Collection[tuple[int, int]]) -> None:
+        self.posted += posted
 
     async def stamp_pulled(self) -> None:
         self.marks += 1
