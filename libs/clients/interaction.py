@@ -6,7 +6,6 @@ from libs.common.web.client import ServiceClient
 from libs.contracts.internal.interaction import (
     CountsAnswer,
     CountsRequest,
-    MarksAnswer,
     MarksRequest,
     PostAudit,
 )
@@ -24,8 +23,8 @@ class InteractionClient:
         if not post_ids:
             return {}
         body = MarksRequest(reader_id=reader_id, post_ids=list(post_ids)).body()
-        answer = MarksAnswer.model_validate(await self._client.query("/internal/marks", body))
-        return {one.post_id: Engagement(**one.model_dump(exclude={"post_id"})) for one in answer.marks}
+        answer = await self._client.query("/internal/marks", body)  # a `MarksAnswer`
+        return {one.pop("post_id"): Engagement.model_construct(**one) for one in answer["marks"]}
 
     async def audit(self, post_ids: Sequence[int]) -> list[PostAudit]:
         """Return the counts of at most 100 posts from the records, the ledger and the cache."""

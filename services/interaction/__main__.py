@@ -16,6 +16,7 @@ from services.interaction.api.use_cases import InteractionUseCases
 from services.interaction.service.interactions import Comments, LikesAndSaves
 from services.interaction.service.reconciliation import Reconciler
 from services.interaction.settings import InteractionSettings
+from services.interaction.stores.cached import CachedMarks
 from services.interaction.stores.cassandra import (
     CassandraComments,
     CassandraLedgerReader,
@@ -28,7 +29,8 @@ from services.interaction.stores.redis import CachedLedger
 async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     """Open the stores and compose the use cases."""
     settings = runtime.settings
-    keyspace = await open_keyspace(runtime, InvalidationStamps(runtime.redis, settings).try_invalidate)
+    stamps = InvalidationStamps(runtime.redis, settings)
+    keyspace = await open_keyspace(runtime, stamps.try_invalidate)
     cassandra, records, outbox = keyspace.cassandra, keyspace.records, keyspace.outbox
     ledger = CachedLedger(
         await CassandraLedgerReader(cassandra).prepare(), runtime.redis, settings.redis_prefix("interaction")
@@ -38,7 +40,7 @@ async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     comment_store = await CassandraComments(cassandra, records).prepare()
     reconciliation_store = await CassandraReconciliationStore(cassandra, records).prepare()
     return InteractionUseCases(
-        LikesAndSaves(marks_store, comment_store, ledger, posts, people, outbox, keyspace.mint),
+        LikesAndSaves(CachedMarks(marks_store, stamps), comment_store, ledger, posts, people, outbox, keyspace.mint),
         Comments(comment_store, marks_store, ledger, posts, people, outbox),
         Reconciler(reconciliation_store, ledger, outbox, keyspace.mint),
         keyspace.idempotency,

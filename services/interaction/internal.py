@@ -1,18 +1,23 @@
 """Routes for other services."""
 
-from fastapi import APIRouter
+import orjson
+from fastapi import APIRouter, Response
 
 from libs.common.web.auth import CallingService
-from libs.contracts.internal.interaction import CountsAnswer, CountsRequest, MarksAnswer, MarksRequest
+from libs.contracts.internal.interaction import CountsAnswer, CountsRequest, MarksRequest
 from services.interaction.api.use_cases import UseCases
 
 router = APIRouter(prefix="/internal", include_in_schema=False)
 
 
 @router.post("/marks")
-async def marks(wanted: MarksRequest, _: CallingService, api: UseCases) -> MarksAnswer:
-    """Return counts and the reader's marks for each post of the request."""
-    return MarksAnswer(marks=await api.marks.of(wanted.reader_id, wanted.post_ids))
+async def marks(wanted: MarksRequest, _: CallingService, api: UseCases) -> Response:
+    """Return counts and the reader's marks for each post of the request, a `MarksAnswer`.
+
+    Each feed page asks for them, so the answer is built without the model, which takes a millisecond for 20 posts.
+    """
+    found = await api.marks.of(wanted.reader_id, wanted.post_ids)
+    return Response(orjson.dumps({"marks": [one.__dict__ for one in found]}), media_type="application/json")
 
 
 @router.post("/counts/audit")

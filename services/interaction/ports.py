@@ -16,13 +16,18 @@ class MarkStore(Protocol):
     async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         """Write the mark with its events. Of two writes, the one with the higher version stays."""
 
-    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
+    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> Sequence[tuple[int, int]]:
         """Return (mark id, member) pairs below `before_id`, newest first, without removed marks."""
 
     async def active(
         self, user_id: int, kinds: Sequence[MarkKind], target_ids: Sequence[int]
     ) -> set[tuple[MarkKind, int]]:
         """Return the user's active marks on these posts or comments."""
+
+    async def since(
+        self, user_id: int, kinds: Sequence[MarkKind], first_id: int, limit: int
+    ) -> Sequence[tuple[MarkKind, int, bool]]:
+        """Return at most `limit` marks of the user on targets from `first_id` on, and whether each is active."""
 
 
 class CommentStore(Protocol):

@@ -153,7 +153,7 @@ class LikesAndSaves:
         counts, marked = await asyncio.gather(self._ledger.counts(post_ids), active())
         liked, saved = ({p for kind, p in marked if kind is wanted} for wanted in (MarkKind.LIKE, MarkKind.SAVE))
         return [
-            PostMarks(
+            PostMarks.model_construct(
                 post_id=p,
                 like_count=max(counts[p].like_count, int(p in liked)),
                 save_count=max(counts[p].save_count, int(p in saved)),

@@ -52,6 +52,7 @@ class CassandraMarks(EventWritingStore):
         "delist": "DELETE FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id = ?",
         "list": "SELECT mark_id, member_id FROM mark_lists WHERE owner_id = ? AND kind = ? AND mark_id < ? LIMIT ?",
         "active": "SELECT kind, post_id, active FROM marks WHERE user_id = ? AND kind IN ? AND post_id IN ?",
+        "since": "SELECT kind, post_id, active FROM marks WHERE user_id = ? AND kind IN ? AND post_id >= ? LIMIT ?",
     }
 
     async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None:
@@ -94,6 +95,12 @@ class CassandraMarks(EventWritingStore):
     ) -> set[tuple[MarkKind, int]]:
         rows = await self._rows("active", user_id, list(kinds), list(target_ids))
         return {(MarkKind(row.kind), row.post_id) for row in rows if row.active}
+
+    async def since(
+        self, user_id: int, kinds: Sequence[MarkKind], first_id: int, limit: int
+    ) -> Sequence[tuple[MarkKind, int, bool]]:
+        rows = await self._rows("since", user_id, list(kinds), first_id, limit)
+        return [(MarkKind(row.kind), row.post_id, row.active) for row in rows]
 
 
 class CassandraComments(EventWritingStore):

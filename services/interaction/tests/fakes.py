@@ -13,6 +13,7 @@ POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3
 class InMemoryMarks:
     def __init__(self) -> None:
         self.rows: dict[tuple[int, MarkKind, int], Mark] = {}
+        self.asked: list[str] = []
 
     async def get(self, user_id: int, kind: MarkKind, target_id: int) -> Mark | None:
         return self.rows.get((user_id, kind, target_id))
@@ -33,8 +34,16 @@ class InMemoryMarks:
     async def active(
         self, user_id: int, kinds: Sequence[MarkKind], target_ids: Sequence[int]
     ) -> set[tuple[MarkKind, int]]:
+        self.asked.append("active")
         mine = [mark for mark in self.rows.values() if mark.user_id == user_id and mark.active and mark.kind in kinds]
         return {(mark.kind, mark.target_id) for mark in mine if mark.target_id in target_ids}
+
+    async def since(
+        self, user_id: int, kinds: Sequence[MarkKind], first_id: int, limit: int
+    ) -> Sequence[tuple[MarkKind, int, bool]]:
+        self.asked.append("since")
+        mine = [m for m in self.rows.values() if m.user_id == user_id and m.kind in kinds and m.target_id >= first_id]
+        return [(mark.kind, mark.target_id, mark.active) for mark in mine][:limit]
 
 
 class InMemoryComments:

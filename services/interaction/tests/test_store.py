@@ -70,6 +70,18 @@ async def test_of_two_writes_of_a_mark_the_higher_version_stays(
     assert await marks.list(post_id, LIKE, MAX_ID, 10) == []  # the earlier write's row stands for nothing
 
 
+async def test_marks_since_a_post_include_removed_ones(
+    cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
+) -> None:
+    marks = await CassandraMarks(cassandra, outbox).prepare()
+    user_id = post_id
+    for kind, target_id, active in ((LIKE, 4, True), (LIKE, 5, True), (LIKE, 6, False), (MarkKind.SAVE, 7, True)):
+        await marks.put(Mark(user_id, kind, target_id, 20, 20, active), [])
+    found = await marks.since(user_id, POST_MARKS, 5, 10)
+    assert set(found) == {(LIKE, 5, True), (LIKE, 6, False), (MarkKind.SAVE, 7, True)}
+    assert len(await marks.since(user_id, POST_MARKS, 5, 2)) == 2
+
+
 async def test_marks_are_listed_newest_first_page_by_page(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
