@@ -7,6 +7,7 @@ from libs.clients.post import PostClient
 from libs.clients.user import UserClient
 from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import REDIS_READ
+from libs.common.kafka.consumer import GatheringRunner
 from libs.common.stores.rate import RateLimit
 from libs.common.stores.redis import open_redis
 from libs.common.web.limits import MINUTE_S
@@ -79,9 +80,8 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     )
     progress = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
     explainer = FeedExplainer(paginator, readers, window, ranker, graph, posts, lists, unpushed, *progress, ranking)
-    await runtime.consume(
-        "feed", FeedConsumers(readers, window, posts, lists, cache, stamps).on_events, serves_without=True
-    )
+    consumers = FeedConsumers(readers, window, posts, lists, cache, stamps)
+    await runtime.consume("feed", consumers.on_events, runner=GatheringRunner, serves_without=True)
     runtime.start("backpressure", monitor.run())
     runtime.start("warmer", FeedWarmer(stamps, listed, active.readers).run())
     if settings.page_cache_s:

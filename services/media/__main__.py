@@ -1,5 +1,6 @@
 """The media service."""
 
+from libs.common.kafka.consumer import GatheringRunner
 from libs.common.web.keyspace import open_keyspace
 from libs.common.web.runtime import GATHER_MS, Runtime
 from libs.deployables.application import Application
@@ -39,7 +40,9 @@ async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
     )
     consumers = MediaLifecycleConsumers(library, lifetime)
     await runtime.consume("media-status", consumers.on_media, serves_without=True)
-    await runtime.consume("media-uses", consumers.on_posts, serves_without=True, gather_ms=GATHER_MS)
+    await runtime.consume(
+        "media-uses", consumers.on_posts, runner=GatheringRunner, serves_without=True, gather_ms=GATHER_MS
+    )
     runtime.start("sweep", lifetime.sweep_forever())
     return MediaUseCases(library, lifetime, keyspace.idempotency, keyspace.mint)
 

@@ -3,6 +3,7 @@
 from functools import partial
 
 from libs.clients.media import MediaClient
+from libs.common.kafka.consumer import GatheringRunner
 from libs.common.stores.rate import RateLimit
 from libs.common.web.database import open_database
 from libs.common.web.limits import MINUTE_S
@@ -64,7 +65,9 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         database.mint,
     )
     authored = PostgresAuthoredPostStore(postgres)
-    await runtime.consume("user-posts", UserConsumers(authored).on_posts, serves_without=True, gather_ms=GATHER_MS)
+    await runtime.consume(
+        "user-posts", UserConsumers(authored).on_posts, runner=GatheringRunner, serves_without=True, gather_ms=GATHER_MS
+    )
     return UserUseCases(
         accounts,
         profiles,

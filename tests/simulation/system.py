@@ -15,7 +15,7 @@ import structlog
 from aiokafka import TopicPartition
 
 from libs.common.core.settings import Settings
-from libs.common.kafka.consumer import ConsumerRunner, Handler
+from libs.common.kafka.consumer import ConsumerRunner, GatheringRunner, Handler
 from libs.common.kafka.consumer import ReceivedEvent as EventDelivery
 from libs.common.kafka.outbox import Outbox
 from libs.common.kafka.producer import EventProducer
@@ -233,12 +233,12 @@ class System:
             max_ids=MAX_IDS,
         )
         consumers = FanoutConsumers(fanout, ledgers)
-        for group, topic, handler in (
-            ("fanout", "posts", consumers.on_posts),
-            ("chunks", "feed.fanout", consumers.on_chunks),
-            ("slow-chunks", "feed.fanout.slow", consumers.on_slow_chunks),
+        for start, group, topic, handler in (
+            (GatheringRunner, "fanout", "posts", consumers.on_posts),
+            (ConsumerRunner, "chunks", "feed.fanout", consumers.on_chunks),
+            (ConsumerRunner, "slow-chunks", "feed.fanout.slow", consumers.on_slow_chunks),
         ):
-            runner = ConsumerRunner(
+            runner = start(
                 self.settings,
                 group,
                 [topic],

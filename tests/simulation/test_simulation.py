@@ -2,12 +2,12 @@
 
 import os
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pytest
 from aiokafka import ConsumerRecord, TopicPartition
 
-from libs.common.kafka.consumer import ConsumerRunner
+from libs.common.kafka.consumer import GatheringRunner
 from libs.common.kafka.outbox import Outbox
 from libs.contracts.records import EventRecord
 from tests.simulation import system
@@ -31,10 +31,10 @@ def test_a_seed_gives_the_same_run_again(monkeypatch: pytest.MonkeyPatch) -> Non
     assert simulate(3) == simulate(3) != simulate(4)
 
 
-class CommitsFirst(ConsumerRunner):
-    async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        await self._commit(partition, records[-1].offset + 1)
-        await ConsumerRunner._process(self, partition, records)
+class CommitsFirst(GatheringRunner):
+    async def _process(self, batches: Mapping[TopicPartition, Sequence[ConsumerRecord]]) -> None:
+        await self._commit({partition: records[-1].offset + 1 for partition, records in batches.items()})
+        await super()._process(batches)
 
 
 class ForgetsFirst(Outbox):

@@ -1,6 +1,7 @@
 """The fan-out worker: pushes new posts into the feed lists of followers."""
 
 from libs.clients.user import UserClient
+from libs.common.kafka.consumer import GatheringRunner
 from libs.common.kafka.lag import LagMeter
 from libs.common.stores.rate import SharedRateLimit
 from libs.common.web.runtime import Runtime
@@ -49,7 +50,7 @@ async def compose(runtime: Runtime[FanoutSettings]) -> None:
     consumers = FanoutConsumers(fanout, ledgers)
     runtime.ready_checks["redis"] = redis.ping
     await backpressure.try_update()  # before the first event, because the lag may be too large already
-    await runtime.consume("fanout", consumers.on_posts, consumers.on_dead_letter)
+    await runtime.consume("fanout", consumers.on_posts, consumers.on_dead_letter, runner=GatheringRunner)
     await runtime.consume("fanout-chunks", consumers.on_chunks, consumers.on_dead_letter)
     await runtime.consume("fanout-slow-chunks", consumers.on_slow_chunks, consumers.on_dead_letter)
     runtime.start("backpressure", backpressure.run())

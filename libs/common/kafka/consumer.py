@@ -28,6 +28,7 @@ POLL_BUSY_MS = 10  # while handlers run, so that a finished partition is fetched
 FETCH_WAIT_MS = 100  # a fetch leaves out partitions whose records wait here; they have to wait for the next fetch
 GATHER_BYTES = 64 * 1024  # about 200 events; a fetch that found that many does not wait for more
 BATCH = 500
+GATHER_S = 0.025  # between two batches of a `GatheringRunner`, unless records wait
 READ_AHEAD = 500  # unfinished records per partition; a waiting upload takes about 13 KB
 SESSION_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
@@ -41,6 +42,9 @@ NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
+
+
+_Batches = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
 
 class TooMuchPoisonError(RuntimeError):
@@ -58,7 +62,7 @@ class ReceivedEvent:
 
 
 Handler = Callable[[Sequence[ReceivedEvent]], Awaitable[None]]
-"""Handles events of one partition, in order.
+"""Handles events of one partition, in order, or of several for a `GatheringRunner`.
 
 It may be called again with events that it has handled, so it must be idempotent. It may wait as long as it needs: the
 partition waits with it. A transient error (UnavailableError, KafkaError, RedisError, OSError, TimeoutError) makes the
@@ -177,25 +181,29 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         idle = self._consumer.assignment() - self._work.keys()
         timeout_ms = POLL_BUSY_MS if self._work else POLL_MS
         batches = await self._consumer.getmany(*(idle or {NO_PARTITION}), timeout_ms=timeout_ms, max_records=BATCH)
-        for partition, records in batches.items():
-            self._work[partition] = asyncio.create_task(self._process(partition, records))
+        self._begin_work(batches)
         for partition in [p for p, task in self._work.items() if task.done()]:
             self._work.pop(partition).result()
 
-    async def _process(self, partition: TopicPartition, records: Sequence[ConsumerRecord]) -> None:
-        decoded = [(record, result) for record in records if (result := _decode(record)) is not None]
-        events = [result for _, result in decoded if isinstance(result, ReceivedEvent)]
+    def _begin_work(self, batches: _Batches) -> None:
+        for partition, records in batches.items():
+            self._work[partition] = asyncio.create_task(self._process({partition: records}))
+
+    async def _process(self, batches: _Batches) -> None:
+        every = [(partition, record) for partition, records in batches.items() for record in records]
+        decoded = [(*one, result) for one in every if (result := _decode(one[1])) is not None]
+        events = [result for _, _, result in decoded if isinstance(result, ReceivedEvent)]
         try:
             if events:
                 await self._attempt(events)
-            decoded = [(record, result) for record, result in decoded if not isinstance(result, ReceivedEvent)]
+            decoded = [one for one in decoded if not isinstance(one[2], ReceivedEvent)]
         except Exception as error:  # at least one event is poison: handle them one by one to find it
             log.warning("batch_failed", group=self._group, size=len(events), error=repr(error))
-        for record, result in decoded:
+        for partition, record, result in decoded:
             if await self._handle_alone(record, result):
-                # All records before this one are done. Commit now, so that a restart sends no second dead letter.
-                await self._commit(partition, record.offset + 1)
-        await self._commit(partition, records[-1].offset + 1)
+                # The partition's records before this one are done. Committed now, no second dead letter is sent.
+                await self._commit({partition: record.offset + 1})
+        await self._commit({partition: records[-1].offset + 1 for partition, records in batches.items()})
 
     async def _handle_alone(self, record: ConsumerRecord, result: ReceivedEvent | UndecodableError) -> bool:
         """True if the record was moved to the dead letters."""
@@ -235,12 +243,13 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     log.warning("handler_retries", group=self._group, error=repr(error))
                     await asyncio.sleep(random.uniform(delay / 2, delay))
                     delay = min(delay * 2, BACKOFF_CAP_S)
-        now, topic = utc_now(), events[0].payload.topic  # the events of a partition have one topic
+        now = utc_now()
         self._outcomes.extend([True] * len(events))
-        EVENTS_HANDLED.labels(self._group, topic, "done").inc(len(events))
-        lag = CONSUMER_LAG.labels(self._group, topic)
         for event in events:
-            lag.observe(max(0.0, (now - event.envelope.occurred_at).total_seconds()))
+            topic = event.payload.topic
+            EVENTS_HANDLED.labels(self._group, topic, "done").inc()
+            lag_s = (now - event.envelope.occurred_at).total_seconds()
+            CONSUMER_LAG.labels(self._group, topic).observe(max(0.0, lag_s))
 
     async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
         self._outcomes.append(False)
@@ -275,13 +284,13 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             except Exception as error:
                 log.warning("dead_letter_not_notified", group=self._group, error=repr(error))
 
-    async def _commit(self, partition: TopicPartition, offset: int) -> None:
-        while partition in self._consumer.assignment():
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        while owned := {p: offset for p, offset in offsets.items() if p in self._consumer.assignment()}:
             try:
-                await self._consumer.commit({partition: offset})
+                await self._consumer.commit(owned)
                 return
             except (CommitFailedError, IllegalStateError):
-                log.warning("commit_lost_partition", group=self._group, partition=str(partition))
+                log.warning("commit_lost_partition", group=self._group, partitions=str(list(owned)))
                 return  # another member has the partition now, and will repeat the work
             except (KafkaError, RuntimeError) as error:  # uvloop's, for a connection that has just been closed
                 log.warning("commit_retries", group=self._group, error=repr(error))
@@ -306,6 +315,28 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
         self._has_joined = True
         log.info("partitions_assigned", group=self._group, count=len(assigned))
+
+
+class GatheringRunner(ConsumerRunner):
+    """Runs one consumer group whose handler takes the events of several partitions in one call.
+
+    The events of each partition are in order. A batch begins at least `GATHER_S` after the one before it, so that under
+    load each call, and each commit, is for more events. A poison event delays all partitions of its batch (ADR 25).
+    """
+
+    _next_s = 0.0
+
+    async def _poll(self) -> None:
+        await asyncio.sleep(max(0.0, self._next_s - asyncio.get_running_loop().time()))
+        await super()._poll()
+
+    def _begin_work(self, batches: _Batches) -> None:
+        if not batches:
+            return
+        task = asyncio.create_task(self._process(batches))
+        self._work |= dict.fromkeys(batches, task)
+        if sum(map(len, batches.values())) < BATCH:
+            self._next_s = asyncio.get_running_loop().time() + GATHER_S
 
 
 @dataclass(slots=True)
@@ -370,7 +401,7 @@ class UnorderedRunner(ConsumerRunner):
 
     async def _commit_done(self, partition: TopicPartition, reading: _Reading) -> None:
         if (offset := reading.done_to()) > reading.committed:
-            await self._commit(partition, offset)
+            await self._commit({partition: offset})
             reading.committed = offset
 
     def _partitions(self) -> Sequence[TopicPartition]:

@@ -16,6 +16,7 @@ from libs.common.kafka.admin import create_topics
 from libs.common.kafka.consumer import (
     POISON_ATTEMPTS,
     ConsumerRunner,
+    GatheringRunner,
     Handler,
     ReceivedEvent,
     TooMuchPoisonError,
@@ -76,12 +77,13 @@ def collector() -> Collector:
     return Collector(uuid4().int >> 66)
 
 
+@pytest.mark.parametrize("runs", [ConsumerRunner, GatheringRunner])
 async def test_events_of_one_key_come_in_order(
-    settings: Settings, producer: EventProducer, collector: Collector
+    settings: Settings, producer: EventProducer, collector: Collector, runs: type[ConsumerRunner]
 ) -> None:
     for post_id in range(300):
         await producer.publish(deletion(collector.author_id, post_id))
-    async with consuming(settings, collector, producer, uuid4().hex):
+    async with consuming(settings, collector, producer, uuid4().hex, runs=runs):
         await eventually(lambda: _length(collector, 300))
     assert collector.posts == list(range(300))
 
@@ -97,6 +99,57 @@ async def test_what_was_committed_is_not_handled_again(
     async with consuming(settings, collector, producer, group):
         await eventually(lambda: _length(collector, 2))
     assert collector.posts == [1, 2]
+
+
+async def test_partitions_share_calls_and_commits(store_env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = settings_for(Settings, {**store_env, "FEEDMILL_NAMESPACE": f"many{uuid4().hex[:8]}_"})
+    await create_topics(settings, partitions=4)
+    calls, commits, commit = list[set[int]](), list[set[TopicPartition]](), AIOKafkaConsumer.commit
+
+    async def handle(events: Sequence[ReceivedEvent]) -> None:
+        calls.append({event.partition for event in events})
+
+    async def note(self: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
+        await commit(self, offsets)
+        commits.append(set(offsets))
+
+    async def all_committed() -> bool:
+        return len(set().union(*commits)) == 4
+
+    monkeypatch.setattr(AIOKafkaConsumer, "commit", note)
+    async with EventProducer(settings, "tests") as producer:
+        await asyncio.gather(*(producer.publish(deletion(author, author)) for author in range(40)))
+        async with consuming(settings, handle, producer, "g", runs=GatheringRunner):
+            await eventually(all_committed)
+    assert set().union(*calls) == {0, 1, 2, 3}
+    assert any(len(partitions) > 1 for partitions in calls)
+    assert len(calls) == len(commits)
+
+
+async def test_poison_among_partitions_blocks_none(store_env: dict[str, str]) -> None:
+    settings = settings_for(Settings, {**store_env, "FEEDMILL_NAMESPACE": f"bane{uuid4().hex[:8]}_"})
+    await create_topics(settings, partitions=4)
+    handled: list[int] = []
+
+    async def handle(events: Sequence[ReceivedEvent]) -> None:
+        posts = [event.payload.post_id for event in events if isinstance(event.payload, PostDeleted)]
+        if 7 in posts:
+            raise ValueError("poison")
+        handled.extend(posts)
+
+    async def all_but_one() -> bool:
+        return set(handled) == set(range(40)) - {7}
+
+    async with EventProducer(settings, "tests") as producer:
+        await asyncio.gather(*(producer.publish(deletion(author, author)) for author in range(40)))
+        async with consuming(settings, handle, producer, "g", runs=GatheringRunner):
+            await eventually(all_but_one)
+        assert len(handled) == 39, "none is handled again"
+        [letter] = await _dead_letters(settings, "g")
+        found = decode(letter.value)
+        assert found is not None
+        assert isinstance(found.payload, PostDeleted)
+        assert found.payload.post_id == 7
 
 
 async def test_a_commit_over_a_closed_connection_is_repeated(
