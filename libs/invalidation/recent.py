@@ -128,8 +128,12 @@ def _parsed(author_ids: Iterable[int], values: Iterable[bytes | None], generatio
         if value is not None:
             made_under, made_s, post_ids = value.split(b"\n")
             if made_under == generation:
-                found[author_id] = _List([int(one) for one in post_ids[1:-1].split(b",") if one], int(made_s))
+                found[author_id] = _List(_ids(post_ids[1:-1]), int(made_s))
     return found
+
+
+def _ids(text: bytes) -> Sequence[int]:
+    return list(map(int, text.split(b","))) if text else ()
 
 
 def _packed(one: _List, generation: bytes) -> bytes:

@@ -76,7 +76,6 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
         runtime.cursors,
         settings.public_url,
         ranking,
-        active,
     )
     progress = DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix)
     explainer = FeedExplainer(paginator, readers, window, ranker, graph, posts, lists, unpushed, *progress, ranking)
@@ -85,7 +84,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     runtime.start("backpressure", monitor.run())
     runtime.start("warmer", FeedWarmer(stamps, listed, active.readers).run())
     if settings.page_cache_s:
-        runtime.start("page-warmer", PageWarmer(active.due, reader.warm).run())
+        runtime.start("page-warmer", PageWarmer(active, reader.warm).run())
     return FeedUseCases(reader, explainer, active)
 
 

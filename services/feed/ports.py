@@ -137,7 +137,7 @@ class PostCache(Protocol):
     async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
         """Return the published posts. `overall` is `OverallStamps.records`, or None if it is unknown."""
 
-    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[list[int]]:
+    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[Sequence[int]]:
         """Return the newest ids of each author, at most `CAP`. The id `window_start` is the first that is included.
 
         Authors without such posts are left out.

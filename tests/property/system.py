@@ -28,7 +28,6 @@ from libs.contracts.events import (
 from libs.feedlists import BackpressureLevel, DeliveryProgress, FeedLists, RemovalProgress, UnpushedRanges
 from libs.invalidation import Invalidation, InvalidationStamps, RecentPosts
 from services.feed.consumers import FeedConsumers
-from services.feed.service.active import ActivePages
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
 from services.feed.service.followees import Readers
@@ -107,7 +106,6 @@ class System:
             Cursors("secret"),
             "http://feedmill",
             ranking,
-            ActivePages(60),
         )
         self.explainer = FeedExplainer(
             paginator,

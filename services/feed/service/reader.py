@@ -26,7 +26,7 @@ from services.feed.ports import (
     Posts,
     ReaderState,
 )
-from services.feed.service.active import ActivePages, FirstPage
+from services.feed.service.active import FirstPage
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.page import Coverage, ShownPost, content_json, page_json
@@ -56,10 +56,14 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """The answer of the page cache: a page, or the stamp for caching a new page. Without Redis it is neither."""
+    """The answer of the page cache: a page and its age, or the stamp for caching a new page.
+
+    Without Redis it is neither.
+    """
 
     served: Served | None = None
     stamp: str | None = None
+    age_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +101,6 @@ class FeedReader:
         cursors: Cursors,
         public_url: str,
         ranking: FairSemaphore,
-        active: ActivePages,
     ) -> None:
         self._paginator = paginator
         self._readers = readers
@@ -112,7 +115,6 @@ class FeedReader:
         self._ranking = ranking
         self._assembling = SingleFlight[tuple[int, str, str], _Made]()
         self._recounting = SingleFlight[tuple[int, str], bytes]()
-        self._active = active
 
     async def page(
         self,
@@ -158,14 +160,13 @@ class FeedReader:
             return Lookup()
         if found.page is None or (check is not None and not check.admitted):
             return Lookup(stamp=found.stamp)
-        self._active.read(FirstPage(user_id, order, limit), found.page.age_s)
         READS.labels(order, "hit", "normal").inc()
         content, page = found.page.body, found.page
         if page.counts_age_s > COUNTS_S:
             key = user_id, _variant(order, limit)
             content = await self._recounting.run(key, lambda: self._recounted(*key, page))
         body = page_json(content, _NO_GAPS[self._delivery.pace], page.age_s)  # pages with gaps are not cached
-        return Lookup(Served(body, "hit", "normal"))
+        return Lookup(Served(body, "hit", "normal"), age_s=page.age_s)
 
     async def _recounted(self, user_id: int, variant: str, page: CachedPage) -> bytes:
         """Return the content with present counts, and cache it, or the old content while they are unavailable."""
@@ -221,24 +222,21 @@ class FeedReader:
         """
         if stamp is None:
             return self._served(await self._assemble(await self._readers.get(user_id), order, None, limit), order)
-        self._active.read(FirstPage(user_id, order, limit), 0)
         key = (user_id, _variant(order, limit), stamp)
         return self._served(await self._assembling.run(key, lambda: self._make(user_id, order, limit, stamp)), order)
 
-    async def warm(self, page: FirstPage) -> None:
-        """Assemble and cache a page that expires soon, unless another process has done it.
+    async def warm(self, page: FirstPage, renew_s: float) -> int:
+        """Assemble and cache a page again, unless the cached copy is younger than `renew_s`. Return its age in seconds.
 
         Raises UnavailableError, OverloadedError.
         """
         variant = _variant(page.order, page.limit)
         found = await self._cache.lookup(page.user_id, variant)
-        age_s = 0
-        if found.page and found.page.age_s < self._active.renew_s:
-            age_s = found.page.age_s
-        else:
-            key = page.user_id, variant, found.stamp
-            await self._assembling.run(key, lambda: self._make(*page, found.stamp))
-        self._active.renewed(page, age_s)
+        if found.page and found.page.age_s < renew_s:
+            return found.page.age_s
+        key = page.user_id, variant, found.stamp
+        await self._assembling.run(key, lambda: self._make(*page, found.stamp))
+        return 0
 
     async def _make(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
         reader, seen = await self._readers.get(user_id), None

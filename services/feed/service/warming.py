@@ -9,7 +9,7 @@ from prometheus_client import Counter
 from libs.common.core.errors import OverloadedError, UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.ports import Generation
-from services.feed.service.active import FirstPage
+from services.feed.service.active import ActivePages, FirstPage
 from services.feed.service.sources import ListSource
 
 POLL_S = 1.0
@@ -59,8 +59,8 @@ class FeedWarmer:
 class PageWarmer:
     """Assembles pages of active readers again before their cached copies expire, one page at a time."""
 
-    def __init__(self, due: Callable[[], list[FirstPage]], warm: Callable[[FirstPage], Awaitable[None]]) -> None:
-        self._due = due
+    def __init__(self, active: ActivePages, warm: Callable[[FirstPage, float], Awaitable[int]]) -> None:
+        self._active = active
         self._warm = warm
 
     async def run(self) -> None:
@@ -71,12 +71,13 @@ class PageWarmer:
 
     async def poll(self) -> None:
         """Renew the pages that are due. After an error the others wait for the next call."""
-        for page in self._due():
+        for page in self._active.due():
             begun_s = time.monotonic()
             try:
-                await self._warm(page)
+                age_s = await self._warm(page, self._active.renew_s)
             except (UnavailableError, OverloadedError) as error:
                 log.warning("page_not_warmed", error=repr(error))
                 return
-            PAGES_WARMED.inc()
+            self._active.renewed(page, age_s)
+            PAGES_WARMED.inc(age_s == 0)
             await asyncio.sleep(PAUSE * (time.monotonic() - begun_s))

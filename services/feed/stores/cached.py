@@ -114,7 +114,7 @@ class CachedPosts:
     async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
         return await self._records.get(post_ids, self._posts.records, overall)
 
-    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[list[int]]:
+    async def recent(self, author_ids: Collection[int], window_start: int) -> Partial[Sequence[int]]:
         async def ask(missing: Sequence[int]) -> dict[int, list[int]]:
             return await self._posts.recent(missing, window_start - 1, None, CAP)
 
@@ -122,8 +122,12 @@ class CachedPosts:
             found = await self._recent.get(list(author_ids), ask)
         except UnavailableError:
             return Partial({}, stale=True)
-        within = {author: [p for p in post_ids if p >= window_start] for author, post_ids in found.by_author.items()}
-        return Partial({author: post_ids for author, post_ids in within.items() if post_ids}, found.stale)
+        within = {
+            author: post_ids if post_ids[-1] >= window_start else [p for p in post_ids if p >= window_start]
+            for author, post_ids in found.by_author.items()
+            if post_ids[0] >= window_start
+        }
+        return Partial(within, found.stale)
 
 
 class CachedProfiles:

@@ -1,13 +1,10 @@
 """Feeds of active readers are prepared before they read again."""
 
-import pytest
-
-from libs.common.core.errors import UnavailableError
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage
-from services.feed.service.active import ACTIVE_S, FirstPage
+from services.feed.service.active import ACTIVE_S, ActivePages, FirstPage
 from services.feed.service.warming import FeedWarmer, PageWarmer
-from services.feed.tests.world import PAGE_S, World
+from services.feed.tests.world import World
 
 READER, AUTHOR = 1, 2
 
@@ -25,7 +22,7 @@ async def test_lists_are_rebuilt_only_after_redis_has_lost_its_data() -> None:
     world, redis = World(), FixedGeneration()
     world.graph.follows[READER] = {AUTHOR}
     post = await world.post(AUTHOR)
-    warmer = FeedWarmer(redis, world.list_source, world.active.readers)
+    warmer = FeedWarmer(redis, world.list_source, lambda: [READER])
     await warmer.poll()
     await world.reader.page(READER, Order.RANKED, 20, None)
     world.lists.lists.clear()
@@ -40,54 +37,61 @@ async def test_lists_are_rebuilt_only_after_redis_has_lost_its_data() -> None:
     assert world.lists.lists[READER].post_ids == (post,)
 
 
-PAGE = FirstPage(READER, Order.RANKED, 20)
+PAGE, PAGE_S = FirstPage(READER, Order.RANKED, 20), 60
 
 
-@pytest.fixture
-async def world() -> World:
-    """The reader has read the same page twice."""
-    world = World()
-    for _ in range(2):
-        await world.reader.page(*PAGE, None)
-    return world
+class Readers(World):
+    """A world whose reader has read the same page twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.active = ActivePages(PAGE_S, lambda: self.now_s)
+        self.warmer = PageWarmer(self.active, self.reader.warm)
+        self.active.read(PAGE, 0)
+        self.active.read(PAGE, 0)
 
 
-async def test_a_page_is_due_before_it_expires(world: World) -> None:
+async def test_a_page_is_assembled_before_it_expires() -> None:
+    world = Readers()
+    world.now_s += PAGE_S - 11
     assert world.active.due() == []
-    world.now_s += PAGE_S - 1
+    world.now_s += 1
     assert world.active.due() == [PAGE]
-    await PageWarmer(world.active.due, world.reader.warm).poll()
-    assert [variant for variant, _ in world.cache.cached] == ["3-ranked-20"] * 3
-    assert world.active.due() == []
-
-
-async def test_pages_of_readers_who_came_once_or_are_gone_are_not_warmed(world: World) -> None:
-    await world.reader.page(READER + 1, Order.RANKED, 20, None)
-    world.now_s += PAGE_S - 1
-    assert world.active.due() == [PAGE]
-    world.active.renewed(PAGE, 0)
-    world.now_s += ACTIVE_S - PAGE_S
-    assert world.active.due() == [PAGE]
-    world.now_s += 2
+    await world.warmer.poll()
+    assert [variant for variant, _ in world.cache.cached] == ["3-ranked-20"]
     assert world.active.due() == []
 
 
-async def test_a_page_that_another_process_renewed_is_left_alone(world: World) -> None:
-    world.now_s += PAGE_S - 1
+async def test_pages_of_readers_who_came_once_or_are_gone_are_not_warmed() -> None:
+    world = Readers()
+    world.active.read(FirstPage(READER + 1, Order.RANKED, 20), 0)
+    world.now_s += PAGE_S
+    assert world.active.due() == [PAGE]
+    world.now_s += ACTIVE_S - PAGE_S - 1
+    assert world.active.due() == [PAGE]
+    world.now_s += 1
+    assert world.active.due() == []
+    assert set(world.active.readers()) == {READER, READER + 1}
+
+
+async def test_a_page_that_another_process_renewed_is_left_alone() -> None:
+    world = Readers()
+    world.now_s += PAGE_S
     world.cache.page = CachedPage(b"{}", age_s=5)
-    await PageWarmer(world.active.due, world.reader.warm).poll()
-    assert len(world.cache.cached) == 2
-    world.now_s += world.active.renew_s - 6
+    await world.warmer.poll()
+    assert world.cache.cached == []
+    world.now_s += PAGE_S - 10 - 6
     assert world.active.due() == []
-    world.now_s += 2
+    world.now_s += 1
     assert world.active.due() == [PAGE]
 
 
-async def test_warming_continues_after_an_outage(world: World) -> None:
-    world.now_s += PAGE_S - 1
-
-    async def fail(page: FirstPage) -> None:
-        raise UnavailableError
-
-    await PageWarmer(world.active.due, fail).poll()
+async def test_warming_continues_after_an_outage() -> None:
+    world = Readers()
+    world.now_s += PAGE_S
+    world.graph.down = True
+    await world.warmer.poll()
     assert world.active.due() == [PAGE]
+    world.graph.down = False
+    await world.warmer.poll()
+    assert world.active.due() == []

@@ -29,7 +29,6 @@ from services.feed.ports import (
     Position,
     StoredFeed,
 )
-from services.feed.service.active import ActivePages
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
@@ -40,7 +39,6 @@ from services.feed.service.window import FeedWindow
 from services.feed.stores.cached import CachedPosts, CachedProfiles
 
 MINUTE_MS = 60_000
-PAGE_S = 60
 
 
 class InMemoryGraph:
@@ -221,9 +219,9 @@ class InMemoryRecent:
         try:
             found = await ask(due) if due else {}
         except UnavailableError:
-            return Recent({a: post_ids for a, (_, _, post_ids) in held.items()}, stale=True)
+            return Recent({a: post_ids for a, (_, _, post_ids) in held.items() if post_ids}, stale=True)
         stored |= {a: (generation, now_s, found.get(a, ())) for a in due}
-        return Recent({a: stored[a][2] for a in author_ids})
+        return Recent({a: stored[a][2] for a in author_ids if stored[a][2]})
 
 
 class FixedLoad:
@@ -317,7 +315,6 @@ class World:
         self.lists, self.unpushed, self.stamps = InMemoryLists(), InMemoryUnpushedRanges(), InMemoryStamps()
         self.cache, self.now_s = InMemoryCache(self.lists, self.unpushed, self.stamps), 0.0
         self.delivery, self.ranking = FixedLoad(), FairSemaphore("ranking", 1)
-        self.active = ActivePages(PAGE_S, lambda: self.now_s)
         authors = CachedProfiles(self.graph, self.stamps, lambda: self.now_s)
         recent = InMemoryRecent(self.stamps, lambda: self.now_s)
         records = CachedPosts(self.posts, self.stamps, recent, lambda: self.now_s)
@@ -337,7 +334,6 @@ class World:
             Cursors("secret"),
             "http://feedmill",
             self.ranking,
-            self.active,
         )
         self._sequence = 0
 
