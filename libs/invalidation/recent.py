@@ -1,6 +1,6 @@
 """The newest posts of authors in Redis, read from the records once for all processes.
 
-A reader who finds no list takes a lease and asks the post service. The list is stored only while the lease is the same.
+A request that finds no list takes a lease and asks the post service. The list is stored if the lease is still the same.
 A new post ends the lease, so no list from before it is stored. Section 3.2.1 of Nishtala et al., Scaling Memcache at
 Facebook (NSDI 2013), describes leases.
 """
@@ -17,15 +17,14 @@ from redis.exceptions import RedisError
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.stores.redis import get_many
-from libs.common.stores.redis_functions import Functions
-from libs.invalidation.stamps import LAST_KNOWN_S, LIBRARY, InvalidationStamps
+from libs.invalidation.stamps import LAST_KNOWN_S, InvalidationStamps
 
-FRESH_S = 3_600  # limits the effect of a post whose message to Redis was lost (docs/figures.md)
-REFRESH_S = FRESH_S - 600  # from this age on, one reader renews a list while the others use it
+FRESH_S = 3_600  # limits the effect of a lost deletion (docs/figures.md)
+REFRESH_S = FRESH_S - 600  # from this age on, one request renews a list while the others use it
 LEASE_S = 2  # longer than a call to the post service
 WAIT_S, POLL_S = 0.2, 0.02  # for a list that somebody else fills
 Ask = Callable[[Sequence[int]], Awaitable[Mapping[int, Sequence[int]]]]
-"""Reads post ids by author from the records, newest first. Raises UnavailableError."""
+"""Reads post ids by author from the records, newest first, without authors who have none. Raises UnavailableError."""
 log = get_logger(__name__)
 
 
@@ -51,7 +50,6 @@ class RecentPosts:
 
     def __init__(self, redis: "Redis", stamps: InvalidationStamps, clock: Callable[[], float] = time.time) -> None:
         self._redis = redis
-        self._functions = Functions(redis, LIBRARY)
         self._stamps = stamps
         self._clock = clock
 
@@ -63,7 +61,7 @@ class RecentPosts:
         try:
             held, generation = await self._read(author_ids)
         except (RedisError, UnavailableError):
-            return _recent(_lists(author_ids, await ask(author_ids), 0))
+            return Recent(await ask(author_ids))
         if due := self._older(author_ids, held, REFRESH_S):
             try:
                 held |= await self._renew(due, held, generation, ask)
@@ -74,7 +72,10 @@ class RecentPosts:
     async def _renew(
         self, due: Sequence[int], held: Mapping[int, _List], generation: bytes, ask: Ask
     ) -> dict[int, _List]:
-        """Read what has a free lease. Wait for the others, unless a usable list is held."""
+        """Ask for the lists whose lease is free, and wait for those that others fill.
+
+        After 0.2 s ask for these, too, without storing them. Nothing waits while a usable list is held.
+        """
         token, made_s, found = secrets.token_hex(8), int(self._clock()), dict[int, _List]()
         try:
             leased, found = await self._lease(due, token, generation)
@@ -89,7 +90,7 @@ class RecentPosts:
                 found |= (await self._read(missing))[0]
         except RedisError as error:
             log.warning("recent_posts_not_cached", error=repr(error))
-            missing = [a for a in due if a not in found]
+            missing = self._older(due, {**held, **found}, FRESH_S)
         return found | (_lists(missing, await ask(missing), made_s) if missing else {})
 
     def _older(self, author_ids: Iterable[int], held: Mapping[int, _List], age_s: int) -> list[int]:
@@ -118,7 +119,7 @@ class RecentPosts:
 
     async def _fill(self, lists: Mapping[int, _List], token: str, generation: bytes) -> None:
         values = [(self._stamps.recent(a), (_packed(one, generation),)) for a, one in lists.items()]
-        await self._functions.call_many("fill", values, LAST_KNOWN_S, token)
+        await self._stamps.functions.call_many("fill", values, LAST_KNOWN_S, token)
 
 
 def _parsed(author_ids: Iterable[int], values: Iterable[bytes | None], generation: bytes) -> dict[int, _List]:
@@ -137,6 +138,7 @@ def _ids(text: bytes) -> Sequence[int]:
 
 
 def _packed(one: _List, generation: bytes) -> bytes:
+    # Commas on both sides of an id, so that `forget` finds no part of another one.
     return b"%s\n%d\n,%s," % (generation, one.made_s, ",".join(map(str, one.post_ids)).encode())
 
 

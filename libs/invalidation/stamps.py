@@ -39,7 +39,7 @@ class InvalidationStamps:
 
     def __init__(self, redis: "Redis", settings: Settings) -> None:
         self._redis = redis
-        self._functions = Functions(redis, LIBRARY)
+        self.functions = Functions(redis, LIBRARY)
         self._prefix = settings.redis_prefix("acts")
         self._deadline_s = DEADLINE_S * settings.timeout_factor
         self.generation_key = f"{self._prefix}birth"
@@ -161,26 +161,25 @@ class InvalidationStamps:
         keys += [self.any_profile] if found.profiles else []
         keys += [self.any_followees] if found.followees else []
         keys += [self.all_pages] if found.all_pages else []
-        if not keys:  # a new post always has one, of its author
+        if not keys:  # so there is no new post either, because it stamps its author
             return
         stamp = secrets.token_hex(8)
 
-        def queue(pipe: Any) -> None:
+        # First, so that no page with a list from before the post is cached under a stamp from after it.
+        await self.forget_recent(found.posted)
+        async with self._redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.set(key, stamp, ex=STAMP_S)
             for entity_id in changed:
                 pipe.set(self.changed_lately(entity_id), b"", ex=LAST_KNOWN_S)
-            for author_id, post_id in found.posted:
-                self._functions.send(pipe, "forget", [self.recent(author_id)], post_id)
-
-        await self._functions.pipelined(queue)
+            await pipe.execute()
 
     async def forget_recent(self, posted: Collection[tuple[int, int]]) -> None:
-        """Drop the lists of newest posts that lack these posts, given as (author id, post id).
+        """Delete the lists of newest posts that lack these posts, and end the leases to fill them.
 
-        Raises UnavailableError.
+        `posted` has pairs of an author id and a post id. Raises UnavailableError.
         """
-        await self._functions.call_many("forget", [(self.recent(author_id), (p,)) for author_id, p in posted])
+        await self.functions.call_many("forget", [(self.recent(author_id), (p,)) for author_id, p in posted])
 
     async def stamp_pulled(self) -> None:
         """Record that a pulled author posted. Raises UnavailableError."""

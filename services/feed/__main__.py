@@ -21,7 +21,6 @@ from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.api.use_cases import FeedUseCases
 from services.feed.clients import HttpFollowGraph, HttpPostSource
 from services.feed.consumers import FeedConsumers
-from services.feed.service.active import ActivePages
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
@@ -29,6 +28,7 @@ from services.feed.service.followees import Readers
 from services.feed.service.paginator import FeedPaginator
 from services.feed.service.ranker import ScoreRanker
 from services.feed.service.reader import RANKED_AT_ONCE, RANKING_QUEUE, RANKING_SHARES, FeedReader
+from services.feed.service.returning import ReturningReaders
 from services.feed.service.sources import AuthorSource, ListSource
 from services.feed.service.warming import FeedWarmer, PageWarmer
 from services.feed.service.window import FeedWindow
@@ -49,7 +49,7 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     posts = HttpPostSource(PostClient(runtime.client("post")))
     authors, records = CachedProfiles(graph, stamps), CachedPosts(posts, stamps, RecentPosts(redis, stamps))
     engagement = InteractionClient(runtime.client("interaction"))
-    active = ActivePages(settings.page_cache_s)
+    returning = ReturningReaders(settings.page_cache_s)
     window, readers = FeedWindow(settings.window_days), Readers(graph, cache)
     listed = ListSource(readers, posts, records, lists, window)
     candidates = CandidateGatherer([listed, AuthorSource(records, window)], posts, window)
@@ -82,10 +82,10 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     consumers = FeedConsumers(readers, window, posts, lists, cache, stamps)
     await runtime.consume("feed", consumers.on_events, runner=GatheringRunner, serves_without=True)
     runtime.start("backpressure", monitor.run())
-    runtime.start("warmer", FeedWarmer(stamps, listed, active.readers).run())
+    runtime.start("warmer", FeedWarmer(stamps, listed, returning.readers).run())
     if settings.page_cache_s:
-        runtime.start("page-warmer", PageWarmer(active, reader.warm).run())
-    return FeedUseCases(reader, explainer, active)
+        runtime.start("page-warmer", PageWarmer(returning, reader.warm).run())
+    return FeedUseCases(reader, explainer, returning)
 
 
 def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:

@@ -1,6 +1,9 @@
 """Event handlers that change feed lists and invalidate cached pages."""
 
-from collections.abc import Sequence
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.contracts.events import (
@@ -13,6 +16,9 @@ from libs.feedlists import CAP
 from services.feed.ports import Cache, FeedListStore, Posts, Stamps
 from services.feed.service.followees import Readers
 from services.feed.service.window import FeedWindow
+
+READERS_AT_ONCE = 8  # each reads from the user and the post service
+Change = Callable[[], Awaitable[None]]
 
 
 class FeedConsumers:
@@ -36,20 +42,35 @@ class FeedConsumers:
 
     async def on_events(self, events: Sequence[ReceivedEvent]) -> None:
         """Change the lists that the events concern, then write the invalidation stamps. Raises UnavailableError."""
-        payloads = [event.payload for event in events]
+        payloads, changes = [event.payload for event in events], defaultdict[int, list[Change]](list)
         for payload in payloads:
             match payload:
                 case (
                     FollowCreated(follower_id=reader_id, followee_id=author_id)
                     | MuteDeleted(muter_id=reader_id, muted_id=author_id)
                 ):
-                    await self._add_author(reader_id, author_id)
+                    changes[reader_id].append(partial(self._add_author, reader_id, author_id))
                 case (
                     FollowDeleted(follower_id=reader_id, followee_id=author_id)
                     | MuteCreated(muter_id=reader_id, muted_id=author_id)
                 ):
-                    await self._remove_author(reader_id, author_id)
+                    changes[reader_id].append(partial(self._remove_author, reader_id, author_id))
+        await self._change_lists(changes.values())
         await self._stamps.invalidate(payloads)
+
+    @staticmethod
+    async def _change_lists(changes: Iterable[Sequence[Change]]) -> None:
+        """Make the changes of each reader in order, of some readers at once. Raise an error when all are done."""
+        slots = asyncio.Semaphore(READERS_AT_ONCE)
+
+        async def in_order(of_reader: Sequence[Change]) -> None:
+            async with slots:
+                for change in of_reader:
+                    await change()
+
+        for outcome in await asyncio.gather(*map(in_order, changes), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
 
     async def _add_author(self, reader_id: int, author_id: int) -> None:
         """Merge the author's posts into the list if it exists. The next read builds an absent list.

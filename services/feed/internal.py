@@ -20,7 +20,7 @@ UserId = Annotated[int, Path(ge=0, le=MAX_ID)]
 @router.get("/readers")
 async def recent_readers(_: CallingService, api: UseCases) -> RecentReaders:
     """Return users who read their feed recently."""
-    return RecentReaders(ids=api.active.readers())
+    return RecentReaders(ids=api.returning.readers())
 
 
 @router.get("/{user_id}")

@@ -37,10 +37,11 @@ async def compose(runtime: Runtime[InteractionSettings]) -> InteractionUseCases:
     )
     posts, people = PostClient(runtime.client("post")), UserClient(runtime.client("user"))
     marks_store = await CassandraMarks(cassandra, records).prepare()
+    marks = CachedMarks(marks_store, stamps)
     comment_store = await CassandraComments(cassandra, records).prepare()
     reconciliation_store = await CassandraReconciliationStore(cassandra, records).prepare()
     return InteractionUseCases(
-        LikesAndSaves(CachedMarks(marks_store, stamps), comment_store, ledger, posts, people, outbox, keyspace.mint),
+        LikesAndSaves(marks_store, marks, comment_store, ledger, posts, people, outbox, keyspace.mint),
         Comments(comment_store, marks_store, ledger, posts, people, outbox),
         Reconciler(reconciliation_store, ledger, outbox, keyspace.mint),
         keyspace.idempotency,

@@ -16,7 +16,7 @@ class MarkStore(Protocol):
     async def put(self, mark: Mark, events: Sequence[EventRecord]) -> None:
         """Write the mark with its events. Of two writes, the one with the higher version stays."""
 
-    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> Sequence[tuple[int, int]]:
+    async def list(self, owner_id: int, kind: MarkKind, before_id: int, limit: int) -> list[tuple[int, int]]:
         """Return (mark id, member) pairs below `before_id`, newest first, without removed marks."""
 
     async def active(
@@ -28,6 +28,16 @@ class MarkStore(Protocol):
         self, user_id: int, kinds: Sequence[MarkKind], first_id: int, limit: int
     ) -> Sequence[tuple[MarkKind, int, bool]]:
         """Return at most `limit` marks of the user on targets from `first_id` on, and whether each is active."""
+
+
+class ActiveMarks(Protocol):
+    """The marks of readers, from memory or the store. Raises UnavailableError."""
+
+    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
+        """Return the user's likes and saves of these posts."""
+
+    def forget(self, user_id: int) -> None:
+        """Read the user's marks again next time. It is called after each change, as Redis may have lost its stamp."""
 
 
 class CommentStore(Protocol):

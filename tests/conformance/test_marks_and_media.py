@@ -36,7 +36,7 @@ def http_marks() -> EngagementCounts:
     store.rows[READER, MarkKind.LIKE, POST] = Mark(READER, MarkKind.LIKE, POST, 1, 1, active=True)
     ledger.members[POST, MarkKind.LIKE] = set(range(1, 10))
     others = around.InMemoryComments(), ledger, around.InMemoryPosts(), around.InMemoryPeople()
-    use_case = LikesAndSaves(store, *others, CollectedEvents(), lambda: 1)
+    use_case = LikesAndSaves(store, around.InMemoryActiveMarks(store), *others, CollectedEvents(), lambda: 1)
     return InteractionClient(client_of(interaction.router, SimpleNamespace(marks=use_case)))
 
 

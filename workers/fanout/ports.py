@@ -122,7 +122,7 @@ class PullStamps(Protocol):
     """Stamps that tell readers that there are posts to pull. Raises UnavailableError."""
 
     async def forget_recent(self, posted: Collection[tuple[int, int]]) -> None:
-        """Drop the cached lists of newest posts that lack these, given as (author id, post id)."""
+        """Delete the cached lists of newest posts that lack these, given as (author id, post id)."""
 
     async def stamp_pulled(self) -> None: ...
 

@@ -28,7 +28,7 @@ POLL_BUSY_MS = 10  # while handlers run, so that a finished partition is fetched
 FETCH_WAIT_MS = 100  # a fetch leaves out partitions whose records wait here; they have to wait for the next fetch
 GATHER_BYTES = 64 * 1024  # about 200 events; a fetch that found that many does not wait for more
 BATCH = 500
-GATHER_S = 0.025  # between two batches of a `GatheringRunner`, unless records wait
+BATCH_GAP_S = 0.025  # from one batch of a `GatheringRunner` to the next, unless the last one was full
 READ_AHEAD = 500  # unfinished records per partition; a waiting upload takes about 13 KB
 SESSION_MS = 10_000
 MAX_POLL_INTERVAL_MS = 300_000
@@ -42,9 +42,6 @@ NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
 _tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
-
-
-_Batches = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
 
 class TooMuchPoisonError(RuntimeError):
@@ -61,8 +58,9 @@ class ReceivedEvent:
     offset: int
 
 
+_Batches = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 Handler = Callable[[Sequence[ReceivedEvent]], Awaitable[None]]
-"""Handles events of one partition, in order, or of several for a `GatheringRunner`.
+"""Handles events of one partition, or of several for a `GatheringRunner`. Those of each partition are in order.
 
 It may be called again with events that it has handled, so it must be idempotent. It may wait as long as it needs: the
 partition waits with it. A transient error (UnavailableError, KafkaError, RedisError, OSError, TimeoutError) makes the
@@ -190,19 +188,19 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             self._work[partition] = asyncio.create_task(self._process({partition: records}))
 
     async def _process(self, batches: _Batches) -> None:
-        every = [(partition, record) for partition, records in batches.items() for record in records]
-        decoded = [(*one, result) for one in every if (result := _decode(one[1])) is not None]
-        events = [result for _, _, result in decoded if isinstance(result, ReceivedEvent)]
+        every = [record for records in batches.values() for record in records]
+        decoded = [(record, result) for record in every if (result := _decode(record)) is not None]
+        events = [result for _, result in decoded if isinstance(result, ReceivedEvent)]
         try:
             if events:
                 await self._attempt(events)
-            decoded = [one for one in decoded if not isinstance(one[2], ReceivedEvent)]
+            decoded = [(record, result) for record, result in decoded if not isinstance(result, ReceivedEvent)]
         except Exception as error:  # at least one event is poison: handle them one by one to find it
             log.warning("batch_failed", group=self._group, size=len(events), error=repr(error))
-        for partition, record, result in decoded:
+        for record, result in decoded:
             if await self._handle_alone(record, result):
-                # The partition's records before this one are done. Committed now, no second dead letter is sent.
-                await self._commit({partition: record.offset + 1})
+                # All records of the partition before it are done. Commit now, so that a restart sends no second one.
+                await self._commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         await self._commit({partition: records[-1].offset + 1 for partition, records in batches.items()})
 
     async def _handle_alone(self, record: ConsumerRecord, result: ReceivedEvent | UndecodableError) -> bool:
@@ -243,13 +241,12 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                     log.warning("handler_retries", group=self._group, error=repr(error))
                     await asyncio.sleep(random.uniform(delay / 2, delay))
                     delay = min(delay * 2, BACKOFF_CAP_S)
-        now = utc_now()
+        now, topic = utc_now(), events[0].payload.topic  # the events of a call have one topic
         self._outcomes.extend([True] * len(events))
+        EVENTS_HANDLED.labels(self._group, topic, "done").inc(len(events))
+        lag = CONSUMER_LAG.labels(self._group, topic)
         for event in events:
-            topic = event.payload.topic
-            EVENTS_HANDLED.labels(self._group, topic, "done").inc()
-            lag_s = (now - event.envelope.occurred_at).total_seconds()
-            CONSUMER_LAG.labels(self._group, topic).observe(max(0.0, lag_s))
+            lag.observe(max(0.0, (now - event.envelope.occurred_at).total_seconds()))
 
     async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
         self._outcomes.append(False)
@@ -318,10 +315,11 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
 
 class GatheringRunner(ConsumerRunner):
-    """Runs one consumer group whose handler takes the events of several partitions in one call.
+    """Runs one consumer group whose handler takes the events of several partitions of a topic in one call.
 
-    The events of each partition are in order. A batch begins at least `GATHER_S` after the one before it, so that under
-    load each call, and each commit, is for more events. A poison event delays all partitions of its batch (ADR 25).
+    The events of each partition are in order. A batch begins at least `BATCH_GAP_S` after the one before it.
+    So under load each call, and each commit, is for more events. A slow or poison event delays all partitions of its
+    batch (ADR 25).
     """
 
     _next_s = 0.0
@@ -331,12 +329,11 @@ class GatheringRunner(ConsumerRunner):
         await super()._poll()
 
     def _begin_work(self, batches: _Batches) -> None:
-        if not batches:
-            return
-        task = asyncio.create_task(self._process(batches))
-        self._work |= dict.fromkeys(batches, task)
-        if sum(map(len, batches.values())) < BATCH:
-            self._next_s = asyncio.get_running_loop().time() + GATHER_S
+        for topic in {partition.topic for partition in batches}:  # a blocked event does not stop other topics
+            of_topic = {partition: records for partition, records in batches.items() if partition.topic == topic}
+            self._work |= dict.fromkeys(of_topic, asyncio.create_task(self._process(of_topic)))
+        if 0 < sum(map(len, batches.values())) < BATCH:
+            self._next_s = asyncio.get_running_loop().time() + BATCH_GAP_S
 
 
 @dataclass(slots=True)

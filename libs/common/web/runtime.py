@@ -97,7 +97,8 @@ class Runtime(Generic[S_co]):
             group: a declared group; each can be consumed once.
             handler: see `Handler`.
             on_dead_letter: called after an event was moved to the dead letters.
-            runner: all but `UnorderedRunner` keep the order within a partition.
+            runner: `ConsumerRunner` handles partitions separately, `GatheringRunner` together. `UnorderedRunner`
+                handles each event alone.
             serves_without: true if the deployable is ready even if Kafka was down when it started.
             gather_ms: how much later events may be handled, so that more of them are handled together.
         """

@@ -22,12 +22,6 @@ class PostMarks(Engagement):
     post_id: int
 
 
-class MarksAnswer(BaseModel):
-    """Marks, in the order of the request."""
-
-    marks: list[PostMarks]
-
-
 class CountsRequest(InternalRequest):
     """Names posts whose counts are compared or corrected. The answer to a correction repeats the request."""
 

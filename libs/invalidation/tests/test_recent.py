@@ -50,7 +50,7 @@ class Records:
 async def records(redis: "Redis", store_env: dict[str, str]) -> Records:
     stamps = InvalidationStamps(redis, settings_for(Settings, store_env))
     await stamps.bump_generation()
-    await redis.delete(*(key(user) for key in (stamps.recent, stamps.recent_lease) for user in (ANN, BOB)))
+    await redis.delete(*(f"{stamps.recent(user)}{end}" for user in (ANN, BOB) for end in ("", ":lease", ":posted")))
     return Records(redis, stamps)
 
 
@@ -85,6 +85,15 @@ async def test_an_answer_from_before_a_new_post_is_not_stored(records: Records) 
     records.answering.set()
     assert (await early).by_author[ANN] == [12, 11]
     assert (await records.read(1)).by_author[ANN] == [13, 12, 11]
+
+
+async def test_a_list_is_not_stored_before_it_has_the_post_of_the_last_event(records: Records) -> None:
+    await records.stamps.write(Invalidation(active=[ANN], posted=[(ANN, 13)]))
+    assert (await records.read()).by_author[ANN] == [12, 11]  # Cassandra does not show the post yet
+    records.posts[ANN].insert(0, 13)
+    assert (await records.read(1)).by_author[ANN] == [13, 12, 11]
+    await records.read(2)
+    assert len(records.asked) == 2
 
 
 async def test_a_refresh_from_before_a_new_post_is_not_stored(records: Records) -> None:

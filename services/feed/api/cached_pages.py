@@ -11,8 +11,8 @@ from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import bearer_token
 from libs.common.web.limits import VERDICT, rate_headers
 from services.feed.domain.feed import Order
-from services.feed.service.active import FirstPage
 from services.feed.service.reader import Lookup
+from services.feed.service.returning import FirstPage
 
 PATH = "/v1/feed"
 LOOKUP = "feedmill.feed_lookup"
@@ -59,7 +59,8 @@ class CachedPages:
         lookup: Lookup = await state.use_cases.reader.lookup(user.user_id, *query, check)
         if check is not None and check.verdict is not None:
             scope[VERDICT] = check.verdict
-        state.use_cases.active.read(FirstPage(user.user_id, *query), lookup.age_s)
+        if check is None or check.admitted:
+            state.use_cases.returning.read(FirstPage(user.user_id, *query), lookup.age_s)
         return lookup
 
 

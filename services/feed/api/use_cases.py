@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import Depends
 
 from libs.common.web.app import use_cases
-from services.feed.service.active import ActivePages
 from services.feed.service.explain import FeedExplainer
 from services.feed.service.reader import FeedReader
+from services.feed.service.returning import ReturningReaders
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class FeedUseCases:
 
     reader: FeedReader
     explainer: FeedExplainer
-    active: ActivePages
+    returning: ReturningReaders
 
 
 UseCases = Annotated[FeedUseCases, Depends(use_cases)]

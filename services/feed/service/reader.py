@@ -26,11 +26,11 @@ from services.feed.ports import (
     Posts,
     ReaderState,
 )
-from services.feed.service.active import FirstPage
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.followees import Readers
 from services.feed.service.page import Coverage, ShownPost, content_json, page_json
 from services.feed.service.paginator import FeedPaginator, FeedSlice, Item
+from services.feed.service.returning import FirstPage
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.sources import SOURCE_DOWN, STALE
 

@@ -1,4 +1,4 @@
-"""Prepares the feeds of active readers: cached pages that expire soon, and lists after Redis has lost its data."""
+"""Prepares the feeds of returning readers: cached pages that expire soon, and lists after Redis has lost its data."""
 
 import asyncio
 import time
@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from prometheus_client import Counter
 
-from libs.common.core.errors import OverloadedError, UnavailableError
+from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from services.feed.ports import Generation
-from services.feed.service.active import ActivePages, FirstPage
+from services.feed.service.returning import FirstPage, ReturningReaders
 from services.feed.service.sources import ListSource
 
 POLL_S = 1.0
@@ -57,10 +57,10 @@ class FeedWarmer:
 
 
 class PageWarmer:
-    """Assembles pages of active readers again before their cached copies expire, one page at a time."""
+    """Assembles pages of returning readers again before their cached copies expire, one page at a time."""
 
-    def __init__(self, active: ActivePages, warm: Callable[[FirstPage, float], Awaitable[int]]) -> None:
-        self._active = active
+    def __init__(self, returning: ReturningReaders, warm: Callable[[FirstPage, float], Awaitable[int]]) -> None:
+        self._returning = returning
         self._warm = warm
 
     async def run(self) -> None:
@@ -70,14 +70,14 @@ class PageWarmer:
             await asyncio.sleep(POLL_S)
 
     async def poll(self) -> None:
-        """Renew the pages that are due. After an error the others wait for the next call."""
-        for page in self._active.due():
-            begun_s = time.monotonic()
+        """Renew the pages that are due. A page that cannot be renewed is left alone for a while; never raises."""
+        for page in self._returning.due():
+            begun_s, age_s = time.monotonic(), 0
             try:
-                age_s = await self._warm(page, self._active.renew_s)
-            except (UnavailableError, OverloadedError) as error:
+                age_s = await self._warm(page, self._returning.renew_s)
+            except Exception as error:  # such as the error of a request of this reader, whose work is shared
                 log.warning("page_not_warmed", error=repr(error))
-                return
-            self._active.renewed(page, age_s)
-            PAGES_WARMED.inc(age_s == 0)
+            else:
+                PAGES_WARMED.inc(0 if age_s else 1)
+            self._returning.renewed(page, age_s)
             await asyncio.sleep(PAUSE * (time.monotonic() - begun_s))

@@ -170,7 +170,8 @@ class RedisFeedCache:
 
     async def recount_page(self, reader_id: int, variant: str, page: CachedPage, body: bytes) -> None:
         value = b"%d\n%s%s" % (time.time(), page.dependencies, body)
-        await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), value, xx=True, keepttl=True)
+        left_s = max(1, self._page_s - page.age_s)
+        await self._redis.set(self._lists.key(reader_id, f"page-{variant}"), value, xx=True, ex=left_s)
 
     async def pin_order(self, reader_id: int, session_id: str, order: PinnedOrder) -> None:
         packed = array(_INT64, [order.floor, *order.post_ids]).tobytes()

@@ -10,8 +10,8 @@ from libs.common.stores.rate import RateCheck
 from libs.common.web.auth import Principal
 from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.domain.feed import Order
-from services.feed.service.active import ActivePages
 from services.feed.service.reader import Lookup, Served
+from services.feed.service.returning import ReturningReaders
 
 
 class AlwaysCached:
@@ -19,7 +19,7 @@ class AlwaysCached:
 
     def __init__(self) -> None:
         self.lookups: list[tuple[int, Order, int]] = []
-        self.active = ActivePages(60)
+        self.returning = ReturningReaders(60)
 
     async def verify(self, token: str) -> Principal:
         return Principal(int(token), 1)
@@ -44,7 +44,7 @@ async def lookups(query: dict[str, str], *, signed_in: bool = True) -> list[tupl
     async def send(message: Message) -> None:
         sent.append(message)
 
-    use_cases = SimpleNamespace(reader=cached, active=cached.active)
+    use_cases = SimpleNamespace(reader=cached, returning=cached.returning)
     state = SimpleNamespace(token_verifier=cached, request_limits=cached, use_cases=use_cases)
     scope = {
         "type": "http",
@@ -56,7 +56,7 @@ async def lookups(query: dict[str, str], *, signed_in: bool = True) -> list[tupl
     }
     await CachedPages(route)(scope, receive, send)
     assert bool(routed) != bool(sent)
-    assert cached.active.readers() == [user_id for user_id, _, _ in cached.lookups]
+    assert cached.returning.readers() == [user_id for user_id, _, _ in cached.lookups]
     return None if routed else cached.lookups
 
 

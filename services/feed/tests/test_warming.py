@@ -1,8 +1,9 @@
-"""Feeds of active readers are prepared before they read again."""
+"""Feeds of returning readers are prepared before they read again."""
 
+from libs.common.core.errors import TooManyInProgressError
 from services.feed.domain.feed import Order
 from services.feed.ports import CachedPage
-from services.feed.service.active import ACTIVE_S, ActivePages, FirstPage
+from services.feed.service.returning import RETURNS_S, FirstPage, ReturningReaders
 from services.feed.service.warming import FeedWarmer, PageWarmer
 from services.feed.tests.world import World
 
@@ -45,33 +46,33 @@ class Readers(World):
 
     def __init__(self) -> None:
         super().__init__()
-        self.active = ActivePages(PAGE_S, lambda: self.now_s)
-        self.warmer = PageWarmer(self.active, self.reader.warm)
-        self.active.read(PAGE, 0)
-        self.active.read(PAGE, 0)
+        self.returning = ReturningReaders(PAGE_S, lambda: self.now_s)
+        self.warmer = PageWarmer(self.returning, self.reader.warm)
+        self.returning.read(PAGE, 0)
+        self.returning.read(PAGE, 0)
 
 
 async def test_a_page_is_assembled_before_it_expires() -> None:
     world = Readers()
     world.now_s += PAGE_S - 11
-    assert world.active.due() == []
+    assert world.returning.due() == []
     world.now_s += 1
-    assert world.active.due() == [PAGE]
+    assert world.returning.due() == [PAGE]
     await world.warmer.poll()
     assert [variant for variant, _ in world.cache.cached] == ["3-ranked-20"]
-    assert world.active.due() == []
+    assert world.returning.due() == []
 
 
 async def test_pages_of_readers_who_came_once_or_are_gone_are_not_warmed() -> None:
     world = Readers()
-    world.active.read(FirstPage(READER + 1, Order.RANKED, 20), 0)
+    world.returning.read(FirstPage(READER + 1, Order.RANKED, 20), 0)
     world.now_s += PAGE_S
-    assert world.active.due() == [PAGE]
-    world.now_s += ACTIVE_S - PAGE_S - 1
-    assert world.active.due() == [PAGE]
+    assert world.returning.due() == [PAGE]
+    world.now_s += RETURNS_S - PAGE_S - 1
+    assert world.returning.due() == [PAGE]
     world.now_s += 1
-    assert world.active.due() == []
-    assert set(world.active.readers()) == {READER, READER + 1}
+    assert world.returning.due() == []
+    assert set(world.returning.readers()) == {READER, READER + 1}
 
 
 async def test_a_page_that_another_process_renewed_is_left_alone() -> None:
@@ -81,17 +82,27 @@ async def test_a_page_that_another_process_renewed_is_left_alone() -> None:
     await world.warmer.poll()
     assert world.cache.cached == []
     world.now_s += PAGE_S - 10 - 6
-    assert world.active.due() == []
+    assert world.returning.due() == []
     world.now_s += 1
-    assert world.active.due() == [PAGE]
+    assert world.returning.due() == [PAGE]
 
 
-async def test_warming_continues_after_an_outage() -> None:
+async def test_a_page_that_cannot_be_made_does_not_keep_the_others_waiting() -> None:
     world = Readers()
+    other = FirstPage(READER + 1, Order.RANKED, 20)
+    for _ in range(2):
+        world.returning.read(other, 0)
+    warmed: list[FirstPage] = []
+
+    async def warm(page: FirstPage, renew_s: float) -> int:
+        if page == PAGE:
+            raise TooManyInProgressError
+        warmed.append(page)
+        return 0
+
     world.now_s += PAGE_S
-    world.graph.down = True
-    await world.warmer.poll()
-    assert world.active.due() == [PAGE]
-    world.graph.down = False
-    await world.warmer.poll()
-    assert world.active.due() == []
+    await PageWarmer(world.returning, warm).poll()
+    assert warmed == [other]
+    assert world.returning.due() == []
+    world.now_s += world.returning.renew_s
+    assert set(world.returning.due()) == {PAGE, other}

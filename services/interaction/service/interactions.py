@@ -25,7 +25,6 @@ from services.interaction.domain import (
     CREATED,
     DELETED,
     NO_PARENT,
-    POST_MARKS,
     Mark,
     MarkKind,
     StoredComment,
@@ -33,7 +32,7 @@ from services.interaction.domain import (
     top_position,
 )
 from services.interaction.errors import NotYourCommentError, TooDeepError
-from services.interaction.ports import CommentStore, CountLedger, MarkStore, ReadablePosts, VisiblePeople
+from services.interaction.ports import ActiveMarks, CommentStore, CountLedger, MarkStore, ReadablePosts, VisiblePeople
 from services.interaction.service.views import Comment
 
 REPLIES_PER_BATCH = 50  # replies of a deleted comment that are deleted in one batch
@@ -52,6 +51,7 @@ class LikesAndSaves:
     def __init__(
         self,
         store: MarkStore,
+        active: ActiveMarks,
         comments: CommentStore,
         ledger: CountLedger,
         posts: ReadablePosts,
@@ -60,6 +60,7 @@ class LikesAndSaves:
         mint: Callable[[], int],
     ) -> None:
         self._store = store
+        self._active = active
         self._comments = comments
         self._ledger = ledger
         self._posts = posts
@@ -118,6 +119,7 @@ class LikesAndSaves:
         events = [self._outbox.record(payload, f"{target_id}:{payload.actor_id}", version)]
         await self._store.put(Mark(payload.actor_id, kind, target_id, mark_id, version, active), events)
         await self._outbox.committed(events)
+        self._active.forget(payload.actor_id)
 
     async def likers(self, reader_id: int, post_id: int, before_id: int, limit: int) -> Page[Author]:
         """Return users who liked a post, newest like first. Positions are mark ids. Raises NotFoundError."""
@@ -148,7 +150,7 @@ class LikesAndSaves:
         """Return counts and the reader's marks. A count is at least 1 if the reader has the mark."""
 
         async def active() -> set[tuple[MarkKind, int]]:
-            return await self._store.active(reader_id, POST_MARKS, post_ids) if reader_id is not None else set()
+            return await self._active.active(reader_id, post_ids) if reader_id is not None else set()
 
         counts, marked = await asyncio.gather(self._ledger.counts(post_ids), active())
         liked, saved = ({p for kind, p in marked if kind is wanted} for wanted in (MarkKind.LIKE, MarkKind.SAVE))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from libs.contracts.public import Author, Counts, Post
 from libs.contracts.records import EventRecord
-from services.interaction.domain import CountWithMember, Mark, MarkKind, StoredComment
+from services.interaction.domain import POST_MARKS, CountWithMember, Mark, MarkKind, StoredComment
 
 POST, POST_AUTHOR, ANN, BOB = 100, 1, 2, 3
 
@@ -44,6 +44,18 @@ class InMemoryMarks:
         self.asked.append("since")
         mine = [m for m in self.rows.values() if m.user_id == user_id and m.kind in kinds and m.target_id >= first_id]
         return [(mark.kind, mark.target_id, mark.active) for mark in mine][:limit]
+
+
+class InMemoryActiveMarks:
+    """Implements `ports.ActiveMarks` without a memory of its own."""
+
+    def __init__(self, store: InMemoryMarks) -> None:
+        self._store = store
+
+    async def active(self, user_id: int, post_ids: Sequence[int]) -> set[tuple[MarkKind, int]]:
+        return await self._store.active(user_id, POST_MARKS, post_ids)
+
+    def forget(self, user_id: int) -> None: ...
 
 
 class InMemoryComments:

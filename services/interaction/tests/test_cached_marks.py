@@ -11,7 +11,7 @@ from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.invalidation import Invalidation, InvalidationStamps
-from services.interaction.domain import POST_MARKS, Mark, MarkKind
+from services.interaction.domain import Mark, MarkKind
 from services.interaction.stores.cached import MARKS_A_USER, CachedMarks
 from services.interaction.tests.fakes import ANN, InMemoryMarks
 
@@ -28,11 +28,11 @@ class World:
         self.processes = [CachedMarks(self.store, stamps) for _ in range(2)]
 
     async def like(self, post_id: int, *, active: bool = True) -> None:
-        await self.processes[0].put(Mark(ANN, MarkKind.LIKE, post_id, 1, next(self._versions), active), [])
+        await self.store.put(Mark(ANN, MarkKind.LIKE, post_id, 1, next(self._versions), active), [])
         await self.stamps.write(Invalidation(active=[ANN]))
 
     async def liked(self, process: int, *post_ids: int) -> set[int]:
-        found = await self.processes[process].active(ANN, POST_MARKS, post_ids)
+        found = await self.processes[process].active(ANN, post_ids)
         return {post_id for _, post_id in found}
 
 
@@ -59,6 +59,13 @@ async def test_a_change_shows_at_once_in_every_process(world: World) -> None:
             assert await world.liked(process, NEW) == ({NEW} if active else set())
 
 
+async def test_a_change_whose_stamp_was_lost_shows_in_the_process_that_made_it(world: World) -> None:
+    assert await world.liked(0, NEW) == set()
+    await world.store.put(Mark(ANN, MarkKind.LIKE, NEW, 1, 1, active=True), [])
+    world.processes[0].forget(ANN)
+    assert await world.liked(0, NEW) == {NEW}
+
+
 async def test_older_posts_are_looked_up(world: World) -> None:
     await world.like(OLD)
     assert await world.liked(0, OLD, NEW) == {OLD}
@@ -69,8 +76,9 @@ async def test_many_marks_are_not_cached(world: World) -> None:
     post_ids: Sequence[int] = range(NEW, NEW + MARKS_A_USER + 1)
     for post_id in post_ids:
         world.store.rows[ANN, MarkKind.SAVE, post_id] = Mark(ANN, MarkKind.SAVE, post_id, 1, 1, active=True)
-    assert await world.liked(0, *post_ids) == set(post_ids)
-    assert world.store.asked == ["since", "active"]
+    for _ in range(2):
+        assert await world.liked(0, *post_ids) == set(post_ids)
+    assert world.store.asked == ["since", "active", "active"]
 
 
 async def test_without_redis_posts_are_looked_up(store_env: dict[str, str]) -> None:

@@ -26,6 +26,7 @@ from services.interaction.tests.fakes import (
     BOB,
     POST,
     POST_AUTHOR,
+    InMemoryActiveMarks,
     InMemoryComments,
     InMemoryLedger,
     InMemoryMarks,
@@ -43,7 +44,14 @@ class World:
         self.people = people = InMemoryPeople()
         self.mark_store, self.comment_store = InMemoryMarks(), InMemoryComments()
         self.marks = LikesAndSaves(
-            self.mark_store, self.comment_store, self.ledger, self.posts, people, self.outbox, lambda: next(self.ids)
+            self.mark_store,
+            InMemoryActiveMarks(self.mark_store),
+            self.comment_store,
+            self.ledger,
+            self.posts,
+            people,
+            self.outbox,
+            lambda: next(self.ids),
         )
         self.comments = Comments(self.comment_store, self.mark_store, self.ledger, self.posts, people, self.outbox)
 

@@ -213,7 +213,7 @@ class Fanout:
     async def take_posts(self, posts: Sequence[PostRef]) -> None:
         """Push posts, queue them as chunks, or let readers pull them. Any order will do, since lists are sorted.
 
-        Cached lists of newest posts are dropped first. So a feed that is built after the push has the post too.
+        Cached lists of newest posts are deleted first. So a feed that is built after the push has the post too.
         """
         await self._stamps.forget_recent([(post.author_id, post.post_id) for post in posts])
         for start in range(0, len(posts), MAX_POSTS):
