@@ -114,7 +114,7 @@ class System:
         await self.api.call("POST", path, self.world.reader, json={"text": "still here"})
 
     async def is_whole(self) -> None:
-        """Check that a new post is in the feed, that the feed is exact, and that the graph can change."""
+        """Check that a new post is in the feed, that the feed is exact, and that follows and uploads are possible."""
 
         key = secrets.token_hex(8)
 
@@ -132,7 +132,11 @@ class System:
         async def muted() -> bool:
             return (await self.mute()).status_code == 204
 
-        for condition in (published, complete, muted):
+        async def uploaded() -> bool:
+            wanted = {"content_type": "image/jpeg", "file_size": 1}
+            return (await self.api.send("POST", "/media/upload-url", self.world.author, json=wanted)).status_code == 200
+
+        for condition in (published, complete, muted, uploaded):
             await eventually(condition, RECOVERY_S)
 
     async def metric(self, deployable: str, name: str) -> float:
