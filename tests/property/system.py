@@ -84,10 +84,8 @@ class System:
         self._stamps = InvalidationStamps(redis, self._settings)
         owners = self.owners
         cache = RedisFeedCache(redis, self.lists, self.gaps, self._stamps, page_s=60, session_s=60)
-        authors, records = (
-            CachedProfiles(owners, self._stamps),
-            CachedPosts(owners, self._stamps, RecentPosts(redis, self._stamps)),
-        )
+        authors = CachedProfiles(owners, self._stamps)
+        records = CachedPosts(owners, self._stamps, RecentPosts(redis, self._stamps))
         window, readers = FeedWindow(7, lambda: self.now_ms), Readers(owners, cache)
         listed = ListSource(readers, owners, records, self.lists, window)
         pulled = AuthorSource(records, window)

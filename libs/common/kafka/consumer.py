@@ -199,7 +199,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
             log.warning("batch_failed", group=self._group, size=len(events), error=repr(error))
         for record, result in decoded:
             if await self._handle_alone(record, result):
-                # All records of the partition before it are done. Commit now, so that a restart sends no second one.
+                # The records of its partition before it are done. Commit now: a restart sends no second dead letter.
                 await self._commit({TopicPartition(record.topic, record.partition): record.offset + 1})
         await self._commit({partition: records[-1].offset + 1 for partition, records in batches.items()})
 

@@ -222,21 +222,22 @@ class FeedReader:
         """
         if stamp is None:
             return self._served(await self._assemble(await self._readers.get(user_id), order, None, limit), order)
-        key = (user_id, _variant(order, limit), stamp)
-        return self._served(await self._assembling.run(key, lambda: self._make(user_id, order, limit, stamp)), order)
+        return self._served(await self._shared(user_id, order, limit, stamp), order)
 
     async def warm(self, page: FirstPage, renew_s: float) -> int:
         """Assemble and cache a page again, unless the cached copy is younger than `renew_s`. Return its age in seconds.
 
-        Raises UnavailableError, OverloadedError.
+        Raises the errors of `page`.
         """
-        variant = _variant(page.order, page.limit)
-        found = await self._cache.lookup(page.user_id, variant)
+        found = await self._cache.lookup(page.user_id, _variant(page.order, page.limit))
         if found.page and found.page.age_s < renew_s:
             return found.page.age_s
-        key = page.user_id, variant, found.stamp
-        await self._assembling.run(key, lambda: self._make(*page, found.stamp))
+        await self._shared(*page, found.stamp)
         return 0
+
+    async def _shared(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
+        key = user_id, _variant(order, limit), stamp
+        return await self._assembling.run(key, lambda: self._make(user_id, order, limit, stamp))
 
     async def _make(self, user_id: int, order: Order, limit: int, stamp: str) -> _Made:
         reader, seen = await self._readers.get(user_id), None
