@@ -1,0 +1,1 @@
+"""Metrics and traces: their names as data, and how code records them."""
