@@ -19,6 +19,7 @@ from libs.common.core.breaker import CircuitBreaker, Outcome
 from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import SAMPLE
 
 POOL_SIZE = 64
 CLUSTER_POOL_SIZE = 512  # per node; beyond it the cluster client raises, while the other client waits
@@ -131,6 +132,7 @@ class _HiredisConnection(Connection):
             raise RedisConnectionError("the connection was reset") from error
 
     def pack_command(self, *args: Any) -> list[bytes]:
+        SAMPLE.command(args)
         try:
             return [pack_command((*args[0].split(), *args[1:]))]
         except TypeError:  # hiredis rejects subclasses of str and bytes
