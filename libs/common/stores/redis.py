@@ -21,6 +21,7 @@ from libs.common.core.breaker import CircuitBreaker, Outcome
 from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import SAMPLE
 from libs.telemetry.calls import Query, set_place
 
 POOL_SIZE = 64
@@ -159,6 +160,7 @@ class _HiredisConnection(Connection):
             raise RedisConnectionError("the connection was reset") from error
 
     def pack_command(self, *args: Any) -> list[bytes]:
+        SAMPLE.command(args)
         try:
             return [pack_command((*args[0].split(), *args[1:]))]
         except TypeError:  # hiredis rejects subclasses of str and bytes

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import HotKeys
 from libs.common.stores.rate import RateLimit, RateLimiter
 from libs.common.stores.redis import open_redis
 from libs.common.web.auth import TokenVerifier
@@ -117,6 +118,7 @@ def create_app(
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
+            runtime.start("hot-keys", HotKeys(redis, settings.namespace).run())
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
             yield
