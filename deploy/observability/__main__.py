@@ -1,0 +1,44 @@
+"""`python -m deploy.observability render --out DIR [--factor N] [--targets compose]`: write all configuration."""
+
+import argparse
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from deploy.observability import prometheus
+from deploy.observability.timing import Timing
+
+MODULES = (prometheus,)
+"""Each has `files(timing, environ)`: path below the output folder → text."""
+
+
+def rendered(timing: Timing, environ: Mapping[str, str]) -> dict[str, str]:
+    """All files, path below the output folder → text."""
+    return {path: text for module in MODULES for path, text in module.files(timing, environ).items()}
+
+
+def write(folder: Path, found: Mapping[str, str]) -> None:
+    """Write the files below a folder."""
+    for path, text in found.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.observability")
+    commands = parser.add_subparsers(dest="command", required=True)
+    render = commands.add_parser("render", help="write the configuration of Prometheus, Alertmanager and Grafana")
+    render.add_argument("--out", type=Path, required=True)
+    render.add_argument("--factor", type=float, default=1, help="divides all times, for drills")
+    render.add_argument("--targets", choices=["compose"], help="write the addresses of docker-compose.yml, too")
+    given = parser.parse_args()
+    write(given.out, rendered(Timing(given.factor), os.environ))
+    if given.targets:
+        write(given.out, prometheus.targets({job: f"{job}:8000" for job in prometheus.JOBS}))
+        write(given.out, prometheus.alertmanagers("alertmanager:9093"))
+
+
+if __name__ == "__main__":
+    main()
