@@ -2,13 +2,14 @@
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.observability import prometheus
+from deploy.observability import alertmanager, prometheus, rules
 from deploy.observability.timing import Timing
 
-MODULES = (prometheus,)
+MODULES = (prometheus, rules, alertmanager)
 """Each has `files(timing, environ)`: path below the output folder → text."""
 
 
@@ -35,6 +36,8 @@ def main() -> None:
     render.add_argument("--targets", choices=["compose"], help="write the addresses of docker-compose.yml, too")
     given = parser.parse_args()
     write(given.out, rendered(Timing(given.factor), os.environ))
+    if without := alertmanager.missing(os.environ):
+        print(f"nobody is notified: no URL in {', '.join(without)}", file=sys.stderr)
     if given.targets:
         write(given.out, prometheus.targets({job: f"{job}:8000" for job in prometheus.JOBS}))
         write(given.out, prometheus.alertmanagers("alertmanager:9093"))

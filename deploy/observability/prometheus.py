@@ -28,7 +28,7 @@ def files(timing: Timing, _: Mapping[str, str]) -> dict[str, str]:
         "alerting": {"alertmanagers": [{"file_sd_configs": [{"files": ["alertmanagers.json"]}]}]},
         "scrape_configs": [{"job_name": "feedmill", "file_sd_configs": [{"files": ["targets.json"]}]}],
     }
-    return {"prometheus/prometheus.yml": written(configuration), "prometheus/rules.yml": written({"groups": []})}
+    return {"prometheus/prometheus.yml": written(configuration)}
 
 
 def targets(addresses: Mapping[str, str]) -> dict[str, str]:
