@@ -4,13 +4,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from deploy.observability import prometheus
+from deploy.observability import alertmanager, prometheus
 from devstack.settings import ROOT
 from libs.deployables import DEPLOYABLES
 
@@ -83,16 +84,21 @@ def test_no_password_stands_in_the_file() -> None:
 
 def test_every_process_sends_its_traces_and_logs_to_the_collector() -> None:
     changed = {name: one for name, one in LAYER["services"].items() if name in SYSTEM}
-    assert set(changed) == {*NAMES, "gateway"}
+    assert set(changed) == {*NAMES, "gateway", "gateway-config"}
     port = COLLECTOR["receivers"]["otlp"]["protocols"]["http"]["endpoint"].split(":")[1]
     for name in NAMES:
         assert changed[name]["environment"]["FEEDMILL_OTLP_ENDPOINT"] == f"http://collector:{port}"
-    for one in changed.values():
+    assert changed["gateway-config"]["environment"] == changed["feed"]["environment"], "a trace begins at the gateway"
+    for one in (changed[name] for name in (*NAMES, "gateway")):
         assert one["logging"]["options"]["fluentd-async"] == "true", (
             "or no container starts while the collector is down"
         )
         host, port = one["logging"]["options"]["fluentd-address"].split(":", 1)
         assert f"{host}:{port}:24224" in ADDED["collector"]["ports"]
+
+
+def test_whom_to_notify_is_passed_on() -> None:
+    assert ADDED["observability-config"]["environment"] == dict.fromkeys(alertmanager.WEBHOOKS.values())
 
 
 def test_every_process_is_scraped() -> None:
@@ -101,10 +107,10 @@ def test_every_process_is_scraped() -> None:
     assert SYSTEM.keys() >= NAMES
 
 
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
 def test_it_reads_what_is_rendered(name: str, tmp_path: Path) -> None:
-    render = [word for word in ADDED["observability-config"]["entrypoint"] if word != RENDERED]
-    subprocess.run([*render, tmp_path], cwd=ROOT, check=True, env={**os.environ, "PATH": f"{ROOT}/.venv/bin:/usr/bin"})
+    _, *render = [word for word in ADDED["observability-config"]["entrypoint"] if word != RENDERED]
+    subprocess.run([sys.executable, *render, tmp_path], cwd=ROOT, check=True)
     named = [str(value).split("=")[-1] for value in ADDED[name].get("command", [])]
     named += [str(value) for value in ADDED[name].get("environment", {}).values()]
     read = [Path(path).relative_to(RENDERED) for path in named if path.startswith(RENDERED)]
