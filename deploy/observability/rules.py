@@ -4,6 +4,7 @@ Symptoms page: what users notice, or lose soon. Causes are tickets, or are only 
 in them are shortened by `Timing.expression`. `feedmill_gateway_…` is what clients see, so symptoms are measured there.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from deploy.observability.timing import Timing
 Severity = Literal["page", "ticket", "info", "escalation", "watchdog"]
 Store = Literal["cassandra", "postgres", "redis", "kafka"]
 EVERY_STORE: tuple[Store, ...] = ("cassandra", "kafka", "postgres", "redis")
-RUNBOOKS = "docs/runbooks"  # in the repository; FEEDMILL_RUNBOOKS_URL says where people can read them
+RUNBOOKS = "docs/runbooks"  # in the repository
 HOLD_S = 300  # after a repair: as long as the windows of the symptoms still hold the fault, their cause inhibits them
 MINUTE, HOUR = 60, 3_600
 
@@ -60,15 +61,15 @@ class Rule:
         stores = {"stores": " ".join(self.stores)} if self.stores else {}
         return {"severity": self.severity, **page, **stores, **self.labels}
 
-    @property
-    def runbook(self) -> str:
-        """The name of the file below docs/runbooks."""
-        return runbook(self.name)
-
 
 def runbook(name: str) -> str:
     """The file of an alert below docs/runbooks: `FeedP99Slow` has `feed-p99-slow.md`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() + ".md"
+
+
+def runbook_url(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return where people read the runbook of an alert. `FEEDMILL_RUNBOOKS_URL` is the base of all."""
+    return f"{environ.get('FEEDMILL_RUNBOOKS_URL', RUNBOOKS).rstrip('/')}/{runbook(name)}"
 
 
 def _quantile(share: float, metric: str, labels: str, window: str = "5m", by: str = "le", minimum: int = 20) -> str:
@@ -97,7 +98,7 @@ def _hit_ratio(metric: str, labels: str, hits: str, by: str, minimum: int) -> st
     )
 
 
-_CACHE_HITS = _hit_ratio("feedmill_cache_reads_total", 'cache="feed_list",', "hit", "cache", 1_000)
+_CACHE_HITS = _hit_ratio("feedmill_cache_reads_total", 'cache=~"counts|feed_page",', "hit", "", 1_000)  # in Redis
 _EDGE_HITS = _hit_ratio("feedmill_gateway_cache_total", "", "hit|stale", "", 1_000)
 
 SCALE = (
@@ -203,8 +204,8 @@ SCALE = (
         source="scale §13.1 Redis cache hit rate",
         expression=f"{_CACHE_HITS} < 0.9",
         hold_s=15 * MINUTE,
-        summary="Only {{ $value | humanizePercentage }} of feed lists were found in Redis.",
-        text="A cause, so it pages nobody: a list that is missing is rebuilt at the read, which makes the feed slow.",
+        summary="Only {{ $value | humanizePercentage }} of the pages and counts that were looked up were in Redis.",
+        text="A cause, so it pages nobody: what is missing is made from the records, which is slower.",
         dashboard="feed",
         stores=("redis",),
     ),
@@ -214,8 +215,8 @@ SCALE = (
         source="scale §13.1 Redis cache hit rate",
         expression=f"{_CACHE_HITS} < 0.8",
         hold_s=15 * MINUTE,
-        summary="Only {{ $value | humanizePercentage }} of feed lists were found in Redis.",
-        text="A cause, so it pages nobody: a list that is missing is rebuilt at the read, which makes the feed slow.",
+        summary="Only {{ $value | humanizePercentage }} of the pages and counts that were looked up were in Redis.",
+        text="A cause, so it pages nobody: what is missing is made from the records, which is slower.",
         dashboard="feed",
         stores=("redis",),
     ),
@@ -760,19 +761,18 @@ RULES = tuple(rule for rules in GROUPS.values() for rule in rules)
 
 
 def files(timing: Timing, environ: Mapping[str, str]) -> dict[str, str]:
-    """The rules of Prometheus, path → text. `FEEDMILL_RUNBOOKS_URL` is the base of all `runbook_url`."""
-    base = environ.get("FEEDMILL_RUNBOOKS_URL", RUNBOOKS).rstrip("/")
+    """The rules of Prometheus, path → text."""
     recorded = [
         {"record": one.name, "expr": timing.expression(one.expression), "labels": dict(one.labels)} for one in RECORDS
     ]
     groups = [{"name": "recorded", "rules": recorded}]
     groups += [
-        {"name": name, "rules": [_rendered(rule, timing, base) for rule in rules]} for name, rules in GROUPS.items()
+        {"name": name, "rules": [_rendered(rule, timing, environ) for rule in rules]} for name, rules in GROUPS.items()
     ]
     return {"prometheus/rules.yml": written({"groups": groups})}
 
 
-def _rendered(rule: Rule, timing: Timing, runbooks: str) -> dict[str, Any]:
+def _rendered(rule: Rule, timing: Timing, environ: Mapping[str, str]) -> dict[str, Any]:
     keep = {"keep_firing_for": timing.duration(rule.keep_s)} if rule.keep_s else {}
     return {
         "alert": rule.name,
@@ -784,6 +784,6 @@ def _rendered(rule: Rule, timing: Timing, runbooks: str) -> dict[str, Any]:
             "summary": rule.summary,
             "description": rule.text,
             "dashboard": rule.dashboard,
-            "runbook_url": f"{runbooks}/{rule.runbook}",
+            "runbook_url": runbook_url(rule.name, environ),
         },
     }
