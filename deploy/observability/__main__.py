@@ -6,10 +6,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.observability import alertmanager, prometheus, rules
+from deploy.observability import alertmanager, grafana, prometheus, rules
 from deploy.observability.timing import Timing
 
-MODULES = (prometheus, rules, alertmanager)
+MODULES = (prometheus, rules, alertmanager, grafana)
 """Each has `files(timing, environ)`: path below the output folder → text."""
 
 
