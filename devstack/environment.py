@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from devstack.names import GATEWAY, GATEWAY_PORT
+from devstack.names import GATEWAY, GATEWAY_PORT, GATEWAY_STATUS
 from devstack.settings import Settings
 from devstack.state import State
 from devstack.stores import Endpoints
@@ -26,6 +26,8 @@ def choose_ports(state: State, names: Iterable[str]) -> None:
     """Choose ports for processes that are about to start. The gateway gets the well-known one if it is free."""
     for name in names:
         state.free_port(name, GATEWAY_PORT if name == GATEWAY else None)
+        if name == GATEWAY:
+            state.free_port(GATEWAY_STATUS)
 
 
 def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> dict[str, str]:
@@ -39,6 +41,9 @@ def common_environ(settings: Settings, state: State, endpoints: Endpoints) -> di
         **{f"FEEDMILL_{one.name.upper()}_URL": f"http://127.0.0.1:{state.port(one.name)}" for one in SERVICES},
         "FEEDMILL_PUBLIC_URL": public_url(state),
         "FEEDMILL_GATEWAY_PORT": str(state.port(GATEWAY, GATEWAY_PORT)),
+        "FEEDMILL_GATEWAY_STATUS_PORT": str(state.port(GATEWAY_STATUS)),
+        "FEEDMILL_GATEWAY_STATUS_URL": f"http://127.0.0.1:{state.port(GATEWAY_STATUS)}",
+        "FEEDMILL_GATEWAY_METRICS_ADDRESS": f"127.0.0.1:{state.port('gateway-metrics')}",
         "FEEDMILL_GATEWAY_STATE_DIR": str(gateway_dir(state)),
         "FEEDMILL_GATEWAY_DOCS_DIR": str(gateway_dir(state) / "docs"),
         "FEEDMILL_STATE_DIR": str(state.directory),

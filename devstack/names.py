@@ -2,3 +2,4 @@
 
 GATEWAY = "gateway"
 GATEWAY_PORT = 8080
+GATEWAY_STATUS = "gateway-status"  # a second port of the gateway, for its metrics

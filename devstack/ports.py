@@ -1,4 +1,4 @@
-"""Chooses TCP ports that a checkout uses at every start."""
+"""Chooses ports that a checkout uses at every start."""
 
 import http.client
 import random
@@ -11,11 +11,12 @@ ANSWER_TIMEOUT_S = 2.0
 
 
 def is_free(port: int) -> bool:
-    """Whether a server could listen on this port now, on every interface."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Whether a server could listen on this port now, on every interface, by TCP and by UDP."""
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("0.0.0.0", port))
+            tcp.bind(("0.0.0.0", port))
+            udp.bind(("0.0.0.0", port))
         except OSError:
             return False
     return True

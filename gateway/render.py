@@ -3,11 +3,14 @@
 import os
 import pwd
 import re
+from decimal import Decimal
 from pathlib import Path
 
+from gateway.lines import METHODS
 from gateway.problems import PROBLEMS, Problem
 from gateway.routes import ROUTES
 from gateway.settings import GatewaySettings
+from libs.contracts.media import VARIANTS
 from libs.deployables import Route
 
 TEMPLATE = Path(__file__).parent / "nginx.conf.template"
@@ -33,10 +36,16 @@ def render(settings: GatewaySettings, folder: Path) -> str:
         "state": _quotable(state_dir),
         "docs": _quotable(docs_dir),
         "listen": f"{settings.gateway_host}:{settings.gateway_port}",
+        "status": f"{settings.gateway_status_host}:{settings.gateway_status_port}",
+        "metrics": settings.gateway_metrics_address,
+        "sampled": _sampled(settings.trace_ratio),
+        "methods": "|".join(METHODS),
+        "variants": "|".join(VARIANTS),
         "cache_mb": str(settings.gateway_cache_mb),
         "trusted_proxies": _trusted(settings.trusted_proxies),
         "limit_conn": f"limit_conn addresses {CONNECTIONS};" if settings.rate_limits else "",
         "upstreams": "\n".join(_upstream(name, url) for name, url in settings.service_urls.items()),
+        "route_names": "\n".join(f'        "~{route.pattern}" "{route.path}";' for route in ROUTES),
         "routes": "\n".join(_location(route) for route in ROUTES),
         "error_pages": "\n".join(_error_page(problem) for problem in PROBLEMS),
         "problems": "\n".join(_problem(problem) for problem in PROBLEMS),
@@ -54,6 +63,12 @@ def _trusted(networks: str) -> str:
         return ""
     lines = [*(f"set_real_ip_from {network};" for network in networks.split(",")), "real_ip_header X-Forwarded-For;"]
     return "\n    ".join([*lines, "real_ip_recursive on;"])
+
+
+def _sampled(ratio: Decimal) -> str:
+    """Return the flags of a trace for `split_clients`, which knows percentages above 0 with two decimals."""
+    rest = "00" if ratio < 1 else "01"
+    return "\n".join([*([f"        {100 * ratio:.2f}% 01;"] if 0 < ratio < 1 else []), f"        * {rest};"])
 
 
 def _quotable(path: Path) -> str:

@@ -5,6 +5,9 @@ import re
 from libs.deployables import Route, routes
 
 ROUTES = tuple(routes())
+UNMATCHED = "unmatched"
+NAMES = frozenset(("/", "/docs", "/v1/openapi.json", UNMATCHED, *(route.path for route in ROUTES)))
+"""What logs and metrics call the places that answer: few, whatever clients ask for."""
 
 
 def find(path: str) -> Route | None:

@@ -1,10 +1,11 @@
 """The settings of the gateway."""
 
+from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.deployables import service_urls
@@ -21,6 +22,7 @@ def _networks(text: str) -> str:
 
 
 Networks = Annotated[str, AfterValidator(_networks)]
+_HOST = r"[A-Za-z0-9._:\[\]-]+"
 
 
 class GatewaySettings(BaseSettings):
@@ -28,8 +30,20 @@ class GatewaySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="FEEDMILL_", extra="ignore", frozen=True)
 
-    gateway_host: str = Field(default="127.0.0.1", pattern=r"^[A-Za-z0-9._:\[\]-]+$")
+    gateway_host: str = Field(default="127.0.0.1", pattern=f"^{_HOST}$")
     gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_status_host: str = Field(
+        default="127.0.0.1", pattern=f"^{_HOST}$", description="where only gateway-metrics may count connections"
+    )
+    gateway_status_port: int = Field(default=8081, ge=1, le=65535)
+    gateway_metrics_address: str = Field(
+        default="127.0.0.1:8006",
+        pattern=rf"^{_HOST}:\d{{1,5}}$",
+        description="of gateway-metrics, for log lines by UDP",
+    )
+    trace_ratio: Decimal = Field(
+        default=Decimal("0.01"), ge=0, le=1, decimal_places=4, description="part of the requests whose trace is sampled"
+    )
     gateway_state_dir: Path | None = Field(
         default=None, description="cache, temporary files, pid; the configuration's folder when not given"
     )
@@ -43,3 +57,10 @@ class GatewaySettings(BaseSettings):
     service_urls: dict[str, str] = Field(
         default_factory=service_urls, description="by service; from FEEDMILL_<NAME>_URL, such as FEEDMILL_FEED_URL"
     )
+
+    @field_validator("gateway_status_port")
+    @classmethod
+    def _is_not_public(cls, port: int, known: ValidationInfo) -> int:
+        if port == known.data.get("gateway_port"):
+            raise ValueError("the port of the gateway is public")
+        return port

@@ -4,8 +4,10 @@ Opens no socket. What fails here names the line that is missing.
 """
 
 import re
+import subprocess
 import tomllib
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from fastapi.routing import APIRoute
 
 from devstack.settings import ROOT
+from gateway.render import TEMPLATE
 from gateway.routes import find
 from libs.contracts.topics import TOPICS
 from libs.deployables import DEPLOYABLES, SERVICES, Deployable, producers
@@ -25,6 +28,7 @@ NAMES = {one.name for one in DEPLOYABLES}
 SERVICE_NAMES = {one.name for one in SERVICES}
 WITH_STORE = {one.name for one in DEPLOYABLES if one.store}
 ALL_PACKAGES = ["services.*", "workers.*"]
+ONE_PACKAGE = ["ops", "gateway"]
 EXTRAS = {"base", *PYPROJECT["project"]["optional-dependencies"]}
 
 
@@ -51,8 +55,9 @@ def public_paths(row: Deployable) -> list[str]:
 
 
 def package(row: Deployable) -> str:
-    """What import rules hold for: `ops` is one, whatever runs in it."""
-    return "ops" if row.module.startswith("ops.") else row.module
+    """What import rules hold for: `ops` and `gateway` are one each, whatever runs in them."""
+    first = row.module.partition(".")[0]
+    return first if first in ONE_PACKAGE else row.module
 
 
 @each_deployable
@@ -65,7 +70,7 @@ def test_compose_builds_and_runs_it(row: Deployable) -> None:
     container = CONTAINERS[row.name]
     assert container["image"] == f"feedmill-{row.name}"
     built = container["build"]["args"]
-    # The image of the canary holds all of `ops`, so its module is said again when it runs.
+    # An image may hold all of `ops` or `gateway`, so the module is said again when it runs.
     assert container["environment"].get("FEEDMILL_DEPLOYABLE", built["DEPLOYABLE"]) == row.module
     assert built == {"DEPLOYABLE": package(row), "EXTRA": row.extra}
 
@@ -94,23 +99,52 @@ def test_compose_tells_all_where_the_services_are() -> None:
 def test_the_gateway_of_compose_knows_the_services() -> None:
     healthy = {name: {"condition": "service_healthy"} for name in SERVICE_NAMES}
     assert CONTAINERS["gateway-config"]["depends_on"] == healthy
-    rendered = {"gateway-config": {"condition": "service_completed_successfully"}}
-    assert CONTAINERS["gateway"]["depends_on"] == healthy | rendered
-    (looked_up,) = re.findall(r"getent hosts ([^;]+);", CONTAINERS["gateway"]["entrypoint"][-1])
-    assert sorted(looked_up.split()) == sorted(SERVICE_NAMES)
+    others = {
+        "gateway-config": {"condition": "service_completed_successfully"},
+        "gateway-metrics": {"condition": "service_healthy"},
+    }
+    assert CONTAINERS["gateway"]["depends_on"] == healthy | others
+    (looked_up,) = re.findall(r"addresses\(\) { getent hosts ([^;]+);", CONTAINERS["gateway"]["entrypoint"][-1])
+    assert sorted(looked_up.split()) == sorted([*SERVICE_NAMES, "gateway-metrics"])
+
+
+def test_the_gateway_of_compose_is_observed_and_its_status_is_not_published() -> None:
+    settings = CONTAINERS["gateway-config"]["environment"]
+    assert settings["FEEDMILL_GATEWAY_METRICS_ADDRESS"] == "gateway-metrics:8000"
+    status_port = settings["FEEDMILL_GATEWAY_STATUS_PORT"]
+    url = CONTAINERS["gateway-metrics"]["environment"]["FEEDMILL_GATEWAY_STATUS_URL"]
+    assert url == f"http://gateway:{status_port}"
+    (published,) = CONTAINERS["gateway"]["ports"]
+    assert published.endswith(f":{settings['FEEDMILL_GATEWAY_PORT']}")
+    assert status_port != settings["FEEDMILL_GATEWAY_PORT"]
+
+
+@pytest.mark.parametrize("is_observed", [True, False])
+def test_the_gateway_of_compose_starts_without_its_observer(is_observed: bool, tmp_path: Path) -> None:
+    """nginx refuses a configuration with a name that it can't look up."""
+    script = CONTAINERS["gateway"]["entrypoint"][-1].replace("$$", "$")
+    for folder in ("cache/feedmill", "lib/feedmill-gateway"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "lib/feedmill-gateway/nginx.conf").write_text(TEMPLATE.read_text())
+    configure = script[script.index("conf=") : script.index("reload_when_changed()")].replace("/var/", f"{tmp_path}/")
+    getent = f"getent() {{ [ $# -gt 2 ] || {'true' if is_observed else 'false'}; }}\n"
+    subprocess.run(["sh", "-euc", f"{getent}{configure}configure"], check=True)
+    lines = (tmp_path / "cache/feedmill/nginx.conf").read_text().splitlines()
+    assert len(TEMPLATE.read_text().splitlines()) - len(lines) == (0 if is_observed else 1)
+    assert any("syslog:" in line for line in lines) == is_observed
 
 
 def test_import_rules_hold_for_every_deployable() -> None:
     contracts = PYPROJECT["tool"]["importlinter"]["contracts"]
     (independent,) = (one["modules"] for one in contracts if one["type"] == "independence")
     (layered,) = (one["containers"] for one in contracts if one["type"] == "layers" and "containers" in one)
-    assert (independent, layered) == ([*ALL_PACKAGES, "ops"], ALL_PACKAGES)
+    assert (independent, layered) == ([*ALL_PACKAGES, *ONE_PACKAGE], ALL_PACKAGES)
     found = {
         ".".join(main.parent.relative_to(ROOT).parts)
         for main in ROOT.glob("*/*/__main__.py")
         if main.parts[-3] in ("services", "workers")
     }
-    assert {package(row) for row in DEPLOYABLES} == {*found, "ops"}
+    assert {package(row) for row in DEPLOYABLES} == {*found, *ONE_PACKAGE}
 
 
 @each_deployable

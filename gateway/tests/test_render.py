@@ -1,5 +1,6 @@
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,34 @@ def test_what_is_no_network_of_proxies_is_refused_in_one_line(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("gateway: FEEDMILL_TRUSTED_PROXIES: ")
     assert not (tmp_path / "nginx.conf").exists()
+
+
+@pytest.mark.parametrize(
+    ("ratio", "flags"),
+    [("0", ["* 00"]), ("0.0001", ["0.01% 01", "* 00"]), ("0.01", ["1.00% 01", "* 00"]), ("1.0", ["* 01"])],
+)
+def test_the_ratio_of_sampled_traces_is_exact(ratio: str, flags: list[str]) -> None:
+    text = render(GatewaySettings(trace_ratio=Decimal(ratio)), Path("/srv"))
+    block = text.partition("split_clients $request_id $trace_flags {")[2].partition("}")[0]
+    assert [line.strip() for line in block.split(";")] == [*flags, ""]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("FEEDMILL_TRACE_RATIO", "0.00001"),
+        ("FEEDMILL_TRACE_RATIO", "1.1"),
+        ("FEEDMILL_GATEWAY_STATUS_PORT", "8080"),
+        ("FEEDMILL_GATEWAY_METRICS_ADDRESS", "observer"),
+        ("FEEDMILL_GATEWAY_METRICS_ADDRESS", "a:1 json; include /x"),
+    ],
+)
+def test_a_setting_that_nginx_can_not_have_is_refused(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert main(["render", "--out", str(tmp_path / "nginx.conf")]) == 1
+    assert capsys.readouterr().err.startswith(f"gateway: {name}: ")
 
 
 def test_connections_are_not_counted_where_limits_are_lifted() -> None:

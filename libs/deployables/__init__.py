@@ -149,6 +149,7 @@ DEPLOYABLES = (
         consumes={"media-worker": ("media",)},
     ),
     Deployable(name="canary", module="ops.canary"),
+    Deployable(name="gateway-metrics", module="gateway.observer"),
 )
 BY_NAME: Mapping[str, Deployable] = {one.name: one for one in DEPLOYABLES}
 SERVICES = tuple(one for one in DEPLOYABLES if one.port)
