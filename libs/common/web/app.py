@@ -24,6 +24,7 @@ from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLim
 from libs.common.web.problems import Problem, install_error_handlers
 from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import LEAVE_S, Runtime
+from libs.telemetry.tracing import flush_spans
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
@@ -101,6 +102,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(flush_spans)  # here, because uvicorn ends the process by a signal
             redis = await stack.enter_async_context(open_redis(settings))
             runtime = Runtime(name, settings, stack, redis, urls, groups)
             app.state.accepts_writes = runtime.accepts_writes

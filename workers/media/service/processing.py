@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Histogram
 
 from libs.common.core.errors import UnavailableError
@@ -15,6 +16,7 @@ from libs.contracts.base import Event
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
 from libs.media.paths import SecretPaths
+from libs.telemetry.tracing import child_span
 from workers.media.domain.documents import FAILED_VERSION, FILES, PROCESSED_VERSION, document, variant_paths
 from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.ports import Decoder, EventPublisher
@@ -126,7 +128,9 @@ class UploadProcessor:
             folder = Path(name)
             source = folder / "source"
             await asyncio.to_thread(source.write_bytes, await self._objects.get(upload.source_key))
-            verdict = await self._decoder.decode(source, folder)
+            with child_span("decode picture", SpanKind.INTERNAL, {}) as span:
+                verdict = await self._decoder.decode(source, folder)
+                span.set_attribute("feedmill.media.outcome", _outcome(verdict))
             if isinstance(verdict, Decoded):
                 for variant, path in variant_paths(upload.owner_id, upload.media_id, self._secret(upload)).items():
                     await self._objects.put(path, _chunks(folder / FILES[variant]))
@@ -134,6 +138,10 @@ class UploadProcessor:
 
     def _secret(self, upload: MediaUploaded) -> str:
         return upload.secret or self._paths.secret_of(upload.media_id)
+
+
+def _outcome(verdict: Decoded | Refused) -> str:
+    return verdict.reason if isinstance(verdict, Refused) else "processed"
 
 
 def _why(error: OSError | DecodingFailedError) -> dict[str, object]:
