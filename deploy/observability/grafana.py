@@ -11,7 +11,7 @@ from deploy.observability.prometheus import written
 from deploy.observability.rules import RUNBOOKS
 from deploy.observability.timing import Timing
 
-FOLDER = "/etc/grafana/dashboards"  # in the container
+FOLDER = "/var/lib/feedmill-observability/grafana/dashboards"  # in the container
 PROMETHEUS, TRACES, LOGS = "prometheus", "jaeger", "loki"
 """The fixed ids of the data sources."""
 
@@ -51,7 +51,7 @@ def _datasources(timing: Timing) -> dict[str, object]:
             "spanStartTimeShift": "-5m",
             "spanEndTimeShift": "5m",
             "customQuery": True,
-            "query": '{job=~".+"} |= "$${__span.traceId}"',
+            "query": '{service_name=~".+"} | trace_id = "$${__span.traceId}"',
         },
         "nodeGraph": {"enabled": True},
     }

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from deploy.observability import alertmanager, prometheus
+from deploy.observability import alertmanager, grafana, prometheus
+from deploy.observability.timing import Timing
 from devstack.settings import ROOT
 from libs.deployables import DEPLOYABLES
 
@@ -98,7 +100,8 @@ def test_every_process_sends_its_traces_and_logs_to_the_collector() -> None:
 
 
 def test_whom_to_notify_is_passed_on() -> None:
-    assert ADDED["observability-config"]["environment"] == dict.fromkeys(alertmanager.WEBHOOKS.values())
+    passed = (*alertmanager.WEBHOOKS.values(), "FEEDMILL_RUNBOOKS_URL")
+    assert ADDED["observability-config"]["environment"] == dict.fromkeys(passed)
 
 
 def test_every_process_is_scraped() -> None:
@@ -107,7 +110,7 @@ def test_every_process_is_scraped() -> None:
     assert SYSTEM.keys() >= NAMES
 
 
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
+@pytest.mark.parametrize("name", ["prometheus", "alertmanager", "grafana"])
 def test_it_reads_what_is_rendered(name: str, tmp_path: Path) -> None:
     _, *render = [word for word in ADDED["observability-config"]["entrypoint"] if word != RENDERED]
     subprocess.run([sys.executable, *render, tmp_path], cwd=ROOT, check=True)
@@ -118,6 +121,22 @@ def test_it_reads_what_is_rendered(name: str, tmp_path: Path) -> None:
     assert RENDERED in mounts(name)
     for path in read:
         assert (tmp_path / path).exists(), path
+
+
+def test_grafana_finds_the_dashboards_where_they_are_mounted() -> None:
+    files = grafana.files(Timing(), {})
+    (provider,) = json.loads(files["grafana/provisioning/dashboards/feedmill.yml"])["providers"]
+    folder = Path(provider["options"]["path"])
+    assert f"{folder.relative_to(RENDERED)}/overview.json" in files
+
+
+def test_grafana_asks_the_containers_that_exist() -> None:
+    (sources,) = (text for path, text in grafana.files(Timing(), {}).items() if "datasources" in path)
+    assert {urlsplit(one["url"]).hostname for one in json.loads(sources)["datasources"]} == {
+        "prometheus",
+        "jaeger",
+        "loki",
+    }
 
 
 @pytest.mark.parametrize("configuration", [COLLECTOR, JAEGER], ids=["collector", "jaeger"])
