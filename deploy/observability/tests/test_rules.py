@@ -36,12 +36,12 @@ SOURCES = {
     ),
     *(f"scale §10.1 Level {level}" for level in (1, 2, 3)),
     *(f"photo {row}" for row in ("High error rate", "Slow responses", "Queue buildup", "Storage full", "Worker down")),
-    "issue: a dead letter waits",
-    "issue: a store is away",
-    "issue: anomaly of traffic",
-    "issue: anomaly of sign-ups",
-    "issue: anomaly of errors",
-    "issue: a page that nobody acknowledged",
+    "own: a dead letter waits",
+    "own: a store is unavailable",
+    "own: anomaly of traffic",
+    "own: anomaly of sign-ups",
+    "own: anomaly of errors",
+    "own: a page that nobody acknowledged",
     "SPEC §5 availability",
 }
 CAUSES = {"PageNotAcknowledged": ("ProcessDown",)}
