@@ -15,8 +15,8 @@ up: export WITH_ALERTING := $(OBS)
 bootstrap: ## install what this machine lacks
 	@devstack/bootstrap
 
-up: bootstrap ## start the whole system (again: whatever does not run)
-	@$(PYTHON) -m devstack up
+up: bootstrap ## start the whole system (again: whatever does not run); OBS=1 with Prometheus and Alertmanager
+	@$(PYTHON) -m devstack up $(if $(OBS),--observability)
 
 down: ## stop it; CLEAN=1 forgets the data too
 	@$(PYTHON) -m devstack down $(if $(CLEAN),--clean)

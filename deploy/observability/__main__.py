@@ -10,11 +10,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from deploy.observability import alertmanager, prometheus, rules
+from deploy.observability import alertmanager, grafana, prometheus, rules
 from deploy.observability.page import PAGE, page
 from deploy.observability.timing import Timing
 
-MODULES = (prometheus, rules, alertmanager)
+MODULES = (prometheus, rules, alertmanager, grafana)
 """Each has `files(timing, environ)`: path below the output folder → text."""
 
 
