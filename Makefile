@@ -1,13 +1,13 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos drill-alerts soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Prometheus and Alertmanager are installed for what needs them: the tests of alerts, and a system that is observed.
-check unit test: export WITH_ALERTING := 1
+check unit test check-dashboards drill-alerts: export WITH_ALERTING := 1
 up: export WITH_ALERTING := $(OBS)
 
 ##@ Run
@@ -95,6 +95,9 @@ bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edg
 
 chaos: ## faults under load on the running system, and what became of it; ONLY="redis,hostile" for some
 	@$(PYTHON) -m chaos matrix "$(ONLY)"
+
+drill-alerts: bootstrap ## fire every page by a real fault, about an hour; ONLY="redis,clean load" for some
+	@$(PYTHON) -m chaos alerts "$(ONLY)"
 
 soak: ## a mixed load for MINUTES=30: memory, lag and errors
 	@$(PYTHON) -m chaos soak $(or $(MINUTES),30)

@@ -88,15 +88,22 @@ class Observability:
         self._table.wait_ready(checks, READY_TIMEOUT_S, lambda name: say(f"{name} ready on {self._url(name)}"))
         return missing
 
-    def render(self) -> None:
-        """Write the configuration, which running processes read again after `follow`."""
+    def render(self, factor: float = 1, changes: Mapping[str, str] = {}) -> None:
+        """Write the configuration, which running processes read again after `follow`.
+
+        Args:
+            factor: divides all times, for drills.
+            changes: variables besides those of the settings.
+        """
         argv = [sys.executable, "-m", "deploy.observability", "render", "--out", str(self._config_dir)]
-        env, root = self._settings.values, self._settings.root
+        argv += ["--factor", str(factor)]
+        env, root = {**self._settings.values, **changes}, self._settings.root
         self._table.run("observability-render", argv, env, root, RENDER_TIMEOUT_S, echo=True)
 
-    def write_targets(self) -> None:
+    def write_targets(self, without: str = "") -> None:
         """Write what Prometheus scrapes and where Alertmanager is. Prometheus sees the new files by itself."""
-        scraped = {one.name: f"127.0.0.1:{self._state.port(one.name)}" for one in self._deployables}
+        names = [one.name for one in self._deployables if one.name != without]
+        scraped = {name: f"127.0.0.1:{self._state.port(name)}" for name in names}
         alertmanager = f"127.0.0.1:{self.port(ALERTMANAGER)}"
         write_whole(self._config_dir, prometheus.targets(scraped) | prometheus.alertmanagers(alertmanager))
 
