@@ -39,7 +39,7 @@ CANARY = {"FEEDMILL_CANARY_EVERY_S": "3", "FEEDMILL_CANARY_READERS": "20"}  # a 
 FACTOR = 10.0
 CLEAN_MINUTES = 20.0
 REAL_WINDOWS, CLEAN_LOAD = "real windows", "clean load"
-REAL = ("the gateway is frozen", "the feed service is killed")  # drills that are run with real windows as well
+REAL = ("the gateway is frozen", "redis is frozen")  # drills that are run with real windows as well
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from libs.deployables import DEPLOYABLES
 
 TARGETS = "prometheus/targets.json"
 ALERTMANAGERS = "prometheus/alertmanagers.json"
-JOBS = tuple(dict.fromkeys((*(one.name for one in DEPLOYABLES), "gateway-metrics")))
+JOBS = tuple(one.name for one in DEPLOYABLES)
 """Each process that Prometheus scrapes, by the label `job`."""
 
 
