@@ -1,5 +1,6 @@
 """HTTP calls from one deployable to another."""
 
+import time
 from typing import Any
 
 import aiohttp
@@ -12,11 +13,13 @@ from libs.common.core.policies import SERVICE_FILE, SERVICE_READ, Policy
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens
 from libs.common.web.problems import RelayedError
+from libs.telemetry.metrics import exemplar, histogram
 
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
 CALLER_HEADER = "X-Caller"  # the caller of the original request; trusted only in calls of deployables
+CALL_SECONDS = histogram("feedmill_call_seconds")
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -86,7 +89,13 @@ class ServiceClient:
             async with self._http.request(method, path, headers=headers, **request) as response:
                 return response.status, await response.read()
 
-        return await self._dependency.call(self._policy, attempt)
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            status, answer = await self._dependency.call(self._policy, attempt)
+            outcome = "answered" if status < 500 else "failed"
+        finally:
+            CALL_SECONDS.labels(self.name, outcome).observe(time.perf_counter() - started, exemplar())
+        return status, answer
 
     async def _probe(self) -> None:
         # A new connection, because slow calls may hold all of the pool.
