@@ -124,3 +124,22 @@ def test_the_page_is_current() -> None:
     assert PAGE.read_text() == page()
     for metric in METRICS:
         assert f"| `{metric.name}` |" in page()
+
+
+def test_each_declared_metric_is_created() -> None:
+    assert BY_NAME.keys() - {one.name for one in created()} == set()
+
+
+def test_jobs_are_deployables() -> None:
+    names = {one.name for one in DEPLOYABLES}
+    for metric in METRICS:
+        assert metric.jobs == EVERY or names.issuperset(metric.jobs), metric.name
+
+
+def test_only_this_library_creates_metrics() -> None:
+    for path, module in sources():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("prometheus_client"):
+                names = {alias.name for alias in node.names}
+                is_ours = path.is_relative_to("libs/telemetry")
+                assert is_ours or not names & {"Counter", "Gauge", "Histogram", "Summary", "Info", "Enum"}, path
