@@ -72,6 +72,7 @@ lint: bootstrap ## linters, types, import rules, contracts, language
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
+	@$(PYTHON) -m libs.telemetry check
 	@$(PYTHON) -m deploy.observability check
 	@$(PYTHON) -m gateway.errors_page check
 	@$(PYTHON) .ci/prose
@@ -80,8 +81,9 @@ fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-contracts: bootstrap ## write schemas, docs/events.md, docs/errors.md and docs/alerts.md from the code
+contracts: bootstrap ## write schemas and the pages about events, metrics, errors and alerts from the code
 	@$(PYTHON) -m libs.contracts write
+	@$(PYTHON) -m libs.telemetry write
 	@$(PYTHON) -m deploy.observability write
 	@$(PYTHON) -m gateway.errors_page write
 

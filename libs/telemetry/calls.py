@@ -1,10 +1,12 @@
 """Measures calls to stores: one place for the time of each query and, in a sampled trace, for its span."""
 
 import time
+from functools import cache
 from types import TracebackType
 from typing import Literal, Self
 
 from opentelemetry.trace import SpanKind
+from prometheus_client import Histogram
 
 from libs.telemetry.metrics import exemplar, histogram
 from libs.telemetry.tracing import Attributes, is_sampled, past_span
@@ -20,38 +22,47 @@ class Query:
 
     Args:
         store: where the query runs.
-        statement: a name from a small set, such as `SELECT sessions` or `GET`; never with values. Its first word is
-            the operation.
+        statement: a name from a small set, for metrics; never with values.
+        summary: the name of the span if it is another one: the operation, and what it is done to.
     """
 
-    __slots__ = ("_started_s", "_statement", "_store")
+    __slots__ = ("_started_s", "_statement", "_store", "_summary")
 
-    def __init__(self, store: Store, statement: str) -> None:
+    def __init__(self, store: Store, statement: str, summary: str = "") -> None:
         self._store = store
         self._statement = statement
+        self._summary = summary or statement
 
     def __enter__(self) -> Self:
         self._started_s = time.perf_counter()
         return self
 
     def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> None:
-        record_query(self._store, self._statement, time.perf_counter() - self._started_s, error)
+        record_query(self._store, self._statement, self._summary, time.perf_counter() - self._started_s, error)
 
 
-def record_query(store: Store, statement: str, seconds: float, error: BaseException | None = None) -> None:
-    """Record a query that has ended now, for drivers that report queries afterwards."""
-    QUERY_SECONDS.labels(store, statement).observe(seconds, exemplar())
+def record_query(
+    store: Store, statement: str, summary: str, seconds: float, error: BaseException | None = None
+) -> None:
+    """Record a query that has ended now, for drivers that report queries afterwards. Arguments: see `Query`."""
+    _series(store, statement).observe(seconds, exemplar())
     if is_sampled():
         attributes = {
             "db.system.name": _SYSTEMS[store],
-            "db.operation.name": statement.partition(" ")[0],
-            "db.query.summary": statement,
+            "db.operation.name": summary.partition(" ")[0],
+            "db.query.summary": summary,
             **_places.get(store, {}),
         }
-        past_span(statement, SpanKind.CLIENT, attributes, seconds, error)
+        past_span(summary, SpanKind.CLIENT, attributes, seconds, error)
 
 
 def set_place(store: Store, namespace: str, address: str, port: int | None) -> None:
     """Set where queries of this process go: the keyspace, database or number of the database, and the server."""
     port_too = {} if port is None else {"server.port": port}
     _places[store] = {"db.namespace": namespace, "server.address": address, **port_too}
+
+
+@cache
+def _series(store: Store, statement: str) -> Histogram:
+    """The series of these labels; finding it in the histogram costs as much as the observation."""
+    return QUERY_SECONDS.labels(store, statement)

@@ -118,6 +118,7 @@ def create_app(
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
+            runtime.start("checks", runtime.export_checks())
             runtime.start("hot-keys", HotKeys(redis, settings.namespace).run())
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
