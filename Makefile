@@ -6,6 +6,10 @@ FEEDMILL := devstack/feedmill
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Prometheus and Alertmanager are installed for what needs them: the tests of alerts, and a system that is observed.
+check unit test: export WITH_ALERTING := 1
+up: export WITH_ALERTING := $(OBS)
+
 ##@ Run
 
 bootstrap: ## install what this machine lacks
@@ -72,6 +76,7 @@ lint: bootstrap ## linters, types, import rules, contracts, language
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
+	@$(PYTHON) -m deploy.observability check
 	@$(PYTHON) -m gateway.errors_page check
 	@$(PYTHON) .ci/prose
 
@@ -79,8 +84,9 @@ fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-contracts: bootstrap ## write schemas, docs/events.md and docs/errors.md from the code
+contracts: bootstrap ## write schemas, docs/events.md, docs/errors.md and docs/alerts.md from the code
 	@$(PYTHON) -m libs.contracts write
+	@$(PYTHON) -m deploy.observability write
 	@$(PYTHON) -m gateway.errors_page write
 
 advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked

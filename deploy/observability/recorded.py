@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deploy.observability.timing import SCRAPE_S
 from libs.deployables import DEPLOYABLES
 
 FAILED_MINIMUM = 10
@@ -85,7 +86,9 @@ def _of(objective: Objective) -> list[Record]:
             found.append(Record(name=f"slo:{name}:rate{window}", expression=promql, labels=labels))
     for window in LONG_WINDOWS:
         for name in ("requests", "failed"):
-            promql = f'avg_over_time(slo:{name}:rate5m{{slo="{objective.name}"}}[{window}])'
+            # No average: when Prometheus is new, what came before counts as no requests.
+            counted = f'sum_over_time(slo:{name}:rate5m{{slo="{objective.name}"}}[{window}]) * seconds({SCRAPE_S}s)'
+            promql = f"{counted} / seconds({window})"
             found.append(Record(name=f"slo:{name}:rate{window}", expression=promql, labels=labels))
     for window in (*WINDOWS, *LONG_WINDOWS):
         failed, requests = (f'slo:{name}:rate{window}{{slo="{objective.name}"}}' for name in ("failed", "requests"))

@@ -4,6 +4,7 @@ Symptoms page: what users notice, or lose soon. Causes are tickets, or are only 
 in them are shortened by `Timing.expression`. `feedmill_gateway_…` is what clients see, so symptoms are measured there.
 """
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from deploy.observability.timing import Timing
 Severity = Literal["page", "ticket", "info", "escalation", "watchdog"]
 Store = Literal["cassandra", "postgres", "redis", "kafka"]
 EVERY_STORE: tuple[Store, ...] = ("cassandra", "kafka", "postgres", "redis")
-RUNBOOKS = "docs/runbooks"  # in the repository; FEEDMILL_RUNBOOKS_URL says where people can read them
+RUNBOOKS = "docs/runbooks"  # in the repository
 HOLD_S = 300  # after a repair: as long as the windows of the symptoms still hold the fault, their cause inhibits them
 MINUTE, HOUR = 60, 3_600
 
@@ -60,15 +61,15 @@ class Rule:
         stores = {"stores": " ".join(self.stores)} if self.stores else {}
         return {"severity": self.severity, **page, **stores, **self.labels}
 
-    @property
-    def runbook(self) -> str:
-        """The name of the file below docs/runbooks."""
-        return runbook(self.name)
-
 
 def runbook(name: str) -> str:
     """The file of an alert below docs/runbooks: `FeedP99Slow` has `feed-p99-slow.md`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() + ".md"
+
+
+def runbook_url(name: str, environ: Mapping[str, str] = os.environ) -> str:
+    """Return where people read the runbook of an alert. `FEEDMILL_RUNBOOKS_URL` is the base of all."""
+    return f"{environ.get('FEEDMILL_RUNBOOKS_URL', RUNBOOKS).rstrip('/')}/{runbook(name)}"
 
 
 def _quantile(share: float, metric: str, labels: str, window: str = "5m", by: str = "le", minimum: int = 20) -> str:
@@ -97,7 +98,7 @@ def _hit_ratio(metric: str, labels: str, hits: str, by: str, minimum: int) -> st
     )
 
 
-_CACHE_HITS = _hit_ratio("feedmill_cache_reads_total", 'cache="feed_list",', "hit", "cache", 1_000)
+_CACHE_HITS = _hit_ratio("feedmill_cache_reads_total", 'cache=~"counts|feed_page",', "hit", "", 1_000)  # in Redis
 _EDGE_HITS = _hit_ratio("feedmill_gateway_cache_total", "", "hit|stale", "", 1_000)
 
 SCALE = (
@@ -203,8 +204,8 @@ SCALE = (
         source="scale §13.1 Redis cache hit rate",
         expression=f"{_CACHE_HITS} < 0.9",
         hold_s=15 * MINUTE,
-        summary="Only {{ $value | humanizePercentage }} of feed lists were found in Redis.",
-        text="A cause, so it pages nobody: a list that is missing is rebuilt at the read, which makes the feed slow.",
+        summary="Only {{ $value | humanizePercentage }} of the pages and counts that were looked up were in Redis.",
+        text="A cause, so it pages nobody: what is missing is made from the records, which is slower.",
         dashboard="feed",
         stores=("redis",),
     ),
@@ -214,8 +215,8 @@ SCALE = (
         source="scale §13.1 Redis cache hit rate",
         expression=f"{_CACHE_HITS} < 0.8",
         hold_s=15 * MINUTE,
-        summary="Only {{ $value | humanizePercentage }} of feed lists were found in Redis.",
-        text="A cause, so it pages nobody: a list that is missing is rebuilt at the read, which makes the feed slow.",
+        summary="Only {{ $value | humanizePercentage }} of the pages and counts that were looked up were in Redis.",
+        text="A cause, so it pages nobody: what is missing is made from the records, which is slower.",
         dashboard="feed",
         stores=("redis",),
     ),
@@ -391,7 +392,7 @@ PARTS = (
         Rule(
             name="StoreAway",
             severity="page",
-            source="issue: a store is away",
+            source="own: a store is unavailable",
             expression=(
                 f'max(feedmill_breaker_open{{dependency=~"{store}|{store}-.+"}}) == 1 '
                 f'or min(feedmill_check_passed{{check="{store}"}}) == 0'
@@ -413,7 +414,7 @@ PARTS = (
     Rule(
         name="StoreAway",
         severity="page",
-        source="issue: a store is away",
+        source="own: a store is unavailable",
         expression="max(feedmill_kafka_up) == 0",
         hold_s=30,
         keep_s=HOLD_S,
@@ -426,7 +427,7 @@ PARTS = (
     Rule(
         name="ProcessDown",
         severity="page",
-        source="issue: cause of an outage",
+        source="own: cause of an outage",
         expression='max by (job) (up{job!="canary"}) == 0',
         hold_s=MINUTE,
         keep_s=HOLD_S,
@@ -438,7 +439,7 @@ PARTS = (
     Rule(
         name="ProcessDown",
         severity="ticket",
-        source="issue: cause of an outage",
+        source="own: cause of an outage",
         expression="up == 0",
         hold_s=5 * MINUTE,
         summary="The process {{ $labels.job }} at {{ $labels.instance }} does not answer.",
@@ -449,7 +450,7 @@ PARTS = (
         Rule(
             name="ProcessAbsent",
             severity="page",
-            source="research 2.1 absent",
+            source="own: what is absent",
             expression=f'absent(up{{job="{job}"}})',
             hold_s=MINUTE,
             summary="Prometheus has no target for {{ $labels.job }}.",
@@ -463,7 +464,7 @@ PARTS = (
     Rule(
         name="ConsumerStuck",
         severity="page",
-        source="research 2.2 lag that does not move",
+        source="own: lag that does not move",
         expression=(
             "min_over_time(consumer:lag_messages[2m]) > 0 "
             "and on (group) max by (group) (increase(feedmill_consumer_committed_total[2m])) == 0 "
@@ -502,7 +503,7 @@ PARTS = (
     Rule(
         name="DeadLetterWaits",
         severity="ticket",
-        source="issue: a dead letter waits",
+        source="own: a dead letter waits",
         expression="max by (topic) (feedmill_dead_letters_waiting) > 0",
         hold_s=5 * MINUTE,
         summary="{{ $value }} dead letters of {{ $labels.topic }} wait.",
@@ -512,7 +513,7 @@ PARTS = (
     Rule(
         name="CanaryBlind",
         severity="ticket",
-        source="research 2.1 absent",
+        source="own: what is absent",
         expression="absent(feedmill_dead_letters_waiting) or absent(feedmill_consumer_lag_messages)",
         hold_s=5 * MINUTE,
         summary="The canary reports no dead letters or no lag.",
@@ -524,7 +525,7 @@ PARTS = (
     Rule(
         name="FeedWrong",
         severity="page",
-        source="issue: oracle verdicts",
+        source="own: oracle verdicts",
         expression="sum by (fault) (increase(feedmill_oracle_faults_total[5m])) > 0",
         hold_s=0,
         summary="The canary found a feed with faults: {{ $labels.fault }}.",
@@ -535,7 +536,7 @@ PARTS = (
     Rule(
         name="CountsDrift",
         severity="ticket",
-        source="issue: counter drift",
+        source="own: counter drift",
         expression="sum by (place) (increase(feedmill_reconcile_drift_total[1h])) > 0",
         hold_s=0,
         summary="Counts in {{ $labels.place }} were wrong.",
@@ -545,7 +546,7 @@ PARTS = (
     Rule(
         name="CanaryStale",
         severity="ticket",
-        source="issue: oracle verdicts",
+        source="own: oracle verdicts",
         expression=(
             "time() - max(feedmill_oracle_last_clean_time_seconds) > seconds(15m) "
             'and on () max(feedmill_feed_active_readers{window="24h"}) > 0'
@@ -560,7 +561,7 @@ PARTS = (
     Rule(
         name="RateLimitsBlind",
         severity="ticket",
-        source="issue: RED per route",
+        source="own: RED per route",
         expression="sum by (job, redis) (increase(feedmill_rate_uncounted_total[5m])) > 10",
         hold_s=2 * MINUTE,
         summary="{{ $labels.job }} does not count requests, because Redis is {{ $labels.redis }}.",
@@ -571,7 +572,7 @@ PARTS = (
     Rule(
         name="MediaFailing",
         severity="ticket",
-        source="issue: media durations and errors",
+        source="own: media durations and errors",
         expression='increase(feedmill_media_processed_total{outcome="processing_failed"}[15m]) > 0',
         hold_s=0,
         summary="Uploads fail after four attempts, and not because of the picture.",
@@ -581,7 +582,7 @@ PARTS = (
     Rule(
         name="CheckFailing",
         severity="ticket",
-        source="issue: cause of an outage",
+        source="own: cause of an outage",
         expression="min by (job, check) (feedmill_check_passed) == 0",
         hold_s=5 * MINUTE,
         summary="{{ $labels.job }} is not ready: {{ $labels.check }}.",
@@ -592,7 +593,7 @@ PARTS = (
     Rule(
         name="GatewayLinesUnread",
         severity="ticket",
-        source="issue: the gateway exports RED per route",
+        source="own: the gateway exports RED per route",
         expression="increase(feedmill_gateway_lines_unread_total[15m]) > 0",
         hold_s=0,
         summary="Lines of the gateway's log can't be parsed.",
@@ -613,7 +614,7 @@ PARTS = (
     Rule(
         name="BreakerOpen",
         severity="info",
-        source="issue: breaker states",
+        source="own: breaker states",
         expression="max by (job, dependency) (feedmill_breaker_open) == 1",
         hold_s=MINUTE,
         summary="{{ $labels.job }} does not call {{ $labels.dependency }}, which does not answer.",
@@ -624,7 +625,7 @@ PARTS = (
     Rule(
         name="PoolFull",
         severity="info",
-        source="issue: pool use",
+        source="own: pool use",
         expression="min_over_time(feedmill_pool_waiting[2m]) > 0",
         hold_s=2 * MINUTE,
         summary="Callers wait for {{ $labels.pool }} in {{ $labels.job }} all the time.",
@@ -680,7 +681,7 @@ ANOMALIES = (
     Rule(
         name="TrafficDropped",
         severity="ticket",
-        source="issue: anomaly of traffic",
+        source="own: anomaly of traffic",
         expression=f"{_TRAFFIC} < 0.5 * ({_TRAFFIC} offset 1w > 0.1)",
         hold_s=15 * MINUTE,
         summary="There are {{ $value | humanize }} requests a second, less than half of the same hour last week.",
@@ -690,7 +691,7 @@ ANOMALIES = (
     Rule(
         name="TrafficJumped",
         severity="info",
-        source="issue: anomaly of traffic",
+        source="own: anomaly of traffic",
         expression=f"{_TRAFFIC} > 3 * ({_TRAFFIC} offset 1w > 0.1)",
         hold_s=15 * MINUTE,
         summary="There are {{ $value | humanize }} requests a second, three times those of the same hour last week.",
@@ -700,7 +701,7 @@ ANOMALIES = (
     Rule(
         name="SignUpsDropped",
         severity="ticket",
-        source="issue: anomaly of sign-ups",
+        source="own: anomaly of sign-ups",
         expression="signups:increase1h < 0.3 * (signups:increase1h offset 1w >= 10)",
         hold_s=15 * MINUTE,
         summary="{{ $value | humanize }} people signed up, less than a third of the same hour last week.",
@@ -711,7 +712,7 @@ ANOMALIES = (
     Rule(
         name="ErrorsUnusual",
         severity="ticket",
-        source="issue: anomaly of errors",
+        source="own: anomaly of errors",
         expression=(
             'slo:failed_ratio:rate1h{slo="availability"} > 3 * slo:failed_ratio:rate1h{slo="availability"} offset 1w '
             f'and slo:failed:rate1h{{slo="availability"}} * seconds(1h) >= {5 * FAILED_MINIMUM}'
@@ -728,7 +729,7 @@ OWN = (
     Rule(
         name="PageNotAcknowledged",
         severity="escalation",
-        source="issue: a page that nobody acknowledged",
+        source="own: a page that nobody acknowledged",
         # With the labels that inhibit the page itself, so that a page that nobody got does not escalate.
         expression='max by (page, stores, job, group) (ALERTS{alertstate="firing",severity="page"}) == 1',
         hold_s=15 * MINUTE,
@@ -739,7 +740,7 @@ OWN = (
     Rule(
         name="Watchdog",
         severity="watchdog",
-        source="dead man's switch",
+        source="own: dead man's switch",
         expression="vector(1)",
         hold_s=0,
         summary="Alerting works.",
@@ -760,19 +761,18 @@ RULES = tuple(rule for rules in GROUPS.values() for rule in rules)
 
 
 def files(timing: Timing, environ: Mapping[str, str]) -> dict[str, str]:
-    """The rules of Prometheus, path → text. `FEEDMILL_RUNBOOKS_URL` is the base of all `runbook_url`."""
-    base = environ.get("FEEDMILL_RUNBOOKS_URL", RUNBOOKS).rstrip("/")
+    """The rules of Prometheus, path → text."""
     recorded = [
         {"record": one.name, "expr": timing.expression(one.expression), "labels": dict(one.labels)} for one in RECORDS
     ]
     groups = [{"name": "recorded", "rules": recorded}]
     groups += [
-        {"name": name, "rules": [_rendered(rule, timing, base) for rule in rules]} for name, rules in GROUPS.items()
+        {"name": name, "rules": [_rendered(rule, timing, environ) for rule in rules]} for name, rules in GROUPS.items()
     ]
     return {"prometheus/rules.yml": written({"groups": groups})}
 
 
-def _rendered(rule: Rule, timing: Timing, runbooks: str) -> dict[str, Any]:
+def _rendered(rule: Rule, timing: Timing, environ: Mapping[str, str]) -> dict[str, Any]:
     keep = {"keep_firing_for": timing.duration(rule.keep_s)} if rule.keep_s else {}
     return {
         "alert": rule.name,
@@ -784,6 +784,6 @@ def _rendered(rule: Rule, timing: Timing, runbooks: str) -> dict[str, Any]:
             "summary": rule.summary,
             "description": rule.text,
             "dashboard": rule.dashboard,
-            "runbook_url": f"{runbooks}/{rule.runbook}",
+            "runbook_url": runbook_url(rule.name, environ),
         },
     }

@@ -189,7 +189,7 @@ def cache_hits() -> Panel:
     """How often a cache has what is looked up."""
     return Panel(
         title="Cache hit ratio",
-        text="Lookups that a cache answers, as a share. It is lower while caches are cold. A sudden fall is not normal.",
+        text="The share of lookups that a cache answers. It is lower while caches are cold, else steady.",
         unit="percentunit",
         targets=[
             Target(
