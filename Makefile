@@ -7,7 +7,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Prometheus and Alertmanager are installed for what needs them: the tests of alerts, and a system that is observed.
-check unit test: export WITH_ALERTING := 1
+check unit test check-dashboards: export WITH_ALERTING := 1
 up: export WITH_ALERTING := $(OBS)
 
 ##@ Run
