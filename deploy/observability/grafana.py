@@ -60,7 +60,8 @@ def _datasources(timing: Timing) -> dict[str, object]:
             # Grafana replaces $name in these files by variables of the environment, and $$ by $.
             {
                 "name": "trace_id",
-                "matcherRegex": r'"trace_id": ?"(\w+)"',
+                "matcherType": "label",  # the collector makes a label of it
+                "matcherRegex": "trace_id",
                 "datasourceUid": TRACES,
                 "url": "$${__value.raw}",
             }

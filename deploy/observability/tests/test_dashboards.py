@@ -1,12 +1,16 @@
 import json
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deploy.observability import grafana
+from deploy.observability.answers import built_in
 from deploy.observability.dashboards import DASHBOARDS
 from deploy.observability.dashboards.model import Dashboard, Limits, Panel, Row, Target, Variable
 from deploy.observability.lint import panels
+from deploy.observability.promql import with_variables
 from deploy.observability.rules import RULES
 from deploy.observability.timing import Timing
 from libs.deployables import DEPLOYABLES
@@ -22,6 +26,16 @@ def drawn(**changes: Any) -> dict[str, Any]:
     panel = Panel(**{**arguments, **changes})
     page = Dashboard(name="one", title="One", text="Text.", tag="area", rows=[Row("Row", [panel])])
     return panels(page.as_json(RUNBOOKS))[0]
+
+
+def test_promtool_accepts_each_expression(tmp_path: Path) -> None:
+    expressions = {target.expr for one in DASHBOARDS for panel in one.panels() for target in panel.targets}
+    values = {"job": "x", "instance": "x", "route": "x", "group": "x", "store": "x"} | built_in()
+    rules = [{"record": f"n{index}", "expr": with_variables(expr, values)} for index, expr in enumerate(expressions)]
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))
+    found = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
 
 
 def test_addresses_are_fixed_and_different() -> None:

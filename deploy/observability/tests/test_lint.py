@@ -31,7 +31,7 @@ GOOD = Dashboard(
                             "{{cache}}",
                         )
                     ],
-                    alerts=["DeadLetters"],
+                    alerts=["FeedWrong"],
                 ),
                 Panel(
                     title="Memory",
