@@ -30,8 +30,8 @@ FROM python:3.11-slim-bookworm AS runtime
 # Named volumes take their owner from here. `objects` is shared by the media service and its worker.
 RUN groupadd --gid 10001 feedmill \
  && useradd --uid 10001 --gid feedmill --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin feedmill \
- && install -d -o feedmill -g feedmill -m 0750 /var/lib/feedmill /var/lib/feedmill/objects /var/lib/feedmill/jwt \
- && install -d -o feedmill -g feedmill -m 0755 /var/lib/feedmill-gateway
+ && install -d -o feedmill -g feedmill -m 0750 /var/lib/feedmill /var/lib/feedmill/objects /var/lib/feedmill/jwt /var/lib/feedmill-traces \
+ && install -d -o feedmill -g feedmill -m 0755 /var/lib/feedmill-gateway /var/lib/feedmill-observability
 COPY --from=requirements /venv /venv
 COPY --from=room /app /app
 ARG DEPLOYABLE

@@ -1,18 +1,22 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos drill-alerts soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Prometheus and Alertmanager are installed for what needs them: the tests of alerts, and a system that is observed.
+check unit test check-dashboards drill-alerts: export WITH_ALERTING := 1
+up: export WITH_ALERTING := $(OBS)
 
 ##@ Run
 
 bootstrap: ## install what this machine lacks
 	@devstack/bootstrap
 
-up: bootstrap ## start the whole system (again: whatever does not run)
-	@$(PYTHON) -m devstack up
+up: bootstrap ## start the whole system (again: whatever does not run); OBS=1 with Prometheus and Alertmanager
+	@$(PYTHON) -m devstack up $(if $(OBS),--observability)
 
 down: ## stop it; CLEAN=1 forgets the data too
 	@$(PYTHON) -m devstack down $(if $(CLEAN),--clean)
@@ -68,6 +72,7 @@ lint: bootstrap ## linters, types, import rules, contracts, language
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
+	@$(PYTHON) -m deploy.observability check
 	@$(PYTHON) -m gateway.errors_page check
 	@$(PYTHON) .ci/prose
 
@@ -75,8 +80,9 @@ fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-contracts: bootstrap ## write schemas, docs/events.md and docs/errors.md from the code
+contracts: bootstrap ## write schemas, docs/events.md, docs/errors.md and docs/alerts.md from the code
 	@$(PYTHON) -m libs.contracts write
+	@$(PYTHON) -m deploy.observability write
 	@$(PYTHON) -m gateway.errors_page write
 
 advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
@@ -89,6 +95,9 @@ bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edg
 
 chaos: ## faults under load on the running system, and what became of it; ONLY="redis,hostile" for some
 	@$(PYTHON) -m chaos matrix "$(ONLY)"
+
+drill-alerts: bootstrap ## fire every page by a real fault, about an hour; ONLY="redis,clean load" for some
+	@$(PYTHON) -m chaos alerts "$(ONLY)"
 
 soak: ## a mixed load for MINUTES=30: memory, lag and errors
 	@$(PYTHON) -m chaos soak $(or $(MINUTES),30)

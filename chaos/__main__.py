@@ -1,13 +1,15 @@
-"""`python -m chaos matrix [ONLY] | soak MINUTES`: faults under load, or load for long, on the running system."""
+"""`python -m chaos matrix [ONLY] | soak MINUTES | alerts [ONLY]`: faults under load, or load for long."""
 
 import argparse
 import asyncio
 import os
 import sys
 import threading
+from functools import partial
 
 from chaos.attacks import ATTACKS
 from chaos.detour import detour
+from chaos.drills import CLEAN_LOAD, FACTOR, REAL_WINDOWS, drill_alerts
 from chaos.faults import faults, network_faults
 from chaos.hostile import REQUESTS, hostile
 from chaos.hostile import table as hostile_table
@@ -32,6 +34,9 @@ def main() -> int:
     try:
         if arguments.command == "soak":
             return _soak(stack, CommonSettings(), arguments.minutes)
+        if arguments.command == "alerts":
+            wanted = partial(_named, only=arguments.only)
+            return int(not asyncio.run(drill_alerts(stack, CommonSettings(), wanted, arguments.factor)))
         return _matrix(stack, CommonSettings(), arguments.only, arguments.requests)
     except DevstackError as error:
         print(f"chaos: {error}", file=sys.stderr)
@@ -85,6 +90,11 @@ def _parser() -> argparse.ArgumentParser:
     rows.add_argument("only", nargs="?", default="", help="parts of names: redis,hostile")
     rows.add_argument("--requests", type=int, default=REQUESTS, help="of others, in each half of a hostile row")
     commands.add_parser("soak", help="a mixed load").add_argument("minutes", type=float)
+    alerts = commands.add_parser("alerts", help="fire each page by a fault")
+    alerts.add_argument(
+        "only", nargs="?", default="", help=f"parts of names: gateway,redis,{REAL_WINDOWS},{CLEAN_LOAD}"
+    )
+    alerts.add_argument("--factor", type=float, default=FACTOR, help="divides all windows of the alerts")
     return parser
 
 

@@ -43,7 +43,7 @@ def main() -> int:
 def _act(arguments: argparse.Namespace, settings: Settings, stack: Stack, cancelled: threading.Event) -> None:
     match arguments.command:
         case "up":
-            stack.up(arguments.only)
+            stack.up(arguments.only, observed=arguments.observability)
             print(summary(stack))
         case "restart":
             stack.restart()
@@ -55,7 +55,7 @@ def _act(arguments: argparse.Namespace, settings: Settings, stack: Stack, cancel
         case "status":
             print(status(stack))
         case "logs":
-            _follow(stack.table, arguments.name or [*ALL, *stack.names()], cancelled)
+            _follow(stack.table, arguments.name or [*ALL, *stack.names(), *stack.observability.names()], cancelled)
         case "run":
             _run(stack, arguments.name, arguments.arguments)
         case "provider":
@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start all that does not run")
     up.add_argument("--only", type=lambda text: text.split(","), default=[], help="only these, as user,post")
+    up.add_argument("--observability", action="store_true", help="also Prometheus, Alertmanager and Jaeger")
     commands.add_parser("restart", help="replace every process, without failing a request")
     commands.add_parser("stores", help="start the stores alone and print their addresses")
     down = commands.add_parser("down", help="stop all")

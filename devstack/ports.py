@@ -1,11 +1,13 @@
 """Chooses ports that a checkout uses at every start."""
 
+import http.client
 import random
 import socket
 
 # Below Linux's ephemeral range (32768-60999), so that no outgoing connection takes a port we keep.
 FIRST, LAST = 20_000, 32_000
 CONNECT_TIMEOUT_S = 1.0
+ANSWER_TIMEOUT_S = 2.0
 
 
 def is_free(port: int) -> bool:
@@ -48,3 +50,15 @@ def exchange(port: int, request: bytes, size: int) -> bytes:
             return answer
     except OSError:
         return b""
+
+
+def serves(port: int, path: str) -> bool:
+    """Whether GET answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

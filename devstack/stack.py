@@ -1,6 +1,5 @@
 """The whole system on one machine: stores, migrations, deployables, gateway, sample world."""
 
-import http.client
 import shutil
 import signal
 import sys
@@ -12,6 +11,7 @@ from devstack import environment, ports
 from devstack.errors import DevstackError
 from devstack.java import only_jar
 from devstack.names import GATEWAY
+from devstack.observability import JAEGER, Observability
 from devstack.parallel import in_parallel
 from devstack.processes import ProcessTable
 from devstack.providers import StoreProvider, provider
@@ -24,7 +24,6 @@ from libs.deployables import DEPLOYABLES, SERVICES, Deployable
 READY_TIMEOUT_S = 90.0
 TASK_TIMEOUT_S = 180.0
 SEED_TIMEOUT_S = 600.0
-HEALTH_TIMEOUT_S = 2.0
 PARALLEL_TASKS = 3  # more only queue on two cores
 RELOAD_TIMEOUT_S = 75.0  # nginx's old workers end their requests first; the longest may take 60 s
 NEXT = ".next"  # what a process is called while the one it replaces still runs
@@ -41,6 +40,7 @@ class Stack:
         self.state = State(settings.state_dir, settings.pinned_ports())
         self.table = ProcessTable(settings.state_dir, cancelled)
         self.deployables = tuple(deployables)
+        self.observability = Observability(settings, self.state, self.table, self.deployables)
         self._cancelled = cancelled
 
     def names(self) -> list[str]:
@@ -50,16 +50,22 @@ class Stack:
     def provider(self) -> StoreProvider:
         return provider(self.settings, self.state, self.table)
 
-    def environ(self, endpoints: Endpoints) -> dict[str, str]:
-        return environment.common_environ(self.settings, self.state, endpoints)
+    def environ(self, endpoints: Endpoints, state: State | None = None) -> dict[str, str]:
+        """Return the variables of every process, with the ports of another state if one is given."""
+        common = environment.common_environ(self.settings, state or self.state, endpoints)
+        return self.observability.environ() | common
 
-    def up(self, only: Sequence[str] = ()) -> None:
-        """Start what does not run. On any failure everything started here is stopped again."""
+    def up(self, only: Sequence[str] = (), *, observed: bool = False) -> None:
+        """Start what does not run. On any failure everything started here is stopped again.
+
+        With `observed`, also start Prometheus and its companions. Without, restart only those that were started before.
+        """
         with self.state.lock("up"):
             stores = self.provider()
             self.table.kill_unrecorded()
             try:
-                self._up(stores, [name for name in self.names() if name in only or not only], whole=not only)
+                wanted = [name for name in self.names() if name in only or not only]
+                self._up(stores, wanted, whole=not only, observed=observed or bool(self.observability.names()))
             except BaseException:
                 self._take_back(stores)
                 raise
@@ -79,10 +85,12 @@ class Stack:
                 raise DevstackError("an earlier restart was broken off, and two of each run: make down, make up")
             others = self.state.choose_others(names)
             state = State(self.settings.state_dir, {**self.settings.pinned_ports(), **others})
-            common = environment.common_environ(self.settings, state, endpoints or self.provider().endpoints())
-            common |= changes
+            common = self.environ(endpoints or self.provider().endpoints(), state) | dict(changes)
+            observed = bool(self.observability.names())
             try:
                 self._prepare(common)
+                if observed:
+                    self.observability.render()
                 self._start(self.deployables, common, state, NEXT)
                 self._check_gateway(common)
             except BaseException:
@@ -91,6 +99,8 @@ class Stack:
                 raise
             self._reload_gateway()
             self.state.keep_ports(others)
+            if observed:
+                self.observability.follow()
             self._retire(names)
 
     def _retire(self, names: Sequence[str]) -> None:
@@ -127,13 +137,15 @@ class Stack:
                 shutil.rmtree(self.state.directory)
                 say("data deleted")
 
-    def _up(self, stores: StoreProvider, wanted: Sequence[str], *, whole: bool) -> None:
+    def _up(self, stores: StoreProvider, wanted: Sequence[str], *, whole: bool, observed: bool) -> None:
         missing = [name for name in wanted if self.table.find(name) is None]
         endpoints = self._start_stores(stores)
+        environment.choose_ports(self.state, missing)
+        if observed and JAEGER in self.observability.start() and len(missing) < len(wanted):
+            say("what runs already sends its traces to Jaeger after make restart")
         if not missing:
             say("everything already runs")
             return
-        environment.choose_ports(self.state, missing)
         common = self.environ(endpoints)
         self._prepare(common)
         self._start([one for one in self.deployables if one.name in missing], common, self.state)
@@ -230,14 +242,7 @@ def _say_ready(name: str, port: int) -> None:
 
 def is_healthy(port: int) -> bool:
     """GET /health/ready answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HEALTH_TIMEOUT_S)
-    try:
-        connection.request("GET", "/health/ready")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return ports.serves(port, "/health/ready")
 
 
 def summary(stack: Stack) -> str:
@@ -245,7 +250,8 @@ def summary(stack: Stack) -> str:
     hint = stack.state.directory / LOGIN_HINT
     login = f"\n{hint.read_text().strip()}" if hint.exists() else ""
     return (
-        f"\nFeedmill is up: {environment.public_url(stack.state)} (reference: /docs){login}\n"
+        f"\nFeedmill is up: {environment.public_url(stack.state)} (reference: /docs){login}"
+        f"{stack.observability.summary()}\n"
         f"logs: {stack.state.directory / 'logs'} (make logs), processes: make status, stop: make down"
     )
 

@@ -23,6 +23,7 @@ def status(stack: Stack) -> str:
         rows = [*(_process(stack, name) for name in ALL), *rows]
     else:
         rows = [*_foreign(stores.name, stores.endpoints()), *rows]
+    rows += [_process(stack, name) for name in stack.observability.names()]
     return columns([HEADER, *rows, ("total", "", "", "", _megabytes(stack.table, [row[0] for row in rows]))])
 
 

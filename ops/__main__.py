@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import NotFoundError, UnavailableError
+from libs.common.core.logging import AccountHash
 from libs.common.core.settings import Settings
 from ops import dlq, oracle, rebuild, reconcile
 from ops.client import ApiFailure
@@ -87,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
         help="seconds between two looks; only what differs at both is wrong (default: %(default)s)",
     )
     reconciling.add_argument("--dry-run", action="store_true", help="only compare; change nothing")
+    hashing = add("hash", "print the hash that stands for an account in logs", "It changes with the internal secret.")
+    hashing.add_argument("account", type=int, metavar="ACCOUNT", help="account id")
     dlq.add_arguments(add("dlq", "list, show, replay or drop events that no consumer could handle (dead letters)"))
     return parser
 
@@ -140,6 +143,8 @@ def _act(arguments: argparse.Namespace) -> int:
             return _rebuild(arguments)
         case "reconcile":
             return _reconcile(arguments)
+        case "hash":
+            print(AccountHash(Settings().internal_secret.get_secret_value())(arguments.account))
         case "dlq":
             asyncio.run(dlq.run(arguments))
     return 0

@@ -1,6 +1,6 @@
 """The canary samples feeds of recent readers and counts of all users, a few at a time, without end.
 
-It also counts the dead letters that wait.
+It also counts the dead letters that wait, reads the progress of all consumer groups and finds hot keys of Redis.
 """
 
 import asyncio
@@ -11,10 +11,12 @@ from pydantic import Field
 
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import WINDOW_S, HotKeys
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
-from ops import dead_letters
+from ops import dead_letters, progress
 from ops.counts import open_owners
+from ops.hot_keys import HotKeyWatch
 from ops.oracle import CHECKED, Oracle, open_oracle
 from ops.reconcile import SETTLE_S, CountOwners, Reconciler
 
@@ -94,7 +96,7 @@ async def _again_and_again(pause_s: float, sample: Callable[[], Awaitable[None]]
 
 
 async def compose(runtime: Runtime[CanarySettings]) -> None:
-    """Start the samples, the reconciliation and the watch on dead letters."""
+    """Start the samples, the reconciliation, and the watch on Kafka and Redis."""
     settings = runtime.settings
     canary = Canary(await runtime.stack.enter_async_context(open_oracle(settings)), settings.canary_readers)
     runtime.ready_checks["feed"] = canary.ready
@@ -104,6 +106,9 @@ async def compose(runtime: Runtime[CanarySettings]) -> None:
     runtime.start("reconciliation", _again_and_again(settings.canary_every_s, counts.sample))
     runtime.start("samples", _again_and_again(settings.canary_every_s, canary.sample))
     runtime.start("dead-letters", dead_letters.watch(settings))
+    runtime.start("consumer-progress", progress.watch(settings))
+    hot_keys = HotKeyWatch(HotKeys(runtime.redis, settings.namespace).find)
+    runtime.start("hot-key-list", _again_and_again(WINDOW_S, hot_keys.sample))
 
 
 APPLICATION = Application(name="canary", settings=CanarySettings, compose=compose)

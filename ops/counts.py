@@ -97,7 +97,7 @@ class Owners:
             await self._interactions.mend(some)
 
     async def lag(self) -> int:
-        return sum([await self._meter.lag(group, topics) for group, topics in ON_THEIR_WAY.items()])
+        return sum(one.lag for one in (await self._meter.progress(ON_THEIR_WAY)).values())
 
 
 def _calls(post_ids: Sequence[int]) -> list[Sequence[int]]:

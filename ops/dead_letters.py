@@ -14,7 +14,6 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
-from prometheus_client import Gauge
 
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.logging import get_logger
@@ -22,11 +21,12 @@ from libs.common.core.settings import Settings
 from libs.common.kafka.producer import EventProducer
 from libs.contracts.records import Header
 from libs.contracts.topics import TOPICS, dead_letter_topic
+from libs.telemetry.metrics import gauge
 
 DEADLINE_S = 30.0  # for reading on to the end of all dead-letter topics
 POLL_MS = 500
 EVERY_S = 15.0  # how old the gauge may be; an alert waits for minutes
-WAITING = Gauge("feedmill_dead_letters_waiting", "Dead letters that were neither replayed nor dropped.", ["topic"])
+WAITING = gauge("feedmill_dead_letters_waiting")
 DEAD_LETTER_TOPICS = tuple(topic.name for topic in TOPICS)
 _WHY = "dlq-"  # what the consumer runner adds to the headers of the original
 _NOTE = "dlq-handled"

@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from prometheus_client import Counter, Gauge
-
 from libs.common.core.console import say
 from libs.common.core.ids import id_time_ms, now_ms
 from libs.common.core.settings import Settings
 from libs.contracts.internal.feed import FeedPageView, FeedReason
+from libs.telemetry.metrics import counter, gauge
 from ops.feeds import open_feeds
 from ops.judge import Expectation, Fault, Finding, judge
 from ops.records import Followees, Records, window_start
@@ -21,11 +20,9 @@ GRACE_S = 70  # a younger post may not be delivered yet, or not be on a page tha
 DELIVERED_S = 10  # the same without cached pages
 SLOWEST_MS = 600_000  # the slow lane has finished by then; a missing post is lost, perhaps in a dead letter
 ORDERS = ("ranked", "chronological")
-CHECKED = Counter("feedmill_oracle_feeds_total", "Feeds that were recomputed and compared.", ["outcome"])
-FAULTS = Counter("feedmill_oracle_faults_total", "Items that were wrong.", ["fault"])
-LAST_CLEAN = Gauge("feedmill_oracle_last_clean_time", "When a feed was last found right, Unix seconds.")
-for _fault in Fault:
-    FAULTS.labels(_fault)  # an alarm on the first one needs the 0 before it
+CHECKED = counter("feedmill_oracle_feeds_total")
+FAULTS = counter("feedmill_oracle_faults_total")
+LAST_CLEAN = gauge("feedmill_oracle_last_clean_time_seconds")
 
 
 class Owners(Protocol):

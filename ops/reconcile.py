@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from prometheus_client import Counter
-
 from libs.common.core.console import say
 from libs.common.core.settings import Settings
+from libs.telemetry.metrics import counter
 from ops.counts import PostCounts, UserCounts, open_owners
 
 SETTLE_S = 30.0  # what a killed service left in its outbox is delivered by then: a relay's lease is 15 s
@@ -30,12 +29,8 @@ class Place(StrEnum):
     """The user service's list of a user's posts."""
 
 
-DRIFT = Counter("feedmill_reconcile_drift", "Counts that were found wrong.", ["place"])
-CHECKED = Counter(
-    "feedmill_reconcile_users_total", "Users whose counts, and those of their posts, were compared.", ["outcome"]
-)
-for _place in Place:
-    DRIFT.labels(_place)  # an alarm on the first one needs the 0 before it
+DRIFT = counter("feedmill_reconcile_drift_total")
+CHECKED = counter("feedmill_reconcile_users_total")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from typing import Protocol
 from uuid import UUID
 
 import orjson
+from opentelemetry.trace import SpanKind
 
-from libs.common.core.context import traceparent
 from libs.contracts.base import Event, Payload
+from libs.telemetry.tracing import Attributes, child_span, is_sampled, traceparent
 
 Header = tuple[str, bytes]
 
@@ -32,8 +33,14 @@ class EventRecord:
 
 
 def encode(event: Event, producer: str) -> EventRecord:
-    """Encode `event` with the current trace; `producer` is the deployable's name."""
-    trace = traceparent()
+    """Encode `event` with the current trace; `producer` is the deployable's name.
+
+    In a sampled trace, a span `create` of its own is the parent of all that happens to the event later.
+    """
+    topic, kind = event.payload.topic, event.payload.type
+    attributes = messaging_attributes("create", topic, event.event_id, kind) if is_sampled() else {}
+    with child_span(f"create {topic}", SpanKind.PRODUCER, attributes):
+        trace = traceparent()
     envelope = event.envelope(producer, trace)
     headers = [("type", envelope.type.encode()), ("version", str(envelope.version).encode())]
     if trace:
@@ -47,6 +54,18 @@ def encode(event: Event, producer: str) -> EventRecord:
         time.time_ns() // 1_000,
         event.payload,
     )
+
+
+def messaging_attributes(operation: str, topic: str, event_id: UUID, event_type: str) -> Attributes:
+    """The attributes of a span about one event; `operation` is create, send or process."""
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation,
+        "messaging.destination.name": topic,
+        "messaging.message.id": str(event_id),
+        "feedmill.event.type": event_type,
+    }
 
 
 class EventOutbox(Protocol):

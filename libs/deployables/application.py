@@ -13,12 +13,12 @@ from fastapi import APIRouter, FastAPI
 from starlette.types import ASGIApp
 
 from libs.common.core.logging import configure_logging, get_logger
-from libs.common.core.tracing import configure_tracing
 from libs.common.stores.migrations import migrate
 from libs.common.stores.rate import RateLimit
 from libs.common.web.app import Compose, S, create_app
 from libs.common.web.server import serve
 from libs.deployables import BY_NAME, Deployable, service_urls
+from libs.telemetry.tracing import configure_tracing
 
 ROOT = Path(__file__).parents[2]
 log = get_logger(__name__)
@@ -73,8 +73,8 @@ class Application(Generic[S]):
         parser.add_argument("command", nargs="?", choices=["serve", "migrate"], default="serve")
         command = parser.parse_args().command
         settings = self.settings()
-        configure_logging(self.name, settings.log_level)
-        configure_tracing(self.name)
+        configure_logging(self.name, settings.log_level, settings.internal_secret.get_secret_value())
+        configure_tracing(self.name, settings.instance, settings.otlp_endpoint, settings.trace_ratio)
         if command == "migrate":
             started = time.monotonic()
             ran = asyncio.run(self.migrate(settings))

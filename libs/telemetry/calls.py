@@ -4,10 +4,15 @@ import time
 from types import TracebackType
 from typing import Literal, Self
 
+from opentelemetry.trace import SpanKind
+
 from libs.telemetry.metrics import exemplar, histogram
+from libs.telemetry.tracing import Attributes, is_sampled, past_span
 
 Store = Literal["cassandra", "postgres", "redis"]
 QUERY_SECONDS = histogram("feedmill_query_seconds")
+_SYSTEMS = {"cassandra": "cassandra", "postgres": "postgresql", "redis": "redis"}
+_places: dict[Store, Attributes] = {}
 
 
 class Query:
@@ -15,7 +20,8 @@ class Query:
 
     Args:
         store: where the query runs.
-        statement: a name from a small set, such as `posts_by_id` or `SELECT sessions`; never with values.
+        statement: a name from a small set, such as `SELECT sessions` or `GET`; never with values. Its first word is
+            the operation.
     """
 
     __slots__ = ("_started_s", "_statement", "_store")
@@ -32,6 +38,20 @@ class Query:
         record_query(self._store, self._statement, time.perf_counter() - self._started_s, error)
 
 
-def record_query(store: Store, statement: str, seconds: float, _: BaseException | None = None) -> None:
+def record_query(store: Store, statement: str, seconds: float, error: BaseException | None = None) -> None:
     """Record a query that has ended now, for drivers that report queries afterwards."""
     QUERY_SECONDS.labels(store, statement).observe(seconds, exemplar())
+    if is_sampled():
+        attributes = {
+            "db.system.name": _SYSTEMS[store],
+            "db.operation.name": statement.partition(" ")[0],
+            "db.query.summary": statement,
+            **_places.get(store, {}),
+        }
+        past_span(statement, SpanKind.CLIENT, attributes, seconds, error)
+
+
+def set_place(store: Store, namespace: str, address: str, port: int | None) -> None:
+    """Set where queries of this process go: the keyspace, database or number of the database, and the server."""
+    port_too = {} if port is None else {"server.port": port}
+    _places[store] = {"db.namespace": namespace, "server.address": address, **port_too}

@@ -232,7 +232,7 @@ FEED = (
         name="feedmill_feed_page_seconds",
         kind="histogram",
         text="Time to make a feed page, by cache status.",
-        labels={"cache": ANY},
+        labels={"cache": ("hit", "miss", "stale")},
         buckets=REQUEST_BUCKETS,
         jobs=("feed",),
     ),
@@ -318,7 +318,7 @@ COUNTERS = (
         name="feedmill_counters_memberships_total",
         kind="counter",
         text="Memberships that changed a count.",
-        labels={"kind": ANY},
+        labels={"kind": ("like", "comment", "save", "view", "comment_like")},
         jobs=("counters",),
     ),
 )
@@ -382,7 +382,7 @@ PROOF = (
         name="feedmill_oracle_faults_total",
         kind="counter",
         text="Items of feeds that were wrong.",
-        labels={"fault": ANY},
+        labels={"fault": ("missing", "extra", "leaked", "repeated", "misordered")},
         jobs=("canary",),
     ),
     Metric(

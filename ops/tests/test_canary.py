@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 from libs.common.core.errors import UnavailableError
 from libs.common.core.ids import first_id_at, now_ms
 from libs.contracts.internal.feed import FeedPageCoverage, FeedPagePost, FeedPageView, FeedReason
+from libs.telemetry.catalog import BY_NAME
 from ops.canary import Canary
 from ops.judge import Fault
 from ops.oracle import GRACE_S, ORDERS, Oracle
@@ -73,7 +74,7 @@ def counts() -> dict[str, float]:
 async def test_right_feeds_are_clean(house: House) -> None:
     started = time.time()
     assert await sampled(house) == {"clean": len(ORDERS)}
-    assert (REGISTRY.get_sample_value("feedmill_oracle_last_clean_time") or 0) >= started
+    assert (REGISTRY.get_sample_value("feedmill_oracle_last_clean_time_seconds") or 0) >= started
 
 
 async def test_what_is_lost_is_counted(house: House) -> None:
@@ -111,3 +112,7 @@ async def test_a_service_that_is_away_is_no_fault(house: House) -> None:
     assert await sampled(house) == {"skipped": 1}
     with pytest.raises(UnavailableError):
         await Canary(Oracle(house, house), readers=2).ready()
+
+
+def test_the_faults_of_the_catalog_are_those_of_the_oracle() -> None:
+    assert set(BY_NAME["feedmill_oracle_faults_total"].labels["fault"]) == set(Fault)

@@ -8,7 +8,7 @@ import pytest
 from devstack.settings import ROOT
 from ops.__main__ import main
 
-COMMANDS = ["seed", "journey", "oracle", "explain", "rebuild", "reconcile", "dlq"]
+COMMANDS = ["seed", "journey", "oracle", "explain", "rebuild", "reconcile", "hash", "dlq"]
 NEEDED = ("FEEDMILL_PUBLIC_URL", "FEEDMILL_INTERNAL_SECRET", "FEEDMILL_CURSOR_SECRET")
 
 

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from libs.common.core.errors import UnavailableError
 from libs.contracts.public import Counts
+from libs.telemetry.catalog import BY_NAME
 from ops.canary import CountsCanary
 from ops.counts import PostCounts, UserCounts
 from ops.reconcile import Drift, Place, Reconciler
@@ -141,3 +142,7 @@ async def test_the_canary_goes_round_mends_and_outlives_those_it_asks(house: Hou
     for _ in range(2):  # to the end, and from the beginning again
         await canary.sample()
     assert house.post.cached == RIGHT
+
+
+def test_the_places_of_the_catalog_are_those_of_the_reconciliation() -> None:
+    assert set(BY_NAME["feedmill_reconcile_drift_total"].labels["place"]) == set(Place)

@@ -21,6 +21,7 @@ from services.feed.api.cached_pages import PATH, CachedPages
 from services.feed.api.use_cases import FeedUseCases
 from services.feed.clients import HttpFollowGraph, HttpPostSource
 from services.feed.consumers import FeedConsumers
+from services.feed.service.active import ActiveReaders
 from services.feed.service.backpressure import BackpressureMonitor
 from services.feed.service.candidates import CandidateGatherer
 from services.feed.service.explain import FeedExplainer
@@ -33,6 +34,7 @@ from services.feed.service.sources import AuthorSource, ListSource
 from services.feed.service.warming import FeedWarmer, PageWarmer
 from services.feed.service.window import FeedWindow
 from services.feed.settings import FeedSettings
+from services.feed.stores.active_readers import RedisReadersLog
 from services.feed.stores.cached import CachedPosts, CachedProfiles
 from services.feed.stores.redis import RedisFeedCache
 
@@ -81,11 +83,13 @@ async def compose(runtime: Runtime[FeedSettings]) -> FeedUseCases:
     explainer = FeedExplainer(paginator, readers, window, ranker, graph, posts, lists, unpushed, *progress, ranking)
     consumers = FeedConsumers(readers, window, posts, lists, cache, stamps)
     await runtime.consume("feed", consumers.on_events, runner=GatheringRunner, serves_without=True)
+    active = ActiveReaders(RedisReadersLog(redis, prefix))
+    runtime.start("active-readers", active.run())
     runtime.start("backpressure", monitor.run())
     runtime.start("warmer", FeedWarmer(stamps, listed, returning.readers).run())
     if settings.page_cache_s:
         runtime.start("page-warmer", PageWarmer(returning, reader.warm).run())
-    return FeedUseCases(reader, explainer, returning)
+    return FeedUseCases(reader, explainer, returning, active)
 
 
 def limits(settings: FeedSettings) -> Mapping[str, RateLimit]:

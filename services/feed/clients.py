@@ -8,6 +8,7 @@ from libs.clients.post import PostClient
 from libs.clients.user import UserClient
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, PostRecord
+from libs.telemetry.caches import count_reads
 from services.feed.domain.feed import Followees, Relation
 
 FEATURES_S = 60  # counts may be so old when a feed is ranked
@@ -45,6 +46,7 @@ class HttpPostSource:
 
     async def ranking_features(self, post_ids: Sequence[int]) -> list[RankingFeatures]:
         known = {p: features for p in post_ids if (features := self._features.get(p))}
+        count_reads("ranking_features", hits=len(known), misses=len(post_ids) - len(known))
         for features in await self._posts.ranking_features([p for p in post_ids if p not in known]):
             known[features.post_id] = self._features[features.post_id] = features
         return [known[p] for p in post_ids if p in known]

@@ -227,6 +227,13 @@ class Stamps(Generation, Protocol):
     async def invalidate(self, payloads: Iterable[Payload]) -> None: ...
 
 
+class ReadersLog(Protocol):
+    """Users who read their feed, over all processes. Raises UnavailableError."""
+
+    async def add(self, user_ids: Collection[int]) -> Mapping[str, int]:
+        """Note that these users read their feed now. Return the number of readers by window, estimated within 1 %."""
+
+
 @dataclass(frozen=True, slots=True)
 class CachedPage:
     """The content of a first page, as JSON, its age, and the age of its counts.

@@ -12,6 +12,7 @@ from services.media.consumers import MediaLifecycleConsumers
 from services.media.domain import MAX_IMAGE_BYTES, UploadSigner
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
+from services.media.service.storage import StorageMonitor
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
 from services.media.stores.folder import FolderMediaObjects
@@ -44,6 +45,7 @@ async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
         "media-uses", consumers.on_posts, runner=GatheringRunner, serves_without=True, gather_ms=GATHER_MS
     )
     runtime.start("sweep", lifetime.sweep_forever())
+    runtime.start("storage", StorageMonitor(objects).run())
     return MediaUseCases(library, lifetime, keyspace.idempotency, keyspace.mint)
 
 

@@ -1,6 +1,7 @@
 """Ports of the use cases: the media store and the object store."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -62,6 +63,14 @@ class MediaStore(Protocol):
         """Remove a completed check from the schedule."""
 
 
+@dataclass(frozen=True, slots=True)
+class Space:
+    """Bytes of the object store in use, and bytes that fit."""
+
+    used_bytes: int
+    capacity_bytes: int
+
+
 class MediaObjects(ObjectStore, Protocol):
     """The object store, extended for serving and for content detection."""
 
@@ -78,4 +87,10 @@ class MediaObjects(ObjectStore, Protocol):
         """Delete up to `limit` objects of a folder that were last written before `before_s` (Unix time).
 
         Return the number of deleted objects.
+        """
+
+    async def space(self) -> Space:
+        """Measure the space. Raises UnavailableError, OSError.
+
+        A folder has that of its file system, which other files share. Blocks reserved for root do not count.
         """

@@ -28,6 +28,7 @@ from services.user.service.events import edge_records
 from services.user.service.graph import FollowGraph
 from services.user.service.profiles import Profiles
 from services.user.service.reconciliation import CountReconciliation
+from services.user.service.session_count import SessionCount
 from services.user.settings import UserSettings
 from services.user.stores.cached import CachedProfileStore, CachedSessionStore
 from services.user.stores.postgres_accounts import PostgresAccountStore
@@ -64,6 +65,7 @@ async def compose(runtime: Runtime[UserSettings]) -> UserUseCases:
         outbox,
         database.mint,
     )
+    runtime.start("session-count", SessionCount(sessions).run())
     authored = PostgresAuthoredPostStore(postgres)
     await runtime.consume(
         "user-posts", UserConsumers(authored).on_posts, runner=GatheringRunner, serves_without=True, gather_ms=GATHER_MS

@@ -97,6 +97,12 @@ class SessionStore(Protocol):
     async def active(self, user_id: int, below_id: int | None, limit: int, now: datetime) -> list[DeviceSession]:
         """Return active sessions, newest first."""
 
+    async def count_usable(self, after_id: int | None, limit: int, now: datetime) -> tuple[int, int | None]:
+        """Count sessions whose refresh token can be used, among the next `limit` sessions by id.
+
+        Return the count, and the id after which to continue, or None at the end.
+        """
+
 
 class RefreshTokens(Protocol):
     """Creates refresh tokens."""

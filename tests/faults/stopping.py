@@ -48,5 +48,5 @@ def build(settings: StoppingSettings) -> FastAPI:
 
 
 if __name__ == "__main__":
-    configure_logging("stopping", "INFO")
+    configure_logging("stopping", "INFO", "secret")
     serve(build(settings := StoppingSettings()), settings)

@@ -15,8 +15,6 @@ from workers.fanout.service.backpressure import Backpressure
 from workers.fanout.service.fanout import Fanout, FeedRemover, FeedWriter, Ledgers
 from workers.fanout.settings import FanoutSettings
 
-GROUPS = {group: topics[0] for group, topics in BY_NAME["fanout"].consumes.items()}
-
 
 async def compose(runtime: Runtime[FanoutSettings]) -> None:
     """Start the consumers of posts and of both lanes, and the measuring of lag."""
@@ -27,7 +25,8 @@ async def compose(runtime: Runtime[FanoutSettings]) -> None:
     graph, unpushed = UserClient(runtime.client("user")), UnpushedRanges(redis, fast)
     ledgers = Ledgers(DeliveryProgress(redis, prefix), RemovalProgress(redis, prefix))
     board, stamps = PublishedBackpressure(redis, prefix), InvalidationStamps(redis, settings)
-    backpressure = Backpressure(KafkaLag(meter, GROUPS), board, unpushed, stamps, settings.thresholds())
+    lag = KafkaLag(meter, BY_NAME["fanout"].consumes)
+    backpressure = Backpressure(lag, board, unpushed, stamps, settings.thresholds())
     rate = SharedRateLimit(redis, prefix, "slow-lane", settings.slow_lane_rate)
     fanout = Fanout(
         graph,

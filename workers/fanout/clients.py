@@ -38,9 +38,9 @@ class KafkaChunkQueue:
 class KafkaLag:
     """Implements `LagSource` for the consumer groups of the fan-out workers."""
 
-    def __init__(self, meter: LagMeter, groups: Mapping[str, str]) -> None:
+    def __init__(self, meter: LagMeter, groups: Mapping[str, Sequence[str]]) -> None:
         self._meter = meter
         self._groups = groups
 
     async def total(self) -> int:
-        return sum([await self._meter.lag(group, [topic]) for group, topic in self._groups.items()])
+        return sum(one.lag for one in (await self._meter.progress(self._groups)).values())

@@ -1,11 +1,9 @@
-"""The context of the current request or event: its id, trace, deadline and caller."""
+"""The context of the current request or event: its id, deadline and caller."""
 
 import math
 import time
 from contextvars import ContextVar
 from dataclasses import dataclass
-
-from opentelemetry import propagate, trace
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _deadline: ContextVar[float] = ContextVar("deadline", default=math.inf)
@@ -60,16 +58,3 @@ def caller() -> Caller | None:
 def set_caller(who: Caller | None) -> None:
     """Bind the caller to this task and the tasks that it starts."""
     _caller.set(who)
-
-
-def traceparent() -> str | None:
-    """The W3C `traceparent` header for outgoing calls; None outside of a trace."""
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return carrier.get("traceparent")
-
-
-def trace_id() -> str | None:
-    """The id of the current trace as 32 hex digits; None outside of a trace."""
-    span = trace.get_current_span().get_span_context()
-    return f"{span.trace_id:032x}" if span.is_valid else None

@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65535)
     log_level: str = "INFO"
+    otlp_endpoint: str = Field(
+        default="", description="base URL of an OTLP collector for traces, such as http://127.0.0.1:4318; empty: none"
+    )
+    trace_ratio: float = Field(
+        default=0.01, ge=0, le=1, description="share of requests whose trace is sampled, if the caller did not decide"
+    )
     instance: str = Field(
         default="", description="stable name of this replica, so that it keeps its partitions after a restart"
     )
@@ -45,7 +51,9 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_cluster: bool = Field(default=False, description="redis_url names one node of a Redis Cluster")
     object_store_dir: Path = Path("/var/lib/feedmill/objects")
-    internal_secret: SecretStr = Field(description="shared by the deployables: signs their calls to one another")
+    internal_secret: SecretStr = Field(
+        description="shared by the deployables: signs their calls to one another, and hashes accounts in logs"
+    )
     cursor_secret: SecretStr = Field(description="signs page cursors")
     rate_limits: bool = Field(
         default=True, description="false turns off rate limits and caller shares, for sample data, tests, benchmarks"

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError, KafkaError
-from opentelemetry import propagate, trace
+from opentelemetry.trace import get_current_span
 from redis.exceptions import RedisError
 
 from libs.common.core.errors import UnavailableError
@@ -19,9 +19,11 @@ from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.kafka.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
 from libs.common.kafka.producer import EventProducer
+from libs.common.kafka.spans import processing, processing_undecodable
 from libs.contracts.base import Envelope, Payload, utc_now
 from libs.contracts.codec import UndecodableError, decode
 from libs.contracts.topics import dead_letter_topic
+from libs.telemetry.tracing import mark_failed
 
 POLL_MS = 200
 POLL_BUSY_MS = 10  # while handlers run, so that a finished partition is fetched again soon
@@ -40,7 +42,6 @@ STOP_S = 3.0  # to leave the group
 # getmany() without partitions means all of them: one that does not exist sends heartbeats and fetches nothing.
 NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
-_tracer = trace.get_tracer("feedmill.kafka")
 log = get_logger(__name__)
 
 
@@ -193,7 +194,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         events = [result for _, result in decoded if isinstance(result, ReceivedEvent)]
         try:
             if events:
-                await self._attempt(events)
+                with processing(self._group, events):
+                    await self._attempt(events)
             decoded = [(record, result) for record, result in decoded if not isinstance(result, ReceivedEvent)]
         except Exception as error:  # at least one event is poison: handle them one by one to find it
             log.warning("batch_failed", group=self._group, size=len(events), error=repr(error))
@@ -206,13 +208,14 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
     async def _handle_alone(self, record: ConsumerRecord, result: ReceivedEvent | UndecodableError) -> bool:
         """True if the record was moved to the dead letters."""
         if isinstance(result, UndecodableError):
-            await self._dead_letter(record, result, 1)
-        elif error := await self._try(result):
-            await self._dead_letter(record, error, POISON_ATTEMPTS)
-            await self._notify(result)
-        else:
-            return False
-        return True
+            with processing_undecodable(self._group, record.topic[self._strip :], record.headers):
+                await self._dead_letter(record, result, 1)
+            return True
+        with processing(self._group, [result]):
+            if error := await self._try(result):
+                await self._dead_letter(record, error, POISON_ATTEMPTS)
+                await self._notify(result)
+        return error is not None
 
     async def _try(self, event: ReceivedEvent) -> Exception | None:
         """The handler's error at the last attempt; None if an attempt succeeded."""
@@ -221,6 +224,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await self._attempt([event])
                 break
             except Exception as error:
+                _add_event("attempt_failed", error)
                 if attempt == POISON_ATTEMPTS:
                     return error
                 await asyncio.sleep(random.uniform(0, 0.1 * 2**attempt))
@@ -228,19 +232,17 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
 
     async def _attempt(self, events: Sequence[ReceivedEvent]) -> None:
         """Call the handler until it raises no transient error."""
-        first = events[0].envelope
-        context = propagate.extract({"traceparent": first.trace}) if first.trace else None
         delay = 0.05
-        with _tracer.start_as_current_span(f"consume {self._group}", context):
-            while True:
-                try:
-                    await self._handler(events)
-                    break
-                except _TRANSIENT as error:
-                    HANDLER_RETRIES.labels(self._group).inc()
-                    log.warning("handler_retries", group=self._group, error=repr(error))
-                    await asyncio.sleep(random.uniform(delay / 2, delay))
-                    delay = min(delay * 2, BACKOFF_CAP_S)
+        while True:
+            try:
+                await self._handler(events)
+                break
+            except _TRANSIENT as error:
+                HANDLER_RETRIES.labels(self._group).inc()
+                _add_event("handler_retries", error)
+                log.warning("handler_retries", group=self._group, error=repr(error))
+                await asyncio.sleep(random.uniform(delay / 2, delay))
+                delay = min(delay * 2, BACKOFF_CAP_S)
         now, topic = utc_now(), events[0].payload.topic  # the events of a call have one topic
         self._outcomes.extend([True] * len(events))
         EVENTS_HANDLED.labels(self._group, topic, "done").inc(len(events))
@@ -271,6 +273,8 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, BACKOFF_CAP_S)
         EVENTS_HANDLED.labels(self._group, record.topic[self._strip :], "dead_letter").inc()
+        _add_event("dead_letter", error)
+        mark_failed(get_current_span(), type(error).__qualname__)
         log.error("dead_letter", group=self._group, topic=record.topic, offset=record.offset, error=repr(error))
 
     async def _notify(self, event: ReceivedEvent) -> None:
@@ -415,6 +419,10 @@ class UnorderedRunner(ConsumerRunner):
             async with asyncio.timeout(STOP_S):
                 for partition, reading in leaving.items():
                     await self._commit_done(partition, reading)
+
+
+def _add_event(name: str, error: Exception) -> None:
+    get_current_span().add_event(name, {"error.type": type(error).__qualname__})
 
 
 def _decode(record: ConsumerRecord) -> ReceivedEvent | UndecodableError | None:

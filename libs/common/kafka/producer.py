@@ -7,13 +7,16 @@ from typing import Any, Protocol, Self, TypeVar
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from opentelemetry.trace import Span
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.kafka.metrics import EVENTS_PUBLISHED
+from libs.common.kafka.spans import send_span
 from libs.contracts.base import Event, Payload
 from libs.contracts.records import EventRecord, Header, encode
+from libs.telemetry.tracing import end
 
 _REQUEST_MS = 5_000
 _STOP_S = 1.0  # unconfirmed events are not lost: an outbox or a repeated handler sends them again
@@ -100,9 +103,16 @@ class EventProducer:
         Raises:
             UnavailableError: there was no space in the producer's buffer in time.
         """
-        return await self._enqueue(
-            self._settings.topic(record.topic), record.key.encode(), record.value, record.headers
-        )
+        span = send_span(record)
+        try:
+            sent = await self._enqueue(
+                self._settings.topic(record.topic), record.key.encode(), record.value, record.headers
+            )
+        except BaseException as error:
+            if span is not None:
+                end(span, error)
+            raise
+        return sent if span is None else asyncio.ensure_future(_until_confirmed(sent, span))
 
     async def confirm(self, record: EventRecord, sent: Awaitable[Any], via: str) -> None:
         """Wait until all in-sync replicas have a queued record.
@@ -127,6 +137,16 @@ class EventProducer:
                 raise UnavailableError("Kafka does not respond.")
             self._starting.result()
         return await _answer(self._producer.send(topic, value, key=key, headers=list(headers)))
+
+
+async def _until_confirmed(sent: Awaitable[T], span: Span) -> T:
+    try:
+        confirmed = await sent
+    except BaseException as error:
+        end(span, error)
+        raise
+    end(span)
+    return confirmed
 
 
 async def _answer(call: Awaitable[T]) -> T:

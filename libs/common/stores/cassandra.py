@@ -33,6 +33,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import CASSANDRA_READ, CASSANDRA_WRITE, Policy
 from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration
+from libs.telemetry.calls import Query, set_place
 
 CONNECT_S = 3.0
 CONTROL_S = 2.0  # times timeout_factor: for the driver's own queries about the cluster
@@ -45,6 +46,7 @@ CONDITIONAL_WRITE = replace(CASSANDRA_WRITE.once, contention=(TimeoutError, Oper
 # Needs a quorum of replicas; the coordinator alone would answer for system.local. The row need not exist.
 PROBE = "SELECT name FROM schema_migrations WHERE name = 'probe'"
 MIGRATE_S = 60.0
+_TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\s+(\w+)")
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
 Row = Any
@@ -100,6 +102,13 @@ def _policy_of(cql: str, *, is_idempotent: bool) -> Policy:
     return CASSANDRA_WRITE if is_idempotent else CASSANDRA_WRITE.once
 
 
+@cache
+def _summary(cql: str) -> str:
+    """The operation and the table, such as `SELECT posts`."""
+    table = _TABLE.search(cql)
+    return f"{cql.split(maxsplit=1)[0]} {table[1]}" if table else cql.split(maxsplit=1)[0]
+
+
 class Cassandra:
     """A connection to one keyspace.
 
@@ -118,6 +127,8 @@ class Cassandra:
         self._cluster = _cluster(self._settings)
         try:
             self._session = await asyncio.to_thread(self._cluster.connect, self._keyspace)
+            host, _, port = self._settings.cassandra_contact_points.partition(",")[0].rpartition(":")
+            set_place("cassandra", self._keyspace, host, int(port))
         except (NoHostAvailable, DriverException) as error:
             self._cluster.shutdown()
             raise UnavailableError("Cassandra does not respond.") from error
@@ -143,7 +154,7 @@ class Cassandra:
         """The rows of the first page (at most the driver's fetch size, 5,000)."""
         cql = statement if isinstance(statement, str) else statement.query_string
         policy = _policy_of(cql, is_idempotent=bool(getattr(statement, "is_idempotent", False)))
-        rows = await self._dependency.call(policy, lambda: self._bridge(statement, parameters))
+        rows = await self._dependency.call(policy, lambda: self._bridge(statement, parameters, _summary(cql)))
         return list(rows or ())
 
     async def one(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> Row | None:
@@ -163,9 +174,10 @@ class Cassandra:
         for statement, parameters in statements:
             batch.add(statement, parameters)
         policy = CASSANDRA_WRITE if batch.is_idempotent else CASSANDRA_WRITE.once
-        await self._dependency.call(policy, lambda: self._bridge(batch, None))
+        _, _, table = _summary(statements[0][0].query_string).partition(" ")
+        await self._dependency.call(policy, lambda: self._bridge(batch, None, f"BATCH {table}"))
 
-    async def _bridge(self, statement: Any, parameters: Sequence[Any] | None) -> list[Row] | None:
+    async def _bridge(self, statement: Any, parameters: Sequence[Any] | None, name: str) -> list[Row] | None:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[list[Row] | None] = loop.create_future()
 
@@ -183,12 +195,13 @@ class Cassandra:
             lambda error: loop.call_soon_threadsafe(settle, None, error),
         )
         try:
-            return await result
+            with Query("cassandra", name):
+                return await result
         except RequestValidationException as error:  # Cassandra works; the statement is wrong
             raise RejectedError(str(error)) from error
 
     async def _probe(self) -> None:
-        await self._bridge(PROBE, None)
+        await self._bridge(PROBE, None, _summary(PROBE))
 
     async def ready(self) -> bool:
         """A readiness check."""

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Protocol
 from uuid import uuid4
 
+from opentelemetry.trace import SpanKind
+
 from libs.common.core.errors import UnavailableError
+from libs.telemetry.tracing import Spanned, child_span
 
 Check = Callable[[], Awaitable[None]]
 """Called when the whole object was received; raises if the object must not be stored."""
@@ -50,6 +53,10 @@ class FolderObjectStore:
         return path
 
     async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
+        with _span("put"):
+            return await self._put(key, body, check)
+
+    async def _put(self, key: str, body: AsyncIterator[bytes], check: Check | None) -> int:
         target = self.path(key)
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.{uuid4().hex}")
@@ -69,11 +76,19 @@ class FolderObjectStore:
         return size
 
     async def get(self, key: str) -> bytes:
-        return await asyncio.to_thread(self.path(key).read_bytes)
+        with _span("get"):
+            return await asyncio.to_thread(self.path(key).read_bytes)
 
     async def size(self, key: str) -> int | None:
-        path = self.path(key)
-        return path.stat().st_size if path.is_file() else None
+        with _span("size"):
+            path = self.path(key)
+            return path.stat().st_size if path.is_file() else None
 
     async def delete(self, key: str) -> None:
-        self.path(key).unlink(missing_ok=True)
+        with _span("delete"):
+            self.path(key).unlink(missing_ok=True)
+
+
+def _span(operation: str) -> Spanned:
+    # Keys have ids of owners, and secrets.
+    return child_span(f"{operation} object", SpanKind.CLIENT, {"feedmill.object.operation": operation})

@@ -1,7 +1,9 @@
 """PostgreSQL with asyncpg: connection pool and migrations."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -15,9 +17,11 @@ from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import POSTGRES
 from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration
+from libs.telemetry.calls import record_query, set_place
 
 POOL_SIZE = 16
 MAX_WAITING = 256  # calls that wait for a connection; admission control bounds the requests before
+_TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\s+(\w+)")
 _MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
 Connection = Any  # asyncpg has no types
 _NO_ANSWER = (
@@ -51,6 +55,21 @@ class _StatelessConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg
     def get_reset_query(self) -> str:
         # No query changes the session, and the round trip of a reset is expensive: 13K instead of 23K queries/s.
         return ""
+
+
+@cache
+def _summary(sql: str) -> str:
+    """The operation and the first table, such as `SELECT users`."""
+    operation, table = sql.split(maxsplit=1)[0].rstrip(";"), _TABLE.search(sql)
+    return f"{operation} {table[1]}" if table else operation
+
+
+def _log_query(record: Any) -> None:
+    record_query("postgres", _summary(record.query), record.elapsed, record.exception)
+
+
+async def _log_queries(connection: Connection) -> None:
+    connection.add_query_logger(_log_query)
 
 
 class Postgres:
@@ -127,7 +146,10 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
             max_size=POOL_SIZE,
             command_timeout=POSTGRES.timeout_s * settings.timeout_factor,
             connection_class=_StatelessConnection,
+            init=_log_queries,
         )
+    address = urlsplit(dsn)
+    set_place("postgres", database, address.hostname or "", address.port or 5432)
     postgres = Postgres(pool, dsn, settings)
     try:
         yield postgres

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -19,6 +21,8 @@ from libs.common.core.breaker import CircuitBreaker, Outcome
 from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import SAMPLE
+from libs.telemetry.calls import Query, set_place
 
 POOL_SIZE = 64
 CLUSTER_POOL_SIZE = 512  # per node; beyond it the cluster client raises, while the other client waits
@@ -62,7 +66,9 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         "breaker": breaker,
     }
     pool = _Pool.from_url(url, **options)
-    client = Redis(connection_pool=pool)
+    client = _Client(connection_pool=pool)
+    place = urlsplit(url)
+    set_place("redis", place.path.strip("/") or "0", place.hostname or "", place.port or 6379)
     try:
         yield client
     finally:
@@ -105,6 +111,29 @@ def _backoff(policy: Policy) -> ConstantBackoff | ExponentialBackoff:
     return ExponentialBackoff(cap=policy.timeout_s, base=policy.backoff_s)
 
 
+class _Client(Redis):
+    """Measures commands and pipelines."""
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        with Query("redis", _name(args)):
+            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
+
+
+class _Pipeline(Pipeline):
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:
+        names = {_name(args) for args, _ in self.command_stack}
+        with Query("redis", f"PIPELINE {names.pop()}" if len(names) == 1 else "PIPELINE"):
+            return await super().execute(raise_on_error)
+
+
+def _name(args: Sequence[Any]) -> str:
+    """The command, with the name of the function that it calls but not its version."""
+    return f"FCALL {args[1].rpartition('_')[0]}" if args[0] == "FCALL" else str(args[0])
+
+
 class _Pool(BlockingConnectionPool):
     """Raises at once while the breaker is open, so that callers can continue without Redis."""
 
@@ -131,6 +160,7 @@ class _HiredisConnection(Connection):
             raise RedisConnectionError("the connection was reset") from error
 
     def pack_command(self, *args: Any) -> list[bytes]:
+        SAMPLE.command(args)
         try:
             return [pack_command((*args[0].split(), *args[1:]))]
         except TypeError:  # hiredis rejects subclasses of str and bytes

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from libs.common.core.settings import Settings
-from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.lag import GroupProgress, LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.contracts.base import Event
 from libs.contracts.events import UserCreated
@@ -41,5 +41,9 @@ async def test_lag_is_what_a_group_has_not_committed(settings: Settings, produce
             await consumer.commit({partitions[1]: ends[partitions[1]] - 1})
             assert await meter.lag(group, ["users"]) == 1
             assert await meter.lag(group, ["users", "counters"]) >= 1
+            nobody = uuid4().hex
+            found = await meter.progress({group: ["users"], nobody: ["users", "counters"]})
+            assert found[group] == GroupProgress(1, ends[partitions[0]] + ends[partitions[1]] - 1)
+            assert found[nobody] == GroupProgress(await meter.lag(nobody, ["users", "counters"]), 0)
     finally:
         await consumer.stop()

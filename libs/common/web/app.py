@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
+from libs.common.stores.hot_keys import HotKeys
 from libs.common.stores.rate import RateLimit, RateLimiter
 from libs.common.stores.redis import open_redis
 from libs.common.web.auth import TokenVerifier
@@ -24,6 +25,7 @@ from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLim
 from libs.common.web.problems import Problem, install_error_handlers
 from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import LEAVE_S, Runtime
+from libs.telemetry.tracing import flush_spans
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
@@ -101,6 +103,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(flush_spans)  # here, because uvicorn ends the process by a signal
             redis = await stack.enter_async_context(open_redis(settings))
             runtime = Runtime(name, settings, stack, redis, urls, groups)
             app.state.accepts_writes = runtime.accepts_writes
@@ -115,6 +118,7 @@ def create_app(
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
+            runtime.start("hot-keys", HotKeys(redis, settings.namespace).run())
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
             yield

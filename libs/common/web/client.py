@@ -1,22 +1,27 @@
 """HTTP calls from one deployable to another."""
 
+import re
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from opentelemetry.trace import SpanKind
 
-from libs.common.core.context import caller, remaining_s, request_id, traceparent
+from libs.common.core.context import caller, remaining_s, request_id
 from libs.common.core.dependency import Dependency
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.policies import SERVICE_FILE, SERVICE_READ, Policy
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens
 from libs.common.web.problems import RelayedError
+from libs.telemetry.tracing import Attributes, child_span, is_sampled, mark_failed, traceparent
 
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
 CALLER_HEADER = "X-Caller"  # the caller of the original request; trusted only in calls of deployables
+_ID = re.compile(r"/\d+")
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
 
@@ -31,6 +36,8 @@ class ServiceClient:
         self._policy = policy
         label = f"{name}-files" if policy is SERVICE_FILE else name  # slow uploads get their own circuit breaker
         self._url = url
+        parts = urlsplit(url)
+        self._address, self._port = parts.hostname or "", parts.port or 80
         self._dependency = Dependency(label, settings, self._probe, (aiohttp.ClientError,), retried=_NOT_REACHED)
         self._http = aiohttp.ClientSession(
             self._url,
@@ -77,16 +84,34 @@ class ServiceClient:
             headers["X-Request-Id"] = rid
         if current := caller():
             headers[CALLER_HEADER] = current.header()
-        if trace := traceparent():
-            headers["traceparent"] = trace
+        template = _ID.sub("/{id}", path)  # most ids in paths are those of users
+        name = f"{method} {template}"
 
         async def attempt() -> tuple[int, bytes]:
             wait_s = min(remaining_s(), self._dependency.timeout_s(self._policy))
-            headers[DEADLINE_HEADER] = str(int(wait_s * 1_000))
-            async with self._http.request(method, path, headers=headers, **request) as response:
-                return response.status, await response.read()
+            own = {**headers, DEADLINE_HEADER: str(int(wait_s * 1_000))}  # a hedged call runs at the same time
+            with child_span(name, SpanKind.CLIENT, self._attributes(method, template) if is_sampled() else {}) as span:
+                if trace := traceparent():
+                    own["traceparent"] = trace
+                async with self._http.request(method, path, headers=own, **request) as response:
+                    answer = await response.read()
+                if span.is_recording():
+                    span.set_attribute("http.response.status_code", response.status)
+                    if response.status >= 400:
+                        mark_failed(span, str(response.status))
+            return response.status, answer
 
         return await self._dependency.call(self._policy, attempt)
+
+    def _attributes(self, method: str, template: str) -> Attributes:
+        return {
+            "http.request.method": method,
+            "url.full": f"{self._url}{template}",
+            "url.template": template,
+            "server.address": self._address,
+            "server.port": self._port,
+            "service.peer.name": self.name,
+        }
 
     async def _probe(self) -> None:
         # A new connection, because slow calls may hold all of the pool.

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
-from opentelemetry import propagate, trace
+from opentelemetry.trace import Span, SpanKind
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.core.context import Caller, caller, set_caller, set_deadline, set_request_id
@@ -26,6 +26,7 @@ from libs.common.web.client import CALLER_HEADER, DEADLINE_HEADER
 from libs.common.web.limits import client_address
 from libs.common.web.metrics import HTTP_SECONDS, SHED
 from libs.common.web.problems import BodyError, problem_of
+from libs.telemetry.tracing import mark_failed, remote_span
 
 JSON_BODY_BYTES = 256 * 1024
 BODY_BYTES, BODY_S = 10 * 1024 * 1024, 120.0  # each 10 MB, the size of the largest picture, may take two minutes
@@ -37,11 +38,11 @@ UPLOADS_AN_ACCOUNT, UPLOADS_AN_ADDRESS = 4, 16  # concurrent uploads; more would
 PUBLIC = "/v1/"
 UNOBSERVED = ("/health/", "/metrics")
 INTERNAL = ("/internal/", "/.well-known/")  # routes for other deployables
+IDS_OF_CONTENT = frozenset(("post_id", "comment_id", "media_id"))  # the other parameters of paths are about users
 SLOT = "feedmill.slot"
 CALLER = CALLER_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
-_tracer = trace.get_tracer("feedmill.http")
 log = get_logger(__name__)
 
 
@@ -87,10 +88,10 @@ class RequestContext:
         given = headers.get("x-request-id", "")
         rid = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         set_request_id(rid)
-        started, status = time.perf_counter(), 500
+        started, status, sent_bytes = time.perf_counter(), 500, 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, sent_bytes
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], (b"x-request-id", rid.encode())]
@@ -98,16 +99,54 @@ class RequestContext:
                     name == b"cache-control" for name, _ in message["headers"]
                 ):
                     message["headers"].append((b"cache-control", b"no-store"))
+            else:
+                sent_bytes += len(message.get("body", b""))
             await send(message)
 
-        with _tracer.start_as_current_span(f"{scope['method']} {scope['path']}", propagate.extract(headers)):
+        with remote_span(scope["method"], SpanKind.SERVER, headers.get("traceparent")) as span:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
                 seconds = time.perf_counter() - started
                 route = getattr(scope.get("route"), "path", "unmatched")
                 HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
-                log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 2))
+                if span.is_recording():
+                    _describe(span, scope, route, status)
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    route=route,
+                    status=status,
+                    ms=round(seconds * 1000, 2),
+                    bytes_in=_size(headers),
+                    bytes_out=sent_bytes,
+                )
+
+
+def _describe(span: Span, scope: Scope, route: str, status: int) -> None:
+    """Complete the span of a request. Its path has no ids of users, no names and no secrets of media."""
+    path = route
+    for name, value in scope.get("path_params", {}).items():
+        if name in IDS_OF_CONTENT:
+            path = path.replace(f"{{{name}}}", str(value))
+    span.update_name(f"{scope['method']} {route}")
+    span.set_attributes(
+        {
+            "http.request.method": scope["method"],
+            "http.route": route,
+            "url.path": path,
+            "url.scheme": scope["scheme"],
+            "http.response.status_code": status,
+        }
+    )
+    if status >= 500:
+        mark_failed(span, str(status))
+
+
+def _size(headers: Mapping[str, str]) -> int:
+    """The announced size of a body in bytes; 0 without one."""
+    announced = headers.get("content-length", "")
+    return int(announced) if announced.isdigit() else 0
 
 
 class BodySizeLimits:

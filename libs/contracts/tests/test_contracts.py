@@ -6,6 +6,8 @@ from libs.contracts import events
 from libs.contracts.__main__ import check
 from libs.contracts.base import Event
 from libs.contracts.codec import UndecodableError, decode
+from libs.contracts.media import VARIANTS
+from libs.telemetry.catalog import BY_NAME
 
 EXAMPLES = sorted((Path(events.__file__).parent / "examples").glob("*.json"))
 
@@ -39,3 +41,8 @@ def test_an_act_published_twice_is_one_event() -> None:
     first, again = (Event(payload=payload, entity="5", entity_version=2) for _ in range(2))
     assert first.event_id == again.event_id
     assert first.event_id != Event(payload=payload, entity="5", entity_version=3).event_id
+
+
+def test_the_gateway_counts_each_variant() -> None:
+    kinds = BY_NAME["feedmill_gateway_cache_total"].labels["kind"]
+    assert set(kinds) == {*VARIANTS, "other"}

@@ -61,6 +61,7 @@ class CachedPages:
             scope[VERDICT] = check.verdict
         if check is None or check.admitted:
             state.use_cases.returning.read(FirstPage(user.user_id, *query), lookup.age_s)
+            state.use_cases.active.note(user.user_id)
         return lookup
 
 

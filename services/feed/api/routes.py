@@ -29,6 +29,7 @@ async def read_feed(
     cursor: CursorParam = None,
 ) -> Response:
     """Get the caller's home feed. All pages of a `ranked` feed follow the order of the first page."""
+    api.active.note(user.user_id)
     served = await api.reader.page(user.user_id, order, limit, cursor, lookup=request.scope.get(LOOKUP))
     headers = {"X-Feed-Quality": served.quality, "X-Cache-Status": served.cache, "Cache-Control": "private, no-store"}
     return Response(served.body, media_type="application/json", headers=headers)

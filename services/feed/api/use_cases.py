@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 
 from libs.common.web.app import use_cases
+from services.feed.service.active import ActiveReaders
 from services.feed.service.explain import FeedExplainer
 from services.feed.service.reader import FeedReader
 from services.feed.service.returning import ReturningReaders
@@ -18,6 +19,7 @@ class FeedUseCases:
     reader: FeedReader
     explainer: FeedExplainer
     returning: ReturningReaders
+    active: ActiveReaders
 
 
 UseCases = Annotated[FeedUseCases, Depends(use_cases)]

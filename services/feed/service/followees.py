@@ -8,6 +8,7 @@ from cachetools import TTLCache
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
+from libs.telemetry.caches import count_reads
 from services.feed.domain.feed import Followees, Reader
 from services.feed.ports import CACHED_S, Cache, Graph, ReaderState, StoredFeed
 
@@ -54,7 +55,9 @@ class Readers:
     async def _followees(self, reader_id: int, stored: StoredFeed | None) -> Followees:
         known = self._known.get(reader_id)
         if known and stored and known[0] == stored.stamps.followees:
+            count_reads("followees", hits=1, misses=0)
             return known[1]
+        count_reads("followees", hits=0, misses=1)
         try:
             followees = await self._graph.followees(reader_id)
         except UnavailableError:

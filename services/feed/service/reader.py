@@ -1,11 +1,11 @@
 """Reading a feed: pages, the number of new posts, and the reader's position."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
-from prometheus_client import Counter
 
 from libs.common.core.errors import NotFoundError, UnavailableError
 from libs.common.core.fairness import CallerShares, FairSemaphore
@@ -13,6 +13,8 @@ from libs.common.core.logging import get_logger
 from libs.common.stores.rate import RateCheck
 from libs.common.web.paging import Cursors
 from libs.contracts.public import Engagement
+from libs.telemetry.caches import count_reads
+from libs.telemetry.metrics import counter, exemplar, histogram
 from services.feed.domain.cursor import ChronologicalCursor, RankedCursor, parse_cursor, session_top
 from services.feed.domain.feed import CoverageGap, DeliveryPace, Order, Source, source_of
 from services.feed.ports import (
@@ -34,9 +36,8 @@ from services.feed.service.returning import FirstPage
 from services.feed.service.single_flight import SingleFlight
 from services.feed.service.sources import SOURCE_DOWN, STALE
 
-READS = Counter(
-    "feedmill_feed_reads_total", "Feed pages by order, cache status and quality.", ["order", "cache", "quality"]
-)
+READS = counter("feedmill_feed_reads_total")
+PAGE_SECONDS = histogram("feedmill_feed_page_seconds")
 COUNTS_S = 3  # whole seconds, so counts of a cached page are less than 4 s old when it is sent
 RANKED_AT_ONCE = 32  # each uses about 10 ms of CPU, and waits for stores
 RANKING_QUEUE = 64  # under a second of work; later requests are refused at once
@@ -145,28 +146,32 @@ class FeedReader:
         if fields is None and not fresh:
             found = lookup or await self.lookup(user_id, order, limit)
             return found.served or await self._first(user_id, order, limit, found.stamp)
-        at = parse_cursor(fields) if fields else None
+        started, at = time.perf_counter(), (parse_cursor(fields) if fields else None)
         if at is not None:
             order = Order.RANKED if isinstance(at, RankedCursor) else Order.CHRONOLOGICAL
         reader = await self._readers.get(user_id, at.session_id if at else None)
-        return self._served(await self._assemble(reader, order, at, limit), order)
+        return self._served(await self._assemble(reader, order, at, limit), order, started)
 
     async def lookup(self, user_id: int, order: Order, limit: int, check: RateCheck | None = None) -> Lookup:
         """Look for a valid cached first page; the same round trip counts the request. Never raises."""
+        started = time.perf_counter()
         try:
             found = await self._cache.lookup(user_id, _variant(order, limit), check)
         except UnavailableError as error:
             log.warning("page_cache_unreadable", error=repr(error))
             return Lookup()
-        if found.page is None or (check is not None and not check.admitted):
+        if check is not None and not check.admitted:
             return Lookup(stamp=found.stamp)
-        READS.labels(order, "hit", "normal").inc()
+        if found.page is None:
+            count_reads("feed_page", hits=0, misses=1)
+            return Lookup(stamp=found.stamp)
+        count_reads("feed_page", hits=1, misses=0)
         content, page = found.page.body, found.page
         if page.counts_age_s > COUNTS_S:
             key = user_id, _variant(order, limit)
             content = await self._recounting.run(key, lambda: self._recounted(*key, page))
         body = page_json(content, _NO_GAPS[self._delivery.pace], page.age_s)  # pages with gaps are not cached
-        return Lookup(Served(body, "hit", "normal"), age_s=page.age_s)
+        return Lookup(self._measured(Served(body, "hit", "normal"), order, started), age_s=page.age_s)
 
     async def _recounted(self, user_id: int, variant: str, page: CachedPage) -> bytes:
         """Return the content with present counts, and cache it, or the old content while they are unavailable."""
@@ -220,9 +225,12 @@ class FeedReader:
 
         The page is cached if it is not degraded. Without a stamp each request assembles its own page.
         """
+        started = time.perf_counter()
         if stamp is None:
-            return self._served(await self._assemble(await self._readers.get(user_id), order, None, limit), order)
-        return self._served(await self._shared(user_id, order, limit, stamp), order)
+            made = await self._assemble(await self._readers.get(user_id), order, None, limit)
+        else:
+            made = await self._shared(user_id, order, limit, stamp)
+        return self._served(made, order, started)
 
     async def warm(self, page: FirstPage, renew_s: float) -> int:
         """Assemble and cache a page again, unless the cached copy is younger than `renew_s`. Return its age in seconds.
@@ -309,10 +317,16 @@ class FeedReader:
         except UnavailableError:
             return {i.record.post_id: Engagement(**i.record.counts.model_dump()) for i in items}, SOURCE_DOWN
 
+    def _served(self, made: _Made, order: Order, started_s: float) -> Served:
+        served = Served(page_json(made.content, made.coverage), made.cache, made.quality)
+        return self._measured(served, order, started_s)
+
     @staticmethod
-    def _served(made: _Made, order: Order) -> Served:
-        READS.labels(order, made.cache, made.quality).inc()
-        return Served(page_json(made.content, made.coverage), made.cache, made.quality)
+    def _measured(served: Served, order: Order, started_s: float) -> Served:
+        """Count the page, with the time since `started_s` (`time.perf_counter`)."""
+        READS.labels(order, served.cache, served.quality).inc()
+        PAGE_SECONDS.labels(served.cache).observe(time.perf_counter() - started_s, exemplar())
+        return served
 
 
 def _variant(order: Order, limit: int) -> str:

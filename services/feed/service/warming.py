@@ -4,10 +4,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from prometheus_client import Counter
-
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
+from libs.telemetry.metrics import counter
 from services.feed.ports import Generation
 from services.feed.service.returning import FirstPage, ReturningReaders
 from services.feed.service.sources import ListSource
@@ -15,8 +14,8 @@ from services.feed.service.sources import ListSource
 POLL_S = 1.0
 CONCURRENCY = 4  # few, because requests of readers have priority; one rebuild reads the posts of all followees
 PAUSE = 9  # after each page, in multiples of the time that it took; so warming uses at most a tenth of a core
-PAGES_WARMED = Counter("feedmill_feed_pages_warmed_total", "Cached first pages that were renewed before they expired.")
-WARMED = Counter("feedmill_feed_lists_warmed_total", "Feed lists that were rebuilt after Redis had lost its data.")
+PAGES_WARMED = counter("feedmill_feed_pages_warmed_total")
+WARMED = counter("feedmill_feed_lists_warmed_total")
 log = get_logger(__name__)
 
 

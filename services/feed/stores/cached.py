@@ -11,6 +11,7 @@ from libs.common.core.errors import UnavailableError
 from libs.contracts.public import Author, PostRecord
 from libs.feedlists import CAP
 from libs.invalidation import LAST_KNOWN_S
+from libs.telemetry.caches import count_reads
 from services.feed.ports import CACHED_S, Graph, Partial, Posts, RecentLists, Stamps
 
 CACHED_MAX = 20_000  # records, about 60 MB
@@ -30,7 +31,8 @@ class _Entry(Generic[T]):
 class StampedCache(Generic[T]):
     """A cache by id. Stamps are read before the values, so that an old value never gets a newer stamp."""
 
-    def __init__(self, stamps: Stamps, key: Callable[[int], str], clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, stamps: Stamps, key: Callable[[int], str], clock: Callable[[], float]) -> None:
+        self._name = name
         self._stamps = stamps
         self._key = key
         self._clock = clock
@@ -53,6 +55,7 @@ class StampedCache(Generic[T]):
         now = self._clock()
         cached = {i: e for i in ids if (e := self._entries.get(i)) and now - e.cached_at < CACHED_S}
         compared = {i: e.value for i, e in cached.items() if overall is not None and e.overall == overall}
+        count_reads(self._name, hits=len(compared), misses=0)
         if unknown := [i for i in ids if i not in compared]:
             found = await self._compare(unknown, fetch, overall)
             return replace(found, values=compared | found.values)
@@ -65,6 +68,7 @@ class StampedCache(Generic[T]):
         try:
             stamps = dict(zip(ids, await self._stamps.read([self._key(one) for one in ids]), strict=True))
         except UnavailableError:
+            count_reads(self._name, hits=0, misses=len(ids))
             return await self._uncached(ids, fetch)
         now = self._clock()
         cached = {i: entry for i in stamps if (entry := self._entries.get(i))}
@@ -72,6 +76,7 @@ class StampedCache(Generic[T]):
         for i in valid if overall is not None else ():
             self._entries[i] = replace(cached[i], overall=overall)
         missing = [i for i in stamps if i not in valid]
+        count_reads(self._name, hits=len(valid), misses=len(missing))
         try:
             fetched = await fetch(missing) if missing else {}
         except UnavailableError:
@@ -108,7 +113,7 @@ class CachedPosts:
         self, posts: Posts, stamps: Stamps, recent: RecentLists, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._posts = posts
-        self._records = StampedCache[PostRecord](stamps, stamps.changed, clock)
+        self._records = StampedCache[PostRecord]("feed_posts", stamps, stamps.changed, clock)
         self._recent = recent
 
     async def records(self, post_ids: Sequence[int], overall: bytes | None) -> Partial[PostRecord]:
@@ -135,7 +140,7 @@ class CachedProfiles:
 
     def __init__(self, graph: Graph, stamps: Stamps, clock: Callable[[], float] = time.monotonic) -> None:
         self._graph = graph
-        self._authors = StampedCache[Author](stamps, stamps.profile, clock)
+        self._authors = StampedCache[Author]("feed_authors", stamps, stamps.profile, clock)
 
     async def authors(self, user_ids: Sequence[int], overall: bytes | None) -> Partial[Author]:
         return await self._authors.get(user_ids, self._graph.authors, overall)

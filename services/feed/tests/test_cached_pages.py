@@ -20,9 +20,13 @@ class AlwaysCached:
     def __init__(self) -> None:
         self.lookups: list[tuple[int, Order, int]] = []
         self.returning = ReturningReaders(60)
+        self.noted: list[int] = []
 
     async def verify(self, token: str) -> Principal:
         return Principal(int(token), 1)
+
+    def note(self, user_id: int) -> None:
+        self.noted.append(user_id)
 
     def check(self, scope: Scope, user_id: int) -> None: ...
 
@@ -44,7 +48,7 @@ async def lookups(query: dict[str, str], *, signed_in: bool = True) -> list[tupl
     async def send(message: Message) -> None:
         sent.append(message)
 
-    use_cases = SimpleNamespace(reader=cached, returning=cached.returning)
+    use_cases = SimpleNamespace(reader=cached, returning=cached.returning, active=cached)
     state = SimpleNamespace(token_verifier=cached, request_limits=cached, use_cases=use_cases)
     scope = {
         "type": "http",
@@ -56,7 +60,7 @@ async def lookups(query: dict[str, str], *, signed_in: bool = True) -> list[tupl
     }
     await CachedPages(route)(scope, receive, send)
     assert bool(routed) != bool(sent)
-    assert cached.returning.readers() == [user_id for user_id, _, _ in cached.lookups]
+    assert cached.returning.readers() == cached.noted == [user_id for user_id, _, _ in cached.lookups]
     return None if routed else cached.lookups
 
 

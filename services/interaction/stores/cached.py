@@ -8,6 +8,7 @@ from cachetools import TTLCache
 from libs.common.core.errors import UnavailableError
 from libs.common.core.ids import MAX_ID, first_id_at, now_ms
 from libs.invalidation import InvalidationStamps
+from libs.telemetry.caches import count_reads
 from services.interaction.domain import POST_MARKS, MarkKind
 from services.interaction.ports import MarkStore
 
@@ -43,6 +44,8 @@ class CachedMarks:
         except UnavailableError:
             return await self._store.active(user_id, POST_MARKS, post_ids)
         marks = self._known.get(user_id)
+        is_hit = marks is not None and marks.stamp == stamp
+        count_reads("marks", hits=int(is_hit), misses=int(not is_hit))
         if marks is None or marks.stamp != stamp:
             marks = self._known[user_id] = await self._read(user_id, stamp)
         older = [post_id for post_id in post_ids if post_id < marks.floor]

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from libs.common.core.logging import get_logger
 from libs.common.stores.redis import get_many
 from libs.contracts.public import Counts
+from libs.telemetry.caches import count_reads
 from services.interaction.domain import CountWithMember, MarkKind
 from services.interaction.ports import CountLedger
 
@@ -32,6 +33,7 @@ class CachedLedger:
     async def counts(self, post_ids: Sequence[int]) -> Mapping[int, Counts]:
         cached = await self.cached(post_ids)
         missing = [post_id for post_id in post_ids if post_id not in cached]
+        count_reads("counts", hits=len(post_ids) - len(missing), misses=len(missing))
         if not missing:
             return cached
         found = await self._ledger.counts(missing)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.objects import Check, FolderObjectStore
+from services.media.ports import Space
 
 
 class FolderMediaObjects(FolderObjectStore):
@@ -33,6 +34,10 @@ class FolderMediaObjects(FolderObjectStore):
 
     async def sweep(self, folder: str, before_s: float, limit: int) -> int:
         return await asyncio.to_thread(_sweep, self.path(folder), before_s, limit)
+
+    async def space(self) -> Space:
+        usage = await asyncio.to_thread(shutil.disk_usage, self.path(""))
+        return Space(usage.used, usage.used + usage.free)
 
 
 def _sweep(folder: Path, before_s: float, limit: int) -> int:

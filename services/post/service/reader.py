@@ -12,6 +12,7 @@ from libs.common.core.paging import Page, Placed, visible_page
 from libs.contracts.internal.post import RankingFeatures
 from libs.contracts.public import Author, Engagement, Post, PostRecord
 from libs.invalidation import CACHED_MAX, CACHED_S, IsStillValid, StaleIfErrorCache
+from libs.telemetry.caches import count_reads
 from services.post.domain import UNKNOWN_USER_ID, PublishStatus, StoredPost, normalized_tag
 from services.post.ports import AuthorProfiles, EngagementCounts, PostStore, UserProfiles
 
@@ -39,7 +40,9 @@ class CachedAuthors:
         with suppress(UnavailableError):
             stamp = await self._read_stamp(author_id)
         cached_under, cached = self._own.get(author_id, (b"", None))
-        if cached is not None and cached_under == stamp:
+        is_hit = cached is not None and cached_under == stamp
+        count_reads("own_author", hits=int(is_hit), misses=int(not is_hit))
+        if is_hit:
             return cached
 
         async def ask() -> dict[int, Author]:

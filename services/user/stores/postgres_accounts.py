@@ -50,6 +50,13 @@ _IS_ACTIVE = """
 SELECT 1 FROM sessions JOIN users USING (user_id) WHERE session_id = $2 AND user_id = $1
     AND revoked_at IS NULL AND expires_at > $3 AND banned_at IS NULL
 """
+# Pages by the primary key. An index on expires_at would make each refresh of a token write to all indexes.
+_COUNT_USABLE = """
+SELECT count(*) FILTER (WHERE revoked_at IS NULL AND expires_at > $3
+        AND user_id NOT IN (SELECT user_id FROM users WHERE banned_at IS NOT NULL)) AS usable_count,
+    count(*) AS count, max(session_id) AS last_id
+FROM (SELECT * FROM sessions WHERE session_id > $1 ORDER BY session_id LIMIT $2) AS page
+"""
 
 _PRESENTED = """
 SELECT token.expires_at, token.used_at,
@@ -242,3 +249,9 @@ class PostgresSessionStore:
             now,
         )
         return [DeviceSession(**row) for row in rows]
+
+    async def count_usable(self, after_id: int | None, limit: int, now: datetime) -> tuple[int, int | None]:
+        row = await self._postgres.fetchrow(_COUNT_USABLE, -1 if after_id is None else after_id, limit, now)
+        if row is None:
+            return 0, None
+        return row["usable_count"], row["last_id"] if row["count"] == limit else None

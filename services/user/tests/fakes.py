@@ -251,6 +251,11 @@ class InMemorySessionStore:
         mine.sort(key=lambda session: -session.session_id)
         return [s for s in mine if below_id is None or s.session_id < below_id][:limit]
 
+    async def count_usable(self, after_id: int | None, limit: int, now: datetime) -> tuple[int, int | None]:
+        page = sorted(i for i in self._world.sessions if after_id is None or i > after_id)[:limit]
+        active = [await self.is_active(self._world.sessions[i].user_id, i, now) for i in page]
+        return sum(active), page[-1] if len(page) == limit else None
+
 
 class InMemoryProfileStore:
     """Implements `ports.ProfileStore`."""

@@ -21,6 +21,7 @@ from libs.contracts.records import EventRecord
 from libs.media.paths import SecretPaths
 from services.user.domain.accounts import (
     ATTEMPT_LIFE,
+    REFRESH_TOKEN_LIFE,
     DeviceSession,
     EarlierRegistration,
     Login,
@@ -192,6 +193,30 @@ async def test_a_new_password_ends_other_sessions(postgres: Postgres) -> None:
     found = await accounts.credentials_of(user_id)
     assert found is not None
     assert found.password_hash == "new"
+
+
+@pytest.mark.parametrize("limit", [3, 5, 1_000])
+async def test_usable_sessions_are_counted_page_by_page(postgres: Postgres, limit: int) -> None:
+    sessions = PostgresSessionStore(postgres)
+
+    async def count(now: datetime) -> int:
+        total, after_id = 0, None
+        while True:
+            found, last_id = await sessions.count_usable(after_id, limit, now)
+            total += found
+            if last_id is None:
+                return total
+            assert last_id > (after_id or 0)
+            after_id = last_id
+
+    expired_at = NOW + REFRESH_TOKEN_LIFE
+    before, later = await count(NOW), await count(expired_at)
+    [ended, banned, *_] = await people(postgres, 5)
+    assert await count(NOW) == before + 5
+    await sessions.end(ended, ended, NOW)
+    await postgres.execute("UPDATE users SET banned_at = $2 WHERE user_id = $1", banned, NOW)
+    assert await count(NOW) == before + 3
+    assert await count(expired_at) == later
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from prometheus_client import Counter
-
 from libs.contracts.events import PostCounted
 from libs.contracts.public import CommentCountKind, CountKind
+from libs.telemetry.metrics import counter
 from workers.counters.domain import CommentPlace, MembershipChange, apply_changes, write_time
 from workers.counters.ports import CountsTopic, CountsWriter, MembershipLedger
 
-COUNTED = Counter("feedmill_counters_memberships_total", "Memberships that changed a count.", ["kind"])
+COUNTED = counter("feedmill_counters_memberships_total")
 
 MembershipChanges = Sequence[tuple[CountKind, MembershipChange]]
 

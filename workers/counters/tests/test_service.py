@@ -2,7 +2,8 @@ import pytest
 
 from libs.common.core.errors import UnavailableError
 from libs.contracts.events import PostCounted
-from libs.contracts.public import CountKind
+from libs.contracts.public import CommentCountKind, CountKind
+from libs.telemetry.catalog import BY_NAME
 from workers.counters.domain import CountUpdate, Membership, MembershipChange
 from workers.counters.service.counting import PostCounters
 from workers.counters.tests.fakes import InMemoryLedger
@@ -61,3 +62,8 @@ async def test_a_zombie_that_writes_late_changes_nothing() -> None:
     await ledger.write(POST, CountKind.LIKE, CountUpdate({1: Membership(True, 10)}, stale.total + 1), at=2)
     await counters.apply(POST, [], last_offset=4)
     assert like_count(topic) == 3
+
+
+def test_the_kinds_of_the_catalog_are_those_of_the_counts() -> None:
+    kinds = BY_NAME["feedmill_counters_memberships_total"].labels["kind"]
+    assert set(kinds) == {*CountKind, *CommentCountKind}

@@ -2,17 +2,16 @@
 
 import asyncio
 
-from prometheus_client import Gauge
-
 from libs.common.core.logging import get_logger
 from libs.feedlists import BackpressureLevel
+from libs.telemetry.metrics import gauge
 from workers.fanout.domain import Thresholds, next_level
 from workers.fanout.ports import BackpressureBoard, LagSource, PullStamps, UnpushedRangeLog
 
 TICK_S = 1.0
 DEADLINE_S = 10.0  # a later answer would be out of date
-LAG = Gauge("feedmill_fanout_lag_messages", "Messages that the fan-out groups have not committed.")
-LEVEL = Gauge("feedmill_fanout_backpressure_level", "0 normal, 1 behind, 2 active readers only, 3 pull for all.")
+LAG = gauge("feedmill_fanout_lag_messages")
+LEVEL = gauge("feedmill_fanout_backpressure_level")
 log = get_logger(__name__)
 
 

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from prometheus_client import Counter, Histogram
-
+from libs.common.core.ids import id_time_ms, now_ms
 from libs.contracts.internal.user import AudienceRecord
 from libs.feedlists import BackpressureLevel, PushResult, Range
+from libs.telemetry.metrics import counter, exemplar, histogram
 from workers.fanout.ports import (
     Chunk,
     ChunkQueue,
@@ -29,19 +29,12 @@ MAX_IDS = 64_000  # follower ids in one answer, which takes a few megabytes
 SMALL_AUTHOR = 1_000  # followers; the posts of larger authors are divided into chunks
 CHUNKS_AT_ONCE: Mapping[Lane, int] = {"push": 3, "slow": 1}  # of a partition: one is read while others are written
 PLANS_AT_ONCE = 8  # the ranges of a large author take milliseconds to seconds of the database
-DELIVERIES = Counter("feedmill_fanout_deliveries_total", "Feed entries written; a repeated delivery writes none.")
-REMOVALS = Counter("feedmill_fanout_removals_total", "Feed entries of deleted posts that were removed.")
-POSTS = Counter("feedmill_fanout_posts_total", "Posts received, by mode of delivery.", ["mode"])
-SKIPPED = Counter(
-    "feedmill_fanout_skipped_total",
-    "Skipped because of backpressure: lists of inactive readers, posts, deletes.",
-    ["level", "what"],
-)
-FOLLOWERS = Histogram(
-    "feedmill_fanout_followers",
-    "Followers of authors whose posts are pushed.",
-    buckets=(1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000),
-)
+DELIVERIES = counter("feedmill_fanout_deliveries_total")
+REMOVALS = counter("feedmill_fanout_removals_total")
+POSTS = counter("feedmill_fanout_posts_total")
+SKIPPED = counter("feedmill_fanout_skipped_total")
+SECONDS = histogram("feedmill_fanout_seconds")
+FOLLOWERS = histogram("feedmill_fanout_followers")
 ApplyToFeeds = Callable[[int, Sequence[int]], Awaitable[int]]
 """Changes the feeds of users for a post: (post id, user ids) → the number of feeds that are now as wanted.
 
@@ -78,12 +71,15 @@ class FollowerPages:
         async for page in self._graph.followers(post.author_id, within):
             await self.apply(post.post_id, page)
 
-    async def apply_chunk(self, chunk: Chunk) -> None:
-        """Apply the change to the followers of a chunk, from where the last attempt stopped."""
+    async def apply_chunk(self, chunk: Chunk) -> bool:
+        """Apply the change to the followers of a chunk, from where the last attempt stopped.
+
+        Return False if an earlier attempt was complete.
+        """
         post, (start_id, up_to_id), is_done = chunk.post, chunk.within, False
         progress = await self._ledger.begun(post.post_id, start_id)
         if progress.is_done:
-            return
+            return False
         delivered = progress.delivered
         async for page in self._graph.followers(post.author_id, (progress.after_id, up_to_id)):
             delivered += await self.apply(post.post_id, page)
@@ -91,6 +87,7 @@ class FollowerPages:
             await self._ledger.progressed(post.post_id, start_id, after_id=page[-1], delivered=delivered, done=is_done)
         if not is_done:  # the last follower of the chunk has unfollowed since
             await self._ledger.progressed(post.post_id, start_id, after_id=up_to_id, delivered=delivered, done=True)
+        return True
 
 
 class FeedWriter:
@@ -122,8 +119,9 @@ class FeedWriter:
             for (post, audience), result in zip(posts, results, strict=True)
         )
 
-    async def push_chunk(self, chunk: Chunk) -> None:
-        await self._pages.apply_chunk(chunk)
+    async def push_chunk(self, chunk: Chunk) -> bool:
+        """Push a post to the followers of a chunk. Return False if that was done before."""
+        return await self._pages.apply_chunk(chunk)
 
     async def _push(self, post_id: int, user_ids: Sequence[int]) -> int:
         level = self._backpressure.level
@@ -292,6 +290,7 @@ class Fanout:
         wanted = [(post, audience) for post, audience in posts if post.post_id not in deleted]
         self._meter("push", [audience for _, audience in wanted])
         await self._writers["push"].push_small(wanted)
+        self._observe("push", [post for post, _ in wanted])
         deleted = await self._deleted(post for post, _ in posts)
         for post, audience in posts:
             if post.post_id in deleted:
@@ -335,14 +334,21 @@ class Fanout:
         for audience in audiences:
             FOLLOWERS.observe(audience.follower_count)
 
+    @staticmethod
+    def _observe(lane: Lane, posts: Iterable[PostRef]) -> None:
+        """Record how long ago these posts were created, now that they are delivered."""
+        now, trace = now_ms(), exemplar()
+        for post in posts:
+            SECONDS.labels(lane).observe(max(0, now - id_time_ms(post.post_id)) / 1_000, trace)
+
     async def _deliver(self, lane: Lane, chunk: Chunk) -> None:
         """Push a chunk, unless its post is deleted.
 
         A delete is noted before its removal starts. If none is noted after the push, a later removal finds all entries.
         If one is noted, the removal may be over, so this chunk is removed here, with entries of failed attempts.
         """
-        if not await self._deleted([chunk.post]):
-            await self._writers[lane].push_chunk(chunk)
+        if not await self._deleted([chunk.post]) and await self._writers[lane].push_chunk(chunk):
+            self._observe(lane, [chunk.post])
         if await self._deleted([chunk.post]):
             await self._removers[lane].remove_range(chunk.post, chunk.within)
 

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.feedlists import BackpressureLevel
+from libs.telemetry.catalog import BY_NAME
 from workers.fanout.domain import Thresholds, next_level
 from workers.fanout.service.backpressure import Backpressure
 from workers.fanout.tests.world import LATEST, InMemoryGaps, InMemoryPulls
@@ -142,3 +143,8 @@ async def test_what_a_server_may_have_lost_with_its_place_is_a_gap_and_nothing_k
     for _ in range(2):
         await load.update()
         assert (gaps.closed, gaps.open, pulls.forgotten) == ([LATEST], set(), 1)
+
+
+def test_the_levels_of_the_catalog_are_those_of_the_backpressure() -> None:
+    declared = BY_NAME["feedmill_fanout_skipped_total"].labels["level"]
+    assert set(declared) == {str(int(level)) for level in BackpressureLevel}

@@ -1,12 +1,12 @@
 """What goes over the wire, and what a consumer makes of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 from libs.clients.user import UserClient
 from libs.common.kafka.consumer import ReceivedEvent
-from libs.common.kafka.lag import LagMeter
+from libs.common.kafka.lag import GroupProgress, LagMeter
 from libs.common.kafka.producer import EventProducer
 from libs.common.web.client import ServiceClient
 from libs.contracts.base import Event
@@ -95,10 +95,11 @@ async def test_followers_come_page_by_page_until_the_end_of_the_range() -> None:
 
 async def test_the_lag_is_that_of_all_groups() -> None:
     class Meter:
-        async def lag(self, group: str, topics: list[str]) -> int:
-            return {"a x": 3, "b y": 4}[" ".join((group, *topics))]
+        async def progress(self, groups: Mapping[str, Sequence[str]]) -> dict[str, GroupProgress]:
+            lags = {"a x": 3, "b y": 4}
+            return {group: GroupProgress(lags[" ".join((group, *topics))], 0) for group, topics in groups.items()}
 
-    assert await KafkaLag(cast("LagMeter", Meter()), {"a": "x", "b": "y"}).total() == 7
+    assert await KafkaLag(cast("LagMeter", Meter()), {"a": ["x"], "b": ["y"]}).total() == 7
 
 
 def _delivered(event: Event, topic: str) -> ReceivedEvent:

@@ -2,13 +2,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from random import Random
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.feedlists import BackpressureLevel, PushResult, RemovalResult
-from workers.fanout.ports import Chunk, PostRef
+from libs.common.core.ids import first_id_at, now_ms
+from libs.common.testing.samples import sample
+from libs.feedlists import BackpressureLevel, Mode, PushResult, RemovalResult
+from libs.telemetry.catalog import BY_NAME
+from workers.fanout.ports import Chunk, Lane, PostRef
 from workers.fanout.service.fanout import CHUNKS_AT_ONCE
 from workers.fanout.tests.world import POST, InMemoryFeeds, InMemoryGraph, World
 
@@ -289,3 +293,26 @@ async def test_in_any_order_a_deleted_post_is_in_no_list(followers: int, seed: i
         else:
             await step()
     assert world.feeds.held == set()
+
+
+@pytest.mark.parametrize(("follower_count", "lane", "deliveries"), [(7, "push", 1), (35, "push", 4), (200, "slow", 20)])
+async def test_the_time_from_creation_to_delivery_is_measured_once(
+    follower_count: int, lane: Lane, deliveries: int
+) -> None:
+    def measured() -> tuple[float, float]:
+        return sample("feedmill_fanout_seconds_count", lane=lane), sample("feedmill_fanout_seconds_sum", lane=lane)
+
+    count_before, sum_before = measured()
+    world = World(InMemoryGraph(range(5, 5 + follower_count)))
+    post = PostRef(first_id_at(now_ms() - 40_000), POST.author_id)
+    for _ in range(2):
+        await world.fanout.take_posts([post])
+        await world.fanout.take_chunks(lane, world.queue.chunks[lane])
+    count, total = measured()
+    assert count - count_before == deliveries
+    assert (total - sum_before) / deliveries == pytest.approx(40, abs=10)
+
+
+def test_the_modes_of_the_catalog_are_those_of_delivery_progress() -> None:
+    assert set(BY_NAME["feedmill_fanout_posts_total"].labels["mode"]) == set(get_args(Mode))
+    assert set(BY_NAME["feedmill_fanout_seconds"].labels["lane"]) == set(get_args(Lane))

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from prometheus_client import Counter, Histogram
+from opentelemetry.trace import SpanKind
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
@@ -14,7 +14,10 @@ from libs.common.stores.objects import ObjectStore
 from libs.contracts.base import Event
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
+from libs.media.image_types import ACCEPTED, format_of
 from libs.media.paths import SecretPaths
+from libs.telemetry.metrics import counter, exemplar, histogram
+from libs.telemetry.tracing import child_span
 from workers.media.domain.documents import FAILED_VERSION, FILES, PROCESSED_VERSION, document, variant_paths
 from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
 from workers.media.ports import Decoder, EventPublisher
@@ -24,13 +27,10 @@ RETRY_AFTER_S = (1.0, 2.0, 4.0)
 AWAY_S = 1.0  # pause while the object store is unavailable
 WAITING_PER_OWNER = 200  # two hours at the limit of ten posts per hour, with ten pictures each
 CHUNK_BYTES = 256 * 1024
-OUTCOMES = Counter("feedmill_media_processed_total", "Processed uploads, by result.", ["outcome"])
-RETRIES = Counter("feedmill_media_retries_total", "Attempts that failed for a reason that is not the picture.")
-SECONDS = Histogram(
-    "feedmill_media_processing_seconds",
-    "Time of one attempt to process an upload, without waiting for its turn.",
-    buckets=(0.1, 0.2, 0.3, 0.5, 0.8, 1.2, 2, 4, 8, 20, 30),
-)
+OUTCOMES = counter("feedmill_media_processed_total")
+RETRIES = counter("feedmill_media_retries_total")
+SECONDS = histogram("feedmill_media_processing_seconds")
+_TYPE_LABELS = {name: name.lower() for name in ACCEPTED.values()}
 log = get_logger(__name__)
 
 
@@ -112,28 +112,39 @@ class UploadProcessor:
         return Refused(FailureReason.PROCESSING_FAILED)
 
     async def _timed(self, upload: MediaUploaded) -> Decoded | Refused:
-        started = time.perf_counter()
+        started, kind = time.perf_counter(), "other"
         try:
-            return await self._attempt(upload)
+            with tempfile.TemporaryDirectory(prefix="feedmill-media-") as folder:
+                source = Path(folder) / "source"
+                kind = await self._fetch(upload, source)
+                return await self._attempt(upload, source)
         except UnavailableError:
             await self._sleep(AWAY_S)  # during the turn, since other uploads would fail too
             raise
         finally:
-            SECONDS.observe(time.perf_counter() - started)
+            SECONDS.labels(kind).observe(time.perf_counter() - started, exemplar())
 
-    async def _attempt(self, upload: MediaUploaded) -> Decoded | Refused:
-        with tempfile.TemporaryDirectory(prefix="feedmill-media-") as name:
-            folder = Path(name)
-            source = folder / "source"
-            await asyncio.to_thread(source.write_bytes, await self._objects.get(upload.source_key))
-            verdict = await self._decoder.decode(source, folder)
-            if isinstance(verdict, Decoded):
-                for variant, path in variant_paths(upload.owner_id, upload.media_id, self._secret(upload)).items():
-                    await self._objects.put(path, _chunks(folder / FILES[variant]))
-            return verdict
+    async def _fetch(self, upload: MediaUploaded, source: Path) -> str:
+        """Write the uploaded file to `source`. Return its type, as the label of the metric."""
+        content = await self._objects.get(upload.source_key)
+        await asyncio.to_thread(source.write_bytes, content)
+        return _TYPE_LABELS.get(format_of(content) or "", "other")
+
+    async def _attempt(self, upload: MediaUploaded, source: Path) -> Decoded | Refused:
+        with child_span("decode picture", SpanKind.INTERNAL, {}) as span:
+            verdict = await self._decoder.decode(source, source.parent)
+            span.set_attribute("feedmill.media.outcome", _outcome(verdict))
+        if isinstance(verdict, Decoded):
+            for variant, path in variant_paths(upload.owner_id, upload.media_id, self._secret(upload)).items():
+                await self._objects.put(path, _chunks(source.with_name(FILES[variant])))
+        return verdict
 
     def _secret(self, upload: MediaUploaded) -> str:
         return upload.secret or self._paths.secret_of(upload.media_id)
+
+
+def _outcome(verdict: Decoded | Refused) -> str:
+    return verdict.reason if isinstance(verdict, Refused) else "processed"
 
 
 def _why(error: OSError | DecodingFailedError) -> dict[str, object]:

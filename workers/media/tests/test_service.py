@@ -13,10 +13,13 @@ from libs.common.core.errors import UnavailableError
 from libs.common.kafka.consumer import ReceivedEvent
 from libs.common.stores.objects import FolderObjectStore
 from libs.common.testing.eventually import eventually
+from libs.common.testing.samples import sample
 from libs.contracts.base import Event, Payload
 from libs.contracts.events import MediaFailed, MediaProcessed, MediaUploaded
 from libs.contracts.failures import FailureReason
+from libs.media.image_types import ACCEPTED
 from libs.media.paths import SecretPaths
+from libs.telemetry.catalog import BY_NAME
 from workers.media.consumers import UploadConsumers
 from workers.media.domain.documents import FILES, variant_paths
 from workers.media.domain.picture import Decoded, DecodingFailedError, Refused
@@ -406,3 +409,23 @@ async def test_an_upload_in_the_dead_letters_fails_for_its_owner_too(queue: Call
     assert event.payload == MediaFailed(media_id=7, owner_id=42, reason="processing_failed")
     await q.consumers.on_dead_letter(delivered(event.payload))
     assert len(q.published.events) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "label"),
+    [(b"\xff\xd8\xff", "jpeg"), (b"\x89PNG\r\n\x1a\n", "png"), (b"RIFF....WEBP", "webp"), (b"GIF89a", "other")],
+)
+async def test_attempts_are_timed_by_the_type_of_the_file(tmp_path: Path, content: bytes, label: str) -> None:
+    room, before = Room(tmp_path), sample("feedmill_media_processing_seconds_count", type=label)
+    (tmp_path / UPLOAD.source_key).write_bytes(content)
+    room.decoder.failures.append(DecodingFailedError("killed"))
+    await room.processing.process(UPLOAD)
+    assert sample("feedmill_media_processing_seconds_count", type=label) == before + 2
+
+
+def test_the_outcomes_of_the_catalog_are_the_reasons() -> None:
+    assert set(BY_NAME["feedmill_media_processed_total"].labels["outcome"]) == {"processed", *FailureReason}
+    assert set(BY_NAME["feedmill_media_processing_seconds"].labels["type"]) == {
+        *(name.lower() for name in ACCEPTED.values()),
+        "other",
+    }

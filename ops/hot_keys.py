@@ -1,0 +1,38 @@
+"""The hot keys of Redis as a metric."""
+
+from collections.abc import Awaitable, Callable
+
+from redis.exceptions import RedisError
+
+from libs.common.core.logging import get_logger
+from libs.telemetry.metrics import gauge
+
+OPERATIONS = gauge("feedmill_hot_key_operations")
+log = get_logger(__name__)
+
+
+class HotKeyWatch:
+    """Shows the listed keys, each with its operations per second.
+
+    Args:
+        find: see `HotKeys.find`.
+    """
+
+    def __init__(self, find: Callable[[], Awaitable[dict[str, float]]]) -> None:
+        self._find = find
+        self._shown: set[str] = set()
+
+    async def sample(self) -> None:
+        """Update the metric. While Redis does not answer, the last values stay; never raises."""
+        try:
+            found = await self._find()
+        except (RedisError, OSError) as error:
+            log.warning("hot_keys_not_read", error=repr(error))
+            return
+        for key in self._shown - found.keys():
+            OPERATIONS.remove(key)
+        for key, per_s in found.items():
+            if key not in self._shown:
+                log.warning("key_is_hot", key=key, per_s=per_s)
+            OPERATIONS.labels(key).set(per_s)
+        self._shown = set(found)
