@@ -435,7 +435,7 @@ GATEWAY = (
     Metric(
         name="feedmill_gateway_cache_total",
         kind="counter",
-        text="Answers of the media cache, by kind of file.",
+        text="Answers of the media cache, by kind of file. A revalidated file is a hit, an expired one is a miss.",
         labels={
             "kind": ("original", "large", "medium", "small", "thumbnail", "other"),
             "outcome": ("hit", "miss", "stale"),

@@ -6,7 +6,10 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 
+from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
 from ops.client import Api, Json
 from ops.photos import paint
@@ -39,6 +42,32 @@ async def test_what_is_internal_is_not_there(api: Api, path: str) -> None:
     async with httpx2.AsyncClient() as http:
         for method in ("GET", "POST"):
             assert_problem(await http.request(method, f"{api.base_url}{path}"), 404)
+
+
+async def is_counted(stack: Stack, api: Api) -> None:
+    """Wait until gateway-metrics has counted a request that is made now, and has found nginx."""
+    unmatched = {"method": "GET", "route": "unmatched", "status": "404"}
+
+    async def samples() -> list[Sample]:
+        async with httpx2.AsyncClient() as http:
+            text = (await http.get(f"http://127.0.0.1:{stack.state.port('gateway-metrics')}/metrics")).text
+        return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+
+    async def count() -> float:
+        name = "feedmill_gateway_request_seconds_count"
+        return sum(one.value for one in await samples() if (one.name, one.labels) == (name, unmatched))
+
+    async def counted() -> bool:
+        assert await count() == before + 1
+        return [one.value for one in await samples() if one.name == "feedmill_gateway_up"] == [1]
+
+    before = await count()
+    assert_problem(await api.send("GET", "/nothing-is-here"), 404)
+    await eventually(counted)
+
+
+async def test_requests_are_counted_at_the_gateway(stack: Stack, api: Api) -> None:
+    await is_counted(stack, api)
 
 
 async def test_both_roots_are_the_same(api: Api, someone: Someone) -> None:

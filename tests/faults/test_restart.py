@@ -10,6 +10,7 @@ import pytest
 from devstack.stack import Stack
 from libs.common.testing.eventually import eventually
 from ops.client import Account, Api
+from tests.e2e.test_gateway import is_counted
 from tests.faults.test_crashes import RECOVERY_S, all_delivered, author_with_followers, ready_media
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
@@ -92,6 +93,7 @@ async def test_a_restart_under_load_fails_no_request_and_loses_no_event(stack: S
     assert None not in after.values()
     assert load.failures == []
     assert load.answered > len(load.posts) > 0
+    await is_counted(stack, api)
     for post_id in load.posts:
         await eventually(partial(all_delivered, api, readers, post_id), RECOVERY_S)
         await eventually(partial(has_likes, api, author, post_id, load.likes[post_id]), RECOVERY_S)
