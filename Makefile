@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories bench chaos soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories check-dashboards bench chaos soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ unit: bootstrap ## the tests that need no store and no running system; ARGS="-k 
 
 test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
+
+check-dashboards: bootstrap ## every expression of every dashboard, asked of a real Prometheus, without and under load
+	@$(PYTHON) -m devstack up
+	@$(PYTHON) -m deploy.observability.check
 
 check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
 	@tests/platforms/check-install $(SUITE)

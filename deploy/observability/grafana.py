@@ -11,7 +11,7 @@ from deploy.observability.prometheus import written
 from deploy.observability.rules import RUNBOOKS
 from deploy.observability.timing import Timing
 
-FOLDER = "/var/lib/feedmill-observability/grafana/dashboards"  # in the container
+FOLDER = "/var/lib/feedmill-observability/grafana/dashboards"  # of the container, as in compose.yml
 PROMETHEUS, TRACES, LOGS = "prometheus", "jaeger", "loki"
 """The fixed ids of the data sources."""
 
@@ -51,7 +51,7 @@ def _datasources(timing: Timing) -> dict[str, object]:
             "spanStartTimeShift": "-5m",
             "spanEndTimeShift": "5m",
             "customQuery": True,
-            "query": '{service_name=~".+"} | trace_id = "$${__span.traceId}"',
+            "query": '{service_name=~".+"} | trace_id="$${__span.traceId}"',
         },
         "nodeGraph": {"enabled": True},
     }
@@ -60,7 +60,8 @@ def _datasources(timing: Timing) -> dict[str, object]:
             # Grafana replaces $name in these files by variables of the environment, and $$ by $.
             {
                 "name": "trace_id",
-                "matcherRegex": r'"trace_id": ?"(\w+)"',
+                "matcherType": "label",  # the collector makes a label of it
+                "matcherRegex": "trace_id",
                 "datasourceUid": TRACES,
                 "url": "$${__value.raw}",
             }

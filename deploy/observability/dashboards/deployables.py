@@ -19,24 +19,26 @@ class Asks:
 
 
 ASKS: Mapping[str, Asks] = {
-    "user": Asks(stores=True, services=True),
-    "media": Asks(stores=True),
+    "user": Asks(stores=True, caches=True),
+    "media": Asks(stores=True, caches=True, services=True),
     "post": Asks(stores=True, caches=True, services=True),
     "interaction": Asks(stores=True, caches=True, services=True),
     "feed": Asks(stores=True, caches=True, services=True),
     "fanout": Asks(stores=True, services=True),
-    "counters": Asks(stores=True, services=True),
-    "media-worker": Asks(services=True),
-    "canary": Asks(services=True),
-    "gateway-metrics": Asks(),
+    "canary": Asks(stores=True, services=True),
 }
+"""A deployable without a row has the panels of its own store only."""
+
+
+PUBLISHED_BY: Mapping[str, str] = {"fanout": "an author posts who has more followers than one chunk holds"}
+"""Deployable → the event that makes it publish, if that is not any request."""
 
 
 def dashboard(deployable: Deployable) -> Dashboard:
     """The dashboard of a deployable. It has only panels whose metrics the deployable exports."""
     is_service = deployable.port is not None
-    rows = [_state(), *([panels.requests()] if is_service else []), panels.in_progress()]
-    if dependencies := _dependencies(ASKS[deployable.name]):
+    rows = [_state(), *([panels.requests()] if is_service else []), _load(deployable)]
+    if dependencies := _dependencies(ASKS.get(deployable.name, Asks(stores=deployable.store is not None))):
         rows.append(Row("Dependencies", dependencies))
     if events := _events(deployable):
         rows.append(Row("Events", events))
@@ -95,10 +97,16 @@ def _state() -> Row:
     )
 
 
+def _load(deployable: Deployable) -> Row:
+    """What it does now. One that needs nothing has no readiness checks."""
+    checks = [panels.checks()] if deployable.name in ASKS or deployable.store or deployable.consumes else []
+    return Row("Load", (panels.in_flight(), panels.refused(), panels.pools(), *checks))
+
+
 def _dependencies(asks: Asks) -> list[Panel]:
     found: list[Panel] = []
     if asks.stores:
-        found += [panels.queries(), panels.statements(), panels.pools()]
+        found += [panels.queries(), panels.statements()]
     if asks.services:
         found += [panels.calls(), panels.failed_calls()]
     if asks.stores or asks.services:
@@ -111,9 +119,9 @@ def _dependencies(asks: Asks) -> list[Panel]:
 def _events(deployable: Deployable) -> list[Panel]:
     found: list[Panel] = []
     if deployable.produces:
-        found += [panels.published()]
+        found.append(panels.published(PUBLISHED_BY.get(deployable.name, panels.REQUESTS)))
     if deployable.store:
-        found += [panels.outbox()]
+        found.append(panels.outbox())
     if deployable.consumes:
         found += [panels.handled(), panels.event_age(), panels.heartbeats(), _retries()]
     return found

@@ -1,14 +1,14 @@
 """What clients see: requests, the edge cache and connections of nginx."""
 
 from deploy.observability.dashboards.model import Dashboard, Limits, Panel, Row, Target, Variable
-from deploy.observability.dashboards.panels import OF_ROUTE, REQUESTS, SERVER_ERRORS
+from deploy.observability.dashboards.panels import IMAGES, OF_ROUTE, REQUESTS, SERVER_ERRORS
 from deploy.observability.dashboards.queries import buckets, quantile, rate, series, share, total
 
 EDGE = "feedmill_gateway_request_seconds"
 CACHE = "feedmill_gateway_cache_total"
 ACCEPTED = "feedmill_gateway_accepted_connections_total"
 ROUTE = Variable("route", "Route", f'label_values({EDGE}_count{{job=~"$job"}}, route)')
-IMAGES = "clients fetch images"
+
 
 EDGE_REQUESTS = Row(
     "Requests",

@@ -1,7 +1,7 @@
 """Uploading, processing and storing images."""
 
 from deploy.observability.dashboards.model import Dashboard, Limits, Panel, Row, Target
-from deploy.observability.dashboards.panels import HTTP, REQUESTS, SERVER_ERRORS, event_age, handled, heartbeats
+from deploy.observability.dashboards.panels import HTTP, IMAGES, REQUESTS, SERVER_ERRORS, event_age, handled, heartbeats
 from deploy.observability.dashboards.queries import buckets, quantile, rate, series, share, total
 
 PROCESSED = "feedmill_media_processed_total"
@@ -9,7 +9,7 @@ SECONDS = "feedmill_media_processing_seconds"
 EDGE = "feedmill_gateway_cache_total"
 USED, CAPACITY = "feedmill_storage_used_bytes", "feedmill_storage_capacity_bytes"
 FAILED = 'outcome!="processed"'
-UPLOAD = 'route=~"/v1/media/uploads.*"'
+UPLOAD = 'route=~"/v1/media/upload.+"'
 
 UPLOADS = Row(
     "Uploads",
@@ -138,7 +138,7 @@ STORAGE = Row(
             ],
             limits=Limits(0.9, 0.85),
             alerts=["EdgeCacheMisses"],
-            event="clients fetch images",
+            event=IMAGES,
             width=10,
             detail="gateway",
         ),

@@ -102,13 +102,10 @@ TRAFFIC = Row(
     (
         Panel(
             title="Traffic",
-            text="Requests per second by class of status. A sudden fall at an unusual hour means that clients fail.",
+            text="Requests per second by status. A sudden fall at an unusual hour means that clients fail.",
             unit="reqps",
-            targets=[
-                Target(rate(f"{EDGE}_count", 'status=~"2..|3.."'), "answered"),
-                Target(rate(f"{EDGE}_count", 'status=~"4.."'), "refused, 4xx"),
-                Target(rate(f"{EDGE}_count", SERVER_ERRORS), "failed, 5xx"),
-            ],
+            targets=[Target(rate(f"{EDGE}_count", by="status"), "{{status}}")],
+            stacked=True,
             alerts=["TrafficDropped", "TrafficJumped"],
             event=REQUESTS,
             detail="gateway",

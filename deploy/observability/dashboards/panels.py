@@ -4,7 +4,9 @@ from deploy.observability.dashboards.model import Limits, Panel, Row, Target, Va
 from deploy.observability.dashboards.queries import quantile, rate, series, share, total
 
 REQUESTS = "clients send requests"
-"""The event of panels that are empty while no client does anything. The load of `make check-dashboards` fills them."""
+IMAGES = "clients fetch images"
+CLIENTS = (REQUESTS, IMAGES)
+"""The events of panels that are empty while no client does anything. The load of `make check-dashboards` fills them."""
 
 HTTP = "feedmill_http_request_seconds"
 QUERY = "feedmill_query_seconds"
@@ -55,31 +57,37 @@ def requests() -> Row:
     )
 
 
-def in_progress() -> Row:
-    """What a process does now, and what it does not accept."""
-    return Row(
-        "Load",
-        (
-            Panel(
-                title="Requests in flight",
-                text="Requests that are being answered. It follows the traffic; a line that only rises means a jam.",
-                unit="short",
-                targets=[Target(total(series("feedmill_http_requests_in_flight"), by="instance"), "{{instance}}")],
-            ),
-            Panel(
-                title="Requests refused",
-                text="Requests refused before any work, because the process is full or a deadline passed. Normal is 0.",
-                unit="reqps",
-                targets=[Target(rate("feedmill_http_refused_total", by="instance"), "{{instance}}")],
-            ),
-            Panel(
-                title="Readiness checks",
-                text="1 for each check that passes. While one is 0, the process gets no requests.",
-                unit="short",
-                targets=[Target(total(series("feedmill_check_passed"), by="check, instance", of="min"), "{{check}}")],
-                alerts=["CheckFailing"],
-            ),
-        ),
+def in_flight() -> Panel:
+    """What a process does now."""
+    return Panel(
+        title="Requests in flight",
+        text="Requests that are being answered. It follows the traffic; a line that only rises means a jam.",
+        unit="short",
+        targets=[Target(total(series("feedmill_http_requests_in_flight"), by="instance"), "{{instance}}")],
+        width=6,
+    )
+
+
+def refused() -> Panel:
+    """What a process does not accept."""
+    return Panel(
+        title="Requests refused",
+        text="Requests refused before any work, because the process is full or a deadline passed. Normal is 0.",
+        unit="reqps",
+        targets=[Target(rate("feedmill_http_refused_total", by="instance"), "{{instance}}")],
+        width=6,
+    )
+
+
+def checks() -> Panel:
+    """Whether a process says that it is ready."""
+    return Panel(
+        title="Readiness checks",
+        text="1 for each check that passes. While one is 0, the process gets no requests.",
+        unit="short",
+        targets=[Target(total(series("feedmill_check_passed"), by="job, check", of="min"), "{{job}} {{check}}")],
+        alerts=["CheckFailing"],
+        width=6,
     )
 
 
@@ -118,6 +126,8 @@ def pools() -> Panel:
                 "{{job}} {{pool}}",
             )
         ],
+        alerts=["PoolFull"],
+        width=6,
     )
 
 
@@ -175,19 +185,17 @@ def failed_calls() -> Panel:
     )
 
 
-def cache_hits(*matchers: str) -> Panel:
+def cache_hits() -> Panel:
     """How often a cache has what is looked up."""
     return Panel(
         title="Cache hit ratio",
-        text="The share of lookups that a cache answers. It should be above 95 %; it is lower while caches are cold.",
+        text="The share of lookups that a cache answers. It is lower while caches are cold, else steady.",
         unit="percentunit",
-        limits=Limits(0.9, 0.8),
-        alerts=["CacheMisses"],
         targets=[
             Target(
                 share(
-                    rate("feedmill_cache_reads_total", 'outcome="hit"', *matchers, by="job, cache"),
-                    rate("feedmill_cache_reads_total", *matchers, by="job, cache"),
+                    rate("feedmill_cache_reads_total", 'outcome="hit"', by="job, cache"),
+                    rate("feedmill_cache_reads_total", by="job, cache"),
                 ),
                 "{{job}} {{cache}}",
             )
@@ -196,14 +204,14 @@ def cache_hits(*matchers: str) -> Panel:
     )
 
 
-def published() -> Panel:
-    """Events that a process sends."""
+def published(event: str) -> Panel:
+    """Events that a process sends. `event` makes it send the first one."""
     return Panel(
         title="Events published",
         text="Events per second. Nearly all go directly; those of the relay waited for Kafka or for a crashed process.",
         unit="ops",
         targets=[Target(rate("feedmill_events_published_total", by="topic, via"), "{{topic}} {{via}}")],
-        event=REQUESTS,
+        event=event,
     )
 
 

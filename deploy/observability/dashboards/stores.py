@@ -1,16 +1,19 @@
 """Cassandra, PostgreSQL and Redis, as the deployables see them."""
 
-from deploy.observability.dashboards.model import Dashboard, Panel, Row, Target, Variable
+from deploy.observability.dashboards.model import Dashboard, Limits, Panel, Row, Target, Variable
 from deploy.observability.dashboards.panels import (
     QUERY,
+    REQUESTS,
     breakers,
     cache_hits,
+    checks,
     not_called,
     pools,
 )
-from deploy.observability.dashboards.queries import buckets, quantile, rate, series, total
+from deploy.observability.dashboards.queries import buckets, quantile, rate, series, share, total
 
 STORE = Variable("store", "Store", f'label_values({QUERY}_count{{job=~"$job"}}, store)')
+READS, IN_REDIS = "feedmill_cache_reads_total", 'cache=~"counts|feed_page"'
 OF_STORE = 'store=~"$store"'
 
 QUERIES = Row(
@@ -86,15 +89,8 @@ AVAILABILITY = Row(
             targets=[
                 Target(rate("feedmill_dependency_second_tries_total", by="job, dependency"), "{{job}} → {{dependency}}")
             ],
-            event="a call fails or is slow, and is repeated",
         ),
-        Panel(
-            title="Readiness checks",
-            text="1 for each check that passes. While one is 0, the process gets no requests.",
-            unit="short",
-            targets=[Target(total(series("feedmill_check_passed"), by="job, check", of="min"), "{{job}} {{check}}")],
-            alerts=["CheckFailing"],
-        ),
+        checks(),
     ),
 )
 POOLS = Row(
@@ -109,6 +105,15 @@ POOLS = Row(
             targets=[Target(total(series("feedmill_pool_waiting"), by="job, pool"), "{{job}} {{pool}}")],
         ),
         cache_hits(),
+        Panel(
+            title="Hit ratio of caches in Redis",
+            text="The share of counts and feed pages that Redis has. It should be above 95 %, and 80 % is too low.",
+            unit="percentunit",
+            targets=[Target(share(rate(READS, IN_REDIS, 'outcome="hit"'), rate(READS, IN_REDIS)), "hits")],
+            limits=Limits(0.9, 0.8),
+            alerts=["CacheMisses"],
+            event=REQUESTS,
+        ),
         Panel(
             title="Hot keys",
             text="Operations per second on Redis keys with more than 1,000, from a sample of 1 %. Normal is none.",

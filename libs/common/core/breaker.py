@@ -58,6 +58,7 @@ class CircuitBreaker:
     ) -> None:
         self.name = name
         self.is_open = False
+        OPEN.labels(name).set(0)  # known from the start: else nobody can tell a closed breaker from a missing metric
         self._probe = probe
         self._probe_s = min(PROBE_S * timeout_factor, PROBE_MAX_S)
         self._sleep = sleep
