@@ -57,8 +57,10 @@ def stack_in(directory: Path, **given: str) -> Iterator[Stack]:
     """A system on given stores, of which no deployable is started."""
     values = {**os.environ, **STORES.environ(), **given}
     stack = Stack(Settings(ROOT, directory, values), threading.Event())
-    yield stack
-    stack.down()
+    try:
+        yield stack
+    finally:
+        stack.down()
 
 
 def up(stack: Stack, *, observed: bool = False) -> dict[str, object]:
