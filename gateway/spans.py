@@ -9,7 +9,6 @@ from gateway.lines import Line
 
 _MS_NS = 1_000_000
 _SCOPE = InstrumentationScope("feedmill.gateway")
-_RESOURCE = Resource.create({SERVICE_NAME: "gateway"})
 
 
 class Spans:
@@ -20,15 +19,18 @@ class Spans:
 
     def __init__(self, provider: TracerProvider) -> None:
         tracer = provider.get_tracer(_SCOPE.name)
-        self._processor = tracer.span_processor if isinstance(tracer, Tracer) else None
+        self._tracer = tracer if isinstance(tracer, Tracer) else None
+        self._resource = Resource({SERVICE_NAME: "gateway"})
+        if self._tracer:
+            self._resource = self._tracer.resource.merge(self._resource)
 
     def export(self, line: Line) -> None:
         """Export the span of a sampled request. Without the SDK, do nothing."""
-        if self._processor:
-            self._processor.on_end(_span(line))
+        if self._tracer:
+            self._tracer.span_processor.on_end(_span(line, self._resource))
 
 
-def _span(line: Line) -> ReadableSpan:
+def _span(line: Line, resource: Resource) -> ReadableSpan:
     ended_ms = round(line.ended_at * 1000)
     method = "_OTHER" if line.method == "other" else line.method  # the name in the semantic conventions
     is_failed = line.status.startswith("5")
@@ -43,7 +45,7 @@ def _span(line: Line) -> ReadableSpan:
         context=SpanContext(
             int(line.trace_id, 16), int(line.span_id, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
         ),
-        resource=_RESOURCE,
+        resource=resource,
         kind=SpanKind.SERVER,
         status=Status(StatusCode.ERROR if is_failed else StatusCode.UNSET),
         start_time=(ended_ms - round(line.seconds * 1000)) * _MS_NS,

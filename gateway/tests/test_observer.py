@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from opentelemetry.sdk.resources import SERVICE_NAME
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -47,7 +47,10 @@ def value(name: str, **labels: str) -> float:
 
 def tracing() -> tuple[Spans, InMemorySpanExporter]:
     """Return what exports spans, and where they arrive."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider(shutdown_on_exit=False)
+    exporter, provider = (
+        InMemorySpanExporter(),
+        TracerProvider(resource=Resource({"service.namespace": "test"}), shutdown_on_exit=False),
+    )
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return Spans(provider), exporter
 
@@ -98,7 +101,8 @@ def test_a_span_has_the_ids_and_times_of_the_line() -> None:
     assert f"{span.context.span_id:016x}" == "8448eb211c80319c"
     assert (span.parent, span.kind, span.name) == (None, SpanKind.SERVER, "GET /v1/posts")
     assert (span.start_time, span.end_time) == (1_700_000_000_111_000_000, 1_700_000_000_123_000_000)
-    assert (span.resource.attributes[SERVICE_NAME], span.status.status_code) == ("gateway", StatusCode.UNSET)
+    assert span.resource.attributes == {SERVICE_NAME: "gateway", "service.namespace": "test"}
+    assert span.status.status_code is StatusCode.UNSET
     assert dict(span.attributes or {}) == {
         "http.request.method": "GET",
         "http.route": "/v1/posts",
