@@ -152,7 +152,8 @@ def not_called() -> Panel:
         text="Refused by an open breaker, the retry budget, a share, a queue or a timeout. Normal is 0.",
         unit="ops",
         targets=[
-            Target(rate("feedmill_dependency_refused_total", by="job, dependency, why"), "{{dependency}}: {{why}}")
+            Target(rate("feedmill_dependency_refused_total", by="job, dependency, why"), "{{dependency}}: {{why}}"),
+            Target(rate("feedmill_gate_refused_total", by="job, gate, why"), "{{gate}}: {{why}}"),
         ],
         event="a dependency is unavailable or overloaded",
     )

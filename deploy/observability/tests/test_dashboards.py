@@ -65,7 +65,7 @@ def test_the_panels_of_an_alert_exist() -> None:
 
 
 def test_the_dashboard_of_an_alert_exists() -> None:
-    names = {one.name for one in DASHBOARDS} | {"service"}  # the one of the label `job`
+    names = {one.name for one in DASHBOARDS} | {"deployable-{{ $labels.job }}"}
     assert {rule.dashboard for rule in RULES} <= names
 
 
