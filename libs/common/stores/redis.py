@@ -179,6 +179,20 @@ class _HiredisConnection(Connection):
             await self.disconnect(nowait=True)
             raise RedisConnectionError("the connection was reset") from error
 
+    def pack_command(self, *args: Any) -> list[bytes]:
+        SAMPLE.command(args)
+        unanswered, self._unanswered = self._unanswered, 0  # nothing is sent if one command can't be packed
+        try:
+            packed = [pack_command((*args[0].split(), *args[1:]))]
+        except TypeError:  # hiredis rejects subclasses of str and bytes
+            packed = super().pack_command(*args)
+        if unanswered:
+            self._statement = "PIPELINE"
+        else:
+            self._statement, self._started_s = statement_of(args), time.perf_counter()
+        self._unanswered = unanswered + 1
+        return packed
+
     async def read_response(self, *args: Any, **options: Any) -> Any:
         left = self._unanswered - 1  # below 0 if the answer belongs to no query
         try:
@@ -193,20 +207,6 @@ class _HiredisConnection(Connection):
         self._unanswered = max(left, 0)
         if left == 0:
             record_query("redis", self._statement, self._statement, time.perf_counter() - self._started_s, error)
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        SAMPLE.command(args)
-        unanswered, self._unanswered = self._unanswered, 0  # nothing is sent if one command can't be packed
-        try:
-            packed = [pack_command((*args[0].split(), *args[1:]))]
-        except TypeError:  # hiredis rejects subclasses of str and bytes
-            packed = super().pack_command(*args)
-        if unanswered:
-            self._statement = "PIPELINE"
-        else:
-            self._statement, self._started_s = statement_of(args), time.perf_counter()
-        self._unanswered = unanswered + 1
-        return packed
 
 
 class _WatchedConnection(_HiredisConnection):

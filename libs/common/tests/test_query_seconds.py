@@ -76,7 +76,7 @@ async def test_a_pipeline_is_one_query(warm: "Redis", prefix: str) -> None:
                 pipe.incr(key(prefix))
             await pipe.execute()
     await warm.incr(key(prefix))
-    assert queries.new() == {"PIPELINE": 2, "INCR": 1}
+    assert queries.new() == {"PIPELINE": 2, "INCRBY": 1}
 
 
 async def test_a_function_is_measured_without_its_version(warm: "Redis", prefix: str) -> None:
@@ -97,7 +97,7 @@ async def test_an_answer_that_is_an_error_is_measured(warm: "Redis", prefix: str
         pipe.get(key(prefix))
         await pipe.execute(raise_on_error=False)
     await warm.get(key(prefix))
-    assert queries.new() == {"INCR": 1, "PIPELINE": 1, "GET": 1}
+    assert queries.new() == {"INCRBY": 1, "PIPELINE": 1, "GET": 1}
 
 
 async def test_a_command_that_cannot_be_sent_spoils_nothing(warm: "Redis", prefix: str) -> None:
@@ -214,6 +214,6 @@ async def test_queries_of_cassandra_are_measured_by_table_and_name(settings: Set
         await cassandra.ready()
         assert queries.new() == {}  # probes and preparation are no queries of the service
         await names.replace("here")
-        assert await names.read() == {"here"}
+        assert "here" in await names.read()
         assert queries.new() == {"batch schema_migrations.put": 1, "schema_migrations.all": 1}
         assert sample("feedmill_pool_size", pool="cassandra") >= 1

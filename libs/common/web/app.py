@@ -118,9 +118,9 @@ def create_app(
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
-            runtime.start("checks", runtime.export_checks())
             runtime.start("hot-keys", HotKeys(redis, settings.namespace).run())
             running.append(runtime)
+            runtime.start("checks", runtime.export_checks())
             log.info("started", port=settings.port, pid=os.getpid())
             yield
             running.clear()
