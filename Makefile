@@ -68,6 +68,7 @@ lint: bootstrap ## linters, types, import rules, contracts, language
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
 	@$(PYTHON) -m libs.contracts check
+	@$(PYTHON) -m libs.telemetry check
 	@$(PYTHON) -m gateway.errors_page check
 	@$(PYTHON) .ci/prose
 
@@ -75,8 +76,9 @@ fmt: ## format and fix
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-contracts: bootstrap ## write schemas, docs/events.md and docs/errors.md from the code
+contracts: bootstrap ## write schemas, docs/events.md, docs/metrics.md and docs/errors.md from the code
 	@$(PYTHON) -m libs.contracts write
+	@$(PYTHON) -m libs.telemetry write
 	@$(PYTHON) -m gateway.errors_page write
 
 advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked

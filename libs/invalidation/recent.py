@@ -18,6 +18,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.stores.redis import get_many
 from libs.invalidation.stamps import LAST_KNOWN_S, InvalidationStamps
+from libs.telemetry.caches import count_reads
 
 FRESH_S = 3_600  # limits the effect of a lost deletion (docs/figures.md)
 REFRESH_S = FRESH_S - 600  # from this age on, one request renews a list while the others use it
@@ -61,7 +62,10 @@ class RecentPosts:
         try:
             held, generation = await self._read(author_ids)
         except (RedisError, UnavailableError):
+            count_reads("recent_posts", hits=0, misses=len(author_ids))
             return Recent(await ask(author_ids))
+        misses = len(self._older(author_ids, held, FRESH_S))
+        count_reads("recent_posts", hits=len(author_ids) - misses, misses=misses)
         if due := self._older(author_ids, held, REFRESH_S):
             try:
                 held |= await self._renew(due, held, generation, ask)

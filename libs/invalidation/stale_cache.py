@@ -8,6 +8,7 @@ from cachetools import TTLCache
 
 from libs.common.core.errors import UnavailableError
 from libs.invalidation.stamps import STAMP_S
+from libs.telemetry.caches import count_reads
 
 CACHED_S = STAMP_S - 30  # a stamp is written at the change, a value is cached at the end of the call
 CACHED_MAX = 20_000  # profiles, about 20 MB
@@ -38,7 +39,10 @@ class StaleIfErrorCache(Generic[T]):
         except UnavailableError:
             cached = {user_id: entry for user_id, key in keys.items() if (entry := self._cached.get(key))}
             since = min((at for at, _ in cached.values()), default=now)
-            if len(cached) < len(keys) or not await self._is_still_valid(reader_id, user_ids, since):
+            is_valid = len(cached) == len(keys) and await self._is_still_valid(reader_id, user_ids, since)
+            hits = len(keys) if is_valid else 0
+            count_reads("stale_if_error", hits=hits, misses=len(keys) - hits)
+            if not is_valid:
                 raise
             return {user_id: value for user_id, (_, value) in cached.items()}
         for user_id, key in keys.items():

@@ -6,6 +6,7 @@ the label `job` of Prometheus. So no metric has a label for it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -85,7 +86,7 @@ PROCESS = (
     Metric(
         name="feedmill_check_passed",
         kind="gauge",
-        text="1 if the readiness check passed when it was last made, at most 5 s ago.",
+        text="1 if the readiness check passed when it was last made, at most 7 s ago.",
         labels={"check": ANY},
     ),
 )
@@ -107,9 +108,16 @@ DEPENDENCIES = (
     Metric(
         name="feedmill_dependency_refused_total",
         kind="counter",
-        text="Calls that were not made: open breaker, retry budget, share, queue or waiting time.",
-        labels={"dependency": ANY, "why": ("breaker", "budget", "share", "queue", "wait")},
-        event="a dependency is away or overloaded",
+        text="Calls that were not made: the breaker was open, or the budget for retries was spent.",
+        labels={"dependency": ANY, "why": ("breaker", "budget")},
+        event="a dependency is unavailable",
+    ),
+    Metric(
+        name="feedmill_gate_refused_total",
+        kind="counter",
+        text="Requests for a slot of a pool that were refused: its caller's share, the queue, or the waiting time.",
+        labels={"gate": ANY, "why": ("share", "queue", "wait")},
+        event="a caller uses all of its share, or a pool is full",
     ),
     Metric(
         name="feedmill_dependency_second_tries_total",
@@ -462,17 +470,19 @@ GATEWAY = (
     ),
 )
 
-METRICS = (
-    *HTTP,
-    *PROCESS,
-    *DEPENDENCIES,
-    *KAFKA,
-    *USERS,
-    *FEED,
-    *FANOUT,
-    *COUNTERS,
-    *MEDIA,
-    *PROOF,
-    *GATEWAY,
-)
+AREAS: Mapping[str, tuple[Metric, ...]] = {
+    "HTTP servers": HTTP,
+    "Processes": PROCESS,
+    "Stores, services, pools and caches": DEPENDENCIES,
+    "Kafka": KAFKA,
+    "Users": USERS,
+    "Feeds": FEED,
+    "Fan-out": FANOUT,
+    "Counts": COUNTERS,
+    "Media": MEDIA,
+    "Proof": PROOF,
+    "Gateway": GATEWAY,
+}
+"""Heading of docs/metrics.md → metrics."""
+METRICS = tuple(chain.from_iterable(AREAS.values()))
 BY_NAME: Mapping[str, Metric] = {one.name: one for one in METRICS}

@@ -26,6 +26,7 @@ class Seen:
     attributes: Attributes
     resource: Attributes
     is_error: bool
+    started_ns: int
 
     @property
     def place(self) -> str:
@@ -110,6 +111,7 @@ def _seen(span: Span, resource: Attributes) -> Seen:
         attributes=_plain(span.attributes),
         resource=resource,
         is_error=span.status.code == Status.STATUS_CODE_ERROR,
+        started_ns=span.start_time_unix_nano,
     )
 
 

@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from contextvars import Context
 from enum import Enum, auto
 
-from prometheus_client import Counter, Gauge
-
 from libs.common.core.context import remaining_s
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.policies import Failures
+from libs.telemetry.metrics import counter, gauge
 
 BREAKER_FAILURES = 5  # in a row (docs/figures.md)
 PROBE_S = 0.5  # times timeout_factor: longer than one small query to a working store
@@ -21,9 +20,9 @@ PROBE_MAX_S = 2.0  # with the longest pause, recovery takes less than 5 s for an
 PROBE_PAUSE_S = 0.2  # after the first failed probe; then it doubles
 PROBE_PAUSE_MAX_S = 1.0
 TICK_S = 0.005  # timers may fire this much too early
-OPEN = Gauge("feedmill_breaker_open", "1 while the breaker is open, so calls fail at once.", ["dependency"])
-PROBES = Counter("feedmill_breaker_probes_total", "Probes after consecutive failures.", ["dependency", "answered"])
-REFUSED = Counter("feedmill_dependency_refused_total", "Calls that were not made.", ["dependency", "why"])
+OPEN = gauge("feedmill_breaker_open")
+PROBES = counter("feedmill_breaker_probes_total")
+REFUSED = counter("feedmill_dependency_refused_total")
 log = get_logger(__name__)
 
 

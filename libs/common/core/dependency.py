@@ -5,19 +5,18 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from prometheus_client import Counter
-
 from libs.common.core.breaker import REFUSED, TICK_S, CircuitBreaker
 from libs.common.core.context import caller, remaining_s
 from libs.common.core.errors import DeadlineError, OverloadedError, UnavailableError
 from libs.common.core.fairness import FairSemaphore, Slot
 from libs.common.core.policies import Failures, Policy
 from libs.common.core.settings import Settings
+from libs.telemetry.metrics import counter
 
 BUDGET_SHARE = 0.1  # retries and hedges add at most this share to the load of a dependency
 BUDGET_MAX = 10.0  # retries and hedges in a burst
 MAX_CONCURRENT = 64  # calls to one dependency; as many may wait, more are refused
-SECOND_TRIES = Counter("feedmill_dependency_second_tries_total", "Retries and hedged calls.", ["dependency"])
+SECOND_TRIES = counter("feedmill_dependency_second_tries_total")
 T = TypeVar("T")
 
 

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from prometheus_client import Counter as Metric
-
 from libs.common.core.context import Caller, caller
 from libs.common.core.errors import OverloadedError, TooManyInProgressError
+from libs.telemetry.metrics import counter
+from libs.telemetry.pools import watch_pool
 
-REFUSED = Metric("feedmill_gate_refused_total", "Requests for shared capacity that were refused.", ["gate", "why"])
+REFUSED = counter("feedmill_gate_refused_total")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class FairSemaphore:
     """A semaphore whose waiting callers take turns (round robin), so one busy caller does not delay the others.
 
     Args:
-        name: its label in metrics.
+        name: its label in metrics; those of one name are added up.
         slots: the number of slots.
         shares: limits for one caller.
         queue: how many requests may wait, of all callers together.
@@ -66,6 +66,7 @@ class FairSemaphore:
     def __init__(
         self, name: str, slots: int, shares: CallerShares = CallerShares(), *, queue: int = 0, wait_s: float = 1.0
     ) -> None:
+        self.size = slots
         self._name = name
         self._free = slots
         self._shares = shares
@@ -74,6 +75,17 @@ class FairSemaphore:
         self._used: Counter[Hashable] = Counter()
         self._waiting: dict[Hashable, deque[asyncio.Future[None]]] = {}
         """By caller, in the order of turns. A deque is never empty, and there are none while a slot is free."""
+        watch_pool(name, self)
+
+    @property
+    def in_use(self) -> int:
+        """The number of slots in use."""
+        return self.size - self._free
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a slot."""
+        return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[Slot]:
@@ -122,7 +134,7 @@ class FairSemaphore:
         self._pass_on()
 
     async def _turn(self, key: Hashable, wait_s: float) -> None:
-        if sum(map(len, self._waiting.values())) >= self._queue:
+        if self.waiting >= self._queue:
             self._make_room(len(self._waiting.get(key, ())))
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(key, deque()).append(turn)

@@ -17,12 +17,12 @@ from redis.exceptions import RedisError
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.kafka.metrics import CONSUMER_LAG, EVENTS_HANDLED, HANDLER_RETRIES
 from libs.common.kafka.producer import EventProducer
 from libs.common.kafka.spans import processing, processing_undecodable
 from libs.contracts.base import Envelope, Payload, utc_now
 from libs.contracts.codec import UndecodableError, decode
 from libs.contracts.topics import dead_letter_topic
+from libs.telemetry.metrics import counter, gauge, histogram
 from libs.telemetry.tracing import mark_failed
 
 POLL_MS = 200
@@ -42,6 +42,10 @@ STOP_S = 3.0  # to leave the group
 # getmany() without partitions means all of them: one that does not exist sends heartbeats and fetches nothing.
 NO_PARTITION = TopicPartition("", -1)
 _TRANSIENT = (UnavailableError, KafkaError, RedisError, OSError, TimeoutError)
+HEARTBEAT = gauge("feedmill_worker_heartbeat_time_seconds")
+HANDLER_RETRIES = counter("feedmill_handler_retries_total")
+EVENTS_HANDLED = counter("feedmill_events_handled_total")
+EVENT_AGE = histogram("feedmill_event_age_seconds")
 log = get_logger(__name__)
 
 
@@ -149,6 +153,7 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         await self._start()
         try:
             while True:
+                HEARTBEAT.labels(self._group).set_to_current_time()
                 await self._poll()
         finally:
             await self._drain(self._partitions())
@@ -246,9 +251,9 @@ class ConsumerRunner(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokaf
         now, topic = utc_now(), events[0].payload.topic  # the events of a call have one topic
         self._outcomes.extend([True] * len(events))
         EVENTS_HANDLED.labels(self._group, topic, "done").inc(len(events))
-        lag = CONSUMER_LAG.labels(self._group, topic)
+        age = EVENT_AGE.labels(self._group, topic)
         for event in events:
-            lag.observe(max(0.0, (now - event.envelope.occurred_at).total_seconds()))
+            age.observe(max(0.0, (now - event.envelope.occurred_at).total_seconds()))
 
     async def _dead_letter(self, record: ConsumerRecord, error: Exception, attempts: int) -> None:
         self._outcomes.append(False)

@@ -6,13 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from prometheus_client import Gauge
-
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.kafka.producer import EventProducer
 from libs.contracts.base import Payload
 from libs.contracts.records import EventRecord
+from libs.telemetry.metrics import gauge
 
 POLL_S = 1.0  # how soon the relay looks again
 GRACE_S = 2.0  # direct publishing has this long before the relay takes an event over
@@ -20,8 +19,8 @@ FAR_S = 10.0  # while the relay is further behind, no events are queued for dire
 PAGE = 200
 FORGET_S = 0.25  # rows of published events are deleted together, because each write costs Cassandra more than a row
 COUNTED = 5_000  # the count of waiting events stops here
-WAITING = Gauge("feedmill_outbox_waiting", "Events that wait for the relay; 0 in processes that do not relay.")
-OLDEST = Gauge("feedmill_outbox_oldest_seconds", "How long the oldest waiting event has waited.")
+WAITING = gauge("feedmill_outbox_waiting")
+OLDEST = gauge("feedmill_outbox_oldest_seconds")
 QUEUE_LIMIT = 10_000  # events queued for direct publishing; beyond it they are left to the relay
 log = get_logger(__name__)
 Clock = Callable[[], float]

@@ -12,15 +12,16 @@ from opentelemetry.trace import Span
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
-from libs.common.kafka.metrics import EVENTS_PUBLISHED
 from libs.common.kafka.spans import send_span
 from libs.contracts.base import Event, Payload
 from libs.contracts.records import EventRecord, Header, encode
+from libs.telemetry.metrics import counter
 from libs.telemetry.tracing import end
 
 _REQUEST_MS = 5_000
 _STOP_S = 1.0  # unconfirmed events are not lost: an outbox or a repeated handler sends them again
 _LINGER_MS = 2  # the events of a burst share a request; costs at most this much latency
+EVENTS_PUBLISHED = counter("feedmill_events_published_total")
 T = TypeVar("T")
 log = get_logger(__name__)
 

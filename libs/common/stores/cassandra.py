@@ -40,13 +40,13 @@ CONTROL_S = 2.0  # times timeout_factor: for the driver's own queries about the 
 RECONNECT_S = 1.0  # by default the driver doubles its pause, up to ten minutes after the node is back
 HEARTBEAT_S = 5  # a connection to a vanished server is closed after twice that; by default after 60 s
 IN_FLIGHT = 512  # a connection has 1,024 stream ids; without a free one the driver would block the event loop
+TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\s+(\w+)")
 CONDITIONAL = re.compile(r"\sIF\s")  # a lightweight transaction; values are parameters, so they cannot match
 # Many of them on one partition delay each other, which says nothing about the cluster.
 CONDITIONAL_WRITE = replace(CASSANDRA_WRITE.once, contention=(TimeoutError, OperationTimedOut, Timeout))
 # Needs a quorum of replicas; the coordinator alone would answer for system.local. The row need not exist.
 PROBE = "SELECT name FROM schema_migrations WHERE name = 'probe'"
 MIGRATE_S = 60.0
-_TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\s+(\w+)")
 _LOCK_TTL_S = 120
 _LOCK_POLL_S = 0.3
 Row = Any
@@ -102,13 +102,6 @@ def _policy_of(cql: str, *, is_idempotent: bool) -> Policy:
     return CASSANDRA_WRITE if is_idempotent else CASSANDRA_WRITE.once
 
 
-@cache
-def _summary(cql: str) -> str:
-    """The operation and the table, such as `SELECT posts`."""
-    table = _TABLE.search(cql)
-    return f"{cql.split(maxsplit=1)[0]} {table[1]}" if table else cql.split(maxsplit=1)[0]
-
-
 class Cassandra:
     """A connection to one keyspace.
 
@@ -144,17 +137,23 @@ class Cassandra:
         assert self._session is not None, "use `async with`"
         return self._session
 
-    async def prepare(self, cql: str) -> PreparedStatement:
-        """Prepare a statement. All statements except lightweight transactions must be idempotent; they are retried."""
+    async def prepare(self, cql: str, name: str) -> PreparedStatement:
+        """Prepare a statement. Metrics contain its table and `name`, such as `posts.get`.
+
+        All statements except lightweight transactions must be idempotent, because they are retried.
+        """
         statement = await asyncio.to_thread(self._open.prepare, cql)
         statement.is_idempotent = not CONDITIONAL.search(cql)
+        table = TABLE.search(cql)
+        statement.measured_as = f"{table[1]}.{name}" if table else name
         return statement
 
     async def execute(self, statement: PreparedStatement | str, parameters: Sequence[Any] = ()) -> list[Row]:
-        """The rows of the first page (at most the driver's fetch size, 5,000)."""
+        """The rows of the first page (at most the driver's fetch size, 5,000). A string is not measured."""
         cql = statement if isinstance(statement, str) else statement.query_string
         policy = _policy_of(cql, is_idempotent=bool(getattr(statement, "is_idempotent", False)))
-        rows = await self._dependency.call(policy, lambda: self._bridge(statement, parameters, _summary(cql)))
+        attempt = self._bridge if isinstance(statement, str) else self._measured
+        rows = await self._dependency.call(policy, lambda: attempt(statement, parameters))
         return list(rows or ())
 
     async def one(self, statement: PreparedStatement, parameters: Sequence[Any] = ()) -> Row | None:
@@ -169,15 +168,21 @@ class Cassandra:
 
     async def batch(self, statements: Sequence[Bound], *, logged: bool = True) -> None:
         """Write all statements or none (logged), or several rows of one partition together (unlogged)."""
+        if not statements:
+            return
         batch = BatchStatement(BatchType.LOGGED if logged else BatchType.UNLOGGED)
         batch.is_idempotent = all(statement.is_idempotent for statement, _ in statements)
+        batch.measured_as = f"batch {statements[0][0].measured_as}"
         for statement, parameters in statements:
             batch.add(statement, parameters)
         policy = CASSANDRA_WRITE if batch.is_idempotent else CASSANDRA_WRITE.once
-        _, _, table = _summary(statements[0][0].query_string).partition(" ")
-        await self._dependency.call(policy, lambda: self._bridge(batch, None, f"BATCH {table}"))
+        await self._dependency.call(policy, lambda: self._measured(batch, None))
 
-    async def _bridge(self, statement: Any, parameters: Sequence[Any] | None, name: str) -> list[Row] | None:
+    async def _measured(self, statement: Any, parameters: Sequence[Any] | None) -> list[Row] | None:
+        with Query("cassandra", statement.measured_as):
+            return await self._bridge(statement, parameters)
+
+    async def _bridge(self, statement: Any, parameters: Sequence[Any] | None) -> list[Row] | None:
         loop = asyncio.get_running_loop()
         result: asyncio.Future[list[Row] | None] = loop.create_future()
 
@@ -195,13 +200,12 @@ class Cassandra:
             lambda error: loop.call_soon_threadsafe(settle, None, error),
         )
         try:
-            with Query("cassandra", name):
-                return await result
+            return await result
         except RequestValidationException as error:  # Cassandra works; the statement is wrong
             raise RejectedError(str(error)) from error
 
     async def _probe(self) -> None:
-        await self._bridge(PROBE, None, _summary(PROBE))
+        await self._bridge(PROBE, None)
 
     async def ready(self) -> bool:
         """A readiness check."""
@@ -220,7 +224,7 @@ class CassandraStore:
 
     async def prepare(self) -> Self:
         """Prepare the statements; call it before any other method. Raises UnavailableError."""
-        prepared = await asyncio.gather(*map(self._cassandra.prepare, self.cql.values()))
+        prepared = await asyncio.gather(*(self._cassandra.prepare(cql, name) for name, cql in self.cql.items()))
         self._statements = dict(zip(self.cql, prepared, strict=True))
         return self
 

@@ -1,9 +1,9 @@
 """PostgreSQL with asyncpg: connection pool and migrations."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import cache
+from functools import lru_cache, wraps
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -17,12 +17,16 @@ from libs.common.core.fairness import FairSemaphore
 from libs.common.core.policies import POSTGRES
 from libs.common.core.settings import Settings
 from libs.common.stores.migrations import Migration
-from libs.telemetry.calls import record_query, set_place
+from libs.telemetry.calls import Query, set_place
 
 POOL_SIZE = 16
 MAX_WAITING = 256  # calls that wait for a connection; admission control bounds the requests before
-_TABLE = re.compile(r"(?:FROM|INTO|UPDATE)\s+(\w+)")
 _MIGRATION_LOCK = 7_305_402_119  # any constant: all migrators of one database share it
+_STATEMENTS_MAX = 1_000
+_NESTED = re.compile(r"\([^()]*\)")
+_OPERATION = re.compile(r"\b(?:SELECT|INSERT|UPDATE|DELETE)\b")
+_TABLE = re.compile(r"(?:\bFROM|\bJOIN|\bINTO|^UPDATE)\s+(\w+)\b(?!\(|…)")  # no function such as unnest()
+_FUNCTION = re.compile(r"\w+(?=\()")
 Connection = Any  # asyncpg has no types
 _NO_ANSWER = (
     OSError,
@@ -51,25 +55,42 @@ def _as_unavailable() -> Iterator[None]:
         raise UnavailableError("PostgreSQL does not respond.") from error
 
 
-class _StatelessConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+@lru_cache(_STATEMENTS_MAX)
+def query_summary(sql: str) -> str:
+    """Return the operation and its table or function, such as `SELECT sessions`.
+
+    This is `db.query.summary` of OpenTelemetry without the tables of subqueries.
+    """
+    outer = sql
+    while (shorter := _NESTED.sub("…", outer)) != outer:
+        outer = shorter
+    if (operation := _OPERATION.search(outer)) is None:
+        return sql.split(maxsplit=1)[0].rstrip(";")  # such as BEGIN
+    table = _TABLE.search(outer[operation.start() :]) or _TABLE.search(sql)
+    function = _FUNCTION.search(sql)
+    target = table[1] if table else function[0] if function else ""
+    return f"{operation[0]} {target}".rstrip()
+
+
+def _measured(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    @wraps(method)
+    async def call(self: Connection, query: str, *args: Any, **options: Any) -> Any:
+        with Query("postgres", query_summary(query)):
+            return await method(self, query, *args, **options)
+
+    return call
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+    execute = _measured(asyncpg.Connection.execute)
+    executemany = _measured(asyncpg.Connection.executemany)
+    fetch = _measured(asyncpg.Connection.fetch)
+    fetchrow = _measured(asyncpg.Connection.fetchrow)
+    fetchval = _measured(asyncpg.Connection.fetchval)
+
     def get_reset_query(self) -> str:
         # No query changes the session, and the round trip of a reset is expensive: 13K instead of 23K queries/s.
         return ""
-
-
-@cache
-def _summary(sql: str) -> str:
-    """The operation and the first table, such as `SELECT users`."""
-    operation, table = sql.split(maxsplit=1)[0].rstrip(";"), _TABLE.search(sql)
-    return f"{operation} {table[1]}" if table else operation
-
-
-def _log_query(record: Any) -> None:
-    record_query("postgres", _summary(record.query), record.elapsed, record.exception)
-
-
-async def _log_queries(connection: Connection) -> None:
-    connection.add_query_logger(_log_query)
 
 
 class Postgres:
@@ -145,8 +166,7 @@ async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Post
             min_size=2,
             max_size=POOL_SIZE,
             command_timeout=POSTGRES.timeout_s * settings.timeout_factor,
-            connection_class=_StatelessConnection,
-            init=_log_queries,
+            connection_class=_Connection,
         )
     address = urlsplit(dsn)
     set_place("postgres", database, address.hostname or "", address.port or 5432)

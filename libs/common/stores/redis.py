@@ -1,6 +1,7 @@
 """Redis connections."""
 
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -10,18 +11,18 @@ from urllib.parse import urlsplit
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
-from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff, ExponentialBackoff, NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError
+from redis.exceptions import MaxConnectionsError, RedisClusterException, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from libs.common.core.breaker import CircuitBreaker, Outcome
 from libs.common.core.errors import UnavailableError
 from libs.common.core.policies import REDIS_READ, REDIS_WRITE, Policy
 from libs.common.core.settings import Settings
-from libs.telemetry.calls import Query, set_place
+from libs.telemetry.calls import record_query, set_place
+from libs.telemetry.pools import watch_pool
 
 POOL_SIZE = 64
 CLUSTER_POOL_SIZE = 512  # per node; beyond it the cluster client raises, while the other client waits
@@ -30,12 +31,14 @@ _NO_ANSWER = (RedisConnectionError, RedisTimeoutError, OSError)
 
 @asynccontextmanager
 async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str = "redis") -> AsyncIterator["Redis"]:
-    """Open a pooled client that answers in bytes, with a circuit breaker of this name.
+    """Open a pooled client that answers in bytes, with a circuit breaker and a pool of this name.
 
     With `redis_cluster` it is the cluster client, which has the same methods. The keys of one call must be in one
     slot; the calls of a pipeline without transaction may use any slots.
     """
     url = settings.redis_url.get_secret_value()
+    place = urlsplit(url)
+    set_place("redis", place.path.strip("/") or "0", place.hostname or "", place.port or 6379)
     timeout_s = policy.timeout_s * settings.timeout_factor
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -43,7 +46,8 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         "retry": Retry(_backoff(policy), policy.retries),
     }
     if settings.redis_cluster:
-        cluster = _Cluster.from_url(url, max_connections=CLUSTER_POOL_SIZE, **options)
+        cluster = cast(_Cluster, _Cluster.from_url(url, max_connections=CLUSTER_POOL_SIZE, **options))
+        watch_pool(name, cluster)
         with contextlib.suppress(RedisError):  # the first call tries again
             await cluster.initialize()  # many concurrent first calls would close each other's connections
         try:
@@ -65,9 +69,8 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         "breaker": breaker,
     }
     pool = _Pool.from_url(url, **options)
-    client = _Client(connection_pool=pool)
-    place = urlsplit(url)
-    set_place("redis", place.path.strip("/") or "0", place.hostname or "", place.port or 6379)
+    watch_pool(name, pool)
+    client = Redis(connection_pool=pool)
     try:
         yield client
     finally:
@@ -110,31 +113,24 @@ def _backoff(policy: Policy) -> ConstantBackoff | ExponentialBackoff:
     return ExponentialBackoff(cap=policy.timeout_s, base=policy.backoff_s)
 
 
-class _Client(Redis):
-    """Measures commands and pipelines."""
-
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
-        with Query("redis", _name(args)):
-            return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
-
-    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:
-        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
-
-
-class _Pipeline(Pipeline):
-    async def execute(self, raise_on_error: bool = True) -> list[Any]:
-        names = {_name(args) for args, _ in self.command_stack}
-        with Query("redis", f"PIPELINE {names.pop()}" if len(names) == 1 else "PIPELINE"):
-            return await super().execute(raise_on_error)
-
-
-def _name(args: Sequence[Any]) -> str:
-    """The command, with the name of the function that it calls but not its version."""
-    return f"FCALL {args[1].rpartition('_')[0]}" if args[0] == "FCALL" else str(args[0])
-
-
 class _Pool(BlockingConnectionPool):
     """Raises at once while the breaker is open, so that callers can continue without Redis."""
+
+    @property
+    def size(self) -> int:
+        """How many connections may be open."""
+        return int(self.max_connections)
+
+    @property
+    def in_use(self) -> int:
+        """How many connections callers hold."""
+        return len(self._in_use_connections)
+
+    @property
+    def waiting(self) -> int:
+        """How many callers wait for a connection."""
+        condition: Any = self._condition
+        return len(condition._waiters)
 
     async def get_connection(self, *args: Any, **options: Any) -> Any:
         breaker: CircuitBreaker = self.connection_kwargs["breaker"]
@@ -148,8 +144,32 @@ class _Pool(BlockingConnectionPool):
             raise
 
 
+def statement_of(command: Sequence[Any]) -> str:
+    """Return the name of the command. For a call of a function it is the function's name without the version."""
+    name = str(command[0])
+    return command[1].rpartition("_")[0] if name == "FCALL" else name
+
+
 class _HiredisConnection(Connection):
-    """Packs commands with hiredis, in a fifth of the time. A lost connection is always a RedisError."""
+    """Packs commands with hiredis, in a fifth of the time. A lost connection is always a RedisError.
+
+    It measures each query, from packing its first command to the last answer. This is the only class that all clients
+    and pipelines use, also those of a cluster.
+    """
+
+    _unanswered = 0  # commands of the query
+    _statement = ""
+    _started_s = 0.0
+
+    async def on_connect_check_health(self, check_health: bool = True) -> None:
+        # The first command may be packed before the connection is open, and then it is not part of the handshake.
+        query, self._unanswered = (self._unanswered, self._statement, self._started_s), 0
+        await super().on_connect_check_health(check_health)
+        self._unanswered, self._statement, self._started_s = query
+
+    async def disconnect(self, *args: Any, **options: Any) -> None:
+        self._unanswered = 0  # there will be no answer to what was sent
+        await super().disconnect(*args, **options)
 
     async def send_packed_command(self, *args: Any, **options: Any) -> None:
         try:
@@ -158,11 +178,33 @@ class _HiredisConnection(Connection):
             await self.disconnect(nowait=True)
             raise RedisConnectionError("the connection was reset") from error
 
-    def pack_command(self, *args: Any) -> list[bytes]:
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        left = self._unanswered - 1  # below 0 if the answer belongs to no query
         try:
-            return [pack_command((*args[0].split(), *args[1:]))]
+            answer = await super().read_response(*args, **options)
+        except BaseException as error:
+            self._answered(left if isinstance(error, ResponseError) else min(left, 0), error)
+            raise
+        self._answered(left)
+        return answer
+
+    def _answered(self, left: int, error: BaseException | None = None) -> None:
+        self._unanswered = max(left, 0)
+        if left == 0:
+            record_query("redis", self._statement, time.perf_counter() - self._started_s, error)
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        unanswered, self._unanswered = self._unanswered, 0  # nothing is sent if one command can't be packed
+        try:
+            packed = [pack_command((*args[0].split(), *args[1:]))]
         except TypeError:  # hiredis rejects subclasses of str and bytes
-            return super().pack_command(*args)
+            packed = super().pack_command(*args)
+        if unanswered:
+            self._statement = "pipeline"
+        else:
+            self._statement, self._started_s = statement_of(args), time.perf_counter()
+        self._unanswered = unanswered + 1
+        return packed
 
 
 class _WatchedConnection(_HiredisConnection):
@@ -183,11 +225,23 @@ class _WatchedConnection(_HiredisConnection):
 
 
 class _Cluster(RedisCluster):
+    waiting = 0  # without a free connection it raises
+
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.connection_kwargs["connection_class"] = _HiredisConnection
         for node in self.nodes_manager.startup_nodes.values():
             node.connection_class = _HiredisConnection
+
+    @property
+    def size(self) -> int:
+        """How many connections may be open, to all nodes together."""
+        return sum(node.max_connections for node in self.get_nodes())
+
+    @property
+    def in_use(self) -> int:
+        """How many connections callers hold."""
+        return sum(len(node._connections) - len(node._free) for node in self.get_nodes())
 
     async def initialize(self, *args: Any, **kwargs: Any) -> "RedisCluster":
         """Connect to the cluster. Raises RedisConnectionError, which is retried, if it can't be reached."""

@@ -1,9 +1,12 @@
 """Service defaults, through a small application without stores."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, cast
+from uuid import uuid4
 
 import httpx2
 import jwt
@@ -12,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from starlette.types import Message, Scope
 from structlog.testing import capture_logs
@@ -22,10 +26,14 @@ from libs.common.core.logging import AccountHash, processors
 from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import Outbox
 from libs.common.testing import SECRET, settings_for
+from libs.common.testing.eventually import eventually
+from libs.common.testing.samples import sample
 from libs.common.web import middleware, problems
 from libs.common.web import runtime as web_runtime
 from libs.common.web.app import create_app
 from libs.common.web.auth import ALGORITHM, CallingService, CurrentUser, ServiceTokens, TokenVerifier
+from libs.common.web.client import ServiceClient
+from libs.common.web.jwks import RemoteKeys
 from libs.common.web.middleware import charge_slot
 from libs.common.web.runtime import Runtime
 from libs.common.web.validation import RequestBody, count_of
@@ -323,6 +331,71 @@ async def test_health_and_metrics(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/health/live")).status_code == 200
     assert (await client.get("/health/ready")).json() == {"ready": True, "checks": {}}
     assert "feedmill_http_request_seconds" in (await client.get("/metrics")).text
+
+
+async def test_a_sampled_trace_is_the_exemplar_of_its_request(client: httpx2.AsyncClient) -> None:
+    trace_id = uuid4().hex
+    await client.get("/v1/things/none", headers={"traceparent": f"00-{trace_id}-{'1' * 16}-01"})
+    await client.get("/v1/things/none", headers={"traceparent": f"00-{trace_id[::-1]}-{'1' * 16}-00"})
+    plain = await client.get("/metrics", headers={"Accept": "text/plain"})
+    assert plain.headers["content-type"].startswith("text/plain")
+    assert trace_id not in plain.text
+    answer = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    parse: Any = text_string_to_metric_families  # without types
+    samples = [one for family in parse(answer.text) for one in family.samples]
+    of_requests = [one for one in samples if one.name == "feedmill_http_request_seconds_bucket"]
+    assert {"trace_id": trace_id} in [one.exemplar.labels for one in of_requests if one.exemplar]
+    assert trace_id[::-1] not in answer.text
+
+
+async def test_requests_in_flight_are_counted() -> None:
+    async with serving() as (app, http):
+        before = sample("feedmill_http_requests_in_flight")
+        async with holding(app, http.get("/v1/slow"), http.get("/v1/slow")):
+            assert sample("feedmill_http_requests_in_flight") == before + 2
+        assert sample("feedmill_http_requests_in_flight") == before
+
+
+class User:
+    """Stands for the client of the user service."""
+
+    async def get(self, _: str) -> dict[str, Any]:
+        return {"keys": [{**json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(KEY.public_key())), "kid": "k"}]}
+
+
+async def test_reads_of_tokens_and_keys_are_counted() -> None:
+    def reads(cache: str) -> list[float]:
+        return [sample("feedmill_cache_reads_total", cache=cache, outcome=one) for one in ("hit", "miss")]
+
+    verifier = TokenVerifier(RemoteKeys(cast(ServiceClient, User())))
+    tokens, keys = reads("access_tokens"), reads("token_keys")
+    for value in (token(), token(), token(sub="7")):
+        await verifier.signed(value)
+    assert reads("access_tokens") == [tokens[0] + 1, tokens[1] + 2]
+    assert reads("token_keys") == [keys[0] + 1, keys[1] + 1]
+
+
+async def test_readiness_checks_are_exported_without_being_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_runtime, "CHECK_S", 0.01)
+    answers = {"works": True, "fails": False}
+
+    async def checked(runtime: Runtime[Settings]) -> None:
+        async def answer_of(name: str) -> bool:
+            return answers[name]
+
+        for name in answers:
+            runtime.ready_checks[name] = partial(answer_of, name)
+
+    async def exported() -> bool:
+        return all(sample("feedmill_check_passed", check=name) == passed for name, passed in answers.items())
+
+    app = create_app("things", settings_for(Settings, {}), checked)
+    async with app.router.lifespan_context(app):
+        await eventually(exported)
+        answers.update(works=False, fails=True)
+        await eventually(exported)
+    assert "checks" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_a_failing_check_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:

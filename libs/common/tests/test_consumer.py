@@ -1,6 +1,7 @@
 """The consumer runner on a real Kafka."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -25,6 +26,7 @@ from libs.common.kafka.consumer import (
 from libs.common.kafka.producer import EventProducer
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
+from libs.common.testing.samples import sample
 from libs.contracts.base import Event, Payload
 from libs.contracts.codec import decode
 from libs.contracts.events import PostDeleted
@@ -83,9 +85,11 @@ async def test_events_of_one_key_come_in_order(
 ) -> None:
     for post_id in range(300):
         await producer.publish(deletion(collector.author_id, post_id))
-    async with consuming(settings, collector, producer, uuid4().hex, runs=runs):
+    group = uuid4().hex
+    async with consuming(settings, collector, producer, group, runs=runs):
         await eventually(lambda: _length(collector, 300))
     assert collector.posts == list(range(300))
+    assert 0 <= time.time() - sample("feedmill_worker_heartbeat_time_seconds", group=group) < 60
 
 
 async def test_what_was_committed_is_not_handled_again(

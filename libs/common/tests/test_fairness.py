@@ -1,6 +1,7 @@
 """Shared capacity: shares, turns, and no slot lost whatever order people come, leave and give up in."""
 
 import asyncio
+import gc
 import random
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from libs.common.core.context import Caller, set_caller
 from libs.common.core.errors import OverloadedError, TooManyInProgressError
 from libs.common.core.fairness import CallerShares, FairSemaphore, Slot
+from libs.common.testing.samples import sample
 
 ANN, BOB, CAT = (Caller(account, f"192.0.2.{account}") for account in (1, 2, 3))
 
@@ -158,3 +160,20 @@ async def test_no_slot_is_lost_or_made(seed: int, slots: int, queue: int) -> Non
     extra.cancel()
     await asyncio.gather(extra, return_exceptions=True)
     assert len(places) == slots
+
+
+async def test_semaphores_of_one_name_are_one_pool_in_metrics() -> None:
+    def used() -> list[float]:
+        return [sample(f"feedmill_pool_{what}", pool="metrics-test") for what in ("size", "in_use", "waiting")]
+
+    async def use() -> None:
+        gate, other = FairSemaphore("metrics-test", 1, queue=1), FairSemaphore("metrics-test", 2)
+        with await gate.acquire(None), await other.acquire(None):
+            (turn,) = await waiting(gate, None)
+            assert used() == [3, 2, 1]
+        (await turn).release()
+        assert used() == [3, 0, 0]
+
+    await asyncio.create_task(use())
+    gc.collect()
+    assert used() == [0, 0, 0]

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
 from pydantic import SecretStr
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
@@ -26,6 +25,7 @@ from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.testing.proxy import Fault, FaultProxy, address_of
+from libs.common.testing.samples import sample
 
 pytestmark = pytest.mark.stores
 
@@ -93,10 +93,6 @@ async def test_a_request_whose_time_is_up_says_nothing_about_the_server(store_en
         for _ in range(BREAKER_FAILURES):
             await asyncio.create_task(hurried())
         assert await postgres.fetchrow("SELECT 1")
-
-
-def sample(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 async def opened(store: str, settings: Settings, stack: AsyncExitStack) -> Ask:
@@ -171,7 +167,7 @@ async def test_writers_of_one_hot_key_that_time_out_say_nothing_about_the_store(
     """With so little time that most of them are in vain; readers have nearly none, and are not looked at."""
     settings = settings_for(Settings, store_env, timeout_factor=HURRIED)
     async with Cassandra(settings, settings.keyspace(KEYSPACE)) as cassandra:
-        take = await cassandra.prepare("INSERT INTO leases (name, holder) VALUES (?, 'x') IF NOT EXISTS")
+        take = await cassandra.prepare("INSERT INTO leases (name, holder) VALUES (?, 'x') IF NOT EXISTS", "take")
         before = probes()
         writes = (cassandra.applied(take, ("hot",)) for _ in range(4 * WRITERS))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)

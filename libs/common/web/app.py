@@ -117,6 +117,7 @@ def create_app(
             app.state.use_cases = await compose(runtime)
             app.state.token_verifier = runtime.token_verifier
             runtime.check_complete()
+            runtime.start("checks", runtime.export_checks())
             running.append(runtime)
             log.info("started", port=settings.port, pid=os.getpid())
             yield

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from libs.common.core.errors import ForbiddenError, UnauthorizedError
 from libs.common.core.ids import parse_id
+from libs.telemetry.caches import count_reads
 
 ALGORITHM = "EdDSA"
 _BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)  # RFC 9110 §11.1, §11.4: any case, 1*SP
@@ -113,7 +114,9 @@ class TokenVerifier:
             UnauthorizedError: the token is expired or not valid, or its session is revoked.
             UnavailableError: the public key is not available.
         """
-        if known := self.known(token):
+        known = self.known(token)
+        count_reads("access_tokens", hits=int(known is not None), misses=int(known is None))
+        if known is not None:
             return known
         expires_at, principal = await self._check(token)
         is_revoked = await self._revocation.is_revoked(principal) if self._revocation else False

@@ -1,6 +1,7 @@
 """HTTP calls from one deployable to another."""
 
 import re
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,12 +16,14 @@ from libs.common.core.policies import SERVICE_FILE, SERVICE_READ, Policy
 from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens
 from libs.common.web.problems import RelayedError
+from libs.telemetry.metrics import exemplar, histogram
 from libs.telemetry.tracing import Attributes, child_span, is_sampled, mark_failed, traceparent
 
 CONNECT_S = 0.5
 POOL_SIZE = 64
 DEADLINE_HEADER = "X-Deadline-Ms"
 CALLER_HEADER = "X-Caller"  # the caller of the original request; trusted only in calls of deployables
+CALL_SECONDS = histogram("feedmill_call_seconds")
 _ID = re.compile(r"/\d+")
 _NOT_REACHED = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 
@@ -101,7 +104,13 @@ class ServiceClient:
                         mark_failed(span, str(response.status))
             return response.status, answer
 
-        return await self._dependency.call(self._policy, attempt)
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            status, answer = await self._dependency.call(self._policy, attempt)
+            outcome = "answered" if status < 500 else "failed"
+        finally:
+            CALL_SECONDS.labels(self.name, outcome).observe(time.perf_counter() - started, exemplar())
+        return status, answer
 
     def _attributes(self, method: str, template: str) -> Attributes:
         return {

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.web.metrics import DEVICES
 from libs.common.web.middleware import PUBLIC, header
+from libs.telemetry.metrics import counter
 
+DEVICES = counter("feedmill_requests_by_device_total")
 DEVICE_TYPES = frozenset({b"phone", b"tablet", b"desktop"})
 _SLOW = frozenset({b"2g", b"3g"})
 # This text cannot occur inside of a JSON string, where its quotes would be escaped.

@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 
 from libs.common.web.client import ServiceClient
+from libs.telemetry.caches import count_reads
 
 _MIN_REFRESH_S = 5.0  # tokens with invented key ids cause at most one fetch in this time
 
@@ -26,7 +27,9 @@ class RemoteKeys:
         Raises:
             UnavailableError: the key is not cached and the user service did not answer.
         """
-        if kid not in self._keys:
+        is_known = kid in self._keys
+        count_reads("token_keys", hits=int(is_known), misses=int(not is_known))
+        if not is_known:
             async with self._lock:
                 if kid not in self._keys and time.monotonic() >= self._next_fetch:
                     await self._fetch()

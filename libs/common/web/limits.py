@@ -7,7 +7,6 @@ from contextvars import Context
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from re import Pattern
 
-from prometheus_client import Counter
 from redis.exceptions import MaxConnectionsError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from starlette.routing import compile_path
@@ -17,6 +16,7 @@ from libs.common.core.errors import ApiError, RateLimitedError, UnavailableError
 from libs.common.stores.rate import LocalRateLimiter, RateCheck, RateLimit, RateLimiter, RateVerdict
 from libs.common.web.auth import TokenVerifier, bearer_token
 from libs.common.web.problems import problem_of
+from libs.telemetry.metrics import counter
 
 DEADLINE_S = 0.1  # a request waits this long for Redis to count it, and then goes on
 LATER_MAX = 1_000  # requests to be counted in the background; about 2 MB
@@ -24,8 +24,8 @@ MINUTE_S, HOUR_S = 60, 3_600
 IPV6_PREFIX = 64  # a customer usually gets a /64, so all its addresses count as one
 UNCOUNTED = ("/internal/", "/health/", "/metrics")
 VERDICT = "feedmill.rate_verdict"
-REFUSED = Counter("feedmill_rate_limited_total", "Requests refused by a rate limit.", ["limit"])
-UNCOUNTABLE = Counter("feedmill_rate_uncounted_total", "Requests that Redis did not count.", ["redis"])
+REFUSED = counter("feedmill_rate_limited_total")
+UNCOUNTABLE = counter("feedmill_rate_uncounted_total")
 
 
 def client_address(scope: Scope) -> str:

@@ -24,8 +24,8 @@ from libs.common.core.settings import Settings
 from libs.common.web.auth import ServiceTokens, TokenVerifier, bearer_token
 from libs.common.web.client import CALLER_HEADER, DEADLINE_HEADER
 from libs.common.web.limits import client_address
-from libs.common.web.metrics import HTTP_SECONDS, SHED
 from libs.common.web.problems import BodyError, problem_of
+from libs.telemetry.metrics import counter, exemplar, gauge, histogram
 from libs.telemetry.tracing import mark_failed, remote_span
 
 JSON_BODY_BYTES = 256 * 1024
@@ -43,6 +43,9 @@ SLOT = "feedmill.slot"
 CALLER = CALLER_HEADER.lower().encode()
 _DEADLINE = DEADLINE_HEADER.lower().encode()
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{8,64}")
+HTTP_SECONDS = histogram("feedmill_http_request_seconds")
+IN_FLIGHT = gauge("feedmill_http_requests_in_flight")
+SHED = counter("feedmill_http_refused_total")
 log = get_logger(__name__)
 
 
@@ -104,12 +107,14 @@ class RequestContext:
             await send(message)
 
         with remote_span(scope["method"], SpanKind.SERVER, headers.get("traceparent")) as span:
+            IN_FLIGHT.inc()
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
+                IN_FLIGHT.dec()
                 seconds = time.perf_counter() - started
                 route = getattr(scope.get("route"), "path", "unmatched")
-                HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+                HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds, exemplar())
                 if span.is_recording():
                     _describe(span, scope, rid, route, status)
                 log.info(

@@ -19,13 +19,16 @@ from libs.common.kafka.producer import EventProducer
 from libs.common.web.auth import NoKeys, ServiceTokens, TokenVerifier
 from libs.common.web.client import ServiceClient
 from libs.common.web.paging import Cursors
+from libs.telemetry.metrics import gauge
 
 ReadyCheck = Callable[[], Awaitable[bool]]
 READY_DEADLINE_S = 2.0
+CHECK_S = 5.0  # from the end of all readiness checks to the next time, for metrics
 LEAVE_S = 5.0  # after draining: background tasks leave their consumer groups and flush events
 GATHER_MS = 250  # for counts and other work that nobody waits for
 FLUSH_S = 1.0  # for the events of the last commits; the relay of another process publishes the rest
 PUBLISHERS = ("outbox-direct", "outbox-relay")
+CHECK_PASSED = gauge("feedmill_check_passed")
 log = get_logger(__name__)
 S_co = TypeVar("S_co", bound=Settings, covariant=True)
 
@@ -173,6 +176,13 @@ class Runtime(Generic[S_co]):
 
         answers = await asyncio.gather(*(ask(check) for check in self.ready_checks.values()))
         return dict(zip(self.ready_checks, answers, strict=True))
+
+    async def export_checks(self) -> None:
+        """Export the results of all readiness checks as metrics, until cancelled."""
+        while True:
+            for name, has_passed in (await self.readiness()).items():
+                CHECK_PASSED.labels(name).set(has_passed)
+            await asyncio.sleep(CHECK_S)
 
     async def drain(self, left_s: float) -> None:
         """Let all background tasks finish their current work, and cancel those that take longer than `left_s`.

@@ -9,6 +9,7 @@ from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
+from libs.common.testing.samples import sample
 from libs.invalidation import FRESH_S, Invalidation, InvalidationStamps, Recent, RecentPosts
 from libs.invalidation.recent import REFRESH_S
 
@@ -58,6 +59,17 @@ async def test_the_records_are_asked_once_for_all_processes(records: Records) ->
     for process in range(4):
         assert await records.read(process) == Recent({ANN: [12, 11]})
     assert records.asked == [[ANN, BOB]], "an author without posts is known, too"
+
+
+async def test_lists_that_were_looked_up_are_counted(records: Records) -> None:
+    def reads() -> list[float]:
+        return [sample("feedmill_cache_reads_total", cache="recent_posts", outcome=one) for one in ("hit", "miss")]
+
+    hits, misses = reads()
+    await records.read()
+    assert reads() == [hits, misses + 2]
+    await records.read(1)
+    assert reads() == [hits + 2, misses + 2]
 
 
 async def test_fifty_readers_at_once_ask_once(records: Records) -> None:

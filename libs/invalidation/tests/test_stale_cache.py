@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.testing import settings_for
+from libs.common.testing.samples import sample
 from libs.invalidation import STAMP_S, Invalidation, InvalidationStamps, StaleIfErrorCache
 from libs.invalidation.stamps import CLOCK_SKEW_S
 
@@ -50,6 +51,21 @@ async def test_what_was_shown_is_shown_while_nobody_answers(stamps: Invalidation
     for user_ids in ([OTHER], [AUTHOR, OTHER]):
         with pytest.raises(UnavailableError):
             await names.see(*user_ids)
+
+
+async def test_entries_that_were_looked_up_are_counted(stamps: InvalidationStamps) -> None:
+    def reads() -> list[float]:
+        return [sample("feedmill_cache_reads_total", cache="stale_if_error", outcome=one) for one in ("hit", "miss")]
+
+    names = CachedNames(stamps)
+    hits, misses = reads()
+    await names.see(AUTHOR)
+    names.away = True
+    assert reads() == [hits, misses]
+    await names.see(AUTHOR)
+    with pytest.raises(UnavailableError):
+        await names.see(AUTHOR, OTHER)
+    assert reads() == [hits + 1, misses + 2]
 
 
 async def test_nobody_parts_from_oneself(stamps: InvalidationStamps) -> None:

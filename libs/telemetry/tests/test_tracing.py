@@ -15,8 +15,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.testing import capture_logs
 
-from libs.telemetry import tracing
-from libs.telemetry.calls import Query, set_place
+from libs.telemetry import calls, tracing
+from libs.telemetry.calls import Query, Store
 from libs.telemetry.tracing import (
     RELEASE,
     child_span,
@@ -111,18 +111,19 @@ def test_a_span_has_the_class_of_an_error_and_no_text(spans: InMemorySpanExporte
     assert "maria" not in span.to_json()
 
 
-def test_a_query_lasts_until_its_rows_are_there(spans: InMemorySpanExporter) -> None:
-    set_place("cassandra", "feedmill_post", "10.0.0.7", 9042)
-    with remote_span("GET", SpanKind.SERVER, SAMPLED), Query("cassandra", "SELECT posts"):
+def test_a_query_lasts_until_its_rows_are_there(spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calls, "_places", {})
+    calls.set_place("cassandra", "feedmill_post", "10.0.0.7", 9042)
+    with remote_span("GET", SpanKind.SERVER, SAMPLED), Query("cassandra", "posts_by_id.get"):
         began_ns = time.time_ns()
         while time.time_ns() < began_ns + 20_000_000:
             pass
     query, _ = spans.get_finished_spans()
-    assert (query.name, query.kind) == ("SELECT posts", SpanKind.CLIENT)
+    assert (query.name, query.kind) == ("posts_by_id.get", SpanKind.CLIENT)
     assert query.attributes == {
         "db.system.name": "cassandra",
-        "db.operation.name": "SELECT",
-        "db.query.summary": "SELECT posts",
+        "db.collection.name": "posts_by_id",
+        "db.query.summary": "posts_by_id.get",
         "db.namespace": "feedmill_post",
         "server.address": "10.0.0.7",
         "server.port": 9042,
@@ -131,6 +132,32 @@ def test_a_query_lasts_until_its_rows_are_there(spans: InMemorySpanExporter) -> 
     assert query.end_time is not None
     assert abs(query.start_time - began_ns) < 5_000_000
     assert query.end_time - query.start_time >= 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("store", "statement", "said"),
+    [
+        ("cassandra", "batch posts_by_id.insert", {"operation.name": "BATCH", "collection.name": "posts_by_id"}),
+        ("postgres", "SELECT sessions", {"operation.name": "SELECT", "collection.name": "sessions"}),
+        ("postgres", "BEGIN", {"operation.name": "BEGIN"}),
+        ("redis", "GET", {"operation.name": "GET"}),
+        ("redis", "pipeline", {"operation.name": "PIPELINE"}),
+        ("redis", "push_each", {"operation.name": "FCALL", "stored_procedure.name": "push_each"}),
+    ],
+)
+def test_the_name_of_a_statement_says_what_it_does(
+    spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, store: Store, statement: str, said: dict[str, str]
+) -> None:
+    monkeypatch.setattr(calls, "_places", {})
+    with remote_span("GET", SpanKind.SERVER, SAMPLED), Query(store, statement):
+        pass
+    query, _ = spans.get_finished_spans()
+    system = {"postgres": "postgresql"}.get(store, store)
+    assert query.attributes == {
+        "db.system.name": system,
+        "db.query.summary": statement,
+        **{f"db.{name}": value for name, value in said.items()},
+    }
 
 
 def test_a_span_that_is_not_current_has_no_children(spans: InMemorySpanExporter) -> None:

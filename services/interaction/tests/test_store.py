@@ -119,7 +119,7 @@ async def test_liked_comments_are_listed_by_likes_page_by_page(
     base = post_id & ~0xFF
     written = [StoredComment(base + i, post_id, NO_PARENT, 5, f"text {i}") for i in range(5)]
     likes = [2, 0, 9, 2, 4]
-    place, total = await cassandra.prepare(LIKED), await cassandra.prepare(LEDGER)
+    place, total = await cassandra.prepare(LIKED, "like"), await cassandra.prepare(LEDGER, "count")
     for comment, count in zip(written, likes, strict=True):
         await comments.add(comment, [])
         if count:
@@ -154,7 +154,9 @@ async def test_rows_that_stand_for_no_comment_end_no_list(
     cassandra: Cassandra, outbox: CassandraOutbox, post_id: int
 ) -> None:
     comments = await CassandraComments(cassandra, outbox).prepare()
-    enlist = await cassandra.prepare("INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, 0, ?)")
+    enlist = await cassandra.prepare(
+        "INSERT INTO comments_by_post (post_id, parent_id, comment_id) VALUES (?, 0, ?)", "enlist"
+    )
     base = post_id & ~0xFF
     for comment_id in range(base, base + 5):
         await cassandra.execute(enlist, (post_id, comment_id))
@@ -167,7 +169,7 @@ async def test_rows_that_stand_for_no_comment_end_no_list(
 
 async def test_the_ledger_knows_totals_and_members(cassandra: Cassandra, outbox: CassandraOutbox, post_id: int) -> None:
     ledger = await CassandraLedgerReader(cassandra).prepare()
-    insert = await cassandra.prepare(LEDGER)
+    insert = await cassandra.prepare(LEDGER, "count")
     assert await ledger.counted(post_id, LIKE, 5) == CountWithMember(0, has_member=False)
     await cassandra.execute(insert, (post_id, "like", 5, True, 1, 1))
     await cassandra.execute(insert, (post_id, "comment", 9, True, 1, 3))

@@ -210,7 +210,7 @@ async def test_tags_that_an_older_rule_found_in_the_caption_are_not_the_authors_
     post = replace(some_post(author, at(2026)), caption="https://example.org/#about")
     await store.create(post)
     old = await cassandra.prepare(
-        "UPDATE posts_by_id USING TIMESTAMP 2 SET hashtags = ?, explicit_hashtags = null WHERE post_id = ?"
+        "UPDATE posts_by_id USING TIMESTAMP 2 SET hashtags = ?, explicit_hashtags = null WHERE post_id = ?", "edit"
     )
     await cassandra.execute(old, (["mine", "about"], post.post_id))
     before = await store.get(post.post_id)
