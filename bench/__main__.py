@@ -11,7 +11,20 @@ from pathlib import Path
 import httpx2
 from pydantic import ValidationError
 
-from bench import create, crossover, delivery, fanout, fanout_way, feed, followees, graph, load, slow, small_authors
+from bench import (
+    create,
+    crossover,
+    delivery,
+    fanout,
+    fanout_way,
+    feed,
+    followees,
+    graph,
+    load,
+    slow,
+    small_authors,
+    tracing,
+)
 from bench.figures import Row, table
 from bench.report import Report, compared
 from libs.common.core.console import say
@@ -27,6 +40,7 @@ BENCHMARKS: dict[str, tuple[Measure, ...]] = {
     "delivery": (delivery.measure,),
     "load": (load.measure,),
     "slow": (slow.measure,),
+    "tracing": (tracing.measure,),
     "fanout": (fanout.measure, fanout_way.measure, small_authors.measure),
 }
 PROBE_S = 3.0

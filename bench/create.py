@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -39,19 +39,12 @@ class Size:
 async def measure(settings: Settings, size: Size = Size()) -> list[Row]:
     """Return rows of the table. CPU is that of all processes, until all consumers have handled the posts."""
     async with crowd(settings) as people, LagMeter(settings) as meter, AsyncExitStack() as stack:
-        authors = await _authors(people, size)
-
-        async def caught_up() -> bool:
-            return not any([await meter.lag(group, topics) for group, topics in CONSUMERS])
+        authors = await small_authors(people, size.connections, size.followers)
 
         async def settle() -> None:
-            async with asyncio.timeout(SETTLED_S):
-                while True:
-                    await asyncio.sleep(size.commit_s)  # to ask all the time would be load of its own
-                    if await caught_up():
-                        return
+            await handled(meter, size.commit_s)
 
-        creating = [await _creating(stack, settings.public_url, author) for author in authors]
+        creating = [await creates(stack, settings.public_url, author) for author in authors]
         reached = await _run(size, creating, None, settle)
         rate = reached.rate * SHARE
         steady = await _run(size, creating, rate, settle)
@@ -81,19 +74,34 @@ async def _run(size: Size, acts: Sequence[Act], rate: float | None = None, settl
     return await size.rounds.of(one)
 
 
-async def _authors(people: Crowd, size: Size) -> list[Author]:
-    ids = people.ids(size.connections)
+async def handled(meter: LagMeter, commit_s: float) -> None:
+    """Wait until every consumer has handled the posts. Ask once in the time between two commits."""
+    async with asyncio.timeout(SETTLED_S):
+        while True:
+            await asyncio.sleep(commit_s)  # to ask all the time would be load of its own
+            if not any([await meter.lag(group, topics) for group, topics in CONSUMERS]):
+                return
+
+
+async def small_authors(people: Crowd, count: int, follower_count: int) -> list[Author]:
+    """Authors who are signed in. Their followers have feed lists."""
+    ids = people.ids(count)
     await people.people(ids)
     for author_id in ids:
-        followers = people.ids(size.followers)
+        followers = people.ids(follower_count)
         await people.follow(author_id, followers)
         await people.give_lists(followers)
     await people.settle()
     return [await people.author(author_id) for author_id in ids]
 
 
-async def _creating(stack: AsyncExitStack, base_url: str, author: Author) -> Act:
-    connection = await stack.enter_async_context(Connection(base_url, author.account.access_token))
+async def creates(
+    stack: AsyncExitStack, base_url: str, author: Author, traceparent: Callable[[], str] | None = None
+) -> Act:
+    """The creation of a post, on a connection of its own."""
+    connection = await stack.enter_async_context(
+        Connection(base_url, author.account.access_token, traceparent=traceparent)
+    )
     document = orjson.dumps({**author.post, "caption": CAPTION})
 
     async def create() -> None:

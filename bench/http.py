@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,10 +23,16 @@ class Answer:
 
 
 class Connection:
-    """Sends requests one after the other. It replaces a connection that is closed, or was idle for `idle_s`."""
+    """Sends requests one after the other. It replaces a connection that is closed, or was idle for `idle_s`.
 
-    def __init__(self, base_url: str, token: str = "", idle_s: float = IDLE_S) -> None:
+    `traceparent` is asked for that header before each request; without it there is no header.
+    """
+
+    def __init__(
+        self, base_url: str, token: str = "", idle_s: float = IDLE_S, traceparent: Callable[[], str] | None = None
+    ) -> None:
         self._idle_s = idle_s
+        self._traceparent = traceparent
         parts = urlsplit(base_url)
         self._host, self._port = str(parts.hostname), parts.port or 80
         self._headers = f"Host: {parts.netloc}\r\n" + (f"Authorization: Bearer {token}\r\n" if token else "")
@@ -57,12 +64,17 @@ class Connection:
 
     async def get(self, path: str) -> Answer:
         """Return the whole answer. The server must send its length."""
-        return await self._exchange(f"GET {path} HTTP/1.1\r\n{self._headers}\r\n".encode())
+        return await self._exchange(f"GET {path} HTTP/1.1\r\n{self._headers}{self._trace()}\r\n".encode())
 
     async def post(self, path: str, document: bytes) -> Answer:
         """Post a JSON document and return the answer."""
         about = f"Content-Type: application/json\r\nContent-Length: {len(document)}\r\n"
-        return await self._exchange(f"POST {path} HTTP/1.1\r\n{self._headers}{about}\r\n".encode() + document)
+        return await self._exchange(
+            f"POST {path} HTTP/1.1\r\n{self._headers}{self._trace()}{about}\r\n".encode() + document
+        )
+
+    def _trace(self) -> str:
+        return f"traceparent: {self._traceparent()}\r\n" if self._traceparent else ""
 
     async def _exchange(self, request: bytes) -> Answer:
         async with asyncio.timeout(ANSWER_S):

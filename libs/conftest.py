@@ -1,15 +1,29 @@
-"""Fixtures with a real Redis, as a single node and as a cluster."""
+"""Fixtures with a real Redis, as a single node and as a cluster; and the spans that a test records."""
 
 import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from redis.asyncio import Redis
 
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
 from libs.common.testing import settings_for
 from libs.feedlists.tests.cluster import redis_cluster
+from libs.telemetry import tracing
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> InMemorySpanExporter:
+    """Record each span of the test, unless its parent is not sampled."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("tests"))
+    return exporter
 
 
 @pytest.fixture(scope="session")

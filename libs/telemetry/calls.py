@@ -47,22 +47,28 @@ def record_query(
     """Record a query that has ended now, for drivers that report queries afterwards. Arguments: see `Query`."""
     _series(store, statement).observe(seconds, exemplar())
     if is_sampled():
-        attributes = {
-            "db.system.name": _SYSTEMS[store],
-            "db.operation.name": summary.partition(" ")[0],
-            "db.query.summary": summary,
-            **_places.get(store, {}),
-        }
-        past_span(summary, SpanKind.CLIENT, attributes, seconds, error)
+        past_span(summary, SpanKind.CLIENT, {**_attributes(store, summary), **_places.get(store, {})}, seconds, error)
 
 
-def set_place(store: Store, namespace: str, address: str, port: int | None) -> None:
+def set_place(store: Store, namespace: str, address: str, port: int) -> None:
     """Set where queries of this process go: the keyspace, database or number of the database, and the server."""
-    port_too = {} if port is None else {"server.port": port}
-    _places[store] = {"db.namespace": namespace, "server.address": address, **port_too}
+    _places[store] = {"db.namespace": namespace, "server.address": address, "server.port": port}
 
 
 @cache
 def _series(store: Store, statement: str) -> Histogram:
     """The series of these labels; finding it in the histogram costs as much as the observation."""
     return QUERY_SECONDS.labels(store, statement)
+
+
+@cache
+def _attributes(store: Store, summary: str) -> Attributes:
+    """What a summary says: its operation, and the table or, in Redis, the function."""
+    operation, _, target = summary.partition(" ")
+    kind = "db.stored_procedure.name" if store == "redis" else "db.collection.name"
+    return {
+        "db.system.name": _SYSTEMS[store],
+        "db.operation.name": operation,
+        "db.query.summary": summary,
+        **({kind: target} if target else {}),
+    }

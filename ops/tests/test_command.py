@@ -4,8 +4,10 @@ import importlib
 import tomllib
 
 import pytest
+from structlog.testing import capture_logs
 
 from devstack.settings import ROOT
+from libs.common.core.logging import get_logger, processors
 from ops.__main__ import main
 
 COMMANDS = ["seed", "journey", "oracle", "explain", "rebuild", "reconcile", "hash", "dlq"]
@@ -65,3 +67,14 @@ def test_pip_installs_the_same_command() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     module, _, function = scripts["feedmill"].partition(":")
     assert getattr(importlib.import_module(module), function) is main
+
+
+def test_the_hash_of_an_account_is_that_of_the_logs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FEEDMILL_INTERNAL_SECRET", "secret")
+    monkeypatch.setenv("FEEDMILL_CURSOR_SECRET", "secret")
+    assert feedmill(monkeypatch, "hash", "17") == 0
+    with capture_logs(processors("secret")) as lines:
+        get_logger(__name__).info("something", reader_id=17)
+    assert capsys.readouterr().out.strip() == lines[0]["reader_id"]

@@ -70,9 +70,9 @@ def get_logger(name: str) -> Logger:
     return cast(Logger, structlog.get_logger(module=name))
 
 
-def configure_logging(deployable: str, level: str, secret: str) -> None:
-    """Send structlog and the standard library's logs to stdout as JSON. The secret is the key of `AccountHash`."""
-    shared: list[structlog.typing.Processor] = [
+def processors(secret: str) -> list[structlog.typing.Processor]:
+    """What each line passes before it is written."""
+    return [
         structlog.contextvars.merge_contextvars,
         _Context(AccountHash(secret)),
         structlog.processors.add_log_level,
@@ -80,6 +80,11 @@ def configure_logging(deployable: str, level: str, secret: str) -> None:
         structlog.processors.format_exc_info,
         _without_values,
     ]
+
+
+def configure_logging(deployable: str, level: str, secret: str) -> None:
+    """Send structlog and the standard library's logs to stdout as JSON. The secret is the key of `AccountHash`."""
+    shared = processors(secret)
     render = structlog.processors.JSONRenderer(serializer=_dump)
     structlog.configure(
         processors=[*shared, render],

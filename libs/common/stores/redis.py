@@ -38,6 +38,8 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
     slot; the calls of a pipeline without transaction may use any slots.
     """
     url = settings.redis_url.get_secret_value()
+    place = urlsplit(url)
+    set_place("redis", place.path.strip("/") or "0", place.hostname or "", place.port or 6379)
     timeout_s = policy.timeout_s * settings.timeout_factor
     options: dict[str, Any] = {
         "socket_timeout": timeout_s,
@@ -70,8 +72,6 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
     pool = _Pool.from_url(url, **options)
     watch_pool(name, pool)
     client = Redis(connection_pool=pool)
-    place = urlsplit(url)
-    set_place("redis", place.path.strip("/") or "0", place.hostname or "", place.port or 6379)
     try:
         yield client
     finally:

@@ -13,12 +13,16 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi import APIRouter, FastAPI, Request
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from starlette.types import Message, Scope
+from structlog.testing import capture_logs
 
 from libs.common.core.context import caller
 from libs.common.core.errors import NotFoundError
+from libs.common.core.logging import AccountHash, processors
 from libs.common.core.settings import Settings
 from libs.common.kafka.outbox import Outbox
 from libs.common.testing import SECRET, settings_for
@@ -146,6 +150,46 @@ async def holding(app: FastAPI, *requests: Coroutine[None, None, httpx2.Response
 
 def at(address: str, **headers: str) -> dict[str, str]:
     return {"X-Forwarded-For": address, **headers}
+
+
+async def test_the_span_of_a_request_names_its_route(client: httpx2.AsyncClient, spans: InMemorySpanExporter) -> None:
+    await client.get("/v1/things/maria?q=secret", headers={"X-Request-Id": "request-0001"})
+    await client.get("/v1/things/bug")
+    await client.get("/v1/nothing/maria")
+    await client.get("/health/live")
+    missing, failed, unmatched = spans.get_finished_spans()
+    assert (missing.name, missing.kind) == ("GET /v1/things/{name}", SpanKind.SERVER)
+    assert missing.attributes == {
+        "http.request.method": "GET",
+        "http.route": "/v1/things/{name}",
+        "url.path": "/v1/things/{name}",
+        "url.scheme": "http",
+        "http.response.status_code": 404,
+        "feedmill.request.id": "request-0001",
+    }
+    assert missing.status.status_code is StatusCode.UNSET
+    assert failed.status.status_code is StatusCode.ERROR
+    assert failed.attributes is not None
+    assert failed.attributes["error.type"] == "ZeroDivisionError"
+    assert unmatched.name == "GET unmatched"
+    assert not any("maria" in span.to_json() or "secret" in span.to_json() for span in spans.get_finished_spans())
+
+
+async def test_the_line_of_a_request_has_its_account_and_sizes(
+    client: httpx2.AsyncClient, spans: InMemorySpanExporter
+) -> None:
+    with capture_logs(processors(SECRET)) as lines:
+        answer = await client.post("/v1/things", json={"name": "Maria"}, headers=bearer(token()))
+    (written,) = [line for line in lines if line["event"] == "request"]
+    assert answer.status_code == 201
+    assert (written["method"], written["route"], written["status"]) == ("POST", "/v1/things", 201)
+    assert written["bytes_in"] == len(answer.request.content)
+    assert written["bytes_out"] == len(answer.content)
+    assert written["ms"] > 0
+    assert written["user"] == AccountHash(SECRET)(5)
+    assert written["request_id"] == answer.headers["x-request-id"]
+    assert len(written["trace_id"]) == 32
+    assert "Maria" not in str(written)
 
 
 async def test_errors_are_problems_with_a_stable_code(client: httpx2.AsyncClient) -> None:

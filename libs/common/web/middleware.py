@@ -116,7 +116,7 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "unmatched")
                 HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds, exemplar())
                 if span.is_recording():
-                    _describe(span, scope, route, status)
+                    _describe(span, scope, rid, route, status)
                 log.info(
                     "request",
                     method=scope["method"],
@@ -128,7 +128,7 @@ class RequestContext:
                 )
 
 
-def _describe(span: Span, scope: Scope, route: str, status: int) -> None:
+def _describe(span: Span, scope: Scope, rid: str, route: str, status: int) -> None:
     """Complete the span of a request. Its path has no ids of users, no names and no secrets of media."""
     path = route
     for name, value in scope.get("path_params", {}).items():
@@ -142,6 +142,7 @@ def _describe(span: Span, scope: Scope, route: str, status: int) -> None:
             "url.path": path,
             "url.scheme": scope["scheme"],
             "http.response.status_code": status,
+            "feedmill.request.id": rid,
         }
     )
     if status >= 500:
