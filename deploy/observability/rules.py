@@ -32,10 +32,11 @@ class Rule:
         source: where the row comes from, such as `scale §13.1 Feed P99 latency`.
         expression: PromQL with real times.
         hold_s: for how long the expression is true before the alert fires, in seconds.
+        floor_s: `hold_s` is never shortened below it, because a metric is renewed less often than it is scraped.
         keep_s: for how long the alert goes on firing after the expression has become false, in seconds.
         summary: one sentence; it may use `{{ $labels.job }}`.
         text: what it means for users.
-        dashboard: the one to open first.
+        dashboard: the name of the one to open first.
         stores: if one of these is unavailable, that explains the alert, and `StoreAway` inhibits it.
         labels: added to those of the expression.
         drill: for a page: the fault that fires it on the running system.
@@ -49,6 +50,7 @@ class Rule:
     summary: str
     text: str
     dashboard: str
+    floor_s: int = 0
     keep_s: int = 0
     stores: tuple[Store, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -156,7 +158,7 @@ SCALE = (
         hold_s=5 * MINUTE,
         summary="5 % of new posts take {{ $value | humanizeDuration }} or more, above 1 s.",
         text="Authors wait for the answer to a new post. The aim is 500 ms.",
-        dashboard="service",
+        dashboard="deployable-post",
         stores=("cassandra", "redis"),
         labels={"job": "post"},
     ),
@@ -168,7 +170,7 @@ SCALE = (
         hold_s=5 * MINUTE,
         summary="5 % of new posts take {{ $value | humanizeDuration }} or more, above 3 s.",
         text="Authors wait for the answer to a new post. The aim is 500 ms.",
-        dashboard="service",
+        dashboard="deployable-post",
         stores=("cassandra", "redis"),
         labels={"job": "post"},
         drill="SIGSTOP the post process for 4 s of every 5 s, while people post",
@@ -334,7 +336,7 @@ PHOTO = (
         hold_s=5 * MINUTE,
         summary="5 % of the requests to {{ $labels.job }} take {{ $value | humanizeDuration }} or more.",
         text="The users of one service wait for more than 500 ms.",
-        dashboard="service",
+        dashboard="deployable-{{ $labels.job }}",
         stores=EVERY_STORE,
     ),
     Rule(
@@ -433,7 +435,7 @@ PARTS = (
         keep_s=HOLD_S,
         summary="No process of {{ $labels.job }} answers.",
         text="Its routes get 503, or its events wait.",
-        dashboard="service",
+        dashboard="deployable-{{ $labels.job }}",
         drill="SIGKILL or SIGSTOP a service or a worker",
     ),
     Rule(
@@ -444,7 +446,7 @@ PARTS = (
         hold_s=5 * MINUTE,
         summary="The process {{ $labels.job }} at {{ $labels.instance }} does not answer.",
         text="Others may do its work. Without the canary, dead letters, lag and wrong feeds are not noticed.",
-        dashboard="service",
+        dashboard="deployable-{{ $labels.job }}",
     ),
     *(
         Rule(
@@ -455,7 +457,7 @@ PARTS = (
             hold_s=MINUTE,
             summary="Prometheus has no target for {{ $labels.job }}.",
             text="Nobody would notice if it failed.",
-            dashboard="service",
+            dashboard="deployable-{{ $labels.job }}",
             labels={"job": job},
             drill="remove the target from targets.json",
         )
@@ -471,10 +473,11 @@ PARTS = (
             "and on () min_over_time(feedmill_kafka_up[2m]) == 1"
         ),
         hold_s=MINUTE,
+        floor_s=MINUTE,  # the canary asks Kafka each 15 s
         summary="{{ $value | humanize }} messages wait, and the group {{ $labels.group }} handles none.",
         text="What its events change is late, and becomes later: feeds, counts, or the state of media.",
         dashboard="kafka",
-        stores=("cassandra", "postgres", "redis"),
+        stores=EVERY_STORE,
         drill="SIGSTOP a worker, and make events for it",
     ),
     Rule(
@@ -566,7 +569,7 @@ PARTS = (
         hold_s=2 * MINUTE,
         summary="{{ $labels.job }} does not count requests, because Redis is {{ $labels.redis }}.",
         text="Rate limits do not hold, or hold only in each process.",
-        dashboard="service",
+        dashboard="overview",
         stores=("redis",),
     ),
     Rule(
@@ -587,7 +590,7 @@ PARTS = (
         hold_s=5 * MINUTE,
         summary="{{ $labels.job }} is not ready: {{ $labels.check }}.",
         text="A load balancer sends it no requests.",
-        dashboard="service",
+        dashboard="deployable-{{ $labels.job }}",
         stores=EVERY_STORE,
     ),
     Rule(
@@ -619,7 +622,7 @@ PARTS = (
         hold_s=MINUTE,
         summary="{{ $labels.job }} does not call {{ $labels.dependency }}, which does not answer.",
         text="Calls fail at once. The breaker closes by itself when a probe is answered.",
-        dashboard="service",
+        dashboard="stores",
         stores=EVERY_STORE,
     ),
     Rule(
@@ -706,7 +709,7 @@ ANOMALIES = (
         hold_s=15 * MINUTE,
         summary="{{ $value | humanize }} people signed up, less than a third of the same hour last week.",
         text="Registration may be broken in a way that gives no 5xx.",
-        dashboard="service",
+        dashboard="deployable-user",
         labels={"job": "user"},
     ),
     Rule(
@@ -777,13 +780,13 @@ def _rendered(rule: Rule, timing: Timing, environ: Mapping[str, str]) -> dict[st
     return {
         "alert": rule.name,
         "expr": timing.expression(rule.expression),
-        "for": timing.duration(rule.hold_s),
+        "for": timing.duration(max(rule.hold_s, rule.floor_s * timing.factor)),
         **keep,
         "labels": rule.all_labels,
         "annotations": {
             "summary": rule.summary,
             "description": rule.text,
-            "dashboard": rule.dashboard,
+            "dashboard": f"/d/feedmill-{rule.dashboard}",
             "runbook_url": runbook_url(rule.name, environ),
         },
     }
