@@ -20,7 +20,7 @@ class Asks:
 
 ASKS: Mapping[str, Asks] = {
     "user": Asks(stores=True, caches=True),
-    "media": Asks(stores=True, caches=True, services=True),
+    "media": Asks(stores=True, caches=True),  # of services it needs only the keys of tokens, once
     "post": Asks(stores=True, caches=True, services=True),
     "interaction": Asks(stores=True, caches=True, services=True),
     "feed": Asks(stores=True, caches=True, services=True),
