@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Histogram
 
 from libs.telemetry.metrics import exemplar, histogram
-from libs.telemetry.tracing import Attributes, is_sampled, past_span
+from libs.telemetry.tracing import Attributes, past_span
 
 Store = Literal["cassandra", "postgres", "redis"]
 QUERY_SECONDS = histogram("feedmill_query_seconds")
@@ -45,8 +45,9 @@ def record_query(
     store: Store, statement: str, summary: str, seconds: float, error: BaseException | None = None
 ) -> None:
     """Record a query that has ended now, for drivers that report queries afterwards. Arguments: see `Query`."""
-    _series(store, statement).observe(seconds, exemplar())
-    if is_sampled():
+    sampled = exemplar()
+    _series(store, statement).observe(seconds, sampled)
+    if sampled is not None:
         past_span(summary, SpanKind.CLIENT, {**_attributes(store, summary), **_places.get(store, {})}, seconds, error)
 
 
