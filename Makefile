@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile dlq check unit test check-install lint fmt contracts advisories check-dashboards bench chaos drill-alerts soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories check-dashboards bench chaos drill-alerts soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ rebuild: ## feed lists anew from the records; ARGS="<reader> …", "--bucket 3",
 
 reconcile: ## compare all counts with what they count, and mend those that are wrong; ARGS="<user> …", "--dry-run"
 	@$(FEEDMILL) reconcile $(ARGS)
+
+hash: ## what stands for ACCOUNT=<id> in the logs
+	@$(FEEDMILL) hash $(ACCOUNT)
 
 dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop posts --group fanout"
 	@$(FEEDMILL) dlq $(or $(ARGS),list)

@@ -68,6 +68,7 @@ async def open_redis(settings: Settings, policy: Policy = REDIS_WRITE, name: str
         "timeout": timeout_s,
         "connection_class": _WatchedConnection,
         "breaker": breaker,
+        "driver_info": None,  # Redis 7.0 answers to it with an error, in each new connection
     }
     pool = _Pool.from_url(url, **options)
     watch_pool(name, pool)

@@ -198,5 +198,36 @@ def test_a_collector_that_is_away_delays_nothing(how: str) -> None:
     assert ran.stderr == ""
 
 
+ENDING = """
+import asyncio, http.server, threading
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from libs.telemetry.tracing import configure_tracing, flush_spans
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        request = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
+        print(self.path, len(request.resource_spans[0].scope_spans[0].spans), flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    def log_message(self, *_): ...
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+configure_tracing("ending", "", f"http://127.0.0.1:{server.server_port}/", 1.0)
+for _ in range(700):
+    trace.get_tracer("test").start_span("span").end()
+asyncio.run(flush_spans())
+"""
+
+
+def test_a_process_that_ends_exports_its_last_spans() -> None:
+    ran = subprocess.run([sys.executable, "-c", ENDING], cwd=ROOT, capture_output=True, text=True, check=True)
+    paths, counts = zip(*map(str.split, ran.stdout.splitlines()), strict=True)
+    assert set(paths) == {"/v1/traces"}
+    assert sum(map(int, counts)) == 700
+
+
 def test_the_release_is_that_of_the_project() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == RELEASE
