@@ -6,9 +6,10 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -23,6 +24,7 @@ from devstack.stack import Stack
 from libs.common.core.console import columns, say
 from libs.common.core.settings import Settings
 from libs.common.stores.redis import open_redis
+from libs.common.testing.eventually import eventually
 from libs.contracts.base import Event
 from libs.contracts.events import PostDeleted
 from libs.contracts.records import encode
@@ -123,6 +125,11 @@ class Prometheus:
             if one["state"] == "firing" and one["labels"].get("severity") in severities
         }
 
+    async def targets(self) -> int:
+        """The number of processes with a value now; for up to 5 minutes it includes some that have been replaced."""
+        answer = (await self._http.get("/api/v1/query", params={"query": "count(up)"})).json()
+        return sum(int(one["value"][1]) for one in answer["data"]["result"])
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -166,6 +173,7 @@ class Range:
     async def _drill(self, drill: Drill, people: Sequence[Person]) -> list[Row]:
         rows = {page: Row(drill.name, page) for page in drill.pages}
         async with Load(self._settings.public_url, people).going_on():
+            say(drill.name)
             await asyncio.sleep(60 / self.factor)  # so that ratios have a denominator
             self._pager.sent.clear()
             begun = time.monotonic()
@@ -175,6 +183,7 @@ class Range:
             finally:
                 await drill.end()
             repaired = time.monotonic()
+            say("  repaired")
             await self._until_inactive(rows, begun, repaired)
         for page, at in self._pager.sent.items():
             if page in rows:
@@ -199,6 +208,7 @@ class Range:
                     row.inactive_s = None
                 elif row.inactive_s is None:
                     row.inactive_s = now - repaired
+                    say(f"  {page} is inactive")
             is_over = not firing and all(row.fired_s is not None for row in rows.values())
             quiet_since = (quiet_since or now) if is_over else None
             if quiet_since and now - quiet_since > 120 / self.factor:  # none comes back
@@ -211,6 +221,7 @@ class Range:
         for page in firing & rows.keys():
             if rows[page].fired_s is None:
                 rows[page].fired_s = time.monotonic() - begun
+                say(f"  {page} fires")
         return firing
 
     async def _quiet(self) -> None:
@@ -343,10 +354,17 @@ class _SmallDisk:
 
     async def begin(self) -> None:
         await _command("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(self._folder))
-        await _command("fallocate", "-l", "62M", str(self._folder / "filler"))
+        # To the last byte: what would be written here is gone after the drill.
+        await asyncio.to_thread(_fill, self._folder / "filler")
 
     async def end(self) -> None:
         await _command("umount", "--lazy", str(self._folder))
+
+
+def _fill(path: Path) -> None:
+    with suppress(OSError), path.open("wb", buffering=0) as file:
+        while file.write(bytes(4_096)):
+            pass
 
 
 async def _command(*argv: str) -> None:
@@ -427,7 +445,12 @@ async def drill_alerts(stack: Stack, settings: Settings, wanted: Callable[[str],
     async with Pager().listening() as pager:
         await asyncio.to_thread(stack.restart, None, CANARY)
         place = Range(stack, settings, pager)
+
+        async def follows() -> bool:
+            return await place.prometheus.targets() == len(stack.deployables)
+
         try:
+            await eventually(follows, INACTIVE_S)  # a reload before that would leave values of the replaced processes
             await asyncio.to_thread(place.use_factor, factor)
             rows += await place.run([one for one in every if wanted(one.name)])
             await asyncio.to_thread(place.use_factor, 1)
