@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories check-dashboards bench chaos drill-alerts soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories dashboards check-dashboards bench chaos drill-alerts soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ unit: bootstrap ## the tests that need no store and no running system; ARGS="-k 
 
 test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)
+
+dashboards: ## the figures of dashboards as text, after `make up OBS=1`; NAME="overview feed"
+	@$(PYTHON) -m deploy.observability.show $(NAME)
 
 check-dashboards: bootstrap ## every expression of every dashboard, asked of a real Prometheus, without and under load
 	@$(PYTHON) -m devstack up

@@ -57,13 +57,17 @@ class Prometheus:
             PrometheusError: the expression is not valid.
         """
         if instant:
-            found = await self._get("/api/v1/query", {"query": expression, "time": until})
-            samples = [one["value"] for one in found["result"]]
+            samples = [value for _, value in await self.now(expression, until)]
         else:
             asked = {"query": expression, "start": since, "end": until, "step": SCRAPE_S}
             found = await self._get("/api/v1/query_range", asked)
-            samples = [sample for one in found["result"] for sample in one["values"]]
-        return any(not math.isnan(float(value)) for _, value in samples)
+            samples = [float(value) for one in found["result"] for _, value in one["values"]]
+        return not all(map(math.isnan, samples))
+
+    async def now(self, expression: str, at: float) -> list[tuple[dict[str, str], float]]:
+        """The labels and value of each series at this Unix time. Raises PrometheusError."""
+        found = await self._get("/api/v1/query", {"query": expression, "time": at})
+        return [(one["metric"], float(one["value"][1])) for one in found["result"]]
 
     async def _get(self, path: str, params: Mapping[str, Any]) -> Any:
         try:
