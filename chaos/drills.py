@@ -182,6 +182,8 @@ class Range:
             say(drill.name)
             await asyncio.sleep(60 / self.factor)  # so that ratios have a denominator
             self._pager.sent.clear()
+            for page in await self.prometheus.firing(("page",)) & rows.keys():
+                rows[page].fired_s = 0.0
             begun = time.monotonic()
             try:
                 await drill.begin()
@@ -232,9 +234,12 @@ class Range:
 
     async def _quiet(self, drill: Drill) -> None:
         """Wait until none of its pages fires, but not forever."""
-        deadline = time.monotonic() + INACTIVE_S
-        while await self.prometheus.firing(("page",)) & set(drill.pages) and time.monotonic() < deadline:
-            await asyncio.sleep(POLL_S)
+
+        async def quiet() -> bool:
+            return not await self.prometheus.firing(("page",)) & set(drill.pages)
+
+        with suppress(AssertionError):
+            await eventually(quiet, INACTIVE_S)
 
     async def clean_load(self, minutes: float) -> dict[str, float]:
         """Run the load without a fault, with a restart of Prometheus at half time.
