@@ -33,7 +33,6 @@ from ops.client import Api
 
 PEOPLE = 6  # each has fewer followers than the push threshold of `make up`, so that their posts are pushed
 INACTIVE_S = 360.0  # an alert is inactive within 6 minutes of the repair
-OUTAGE_S = 120.0  # a full outage is noticed within 2 minutes
 POLL_S = 0.5
 MESSAGES = 1_050_000  # the alert is for more than a million
 SMALL_DISK = "64m"
@@ -149,7 +148,7 @@ class Range:
         self.observability: Observability = stack.observability
         self.prometheus = Prometheus(f"http://127.0.0.1:{self.observability.port(PROMETHEUS)}")
 
-    def begin_anew(self) -> None:
+    def forget(self) -> None:
         """Let Prometheus forget earlier faults, because windows that still contain them would fire."""
         self._stack.table.stop(PROMETHEUS)
         shutil.rmtree(self._stack.state.directory / "data" / PROMETHEUS)
@@ -418,11 +417,13 @@ async def _send_many(settings: Settings, topic: str) -> None:
     producer: Any = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap, acks=0, max_batch_size=512 * 1024)
     await producer.start()
     try:
-        for partition in await producer.partitions_for(settings.topic(topic)):
+        partitions = await producer.partitions_for(settings.topic(topic))
+        share = MESSAGES // len(partitions)
+        for partition in partitions:
             sent = 0
-            while sent < MESSAGES // 6:
+            while sent < share:
                 batch = producer.create_batch()
-                while sent < MESSAGES // 6 and batch.append(key=None, value=value, timestamp=None) is not None:
+                while sent < share and batch.append(key=None, value=value, timestamp=None) is not None:
                     sent += 1
                 batch.close()
                 await producer.send_batch(batch, settings.topic(topic), partition=partition)
@@ -458,7 +459,7 @@ async def drill_alerts(stack: Stack, settings: Settings, wanted: Callable[[str],
             return await place.prometheus.targets() == len(stack.deployables)
 
         try:
-            await asyncio.to_thread(place.begin_anew)
+            await asyncio.to_thread(place.forget)
             await eventually(follows, INACTIVE_S)
             await asyncio.to_thread(place.use_factor, factor)
             rows += await place.run([one for one in every if wanted(one.name)])

@@ -105,7 +105,7 @@ class Observability:
         names = [one.name for one in self._deployables if one.name != without]
         scraped = {name: f"127.0.0.1:{self._state.port(name)}" for name in names}
         alertmanager = f"127.0.0.1:{self.port(ALERTMANAGER)}"
-        write_whole(self._config_dir, prometheus.targets(scraped) | prometheus.alertmanagers(alertmanager))
+        prometheus.write(self._config_dir, prometheus.targets(scraped) | prometheus.alertmanagers(alertmanager))
 
     def follow(self) -> None:
         """Let what runs read its configuration again, with the ports that the deployables have now."""
@@ -167,13 +167,3 @@ def jaeger() -> str | None:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     built = sorted(map(str, cache.glob("feedmill/jaeger-all-in-one-*")))
     return shutil.which("jaeger-all-in-one") or (built[-1] if built else None)
-
-
-def write_whole(folder: Path, files: Mapping[str, str]) -> None:
-    """Write files below a folder, each at once: Prometheus may read them at any time."""
-    for path, text in files.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_name(f".{file.name}.new")
-        draft.write_text(text)
-        draft.replace(file)

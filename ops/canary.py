@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from pydantic import Field
 
-from libs.common.core.logging import get_logger
+from libs.common.core.logging import AccountHash, get_logger
 from libs.common.core.settings import Settings
 from libs.common.stores.hot_keys import WINDOW_S, HotKeys
 from libs.common.web.runtime import Runtime
@@ -112,7 +112,9 @@ async def compose(runtime: Runtime[CanarySettings]) -> None:
     runtime.start("samples", _again_and_again(settings.canary_every_s, canary.sample))
     runtime.start("dead-letters", dead_letters.watch(settings))
     runtime.start("consumer-progress", progress.watch(settings))
-    hot_keys = HotKeyWatch(HotKeys(runtime.redis, settings.namespace).find)
+    hot_keys = HotKeyWatch(
+        HotKeys(runtime.redis, settings.namespace).find, AccountHash(settings.internal_secret.get_secret_value())
+    )
     runtime.start("hot-key-list", _again_and_again(WINDOW_S, hot_keys.sample))
 
 

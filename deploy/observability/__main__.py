@@ -23,14 +23,6 @@ def rendered(timing: Timing, environ: Mapping[str, str]) -> dict[str, str]:
     return {path: text for module in MODULES for path, text in module.files(timing, environ).items()}
 
 
-def write(folder: Path, found: Mapping[str, str]) -> None:
-    """Write the files below a folder."""
-    for path, text in found.items():
-        file = folder / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(prog="python -m deploy.observability")
@@ -51,12 +43,12 @@ def main() -> None:
 
 
 def _render(given: argparse.Namespace) -> None:
-    write(given.out, rendered(Timing(given.factor), os.environ))
+    prometheus.write(given.out, rendered(Timing(given.factor), os.environ))
     if without := alertmanager.missing(os.environ):
         print(f"nobody is notified: no URL in {', '.join(without)}", file=sys.stderr)
     if given.targets:
-        write(given.out, prometheus.targets({job: f"{job}:8000" for job in prometheus.JOBS}))
-        write(given.out, prometheus.alertmanagers("alertmanager:9093"))
+        prometheus.write(given.out, prometheus.targets({job: f"{job}:8000" for job in prometheus.JOBS}))
+        prometheus.write(given.out, prometheus.alertmanagers("alertmanager:9093"))
 
 
 if __name__ == "__main__":

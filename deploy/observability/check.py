@@ -21,10 +21,11 @@ import httpx2
 
 from chaos.load import Load, Person, gather_people
 from deploy.observability import prometheus as config
-from deploy.observability.__main__ import rendered, write
+from deploy.observability.__main__ import rendered
 from deploy.observability.answers import ASK_TIMEOUT_S, Answer, Prometheus, answers
 from deploy.observability.dashboards import DASHBOARDS
 from deploy.observability.dashboards.panels import CLIENTS
+from deploy.observability.prometheus import write
 from deploy.observability.timing import SCRAPE_S, Timing
 from devstack import ports
 from devstack.names import GATEWAY

@@ -18,8 +18,10 @@ Generated from `deploy/observability/rules.py` by `make contracts`. The name of 
   A page without one for 15 minutes goes to the escalation receiver.
 - `StoreAway` inhibits what the loss of this store explains (label `stores`), `GatewayDown` inhibits all symptoms.
   `ProcessDown` inhibits `WorkerDown` and `ConsumerStuck` of the same process.
-  A page inhibits the ticket of the same alert.
+  `FanoutLag` inhibits the page `ConsumerLag` of fan-out.
+  A page inhibits the ticket of the same alert, and a ticket its info.
 - Ratios and quantiles need a minimum of traffic. So one slow request at night wakes nobody.
+- `make drill-alerts` fires each page by a real fault ([chaos](../chaos/README.md#drills-of-alerts)).
 - `own` in the column source is a rule that is not in a design document.
 """
 
@@ -32,13 +34,11 @@ def page() -> str:
         link = f"[{rule.name}](runbooks/{runbook(rule.name)})"
         after = Timing().duration(rule.hold_s) if rule.hold_s else "at once"
         conditions.append(f"| {link} | {rule.severity} | {after} | {rule.source} | `{condition}` |")
-    drills = ["| page | fault that fires it |", "|---|---|"]
-    drills += [f"| {rule.name} | {rule.drill} |" for rule in _distinct(RULES) if rule.drill]
-    return "\n".join([HEAD, *conditions, "", "## Faults that fire the pages", "", *drills]) + "\n"
+    return "\n".join([HEAD, *conditions]) + "\n"
 
 
 def _distinct(rules: Iterable[Rule]) -> Iterator[Rule]:
-    """The rules without repetitions: the one that exists for each job, and drills of the same alert."""
+    """The rules without repetitions: some exist for each job or window."""
     seen = set()
     for rule in rules:
         if (row := (rule.name, rule.severity, rule.summary)) not in seen:

@@ -5,6 +5,7 @@ JSON is YAML, so the files are JSON: the image of the deployables has no library
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from deploy.observability.timing import Timing
@@ -39,6 +40,16 @@ def targets(addresses: Mapping[str, str]) -> dict[str, str]:
 def alertmanagers(address: str) -> dict[str, str]:
     """The file that says where Alertmanager listens, path → text."""
     return {ALERTMANAGERS: written([{"targets": [address]}])}
+
+
+def write(folder: Path, files: Mapping[str, str]) -> None:
+    """Write files below a folder, each at once: Prometheus may read them at any time."""
+    for path, text in files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.new")
+        draft.write_text(text)
+        draft.replace(file)
 
 
 def written(configuration: Any) -> str:

@@ -33,7 +33,7 @@ class Objective:
         budget: the share of requests that may fail.
         requests: all requests per second.
         failed: failed requests per second.
-        alert, what, text, source, drill: of its burn alerts; see `Rule`.
+        alert, what, text, source: of its burn alerts; see `Rule`.
     """
 
     name: str
@@ -44,7 +44,6 @@ class Objective:
     what: str
     text: str
     source: str
-    drill: str
 
 
 OBJECTIVES = (
@@ -58,7 +57,6 @@ OBJECTIVES = (
         what="Requests have failed",
         text="99.9 % of requests must succeed each month. The budget for failures is used up too fast.",
         source="SPEC §5 availability",
-        drill="SIGKILL the feed process under load",
     ),
     Objective(
         name="feed_latency",
@@ -69,7 +67,6 @@ OBJECTIVES = (
         what="Feed pages have taken more than 200 ms",
         text="99 % of feed pages must take less than 200 ms. The budget for slow ones is used up too fast.",
         source="SPEC §5 feed latency",
-        drill="SIGSTOP the feed process for 0.5 s of each second, under load",
     ),
 )
 

@@ -4,7 +4,6 @@ Symptoms page: what users notice, or lose soon. Causes are tickets, or are only 
 in them are shortened by `Timing.expression`. `feedmill_gateway_…` is what clients see, so symptoms are measured there.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ Store = Literal["cassandra", "postgres", "redis", "kafka"]
 EVERY_STORE: tuple[Store, ...] = ("cassandra", "kafka", "postgres", "redis")
 RUNBOOKS = "docs/runbooks"  # in the repository
 HOLD_S = 300  # after a repair: as long as the windows of the symptoms still hold the fault, their cause inhibits them
-MINUTE, HOUR = 60, 3_600
+MINUTE = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +38,6 @@ class Rule:
         dashboard: the name of the one to open first.
         stores: if one of these is unavailable, that explains the alert, and `StoreAway` inhibits it.
         labels: added to those of the expression.
-        drill: for a page: the fault that fires it on the running system.
     """
 
     name: str
@@ -54,7 +52,6 @@ class Rule:
     keep_s: int = 0
     stores: tuple[Store, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    drill: str = ""
 
     @property
     def all_labels(self) -> dict[str, str]:
@@ -69,7 +66,7 @@ def runbook(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", name).lower() + ".md"
 
 
-def runbook_url(name: str, environ: Mapping[str, str] = os.environ) -> str:
+def runbook_url(name: str, environ: Mapping[str, str]) -> str:
     """Return where people read the runbook of an alert. `FEEDMILL_RUNBOOKS_URL` is the base of all."""
     return f"{environ.get('FEEDMILL_RUNBOOKS_URL', RUNBOOKS).rstrip('/')}/{runbook(name)}"
 
@@ -125,7 +122,6 @@ SCALE = (
         text="All readers wait. The aim is 100 ms.",
         dashboard="feed",
         stores=EVERY_STORE,
-        drill="SIGSTOP the feed process for 0.8 s of each second, under load",
     ),
     Rule(
         name="FeedP99Slow",
@@ -148,7 +144,6 @@ SCALE = (
         text="Some readers wait. The aim is 200 ms.",
         dashboard="feed",
         stores=EVERY_STORE,
-        drill="SIGSTOP the feed process for 1 s of every 5 s, under load",
     ),
     Rule(
         name="PostingSlow",
@@ -173,7 +168,6 @@ SCALE = (
         dashboard="deployable-post",
         stores=("cassandra", "redis"),
         labels={"job": "post"},
-        drill="SIGSTOP the post process for 4 s of every 5 s, while people post",
     ),
     Rule(
         name="FanoutLate",
@@ -198,7 +192,6 @@ SCALE = (
         dashboard="fanout",
         stores=EVERY_STORE,
         labels={"job": "fanout"},
-        drill="SIGSTOP the fan-out worker for 6 minutes while people post, then SIGCONT",
     ),
     Rule(
         name="CacheMisses",
@@ -263,7 +256,6 @@ SCALE = (
         text="Clients get 5xx, or wait until they give up. The rule is also photo's row High error rate.",
         dashboard="overview",
         stores=EVERY_STORE,
-        drill="SIGKILL the interaction process under load",
     ),
     Rule(
         name="ConsumerLag",
@@ -286,7 +278,6 @@ SCALE = (
         text="What its events change is very late. The aim is fewer than 10,000.",
         dashboard="kafka",
         stores=EVERY_STORE,
-        drill="SIGSTOP the counters worker, and send more than a million events to `interactions`",
     ),
     Rule(
         name="FanoutLag",
@@ -323,7 +314,6 @@ SCALE = (
         dashboard="fanout",
         stores=EVERY_STORE,
         labels={"job": "fanout", "level": "3"},
-        drill="SIGSTOP the fan-out worker, and send more than a million events to `feed.fanout`",
     ),
 )
 
@@ -359,7 +349,6 @@ PHOTO = (
         summary="The object store is {{ $value | humanizePercentage }} full.",
         text="Uploads fail when it is full. Images that exist are still shown.",
         dashboard="media",
-        drill="fill the disk of the object store, or mount a small one there",
     ),
     Rule(
         name="WorkerDown",
@@ -372,7 +361,6 @@ PHOTO = (
         summary="The consumer {{ $labels.group }} of {{ $labels.job }} has had no heartbeat for two minutes.",
         text="Its events are not handled. Nothing is lost, but what they change is late.",
         dashboard="kafka",
-        drill="SIGSTOP the counters worker",
     ),
 )
 
@@ -388,7 +376,6 @@ PARTS = (
         text="Nobody can use Feedmill: this is a full outage.",
         dashboard="gateway",
         labels={"job": "gateway-metrics"},
-        drill="SIGSTOP or SIGKILL all processes of nginx",
     ),
     *(
         Rule(
@@ -405,7 +392,6 @@ PARTS = (
             text=text,
             dashboard="stores",
             labels={"store": store},
-            drill=f"SIGSTOP or SIGKILL {title} under load",
         )
         for store, title, text in (
             ("cassandra", "Cassandra", "Writes of posts, likes, comments and media get 503, and so do most reads."),
@@ -424,7 +410,6 @@ PARTS = (
         text="Users see no error, but followers see no new posts. After an hour, writes get 503.",
         dashboard="kafka",
         labels={"store": "kafka"},
-        drill="SIGSTOP or SIGKILL Kafka",
     ),
     Rule(
         name="ProcessDown",
@@ -436,7 +421,6 @@ PARTS = (
         summary="No process of {{ $labels.job }} answers.",
         text="Its routes get 503, or its events wait.",
         dashboard="deployable-{{ $labels.job }}",
-        drill="SIGKILL or SIGSTOP a service or a worker",
     ),
     Rule(
         name="ProcessDown",
@@ -459,7 +443,6 @@ PARTS = (
             text="Nobody would notice if it failed.",
             dashboard="deployable-{{ $labels.job }}",
             labels={"job": job},
-            drill="remove the target from targets.json",
         )
         for job in JOBS
     ),
@@ -478,7 +461,6 @@ PARTS = (
         text="What its events change is late, and becomes later: feeds, counts, or the state of media.",
         dashboard="kafka",
         stores=EVERY_STORE,
-        drill="SIGSTOP a worker, and make events for it",
     ),
     Rule(
         name="OutboxWaiting",
@@ -501,7 +483,6 @@ PARTS = (
         text="Followers do not see the latest changes. After an hour, writes get 503.",
         dashboard="kafka",
         stores=("cassandra", "kafka", "postgres"),
-        drill="SIGSTOP Kafka for 8 minutes while people post; or delete the topic `posts`",
     ),
     Rule(
         name="DeadLetterWaits",
@@ -534,7 +515,6 @@ PARTS = (
         summary="The canary found a feed with faults: {{ $labels.fault }}.",
         text="Readers see a wrong feed. `leaked` means that somebody saw a post that they must not see.",
         dashboard="feed",
-        drill="delete some ids from the feed list of an active reader in Redis",
     ),
     Rule(
         name="CountsDrift",
@@ -672,7 +652,6 @@ BURN_RULES = tuple(
         dashboard="overview",
         stores=EVERY_STORE,
         labels={"window": long},
-        drill=slo.drill if severity == "page" else "",
     )
     for slo in OBJECTIVES
     for severity, rate, long, short, hold_s in BURNS

@@ -1,7 +1,8 @@
-"""Every metric of Feedmill, declared once. docs/metrics.md is generated from it. Dashboards and alerts use no other.
+"""Every metric of Feedmill, declared once. docs/metrics.md is generated from it.
 
-A name says its unit: `_seconds`, `_bytes`, `_ratio`; counters end with `_total`. The process that exports a metric is
-the label `job` of Prometheus. So no metric has a label for it.
+Dashboards and alerts use these, and those of Prometheus and its client library. A name says its unit: `_seconds`,
+`_time_seconds`, `_bytes`, `_messages`; counters end with `_total`. The process that exports a metric is the label `job`
+of Prometheus. So no metric has a label for it.
 """
 
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ HTTP = (
     Metric(
         name="feedmill_rate_uncounted_total",
         kind="counter",
-        text="Requests that Redis did not count, so that no rate limit held.",
+        text="Requests that Redis did not count: `away`, no limit held; `slow`, the process counted alone.",
         labels={"redis": ("slow", "away")},
     ),
 )
@@ -378,7 +379,7 @@ MEDIA = (
     ),
 )
 
-PROOF = (
+CANARY = (
     Metric(
         name="feedmill_oracle_feeds_total",
         kind="counter",
@@ -480,7 +481,7 @@ AREAS: Mapping[str, tuple[Metric, ...]] = {
     "Fan-out": FANOUT,
     "Counts": COUNTERS,
     "Media": MEDIA,
-    "Proof": PROOF,
+    "Canary": CANARY,
     "Gateway": GATEWAY,
 }
 """Heading of docs/metrics.md → metrics."""

@@ -14,7 +14,8 @@ import pytest
 from aiohttp import web
 
 from deploy.observability import alertmanager, prometheus
-from deploy.observability.__main__ import rendered, write
+from deploy.observability.__main__ import rendered
+from deploy.observability.prometheus import write
 from deploy.observability.rules import RULES, Severity
 from deploy.observability.timing import Timing
 from devstack import ports
