@@ -308,7 +308,7 @@ def drills(stack: Stack, settings: Settings) -> Sequence[Drill]:
             ("FeedP50Slow", "FeedP99Slow", "FeedLatencyBudgetBurn"),
             *again_and_again("feed", 0.8, 1.0),
         ),
-        Drill("the post service stops for 3.8 s of every 8 s", ("PostingSlow",), *again_and_again("post", 3.8, 8.0)),
+        Drill("the post service stops for 4.5 s of every 13 s", ("PostingSlow",), *again_and_again("post", 4.5, 13.0)),
         Drill(
             "the fan-out worker is frozen",
             ("WorkerDown", "ConsumerStuck", "FanoutLate"),

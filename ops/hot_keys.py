@@ -3,8 +3,6 @@
 import re
 from collections.abc import Awaitable, Callable
 
-from redis.exceptions import RedisError
-
 from libs.common.core.logging import AccountHash, get_logger
 from libs.telemetry.metrics import gauge
 
@@ -30,7 +28,7 @@ class HotKeyWatch:
         """Update the metric. While Redis does not answer, the last values stay; never raises."""
         try:
             keys = await self._find()
-        except (RedisError, OSError) as error:
+        except Exception as error:
             log.warning("hot_keys_not_read", error=repr(error))
             return
         found = {_PERSONAL.sub(lambda part: self._hashed(part[0]), key): per_s for key, per_s in keys.items()}

@@ -3,8 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 
-from aiokafka.errors import KafkaError
-
 from libs.common.core.logging import get_logger
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import GroupProgress, LagMeter
@@ -30,6 +28,8 @@ class ProgressRecorder:
         """Set the metrics. Offsets that went back, because somebody reset them, count nothing."""
         KAFKA_UP.set(1)
         for group, now in groups.items():
+            if not now.committed and self._committed.get(group):
+                continue  # Kafka has started again, and does not know the offsets yet
             before = self._committed.get(group, now.committed)
             LAG.labels(group).set(now.lag)
             COMMITTED.labels(group).inc(max(0, now.committed - before))
@@ -46,7 +46,7 @@ async def watch(settings: Settings) -> None:
                     async with asyncio.timeout(DEADLINE_S * settings.timeout_factor):
                         recorder.record(await meter.progress(GROUPS))
                     await asyncio.sleep(EVERY_S)
-        except (KafkaError, TimeoutError, OSError) as error:
+        except Exception as error:  # uvloop raises RuntimeError for a connection that has been closed
             KAFKA_UP.set(0)
             log.warning("consumer_progress_unknown", error=repr(error))
             await asyncio.sleep(EVERY_S)

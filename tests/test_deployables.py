@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from fastapi.routing import APIRoute
 
 from devstack.settings import ROOT
@@ -20,8 +19,9 @@ from gateway.routes import find
 from libs.contracts.topics import TOPICS
 from libs.deployables import DEPLOYABLES, SERVICES, Deployable, producers
 from libs.deployables.application import Application
+from tests.containers import read_yaml
 
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE: dict[str, Any] = read_yaml(ROOT / "docker-compose.yml")
 CONTAINERS: dict[str, Any] = COMPOSE["services"]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 NAMES = {one.name for one in DEPLOYABLES}

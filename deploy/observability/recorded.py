@@ -10,7 +10,7 @@ FAILED_MINIMUM = 10
 """Failed requests in the window, below which no ratio alerts: with little traffic, one failure is a large share."""
 
 GAVE_UP = 'status="499"'  # nginx: the client closed the connection before the answer
-FEED_READS = 'method="GET",route="/v1/feed"'
+FEED_READS = 'method="GET",route="/v1/feed",status="200"'
 _COUNT, _BUCKET = "feedmill_gateway_request_seconds_count", "feedmill_gateway_request_seconds_bucket"
 _GIVEN_UP = f'sum(rate({_COUNT}{{{GAVE_UP}}}[WINDOW])) - sum(rate({_BUCKET}{{{GAVE_UP},le="3.0"}}[WINDOW]))'
 

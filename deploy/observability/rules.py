@@ -355,7 +355,8 @@ PHOTO = (
         severity="page",
         source="photo Worker down",
         expression=(
-            "time() - max by (job, group) (last_over_time(feedmill_worker_heartbeat_time_seconds[15m])) > seconds(90s)"
+            "time() - max by (job, group) (last_over_time(feedmill_worker_heartbeat_time_seconds[15m])) > seconds(90s) "
+            "or max by (job, group) (time() - feedmill_worker_heartbeat_time_seconds) > seconds(90s)"
         ),
         hold_s=30,  # with the 90 s above: no heartbeat for two minutes
         summary="The consumer {{ $labels.group }} of {{ $labels.job }} has had no heartbeat for two minutes.",
@@ -415,11 +416,11 @@ PARTS = (
         name="ProcessDown",
         severity="page",
         source="own: cause of an outage",
-        expression='max by (job) (up{job!="canary"}) == 0',
+        expression="max by (job) (up) == 0",
         hold_s=MINUTE,
         keep_s=HOLD_S,
         summary="No process of {{ $labels.job }} answers.",
-        text="Its routes get 503, or its events wait.",
+        text="Its routes get 503, or its events wait. Without the canary, lag and wrong feeds are not noticed.",
         dashboard="deployable-{{ $labels.job }}",
     ),
     Rule(
@@ -429,7 +430,7 @@ PARTS = (
         expression="up == 0",
         hold_s=5 * MINUTE,
         summary="The process {{ $labels.job }} at {{ $labels.instance }} does not answer.",
-        text="Others may do its work. Without the canary, dead letters, lag and wrong feeds are not noticed.",
+        text="Others may do its work.",
         dashboard="deployable-{{ $labels.job }}",
     ),
     *(

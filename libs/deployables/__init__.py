@@ -122,7 +122,12 @@ DEPLOYABLES = (
         module="services.feed",
         port=8005,
         consumes={"feed": ("graph", "posts", "interactions", "users")},
-        routes=(Route("/v1/feed"),),
+        routes=(
+            Route("/v1/feed"),
+            Route("/v1/feed/updates"),  # these have figures of their own
+            Route("/v1/feed/position"),
+            Route("/v1/feed/explain"),
+        ),
     ),
     Deployable(
         name="fanout",

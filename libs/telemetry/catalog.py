@@ -52,7 +52,7 @@ HTTP = (
     Metric(
         name="feedmill_http_request_seconds",
         kind="histogram",
-        text="Time to answer a request, by route template.",
+        text="Time to answer a request, without waiting for its body, by route template.",
         labels={"method": ANY, "route": ANY, "status": ANY},
         buckets=REQUEST_BUCKETS,
     ),

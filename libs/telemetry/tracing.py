@@ -136,7 +136,9 @@ def past_span(name: str, kind: SpanKind, attributes: Attributes, seconds: float,
 
 def end(span: Span, error: BaseException | None = None, ended_ns: int | None = None) -> None:
     """End a span. Of an error it has only the class, because messages may have values of users."""
-    if error is not None:
+    if isinstance(error, asyncio.CancelledError):
+        span.set_attribute("feedmill.cancelled", True)  # such as the slower of two hedged calls: no failure
+    elif error is not None:
         mark_failed(span, type(error).__qualname__)
     span.end(ended_ns)
 

@@ -298,7 +298,7 @@ CASES = (
         name="ProcessDown",
         severity="page",
         firing=(up("feed", 0), up("feed", 0, 0)),
-        quiet=(up("feed", 0, 1), up("canary", 0)),
+        quiet=(up("feed", 0, 1), up("canary", 1)),
     ),
     Case(name="ProcessDown", severity="ticket", firing=(up("feed", 0, 1), up("canary", 0)), quiet=(up("feed", 1, 1),)),
     Case(

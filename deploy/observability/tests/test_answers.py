@@ -41,7 +41,7 @@ class Answering:
             return httpx2.Response(400, json={"status": "error", "error": "parse error"})
         value = self.samples.get(params["query"])
         if path == "/api/v1/query":
-            return self._data({"result": [{"value": [1, value]}] if value else []})
+            return self._data({"result": [{"metric": {}, "value": [1, value]}] if value else []})
         return self._data({"result": [{"values": [[1, "NaN"], [2, value]]}] if value else []})
 
     def _data(self, data: Any) -> httpx2.Response:

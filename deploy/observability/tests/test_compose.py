@@ -10,24 +10,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import yaml
 
 from deploy.observability import alertmanager, grafana, prometheus
 from deploy.observability.timing import Timing
 from devstack.settings import ROOT
 from libs.deployables import DEPLOYABLES
+from tests.containers import read_yaml
 
 LAYER_FILE = "deploy/observability/compose.yml"
-SYSTEM: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-LAYER: dict[str, Any] = yaml.safe_load((ROOT / LAYER_FILE).read_text())
+SYSTEM: dict[str, Any] = read_yaml(ROOT / "docker-compose.yml")["services"]
+LAYER: dict[str, Any] = read_yaml(ROOT / LAYER_FILE)
 ADDED = {name: one for name, one in LAYER["services"].items() if name not in SYSTEM}
 NAMES = {one.name for one in DEPLOYABLES}
 RENDERED = "/var/lib/feedmill-observability"
 PINNED = re.compile(r"[a-z/.-]+:v?\d+\.\d+\.\d+")
 FOLDER = ROOT / "deploy" / "observability" / "containers"
-COLLECTOR, JAEGER, LOKI = (
-    yaml.safe_load((FOLDER / f"{name}.yml").read_text()) for name in ("collector", "jaeger", "loki")
-)
+COLLECTOR, JAEGER, LOKI = (read_yaml(FOLDER / f"{name}.yml") for name in ("collector", "jaeger", "loki"))
 
 each_added = pytest.mark.parametrize("name", ADDED)
 

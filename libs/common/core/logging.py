@@ -21,7 +21,7 @@ ACCOUNT_KEYS = ("user_id", "owner_id", "author_id", "reader_id")
 HASH_DIGITS = 16  # 64 bits: among 500 million accounts, a collision is unlikely
 _PURPOSE = b"feedmill: accounts in logs"
 # PostgreSQL names the row that was in the way, and pydantic the value that did not fit.
-_VALUES = re.compile(r"(DETAIL:|input_value=).*")
+_VALUES = re.compile(r"(DETAIL:|query argument \$\d+:).*?(?=\n\n|\Z)|(input_value=)[^\n]*", re.DOTALL)
 
 
 class AccountHash:
@@ -57,7 +57,7 @@ def _without_values(_: Any, __: str, event: structlog.typing.EventDict) -> struc
     """Remove values of users from the texts of errors."""
     for key in ("error", "exception"):
         if isinstance(text := event.get(key), str):
-            event[key] = _VALUES.sub(r"\1 (not logged)", text)
+            event[key] = _VALUES.sub(lambda found: f"{found[1] or found[2]} (not logged)", text)
     return event
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from libs.common.core.logging import get_logger
 
@@ -91,7 +90,7 @@ class HotKeys:
             await asyncio.sleep(WINDOW_S - self._clock() % WINDOW_S)
             try:
                 await self.report()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # redis-py raises others for a damaged cluster, and no statistic may end us
                 log.warning("hot_keys_not_reported", error=repr(error))
 
     async def report(self) -> None:

@@ -98,7 +98,7 @@ def translates_errors(adapter: C) -> C:
         async def call(*args: Any, **kwargs: Any) -> Any:
             try:
                 return await method(*args, **kwargs)
-            except RedisError as error:
+            except (RedisError, RedisClusterException) as error:
                 raise UnavailableError("Redis does not respond.") from error
 
         return call

@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -355,6 +356,26 @@ async def test_requests_in_flight_are_counted() -> None:
         async with holding(app, http.get("/v1/slow"), http.get("/v1/slow")):
             assert sample("feedmill_http_requests_in_flight") == before + 2
         assert sample("feedmill_http_requests_in_flight") == before
+
+
+async def test_the_time_that_a_client_takes_to_send_its_body_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    now_s = 0.0
+    monkeypatch.setattr(middleware, "time", SimpleNamespace(perf_counter=lambda: now_s, monotonic=lambda: now_s))
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal now_s
+        now_s += 5
+        yield b"x"
+
+    def seconds() -> float:
+        labels = {"method": "PUT", "route": "/v1/uploads/{account}", "status": "200"}
+        return sample("feedmill_http_request_seconds_sum", **labels)
+
+    async with serving() as (_, http):
+        before = seconds()
+        assert (await http.put("/v1/uploads/7", content=body())).status_code == 200
+        assert now_s == 5
+        assert seconds() == before
 
 
 class User:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 import structlog
-from asyncpg.exceptions import UniqueViolationError
+from asyncpg.exceptions import CheckViolationError, UniqueViolationError
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind
 from pydantic import BaseModel, ValidationError
@@ -85,6 +85,21 @@ def test_errors_do_not_quote_values() -> None:
     written = line("not_read", error=repr(caught.value))
     assert "width" in written["error"]
     assert "maria" not in written["error"]
+
+
+def test_errors_of_several_lines_do_not_quote_values() -> None:
+    error = CheckViolationError("new row violates check constraint")
+    error.detail = "Failing row contains (17, first line\nsecond line of maria)."
+    try:
+        raise error
+    except CheckViolationError:
+        written = line("request_failed", exc_info=True)
+    assert "violates check constraint" in written["exception"]
+    assert "maria" not in written["exception"]
+    assert (
+        "maria"
+        not in line("not_read", error="invalid input for query argument $2: 'maria' (an int is needed)")["error"]
+    )
 
 
 def log_keywords() -> Iterator[tuple[str, str]]:

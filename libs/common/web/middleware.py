@@ -91,7 +91,15 @@ class RequestContext:
         given = headers.get("x-request-id", "")
         rid = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
         set_request_id(rid)
-        started, status, sent_bytes = time.perf_counter(), 500, 0
+        started, status, sent_bytes, client_s = time.perf_counter(), 500, 0, 0.0
+
+        async def receive_and_time() -> Message:
+            nonlocal client_s
+            begun = time.perf_counter()
+            message = await receive()
+            if message["type"] == "http.request":
+                client_s += time.perf_counter() - begun
+            return message
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, sent_bytes
@@ -109,10 +117,10 @@ class RequestContext:
         with remote_span(scope["method"], SpanKind.SERVER, headers.get("traceparent")) as span:
             IN_FLIGHT.inc()
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, receive_and_time, send_with_id)
             finally:
                 IN_FLIGHT.dec()
-                seconds = time.perf_counter() - started
+                seconds = max(0.0, time.perf_counter() - started - client_s)  # an upload is as fast as its client
                 route = getattr(scope.get("route"), "path", "unmatched")
                 HTTP_SECONDS.labels(scope["method"], route, str(status)).observe(seconds, exemplar())
                 if span.is_recording():

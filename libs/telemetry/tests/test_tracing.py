@@ -1,5 +1,6 @@
 """Spans: which exist, what they say, and what an unavailable collector does to a process."""
 
+import asyncio
 import re
 import subprocess
 import sys
@@ -109,6 +110,15 @@ def test_a_span_has_the_class_of_an_error_and_no_text(spans: InMemorySpanExporte
     assert span.status.status_code is StatusCode.ERROR
     assert span.attributes == {"error.type": "ValueError"}
     assert "maria" not in span.to_json()
+
+
+def test_a_cancelled_call_is_no_error(spans: InMemorySpanExporter) -> None:
+    """The slower of two hedged calls is cancelled, and the trace must not count as failed."""
+    with pytest.raises(asyncio.CancelledError), remote_span("GET", SpanKind.SERVER, SAMPLED):
+        raise asyncio.CancelledError
+    (span,) = spans.get_finished_spans()
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.attributes == {"feedmill.cancelled": True}
 
 
 def test_a_query_lasts_until_its_rows_are_there(spans: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The number of readers of feeds in the last 5 minutes and 24 hours."""
 
 import asyncio
+from itertools import islice
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
@@ -37,7 +38,7 @@ class ActiveReaders:
         try:
             counts = await self._readers.add(noted)
         except UnavailableError as error:
-            self._noted |= noted
+            self._noted |= set(islice(noted, max(0, READERS_MAX - len(self._noted))))
             log.warning("active_readers_unknown", error=repr(error))
             return
         for window, count in counts.items():

@@ -60,6 +60,23 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert log.readers == set(range(10))
 
 
+async def test_memory_is_bounded_while_redis_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(active, "READERS_MAX", 10)
+    sizes = list[int]()
+
+    class Down(InMemoryReadersLog):
+        async def add(self, user_ids: Collection[int]) -> dict[str, int]:
+            sizes.append(len(user_ids))
+            for user_id in range(100 * len(sizes), 100 * len(sizes) + 10):  # readers who come during the call
+                readers.note(user_id)
+            raise UnavailableError
+
+    readers = ActiveReaders(Down())
+    for _ in range(4):
+        await readers.poll()
+    assert sizes == [0, 10, 10, 10]
+
+
 class Clock:
     now_s = float(START_S)
 
