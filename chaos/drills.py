@@ -399,7 +399,7 @@ def _wrong_lists(settings: Settings) -> tuple[Act, Act]:
 
     async def begin() -> None:
         async with open_redis(settings) as redis:
-            async for key in redis.scan_iter(match=f"{settings.redis_prefix('feed')}*:list:*"):
+            async for key in redis.scan_iter(match=f"{settings.redis_prefix('feed')}*:list:*", _type="list"):
                 ids: Any = await redis.lrange(key, 0, -1)
                 for post_id in ids[len(ids) // 2 :][:5]:
                     await redis.lrem(key, 0, post_id)
