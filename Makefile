@@ -108,7 +108,7 @@ bench: ## the benchmarks, on the running system; ARGS="feed" for one, GRAPH=<edg
 chaos: ## faults under load on the running system, and what became of it; ONLY="redis,hostile" for some
 	@$(PYTHON) -m chaos matrix "$(ONLY)"
 
-drill-alerts: bootstrap ## fire every page by a real fault, about an hour; ONLY="redis,clean load" for some
+drill-alerts: bootstrap ## fire every page by a real fault, about 75 minutes; ONLY="redis,clean load" for some
 	@$(PYTHON) -m chaos alerts "$(ONLY)"
 
 soak: ## a mixed load for MINUTES=30: memory, lag and errors
