@@ -159,15 +159,18 @@ class _HiredisConnection(Connection):
     and pipelines use, also those of a cluster.
     """
 
+    _is_open = True
     _unanswered = 0  # commands of the query
     _statement = ""
     _started_s = 0.0
 
     async def on_connect_check_health(self, check_health: bool = True) -> None:
-        # The first command may be packed before the connection is open, and then it is not part of the handshake.
-        query, self._unanswered = (self._unanswered, self._statement, self._started_s), 0
-        await super().on_connect_check_health(check_health)
-        self._unanswered, self._statement, self._started_s = query
+        # The handshake is no query: some of its commands fail by design. The first query may be packed before it.
+        query, self._unanswered, self._is_open = self._unanswered, 0, False
+        try:
+            await super().on_connect_check_health(check_health)
+        finally:
+            self._unanswered, self._is_open = query, True
 
     async def disconnect(self, *args: Any, **options: Any) -> None:
         self._unanswered = 0  # there will be no answer to what was sent
@@ -187,6 +190,8 @@ class _HiredisConnection(Connection):
             packed = [pack_command((*args[0].split(), *args[1:]))]
         except TypeError:  # hiredis rejects subclasses of str and bytes
             packed = super().pack_command(*args)
+        if not self._is_open:
+            return packed
         if unanswered:
             self._statement = "PIPELINE"
         else:
