@@ -4,7 +4,7 @@ import asyncio
 import os
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,16 @@ class _Stat:
     ended_children_ticks: int
 
 
-def read() -> Reading:
-    """Read all counters. The benchmark's own process is left out, but not its children."""
+def read(names: Collection[str] = ()) -> Reading:
+    """Read all counters, or those of the named processes of the system.
+
+    The benchmark's own process is left out, but not its children.
+    """
     table, own = ProcessTable(Path(os.environ["FEEDMILL_STATE_DIR"])), Identity.of(os.getpid())
     assert own
-    roots = {own.pid: own, **{root.pid: root for name in table.names() if (root := table.find(name))}}
+    roots = {root.pid: root for name in names or table.names() if (root := table.find(name))}
+    if not names:
+        roots[own.pid] = own
     stats = {int(entry.name): stat for entry in PROC.iterdir() if entry.name.isdecimal() and (stat := _stat(entry))}
     reading = Counter[Identity]()
     for pid, stat in stats.items():
@@ -52,21 +57,21 @@ def used_s(before: Reading, after: Reading) -> float:
     return sum(max(0, now - before.get(root, 0)) for root, now in after.items()) / TICKS_A_SECOND
 
 
-async def share(seconds: float) -> float:
-    """Wait, and return the seconds of CPU a second that everything used meanwhile."""
-    before, started = read(), time.perf_counter()
+async def share(seconds: float, names: Collection[str] = ()) -> float:
+    """Wait, and return the seconds of CPU a second that everything, or what is named, used meanwhile."""
+    before, started = read(names), time.perf_counter()
     await asyncio.sleep(seconds)
-    return used_s(before, read()) / (time.perf_counter() - started)
+    return used_s(before, read(names)) / (time.perf_counter() - started)
 
 
-async def calm_share(window_s: float) -> float:
+async def calm_share(window_s: float, names: Collection[str] = ()) -> float:
     """Wait until the share does not fall any longer, and return the lowest one.
 
     Work that goes on after the requests that caused it (fan-out, compaction, a compiler) would look like idle share.
     """
-    shares = [await share(window_s)]
+    shares = [await share(window_s, names)]
     while min(shares[-CALM_WINDOWS:]) < min(shares[:-CALM_WINDOWS], default=float("inf")) and len(shares) < WINDOWS_MAX:
-        shares.append(await share(window_s))
+        shares.append(await share(window_s, names))
     return min(shares)
 
 

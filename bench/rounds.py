@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from bench import cpu
@@ -23,24 +23,28 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Rounds:
-    """How often something is measured, and for how long the idle share is sampled around each round."""
+    """How often something is measured, and for how long the idle share is sampled around each round.
+
+    The CPU is that of the named processes of the system, or of all.
+    """
 
     count: int = 5
     idle_s: float = 1.0
+    names: Collection[str] = ()
 
     async def of(self, measure: Callable[[], Awaitable[Round]]) -> Latency:
-        """Measure. CPU is that of all processes, without their idle share.
+        """Measure. CPU is without the idle share of the processes.
 
         The idle share is the lowest of all samples, so that a disturbed sample does not make requests cheap. The whole
         use in a round is a sample, too: the idle share can't be more. So no round has a negative cost.
         """
-        idle, taken = await cpu.calm_share(self.idle_s), []
+        idle, taken = await cpu.calm_share(self.idle_s, self.names), []
         for _ in range(self.count):
-            before, started = cpu.read(), time.perf_counter()
+            before, started = cpu.read(self.names), time.perf_counter()
             measured = await measure()
-            used, spent = cpu.used_s(before, cpu.read()), time.perf_counter() - started
+            used, spent = cpu.used_s(before, cpu.read(self.names)), time.perf_counter() - started
             taken.append((measured, used, spent))
-            idle = min(idle, used / spent, await cpu.share(self.idle_s))
+            idle = min(idle, used / spent, await cpu.share(self.idle_s, self.names))
         return Latency.over(
             [Latency.of(one.times, one.elapsed_s, (used / spent - idle) * spent) for one, used, spent in taken]
         )

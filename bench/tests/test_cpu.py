@@ -1,11 +1,13 @@
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from bench import cpu
+from devstack.processes import ProcessTable
 from devstack.procfs import Identity
 
 BUSY_TICKS = 5
@@ -34,6 +36,19 @@ def test_the_time_of_a_process_that_ends_between_two_readings_is_not_lost(
     assert ended[own] >= running[own]
 
 
+def test_only_the_named_processes_of_the_system_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEEDMILL_STATE_DIR", str(tmp_path))
+    table = ProcessTable(tmp_path)
+    try:
+        for name in ("feed", "store"):
+            table.spawn(name, ["sleep", "60"], os.environ, tmp_path)
+        assert cpu.read(("feed", "post")).keys() == {table.find("feed")}
+        assert cpu.read().keys() > {table.find("feed"), table.find("store")}
+    finally:
+        for name in table.names():
+            table.stop(name)
+
+
 def test_a_process_that_was_replaced_counts_from_its_start_and_one_that_is_gone_counts_nothing() -> None:
     old, new, other = Identity(1, "then"), Identity(1, "now"), Identity(2, "then")
     before, after = {old: 1_000, other: 50}, {new: 30, other: 60}
@@ -51,7 +66,7 @@ async def test_the_share_is_calm_once_it_falls_no_longer(
     asked: list[float] = []
     sampled = iter(shares)
 
-    async def share(seconds: float) -> float:
+    async def share(seconds: float, _: Collection[str]) -> float:
         asked.append(seconds)
         return next(sampled)
 

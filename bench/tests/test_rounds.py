@@ -14,10 +14,10 @@ def readings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each round uses more CPU than the one before it, and idle windows look as if they used far more."""
     used = iter(sum(range(n)) for n in range(1, 100))
 
-    async def share(_: float) -> float:
+    async def share(*_: object) -> float:
         return HUGE_SHARE
 
-    monkeypatch.setattr(cpu, "read", lambda: {Identity(1, "then"): next(used)})
+    monkeypatch.setattr(cpu, "read", lambda _: {Identity(1, "then"): next(used)})
     monkeypatch.setattr(cpu, "share", share)
 
 
