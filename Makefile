@@ -58,8 +58,8 @@ dlq: ## dead letters; ARGS="list", "show posts 7", "replay posts 7 9", "drop pos
 check: bootstrap ## before each commit, in less than a minute: lint and unit, side by side
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
 
-unit: bootstrap ## the tests that need no store and no running system; ARGS="-k feed" goes to pytest
-	@.venv/bin/pytest -m "not stores and not stack" $(ARGS)
+unit: bootstrap ## the fast tests that need no store and no running system; ARGS="-k feed" goes to pytest
+	@.venv/bin/pytest -m "not stores and not stack and not slow" $(ARGS)
 
 test: bootstrap ## every test, on real stores; ARGS="-k feed" goes to pytest
 	@.venv/bin/pytest $(ARGS)

@@ -16,6 +16,7 @@ def feedmill(command: Path, state_dir: Path, *arguments: str) -> subprocess.Comp
 
 
 @pytest.mark.parametrize("by", ["path", "link"])
+@pytest.mark.slow
 def test_it_works_from_anywhere(by: str, tmp_path: Path) -> None:
     command = ROOT / "devstack" / "feedmill"
     if by == "link":
@@ -26,6 +27,7 @@ def test_it_works_from_anywhere(by: str, tmp_path: Path) -> None:
     assert done.stdout.startswith("usage: feedmill"), done.stderr
 
 
+@pytest.mark.slow
 def test_it_guesses_no_system(tmp_path: Path) -> None:
     """Another checkout's may be at the usual address."""
     done = feedmill(ROOT / "devstack" / "feedmill", tmp_path, "seed")

@@ -87,12 +87,14 @@ def installed(home: Path) -> dict[str, str]:
     return {canonicalize_name(one["name"]): one["version"] for one in listed}
 
 
+@pytest.mark.slow
 def test_an_index_that_offers_newer_versions_gives_exactly_the_pins(newer: Path) -> None:
     done = install(newer)
     assert done.returncode == 0, done.stdout + done.stderr
     assert installed(newer) == pins_of(LOCKS / "dev.txt")
 
 
+@pytest.mark.slow
 def test_a_lock_that_lacks_a_package_is_refused(newer: Path) -> None:
     keep_only(newer, "fastapi==")
     done = install(newer)
@@ -100,6 +102,7 @@ def test_a_lock_that_lacks_a_package_is_refused(newer: Path) -> None:
     assert "starlette" in done.stdout
 
 
+@pytest.mark.slow
 def test_a_file_with_another_hash_is_refused(newer: Path) -> None:
     lock = keep_only(newer, "idna==")
     lock.write_text(re.sub(r"sha256:\w+", f"sha256:{'0' * 64}", lock.read_text()))

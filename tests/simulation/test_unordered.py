@@ -108,6 +108,7 @@ def under_mishaps(seed: int) -> list[str]:
     return run_simulated(seed, run())
 
 
+@pytest.mark.slow
 def test_nothing_is_committed_before_it_is_handled_and_all_is_handled() -> None:
     for seed in range(SEEDS):
         assert under_mishaps(seed) == [], f"seed {seed}"

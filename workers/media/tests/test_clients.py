@@ -37,6 +37,7 @@ async def test_a_picture_is_decoded_in_a_child(tmp_path: Path) -> None:
     assert all((tmp_path / file).stat().st_size for file in FILES.values())
 
 
+@pytest.mark.slow
 async def test_the_largest_picture_fits_into_the_limits(tmp_path: Path) -> None:
     source = tmp_path / "source"
     Image.new("RGBA", (7_070, 7_070), (0, 0, 255, 128)).save(source, "PNG", compress_level=1)
@@ -71,6 +72,7 @@ async def test_a_child_that_hangs_is_killed_and_reaped_and_the_picture_not_blame
     assert children() == before
 
 
+@pytest.mark.slow
 async def test_a_picture_that_takes_all_its_cpu_time_is_too_complex(tmp_path: Path) -> None:
     busy = scripted(CONFINED + "[0 for zero in iter(int, 1) if zero]", wall_s=60)  # runs without end, in little memory
     assert await busy.decode(tmp_path / "source", tmp_path) == Refused(FailureReason.TOO_COMPLEX)
