@@ -1,5 +1,6 @@
 """The lines that nginx sends about requests, one in each datagram, as the log format `line` writes them."""
 
+import re
 from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +9,7 @@ from gateway.routes import NAMES
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 METHODS = get_args(Method)
+_SECONDS = re.compile(r"\d+\.\d+")
 MAX_BYTES = 2048  # a line has about 450
 HEADER_BYTES = 64  # of syslog: priority, time, tag
 CacheStatus = Literal["", "HIT", "REVALIDATED", "STALE", "UPDATING", "MISS", "EXPIRED", "BYPASS"]
@@ -41,6 +43,12 @@ class Line(BaseModel):
     trace_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     span_id: Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
     trace_flags: Literal["00", "01"]
+
+    @property
+    def waited_s(self) -> float | None:
+        """Seconds that all attempts to reach a service took; None if there was no attempt."""
+        attempts = [float(part) for part in _SECONDS.findall(self.upstream_seconds)]
+        return sum(attempts) if attempts else None
 
     @property
     def is_sampled(self) -> bool:

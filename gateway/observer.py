@@ -24,6 +24,7 @@ from libs.deployables.application import Application
 from libs.telemetry.metrics import counter, gauge, histogram
 
 SECONDS = histogram("feedmill_gateway_request_seconds")
+WAITED = histogram("feedmill_gateway_upstream_seconds")
 CACHE = counter("feedmill_gateway_cache_total")
 UNREAD = counter("feedmill_gateway_lines_unread_total")
 CONNECTIONS = gauge("feedmill_gateway_connections")
@@ -79,6 +80,8 @@ def record(line: Line) -> None:
     exemplar = {"trace_id": line.trace_id} if line.is_sampled else None
     status = line.status if line.status in STATUSES else "other"
     SECONDS.labels(line.method, line.route, status).observe(line.seconds, exemplar)
+    if (waited_s := line.waited_s) is not None:
+        WAITED.labels(line.method, line.route).observe(waited_s, exemplar)
     if line.cache:
         CACHE.labels(line.media_kind, OUTCOMES[line.cache]).inc()
 

@@ -82,9 +82,9 @@ def _quantile(share: float, metric: str, labels: str, window: str = "5m", by: st
 
 _FEED_P50 = _quantile(0.5, "feedmill_gateway_request_seconds", FEED_READS)
 _FEED_P99 = _quantile(0.99, "feedmill_gateway_request_seconds", FEED_READS, minimum=100)
-_POSTING = _quantile(0.95, "feedmill_http_request_seconds", 'job="post",method="POST",route="/v1/posts"')
+_POSTING = _quantile(0.95, "feedmill_gateway_upstream_seconds", 'method="POST",route="/v1/posts"')
 _FANOUT = _quantile(0.99, "feedmill_fanout_seconds", 'lane="push"')
-_SLOW = _quantile(0.95, "feedmill_http_request_seconds", 'route=~"/v1/.+"', by="le, job", minimum=50)
+_SLOW = _quantile(0.95, "feedmill_gateway_upstream_seconds", 'route!="/v1/media/uploads"', by="le, route", minimum=50)
 _ERRORS = 'slo:failed_ratio:rate5m{slo="availability"}'
 _ENOUGH_ERRORS = f'and on (slo) slo:failed:rate5m{{slo="availability"}} * seconds(5m) >= {FAILED_MINIMUM}'
 _FANOUT_LAG = 'sum(consumer:lag_messages{job="fanout"})'
@@ -324,9 +324,9 @@ PHOTO = (
         source="photo Slow responses",
         expression=f"{_SLOW} > 0.5",
         hold_s=5 * MINUTE,
-        summary="5 % of the requests to {{ $labels.job }} take {{ $value | humanizeDuration }} or more.",
-        text="The users of one service wait for more than 500 ms.",
-        dashboard="deployable-{{ $labels.job }}",
+        summary="5 % of the requests to {{ $labels.route }} take {{ $value | humanizeDuration }} or more.",
+        text="The users of one route wait for more than 500 ms.",
+        dashboard="gateway",
         stores=EVERY_STORE,
     ),
     Rule(

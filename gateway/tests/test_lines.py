@@ -38,6 +38,14 @@ def test_a_line_is_read() -> None:
     assert parse(datagram(trace_flags="01", later="a field of the next release")).is_sampled
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"),
+    [("0.011", 0.011), ("0.500, 0.250", 0.75), ("1.000 : 0.250", 1.25), ("-", None), ("", None), ("-, 0.010", 0.01)],
+)
+def test_the_wait_is_that_of_all_attempts(written: str, seconds: float | None) -> None:
+    assert parse(datagram(upstream_seconds=written)).waited_s == seconds
+
+
 def test_nginx_writes_these_fields() -> None:
     written = TEMPLATE.read_text().partition("log_format line")[2].partition(";")[0]
     assert all(f'"{name}":' in written for name in FIELDS)

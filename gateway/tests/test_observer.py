@@ -30,6 +30,7 @@ from libs.common.testing.eventually import eventually
 from libs.deployables import service_urls
 
 REQUESTS = "feedmill_gateway_request_seconds_count"
+WAITED = "feedmill_gateway_upstream_seconds"
 UNREAD = "feedmill_gateway_lines_unread_total"
 CACHE = "feedmill_gateway_cache_total"
 PEER = ("127.0.0.1", 9)
@@ -73,6 +74,15 @@ def test_the_values_of_a_status_are_bounded(status: str, label: str) -> None:
     before = value(REQUESTS, **labels)
     record(parse(datagram(route="/v1/saved", status=status)))
     assert value(REQUESTS, **labels) - before == 1
+
+
+def test_the_wait_for_a_service_has_a_metric_of_its_own() -> None:
+    labels = {"method": "POST", "route": "/v1/saved"}
+    before = value(f"{WAITED}_sum", **labels), value(f"{WAITED}_count", **labels)
+    record(parse(datagram(method="POST", route="/v1/saved", seconds=9.0, upstream_seconds="0.250")))
+    record(parse(datagram(method="POST", route="/v1/saved", seconds=9.0, upstream_seconds="")))
+    assert value(f"{WAITED}_sum", **labels) - before[0] == pytest.approx(0.25)
+    assert value(f"{WAITED}_count", **labels) - before[1] == 1
 
 
 @pytest.mark.parametrize(("cache", "outcome"), OUTCOMES.items())

@@ -434,6 +434,14 @@ GATEWAY = (
         jobs=("gateway-metrics",),
     ),
     Metric(
+        name="feedmill_gateway_upstream_seconds",
+        kind="histogram",
+        text="Time that the gateway waited for services: without the client's upload, with the wait before a service.",
+        labels={"method": ANY, "route": ANY},
+        buckets=REQUEST_BUCKETS,
+        jobs=("gateway-metrics",),
+    ),
+    Metric(
         name="feedmill_gateway_cache_total",
         kind="counter",
         text="Answers of the media cache, by kind of file. A revalidated file is a hit, an expired one is a miss.",

@@ -5,6 +5,7 @@ from deploy.observability.dashboards.panels import IMAGES, OF_ROUTE, REQUESTS, S
 from deploy.observability.dashboards.queries import buckets, quantile, rate, series, share, total
 
 EDGE = "feedmill_gateway_request_seconds"
+WAIT = "feedmill_gateway_upstream_seconds"
 CACHE = "feedmill_gateway_cache_total"
 ACCEPTED = "feedmill_gateway_accepted_connections_total"
 ROUTE = Variable("route", "Route", f'label_values({EDGE}_count{{job=~"$job"}}, route)')
@@ -50,6 +51,16 @@ EDGE_REQUESTS = Row(
             text="99 % of the answers are sent within this time. Uploads depend on the client's connection.",
             unit="s",
             targets=[Target(quantile(0.99, EDGE, OF_ROUTE, by="route"), "{{route}}")],
+            event=REQUESTS,
+            width=12,
+        ),
+        Panel(
+            title="Wait for services",
+            text="Services answer 95 % of the requests within this time. The wait before a process that hangs counts.",
+            unit="s",
+            targets=[Target(quantile(0.95, WAIT, OF_ROUTE, by="route"), "{{route}}")],
+            limits=Limits(0.5, 1),
+            alerts=["SlowResponses"],
             event=REQUESTS,
             width=12,
         ),

@@ -58,9 +58,9 @@ def feed(samples: Mapping[float, float]) -> Series:
     return histogram("feedmill_gateway_request_seconds", FEED, samples)
 
 
-def http(job: str, method: str, route: str, samples: Mapping[float, float]) -> Series:
-    labels = f'job="{job}",method="{method}",route="{route}",status="200"'
-    return histogram("feedmill_http_request_seconds", labels, samples)
+def waited(method: str, route: str, samples: Mapping[float, float]) -> Series:
+    labels = f'job="gateway-metrics",method="{method}",route="{route}"'
+    return histogram("feedmill_gateway_upstream_seconds", labels, samples)
 
 
 def gateway(status: str, samples: Mapping[float, float]) -> Series:
@@ -197,14 +197,14 @@ CASES = (
     Case(
         name="PostingSlow",
         severity="ticket",
-        firing=(http("post", "POST", "/v1/posts", {3: 2}),),
-        quiet=(http("post", "POST", "/v1/posts", {1: 2}), http("post", "POST", "/v1/posts", {3: 0.5})),
+        firing=(waited("POST", "/v1/posts", {3: 2}),),
+        quiet=(waited("POST", "/v1/posts", {1: 2}), waited("POST", "/v1/posts", {3: 0.5})),
     ),
     Case(
         name="PostingSlow",
         severity="page",
-        firing=(http("post", "POST", "/v1/posts", {10: 2}),),
-        quiet=(http("post", "POST", "/v1/posts", {3: 2}),),
+        firing=(waited("POST", "/v1/posts", {10: 2}),),
+        quiet=(waited("POST", "/v1/posts", {3: 2}),),
     ),
     Case(name="FanoutLate", severity="ticket", firing=(fanout({300: 2}),), quiet=(fanout({60: 2}), fanout({300: 0.5}))),
     Case(name="FanoutLate", severity="page", firing=(fanout({600: 2}),), quiet=(fanout({300: 2}),)),
@@ -249,11 +249,11 @@ CASES = (
     Case(
         name="SlowResponses",
         severity="ticket",
-        firing=(http("user", "GET", "/v1/users/{id}", {1: 5}),),
+        firing=(waited("GET", "/v1/users", {1: 5}),),
         quiet=(
-            http("user", "GET", "/v1/users/{id}", {0.5: 5}),
-            http("user", "GET", "/v1/users/{id}", {1: 2}),
-            http("user", "GET", "/health/ready", {1: 5}),
+            waited("GET", "/v1/users", {0.5: 5}),
+            waited("GET", "/v1/users", {1: 2}),
+            waited("POST", "/v1/media/uploads", {1: 5}),
         ),
     ),
     Case(
