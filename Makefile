@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories dashboards check-dashboards bench chaos drill-alerts soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories sbom dashboards check-dashboards bench chaos drill-alerts soak
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -99,6 +99,9 @@ contracts: bootstrap ## write schemas and the pages about events, metrics, error
 
 advisories: bootstrap ## known vulnerabilities of the pinned packages, where PyPI can be asked
 	@.ci/advisories
+
+sbom: bootstrap ## the software bill of materials of each image's Python packages, to build/sbom
+	@.ci/sbom
 
 ##@ Measure
 
