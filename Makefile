@@ -9,6 +9,8 @@ help: ## show this list
 # Prometheus and Alertmanager are installed for what needs them: the tests of alerts, and a system that is observed.
 check unit test check-dashboards drill-alerts: export WITH_ALERTING := 1
 up: export WITH_ALERTING := $(OBS)
+# Their S3 server, too.
+test: export WITH_S3 := 1
 
 ##@ Run
 

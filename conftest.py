@@ -1,9 +1,11 @@
 """Real stores for the whole test run: started once, by whoever needs them first, and shared by all workers."""
 
 import os
+import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -75,3 +77,12 @@ def stores() -> StoreProvider:
 def store_env(stores: StoreProvider, worker_id: str) -> dict[str, str]:
     """`FEEDMILL_…` variables of the stores, with a namespace of this worker's own."""
     return {**stores.endpoints().environ(), "FEEDMILL_NAMESPACE": f"t{worker_id}_"}
+
+
+@pytest.fixture(scope="session")
+def s3_env(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """`FEEDMILL_…` variables of an S3 server and a bucket of its own for this worker."""
+    from tests.s3 import running_s3
+
+    with running_s3(tmp_path_factory.mktemp("s3")) as environ:
+        yield {**environ, "FEEDMILL_OBJECT_STORE_URL": f"s3://feedmill-{secrets.token_hex(4)}"}

@@ -79,7 +79,7 @@ DEPLOYABLES = (
     Deployable(
         name="media",
         module="services.media",
-        extra="cassandra",
+        extra="media",
         port=8003,
         store="cassandra",
         produces=("media",),

@@ -10,6 +10,7 @@ from services.media.api import routes
 from services.media.api.use_cases import MediaUseCases
 from services.media.consumers import MediaLifecycleConsumers
 from services.media.domain import MAX_IMAGE_BYTES, UploadSigner
+from services.media.ports import MediaObjects
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 from services.media.service.storage import StorageMonitor
@@ -20,6 +21,19 @@ from services.media.stores.folder import FolderMediaObjects
 MIB = 1 << 20
 
 
+async def _open_objects(runtime: Runtime[MediaSettings]) -> MediaObjects:
+    """The bucket of `object_store_url`, or the folder."""
+    settings = runtime.settings
+    if not settings.object_store_url:
+        return FolderMediaObjects(settings.object_store_dir)
+    from libs.common.stores.s3 import open_s3  # 30 MB that a folder does not need
+    from services.media.stores.s3 import S3MediaObjects
+
+    bucket = await runtime.stack.enter_async_context(open_s3(settings))
+    runtime.ready_checks["objects"] = bucket.ready
+    return S3MediaObjects(bucket)
+
+
 async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
     """Open the stores, start the consumers and compose the use cases."""
     settings = runtime.settings
@@ -27,7 +41,7 @@ async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
     keyspace = await open_keyspace(runtime)
     paths = SecretPaths(secret)
     store = await CassandraMediaStore(keyspace.cassandra, keyspace.records, paths).prepare()
-    objects = FolderMediaObjects(settings.object_store_dir)
+    objects = await _open_objects(runtime)
     lifetime = Lifetime(store, objects, keyspace.outbox, settings.unposted_mb * MIB)
     library = MediaLibrary(
         store,

@@ -1,10 +1,9 @@
 """Ports of the use cases: the media store and the object store."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from libs.common.stores.objects import ObjectStore
 from libs.contracts.records import EventRecord
@@ -71,14 +70,32 @@ class Space:
     capacity_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object to serve: its size in bytes, and a function of `start` and `end` that yields the bytes between."""
+
+    size: int
+    read: Callable[[int, int], AsyncIterator[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAddress:
+    """How a client sends the bytes of an upload: as the body of a PUT, or as the file of a form with these fields."""
+
+    url: str
+    method: Literal["PUT", "POST"]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
 class MediaObjects(ObjectStore, Protocol):
-    """The object store, extended for serving and for content detection."""
+    """The object store, extended for uploads of clients, for serving and for content detection."""
 
     async def head(self, key: str, size: int) -> bytes:
         """Return the first `size` bytes. Raises FileNotFoundError."""
 
-    async def file(self, key: str) -> Path | None:
-        """Return the path of the object as a local file, or None."""
+    async def open(self, key: str) -> StoredObject | None:
+        """Return the object, or None if it does not exist."""
 
     async def delete_folder(self, key: str) -> None:
         """Delete all objects whose keys begin with `key` and a slash."""
@@ -89,8 +106,11 @@ class MediaObjects(ObjectStore, Protocol):
         Return the number of deleted objects.
         """
 
-    async def space(self) -> Space:
-        """Measure the space. Raises UnavailableError, OSError.
+    async def space(self) -> Space | None:
+        """Measure the space; None if the store has no limit. Raises UnavailableError, OSError.
 
         A folder has that of its file system, which other files share. Blocks reserved for root do not count.
         """
+
+    async def presigned(self, upload: Upload, valid_s: int) -> UploadAddress | None:
+        """Return where a client uploads the bytes past the media service; None if that is not possible."""

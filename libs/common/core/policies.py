@@ -36,3 +36,4 @@ CASSANDRA_WRITE = Policy(2.0, retries=3, backoff_s=0.1, growth=2)
 POSTGRES = Policy(3.0)
 SERVICE_READ = Policy(3.0, retries=1, backoff_s=0.02, hedge_after_s=0.5)
 SERVICE_FILE = Policy(30.0)
+OBJECTS = Policy(5.0, retries=3, backoff_s=1.0, growth=2)  # at most 27 s in all

@@ -51,6 +51,19 @@ class Settings(BaseSettings):
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_cluster: bool = Field(default=False, description="redis_url names one node of a Redis Cluster")
     object_store_dir: Path = Path("/var/lib/feedmill/objects")
+    object_store_url: str = Field(
+        default="",
+        pattern=r"^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$",
+        description="a bucket, such as s3://feedmill; empty: the folder `object_store_dir`",
+    )
+    s3_endpoint: str = Field(default="", description="base URL of the S3 server; empty: AWS, by the region")
+    s3_public_endpoint: str = Field(
+        default="", description="the same as clients reach it, for their uploads; empty: `s3_endpoint`"
+    )
+    s3_region: str = "us-east-1"
+    s3_access_key_id: str = Field(default="", description="empty: what botocore finds, such as a role of the platform")
+    s3_secret_access_key: SecretStr = SecretStr("")
+    s3_ca: Path | None = Field(default=None, description="file of certificates that may sign that of the S3 server")
     internal_secret: SecretStr = Field(
         description="shared by the deployables: signs their calls to one another, and hashes accounts in logs"
     )

@@ -53,7 +53,7 @@ class FolderObjectStore:
         return path
 
     async def put(self, key: str, body: AsyncIterator[bytes], check: Check | None = None) -> int:
-        with _span("put"):
+        with object_span("put"):
             return await self._put(key, body, check)
 
     async def _put(self, key: str, body: AsyncIterator[bytes], check: Check | None) -> int:
@@ -76,19 +76,20 @@ class FolderObjectStore:
         return size
 
     async def get(self, key: str) -> bytes:
-        with _span("get"):
+        with object_span("get"):
             return await asyncio.to_thread(self.path(key).read_bytes)
 
     async def size(self, key: str) -> int | None:
-        with _span("size"):
+        with object_span("size"):
             path = self.path(key)
             return path.stat().st_size if path.is_file() else None
 
     async def delete(self, key: str) -> None:
-        with _span("delete"):
+        with object_span("delete"):
             self.path(key).unlink(missing_ok=True)
 
 
-def _span(operation: str) -> Spanned:
+def object_span(operation: str) -> Spanned:
+    """A span of one operation."""
     # Keys have ids of owners, and secrets.
     return child_span(f"{operation} object", SpanKind.CLIENT, {"feedmill.object.operation": operation})

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import StreamingResponse
 
 from libs.common.stores.idempotency import Answer, Reservation
 from libs.common.web.auth import CurrentUser
@@ -11,6 +11,7 @@ from libs.common.web.devices import DEVICE_HEADERS
 from libs.common.web.middleware import charge_slot
 from libs.common.web.params import Digits, IdempotencyKey, PathId
 from services.media.api.body import body_of, declared_type
+from services.media.api.ranges import ranged
 from services.media.api.schemas import MediaAnswer, MediaState, UploadRequest, UploadTicket, status_of
 from services.media.api.use_cases import UseCases
 from services.media.domain import Upload
@@ -27,7 +28,7 @@ _FILE = {"content": {"image/webp": {}, "image/jpeg": {}}, "description": "The by
 router = APIRouter(tags=["media"])
 
 
-@router.post("/v1/media/upload-url", response_model=UploadTicket)
+@router.post("/v1/media/upload-url", response_model=UploadTicket, response_model_exclude_none=True)
 async def create_upload_url(
     body: UploadRequest, user: CurrentUser, api: UseCases, key: IdempotencyKey = None
 ) -> Response:
@@ -35,7 +36,7 @@ async def create_upload_url(
 
     async def create(reserved: Reservation) -> Answer:
         ticket = await api.library.announce(body.upload(reserved.resource_id, user.user_id))
-        return Answer(200, UploadTicket.of(ticket).model_dump_json().encode())
+        return Answer(200, UploadTicket.of(ticket).model_dump_json(exclude_none=True).encode())
 
     answer = await api.idempotency.run(user.user_id, key, b"upload-url " + body.model_dump_json().encode(), create)
     return Response(answer.body, answer.status, media_type="application/json")
@@ -84,14 +85,14 @@ async def delete_media(media_id: PathId, user: CurrentUser, api: UseCases) -> No
 @router.get(
     "/v1/m/{prefix}/{user_id}/{media_id}/{secret}/{name}",
     response_model=None,
-    response_class=FileResponse,
+    response_class=StreamingResponse,
     responses={200: _FILE, 206: {**_FILE, "description": "A range of the bytes"}, 304: {"description": "Not changed"}},
 )
 async def read_variant(
     request: Request, prefix: str, user_id: str, media_id: str, secret: str, name: str, api: UseCases
 ) -> Response:
     """Get the bytes of a variant. They never change."""
-    file = await api.library.variant(prefix, user_id, media_id, secret, name)
+    variant = await api.library.variant(prefix, user_id, media_id, secret, name)
     # Not from the file's time: a variant that is created again must keep the tag that caches hold.
     headers = {
         "Cache-Control": IMMUTABLE,
@@ -101,4 +102,4 @@ async def read_variant(
     }
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    return FileResponse(file.path, media_type=file.content_type, headers=headers)
+    return ranged(variant.file, request.headers.get("range"), variant.content_type, headers)

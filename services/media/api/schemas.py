@@ -29,20 +29,29 @@ class UploadRequest(RequestBody):
 
 
 class UploadTicket(BaseModel):
-    """The URL, the method and the headers for an upload, and when they expire."""
+    """How to send the bytes, and until when.
+
+    Fields:
+        method: PUT has the bytes as its body. POST is a form (multipart/form-data): all `fields`, then `file`.
+        headers: to be sent with a PUT.
+        fields: of the form of a POST.
+    """
 
     upload_id: Id
     upload_url: str
-    method: Literal["PUT"] = "PUT"
-    headers: dict[str, str]
+    method: Literal["PUT", "POST"]
+    headers: dict[str, str] | None = None
+    fields: dict[str, str] | None = None
     expires_at: Timestamp
 
     @classmethod
     def of(cls, ticket: Ticket) -> "UploadTicket":
         return cls(
             upload_id=ticket.upload.upload_id,
-            upload_url=ticket.upload_url,
-            headers={"Content-Type": ticket.upload.content_type},
+            upload_url=ticket.address.url,
+            method=ticket.address.method,
+            headers=dict(ticket.address.headers) or None,
+            fields=dict(ticket.address.fields) or None,
             expires_at=ticket.expires_at,
         )
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from libs.common.core.errors import ApiError, NotFoundError, TooLargeError, UnavailableError, UnsupportedMediaError
 from libs.common.core.logging import get_logger
@@ -31,7 +30,7 @@ from services.media.errors import (
     UploadMissingError,
     UploadUrlInvalidError,
 )
-from services.media.ports import MediaObjects, MediaStore
+from services.media.ports import MediaObjects, MediaStore, StoredObject, UploadAddress
 from services.media.service.lifetime import Lifetime, require_owned
 
 log = get_logger(__name__)
@@ -39,18 +38,18 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The upload URL of an announced upload, and its expiry."""
+    """Where an announced upload is sent to, and until when."""
 
     upload: Upload
-    upload_url: str
+    address: UploadAddress
     expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class VariantFile:
-    """A variant as a local file."""
+class Variant:
+    """The stored file of a variant."""
 
-    path: Path
+    file: StoredObject
     content_type: str
 
 
@@ -92,8 +91,13 @@ class MediaLibrary:
         await self._lifetime.count_announced(upload)
         await self._store.announce(upload)
         expires = int(self._clock()) + self._upload_url_s
+        address = await self._objects.presigned(upload, self._upload_url_s) or self._own_address(upload, expires)
+        return Ticket(upload, address, datetime.fromtimestamp(expires, UTC))
+
+    def _own_address(self, upload: Upload, expires: int) -> UploadAddress:
         query = f"expires={expires}&signature={self._signer.sign(upload, expires)}"
-        return Ticket(upload, f"{self._uploads_url}/{upload.upload_id}?{query}", datetime.fromtimestamp(expires, UTC))
+        url = f"{self._uploads_url}/{upload.upload_id}?{query}"
+        return UploadAddress(url, "PUT", headers={"Content-Type": upload.content_type})
 
     async def authorize_put(self, upload_id: int, expires: int, signature: str, content_type: str) -> Upload:
         """Return the upload of a signed URL.
@@ -170,18 +174,18 @@ class MediaLibrary:
         except (OSError, UnavailableError) as error:
             log.warning("source_not_deleted", media_id=media.media_id, error=repr(error))  # the sweep deletes it later
 
-    async def variant(self, prefix: str, user_id: str, media_id: str, secret: str, name: str) -> VariantFile:
+    async def variant(self, prefix: str, user_id: str, media_id: str, secret: str, name: str) -> Variant:
         """Return a file that the worker created. Raises NotFoundError."""
         content_type = variant_type(prefix, user_id, media_id, secret, name)
         if content_type is None or not await self.find([int(media_id)]):
             raise NotFoundError
         folder = f"{prefix}/{user_id}/{media_id}"
-        path = await self._objects.file(f"{folder}/{secret}/{name}")
-        if path is None and hmac.compare_digest(secret, self._paths.secret_of(int(media_id))):
-            path = await self._objects.file(f"{folder}/{name}")  # created before paths had a secret part
-        if path is None:
+        file = await self._objects.open(f"{folder}/{secret}/{name}")
+        if file is None and hmac.compare_digest(secret, self._paths.secret_of(int(media_id))):
+            file = await self._objects.open(f"{folder}/{name}")  # created before paths had a secret part
+        if file is None:
             raise NotFoundError
-        return VariantFile(path, content_type)
+        return Variant(file, content_type)
 
     async def _require_open(self, upload_id: int) -> None:
         if await self._store.find([upload_id]):

@@ -1,6 +1,7 @@
 """The space in the object store, as metrics."""
 
 import asyncio
+from math import nan
 
 from libs.common.core.errors import UnavailableError
 from libs.common.core.logging import get_logger
@@ -20,7 +21,7 @@ class StorageMonitor:
         self._objects = objects
 
     async def run(self) -> None:
-        """Measure every minute until cancelled."""
+        """Measure every minute until cancelled. A store without a limit has no figures, so no alert fires."""
         while True:
             await self.poll()
             await asyncio.sleep(MEASURE_EVERY_S)
@@ -32,5 +33,5 @@ class StorageMonitor:
         except (UnavailableError, OSError) as error:
             log.warning("storage_not_measured", error=repr(error))
             return
-        USED.set(space.used_bytes)
-        CAPACITY.set(space.capacity_bytes)
+        USED.set(space.used_bytes if space else nan)
+        CAPACITY.set(space.capacity_bytes if space else nan)

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from libs.common.core.errors import UnavailableError
 from libs.common.stores.objects import Check, FolderObjectStore
-from services.media.ports import Space
+from services.media.domain import Upload
+from services.media.ports import Space, StoredObject
+
+CHUNK_BYTES = 256 * 1024
 
 
 class FolderMediaObjects(FolderObjectStore):
@@ -24,9 +27,11 @@ class FolderMediaObjects(FolderObjectStore):
     async def head(self, key: str, size: int) -> bytes:
         return await asyncio.to_thread(_head, self.path(key), size)
 
-    async def file(self, key: str) -> Path | None:
+    async def open(self, key: str) -> StoredObject | None:
         path = self.path(key)
-        return path if await asyncio.to_thread(path.is_file) else None
+        if not await asyncio.to_thread(path.is_file):
+            return None
+        return StoredObject(path.stat().st_size, lambda start, end: _read(path, start, end))
 
     async def delete_folder(self, key: str) -> None:
         with suppress(FileNotFoundError):
@@ -38,6 +43,16 @@ class FolderMediaObjects(FolderObjectStore):
     async def space(self) -> Space:
         usage = await asyncio.to_thread(shutil.disk_usage, self.path(""))
         return Space(usage.used, usage.used + usage.free)
+
+    async def presigned(self, _upload: Upload, _valid_s: int) -> None:
+        return None
+
+
+async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        file.seek(start)
+        while left := end - file.tell():
+            yield await asyncio.to_thread(file.read, min(left, CHUNK_BYTES))
 
 
 def _sweep(folder: Path, before_s: float, limit: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,7 @@ import pytest
 
 from libs.common.core.errors import UnauthorizedError
 from libs.common.stores.idempotency import Answer, Create, Idempotency, Reservation
+from libs.common.stores.s3 import open_s3
 from libs.common.testing import SECRET, settings_for
 from libs.common.testing.events import CollectedEvents
 from libs.common.web.app import create_app
@@ -19,16 +21,20 @@ from libs.common.web.runtime import Runtime
 from services.media.__main__ import APPLICATION
 from services.media.api.use_cases import MediaUseCases
 from services.media.domain import ProcessingStatus, StoredMedia, UploadSigner
+from services.media.ports import MediaObjects
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 from services.media.settings import MediaSettings
 from services.media.stores.folder import FolderMediaObjects
+from services.media.stores.s3 import S3MediaObjects
 from services.media.tests.fakes import InMemoryMediaStore
+from services.media.tests.test_objects import stream
 from services.media.tests.test_service import OWNER, PATHS, PNG, READY, ROOM_BYTES, STRANGER
 from services.media.tests.test_service import SECRET as PATH_SECRET
 
 MEDIA_ID = READY.media_id
 BASE = "http://test"
+PLACE = f"0f/5/{MEDIA_ID}/{PATH_SECRET}"
 WANTED = {"content_type": "image/png", "file_size": len(PNG)}
 AS_OWNER, AS_STRANGER = ({"Authorization": f"Bearer {user}"} for user in (OWNER, STRANGER))
 
@@ -61,12 +67,17 @@ class InMemoryKeys:
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx2.AsyncClient]:
+    async with serving(FolderMediaObjects(tmp_path)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(objects: MediaObjects) -> AsyncIterator[httpx2.AsyncClient]:
     settings = settings_for(MediaSettings, {}, public_url=BASE)
 
     async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
-        objects, signer = FolderMediaObjects(tmp_path), UploadSigner("a secret")
         lifetime = Lifetime(store, objects, CollectedEvents(), ROOM_BYTES)
-        library = MediaLibrary(store, objects, CollectedEvents(), signer, PATHS, lifetime, BASE, 60)
+        library = MediaLibrary(store, objects, CollectedEvents(), UploadSigner("a secret"), PATHS, lifetime, BASE, 60)
         runtime.token_verifier = cast("TokenVerifier", Verifier())
         return MediaUseCases(library, lifetime, cast("Idempotency", InMemoryKeys()), lambda: MEDIA_ID)
 
@@ -128,6 +139,54 @@ async def test_from_announcement_to_media(client: httpx2.AsyncClient) -> None:
     small = f"{BASE}/v1/m/0f/5/1/{PATH_SECRET}/small.webp"
     assert (await client.get(state, headers=AS_OWNER)).json()["urls"] == {"small": small}
     assert (await client.get(state, headers=AS_STRANGER)).status_code == 404  # others see a picture only in posts
+
+
+@pytest.mark.stores
+@pytest.mark.xdist_group("s3")
+async def test_a_client_of_a_bucket_uploads_past_the_service(s3_env: dict[str, str]) -> None:
+    async with open_s3(settings_for(MediaSettings, s3_env)) as bucket, httpx2.AsyncClient() as straight:
+        await bucket.create()
+        async with serving(S3MediaObjects(bucket)) as client:
+            place = (await client.post("/v1/media/upload-url", json=WANTED, headers=AS_OWNER)).json()
+            done = f"/v1/media/upload-url/{MEDIA_ID}/complete"
+            assert place["method"] == "POST"
+            assert "headers" not in place
+            assert (await client.post(done, headers=AS_OWNER)).json()["code"] == "upload_missing"
+            sent = await straight.post(place["upload_url"], data=place["fields"], files={"file": PNG})
+            assert sent.status_code < 300
+            assert (await client.post(done, headers=AS_OWNER)).json()["status"] == "processing"
+            await bucket.put(f"{PLACE}/small.webp", stream(b"0123456789"))
+            await client.app.state.use_cases.library.save_result(READY)  # type: ignore[attr-defined]
+            found = await client.get(f"/v1/m/{PLACE}/small.webp", headers={"Range": "bytes=2-4"})
+            assert (found.status_code, found.content) == (206, b"234")
+            assert await bucket.size(f"uploads/{MEDIA_ID}") is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "status", "content", "range_"),
+    [
+        (None, 200, b"0123456789", None),
+        ("bytes=0-0", 206, b"0", "bytes 0-0/10"),
+        ("bytes=7-", 206, b"789", "bytes 7-9/10"),
+        ("bytes=7-99", 206, b"789", "bytes 7-9/10"),
+        ("bytes=-3", 206, b"789", "bytes 7-9/10"),
+        ("bytes=-99", 206, b"0123456789", "bytes 0-9/10"),
+        ("bytes=10-", 416, b"", "bytes */10"),
+        ("bytes=-0", 416, b"", "bytes */10"),
+        ("bytes=5-2", 200, b"0123456789", None),
+        ("bytes=0-1,4-5", 200, b"0123456789", None),
+        ("bytes=-", 200, b"0123456789", None),
+        ("lines=1-2", 200, b"0123456789", None),
+        (f"bytes={'9' * 400}-", 200, b"0123456789", None),
+    ],
+)
+async def test_ranges(
+    client: httpx2.AsyncClient, tmp_path: Path, wanted: str | None, status: int, content: bytes, range_: str | None
+) -> None:
+    await FolderMediaObjects(tmp_path).put(f"{PLACE}/small.webp", stream(b"0123456789"))
+    await client.app.state.store.save(READY)  # type: ignore[attr-defined]
+    found = await client.get(f"/v1/m/{PLACE}/small.webp", headers={"Range": wanted} if wanted else {})
+    assert (found.status_code, found.content, found.headers.get("content-range")) == (status, content, range_)
 
 
 async def test_an_announcement_with_a_key_is_made_once(client: httpx2.AsyncClient) -> None:

@@ -61,7 +61,7 @@ class Room:
 
     async def put(self, upload: Upload = UPLOAD, body: bytes = PNG) -> None:
         ticket = await self.library.announce(upload)
-        query = parse_qs(urlsplit(ticket.upload_url).query)
+        query = parse_qs(urlsplit(ticket.address.url).query)
         expires, signature = int(query["expires"][0]), query["signature"][0]
         granted = await self.library.authorize_put(upload.upload_id, expires, signature, upload.content_type)
         await self.library.receive(granted, stream(body[:10], body[10:]))
@@ -162,7 +162,7 @@ async def test_a_put_that_was_let_in_before_completion_replaces_nothing(room: Ro
 
 async def test_wrong_and_expired_urls(room: Room) -> None:
     ticket = await room.library.announce(UPLOAD)
-    query = parse_qs(urlsplit(ticket.upload_url).query)
+    query = parse_qs(urlsplit(ticket.address.url).query)
     expires, signature = int(query["expires"][0]), query["signature"][0]
     for wrong in ((UPLOAD.upload_id + 1, expires, signature), (UPLOAD.upload_id, expires + 1, signature)):
         with pytest.raises(UploadUrlInvalidError):
