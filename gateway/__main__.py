@@ -25,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
             _write(_documents(settings, parsed.out))
     except ValidationError as error:
         for fault in error.errors():
-            print(f"gateway: FEEDMILL_{str(fault['loc'][0]).upper()}: {fault['msg']}", file=sys.stderr)
+            setting = f"FEEDMILL_{str(fault['loc'][0]).upper()}: " if fault["loc"] else ""
+            print(f"gateway: {setting}{fault['msg']}", file=sys.stderr)
         return 1
     except (DocumentError, viewer.ViewerError, ValueError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)

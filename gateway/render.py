@@ -6,6 +6,7 @@ import re
 from decimal import Decimal
 from pathlib import Path
 
+from gateway import tls
 from gateway.lines import METHODS
 from gateway.problems import PROBLEMS, Problem
 from gateway.routes import ROUTES
@@ -14,6 +15,7 @@ from libs.contracts.media import VARIANTS
 from libs.deployables import Route
 
 TEMPLATE = Path(__file__).parent / "nginx.conf.template"
+DRAINING = "draining"
 CONNECTIONS = 100  # of one address with a request in progress: sixteen browsers with six each
 _PLACE = re.compile(r"<<(\w+)>>")
 _UNQUOTABLE = re.compile(r'["\\$\x00-\x1f]')
@@ -34,8 +36,10 @@ def render(settings: GatewaySettings, folder: Path) -> str:
     values = {
         "user": _user(),
         "state": _quotable(state_dir),
+        "health": _health(state_dir),
         "docs": _quotable(docs_dir),
-        "listen": f"{settings.gateway_host}:{settings.gateway_port}",
+        "listen": _listen(settings),
+        "redirect": _redirect(settings, state_dir),
         "status": f"{settings.gateway_status_host}:{settings.gateway_status_port}",
         "metrics": settings.gateway_metrics_address,
         "sampled": _sampled(settings.trace_ratio),
@@ -56,6 +60,47 @@ def render(settings: GatewaySettings, folder: Path) -> str:
 def _user() -> str:
     """Make root's nginx run its workers as root, because `nobody` can't read a folder below root's home."""
     return f"user {pwd.getpwuid(0).pw_name};" if os.geteuid() == 0 else ""
+
+
+def _listen(settings: GatewaySettings) -> str:
+    """The address of the server with all routes, and its certificate if it has one. Raises ValueError."""
+    if not (settings.gateway_tls_cert and settings.gateway_tls_key):
+        return f"listen {settings.gateway_host}:{settings.gateway_port} default_server;"
+    certificate, key = settings.gateway_tls_cert.absolute(), settings.gateway_tls_key.absolute()
+    tls.check(certificate, key)
+    return f"""listen {settings.gateway_host}:{settings.gateway_tls_port} ssl http2 default_server;
+        # Plain HTTP on this port.
+        error_page 497 =308 {settings.public_url}$request_uri;
+{tls.directives(_quotable(certificate), _quotable(key))}"""
+
+
+def _health(state_dir: Path) -> str:
+    """For load balancers. The file is written before the gateway is stopped."""
+    return f"""
+        location = /health {{
+            access_log off;
+            default_type application/json;
+            if (-f "{_quotable(state_dir / DRAINING)}") {{
+                return 503 '{{"status": "draining"}}';
+            }}
+            return 200 '{{"status": "ok"}}';
+        }}"""
+
+
+def _redirect(settings: GatewaySettings, state_dir: Path) -> str:
+    """With a certificate, the server on the plain port."""
+    if not settings.gateway_tls_cert:
+        return ""
+    return f"""
+    server {{
+        listen {settings.gateway_host}:{settings.gateway_port} default_server;
+{_health(state_dir)}
+
+        location / {{
+            return 308 {settings.public_url}$request_uri;
+        }}
+    }}
+"""
 
 
 def _trusted(networks: str) -> str:

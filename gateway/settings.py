@@ -1,11 +1,12 @@
 """The settings of the gateway."""
 
+import re
 from decimal import Decimal
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from libs.deployables import service_urls
@@ -23,6 +24,7 @@ def _networks(text: str) -> str:
 
 Networks = Annotated[str, AfterValidator(_networks)]
 _HOST = r"[A-Za-z0-9._:\[\]-]+"
+_HTTPS = re.compile(f"https://{_HOST}")
 
 
 class GatewaySettings(BaseSettings):
@@ -32,6 +34,12 @@ class GatewaySettings(BaseSettings):
 
     gateway_host: str = Field(default="127.0.0.1", pattern=f"^{_HOST}$")
     gateway_port: int = Field(default=8080, ge=1, le=65535)
+    gateway_tls_cert: Path | None = Field(
+        default=None, description="PEM file: the certificate, then those that signed it; without it there is no TLS"
+    )
+    gateway_tls_key: Path | None = Field(default=None, description="PEM file: the key of the certificate, no password")
+    gateway_tls_port: int = Field(default=8443, ge=1, le=65535)
+    public_url: str = Field(default="http://127.0.0.1:8080", description="the address of the gateway for clients")
     gateway_status_host: str = Field(
         default="127.0.0.1", pattern=f"^{_HOST}$", description="where only gateway-metrics may count connections"
     )
@@ -57,6 +65,14 @@ class GatewaySettings(BaseSettings):
     service_urls: dict[str, str] = Field(
         default_factory=service_urls, description="by service; from FEEDMILL_<NAME>_URL, such as FEEDMILL_FEED_URL"
     )
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.gateway_tls_cert is None) != (self.gateway_tls_key is None):
+            raise ValueError("FEEDMILL_GATEWAY_TLS_CERT and FEEDMILL_GATEWAY_TLS_KEY need one another")
+        if self.gateway_tls_cert and not _HTTPS.fullmatch(self.public_url):
+            raise ValueError("FEEDMILL_PUBLIC_URL must be https://host or https://host:port if there is a certificate")
+        return self
 
     @field_validator("gateway_status_port")
     @classmethod

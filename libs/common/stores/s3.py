@@ -13,6 +13,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 
 from libs.common.core.dependency import MAX_CONCURRENT, Dependency
 from libs.common.core.errors import UnavailableError
+from libs.common.core.logging import get_logger
 from libs.common.core.policies import OBJECTS
 from libs.common.core.settings import Settings
 from libs.common.stores.objects import Check, object_span
@@ -23,6 +24,7 @@ DELETED_AT_ONCE = 1_000  # the limit of S3
 _BUSY = frozenset({"SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling"})
 _MISSING = frozenset({"NoSuchKey", "404"})
 _REFUSED = frozenset({"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"})
+log = get_logger(__name__)
 
 
 class _NotAnsweredError(Exception):
@@ -143,13 +145,9 @@ class S3ObjectStore:
         try:
             await self._client.head_bucket(Bucket=self._bucket)
         except ClientError as error:
-            if _code(error) in {"404", "NoSuchBucket"}:
-                raise UnavailableError(
-                    f"The object store has no bucket {self._bucket} (FEEDMILL_OBJECT_STORE_URL)."
-                ) from error
-            raise _meaning(error) from error
+            raise UnavailableError(f"The object store answers {_code(error)}: look at {_setting_of(error)}.") from error
         except BotoCoreError as error:
-            raise UnavailableError(f"The object store does not respond (FEEDMILL_S3_ENDPOINT): {error}") from error
+            raise UnavailableError("The object store does not respond: look at FEEDMILL_S3_ENDPOINT.") from error
         return True
 
     async def create(self) -> None:
@@ -223,11 +221,16 @@ def _meaning(error: ClientError) -> Exception:
         return FileNotFoundError("there is no such object")
     if status >= 500 or code in _BUSY:
         return _NotAnsweredError(code)
-    if code in _REFUSED:
-        return UnavailableError(
-            f"The object store refuses the key: {code} (FEEDMILL_S3_ACCESS_KEY_ID, FEEDMILL_S3_SECRET_ACCESS_KEY)."
-        )
-    return UnavailableError(f"The object store refuses {error.operation_name}: {code}.")
+    # Clients read the message of the error, and the log has the reason.
+    log.warning("object_store_refused", operation=error.operation_name, code=code, setting=_setting_of(error))
+    return UnavailableError("The object store refused the request.")
+
+
+def _setting_of(error: ClientError) -> str:
+    """What an operator has to correct, most likely."""
+    if _code(error) in _REFUSED:
+        return "FEEDMILL_S3_ACCESS_KEY_ID, FEEDMILL_S3_SECRET_ACCESS_KEY"
+    return "FEEDMILL_OBJECT_STORE_URL, FEEDMILL_S3_REGION"
 
 
 async def _passed(check: Check | None) -> None:
