@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaProducer
 
 from chaos.faults import Act
 from chaos.load import Load, Person, gather_people, sign_in_again
+from deploy.observability.answers import ASK_TIMEOUT_S, Prometheus
 from devstack.names import GATEWAY
 from devstack.observability import PROMETHEUS, Observability
 from devstack.stack import Stack
@@ -111,30 +112,6 @@ class Pager:
         return web.Response()
 
 
-class Prometheus:
-    """Asks a Prometheus for firing alerts."""
-
-    def __init__(self, url: str) -> None:
-        self._http = httpx2.AsyncClient(base_url=url, timeout=10)
-
-    async def firing(self, severities: Sequence[str] = WATCHED) -> set[str]:
-        """The names of alerts with these severities that fire now."""
-        alerts = (await self._http.get("/api/v1/alerts")).json()["data"]["alerts"]
-        return {
-            _name(one["labels"])
-            for one in alerts
-            if one["state"] == "firing" and one["labels"].get("severity") in severities
-        }
-
-    async def targets(self) -> int:
-        """The number of processes that it scrapes."""
-        answer = (await self._http.get("/api/v1/query", params={"query": "count(up)"})).json()
-        return sum(int(one["value"][1]) for one in answer["data"]["result"])
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-
 def _name(labels: Mapping[str, str]) -> str:
     """The alert's name; a store stands behind it, because each store has a drill of its own."""
     return " ".join(filter(None, (labels["alertname"], labels.get("store"))))
@@ -148,7 +125,10 @@ class Range:
     def __init__(self, stack: Stack, settings: Settings, pager: Pager) -> None:
         self._stack, self._settings, self._pager = stack, settings, pager
         self.observability: Observability = stack.observability
-        self.prometheus = Prometheus(f"http://127.0.0.1:{self.observability.port(PROMETHEUS)}")
+        self.http = httpx2.AsyncClient(
+            base_url=f"http://127.0.0.1:{self.observability.port(PROMETHEUS)}", timeout=ASK_TIMEOUT_S
+        )
+        self._prometheus = Prometheus(self.http)
 
     def forget(self) -> None:
         """Let Prometheus forget earlier faults, because windows that still contain them would fire."""
@@ -161,6 +141,14 @@ class Range:
         self.factor = factor
         self.observability.render(factor, {"FEEDMILL_PAGER_URL": self._pager.url})
         self.observability.follow()
+
+    async def targets(self) -> float:
+        """The number of processes that Prometheus scrapes."""
+        return sum(value for _, value in await self._prometheus.now("count(up)", time.time()))
+
+    async def _firing(self, severities: Sequence[str] = ("page",)) -> set[str]:
+        firing = await self._prometheus.firing()
+        return {_name(labels) for labels in firing if labels.get("severity") in severities}
 
     async def run(self, drills: Sequence[Drill]) -> list[Row]:
         """Run the drills under load, one after the other."""
@@ -183,7 +171,7 @@ class Range:
             say(drill.name)
             await asyncio.sleep(60 / self.factor)  # so that ratios have a denominator
             self._pager.sent.clear()
-            for page in await self.prometheus.firing(("page",)) & rows.keys():
+            for page in await self._firing() & rows.keys():
                 rows[page].fired_s = 0.0
             begun = time.monotonic()
             try:
@@ -227,7 +215,7 @@ class Range:
 
     async def _note(self, rows: Mapping[str, Row], begun: float) -> set[str]:
         """Note which pages fire for the first time. Return all that fire."""
-        firing = await self.prometheus.firing(("page",))
+        firing = await self._firing()
         for page in firing & rows.keys():
             if rows[page].fired_s is None:
                 rows[page].fired_s = time.monotonic() - begun
@@ -238,7 +226,7 @@ class Range:
         """Wait until none of its pages fires, but not forever."""
 
         async def quiet() -> bool:
-            return not await self.prometheus.firing(("page",)) & set(drill.pages)
+            return not await self._firing() & set(drill.pages)
 
         with suppress(AssertionError):
             await eventually(quiet, INACTIVE_S)
@@ -260,7 +248,7 @@ class Range:
                         restarted = True
                         await asyncio.to_thread(self._restart_prometheus)
                         say("Prometheus was restarted")
-                    for name in await self.prometheus.firing():
+                    for name in await self._firing(WATCHED):
                         found.setdefault(name, passed)
                     await asyncio.sleep(5 * POLL_S)
         return found
@@ -465,7 +453,7 @@ async def drill_alerts(stack: Stack, settings: Settings, wanted: Callable[[str],
         place = Range(stack, settings, pager)
 
         async def follows() -> bool:
-            return await place.prometheus.targets() == len(stack.deployables)
+            return await place.targets() == len(stack.deployables)
 
         try:
             await asyncio.to_thread(place.forget)
@@ -479,7 +467,7 @@ async def drill_alerts(stack: Stack, settings: Settings, wanted: Callable[[str],
             if wanted(CLEAN_LOAD):
                 alarms = await place.clean_load(CLEAN_MINUTES)
         finally:
-            await place.prometheus.close()
+            await place.http.aclose()
             await asyncio.to_thread(place.use_factor, 1)
     print(table(rows))
     for name, at in alarms.items():

@@ -64,6 +64,11 @@ class Prometheus:
             samples = [float(value) for one in found["result"] for _, value in one["values"]]
         return not all(map(math.isnan, samples))
 
+    async def firing(self) -> list[dict[str, str]]:
+        """The labels of each alert that fires."""
+        alerts = (await self._get("/api/v1/alerts", {}))["alerts"]
+        return [one["labels"] for one in alerts if one["state"] == "firing"]
+
     async def now(self, expression: str, at: float) -> list[tuple[dict[str, str], float]]:
         """The labels and value of each series at this Unix time. Raises PrometheusError."""
         found = await self._get("/api/v1/query", {"query": expression, "time": at})
