@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from socket import SO_RCVBUF, SOL_SOCKET
+from struct import Struct
 from typing import Any
 
 import httpx2
@@ -34,6 +35,7 @@ UP = gauge("feedmill_gateway_up")
 COUNT_EVERY_S = 5.0
 COUNT_TIMEOUT_S = 2.0
 BUFFER_BYTES = 4 * 1024 * 1024  # lines that arrive while /metrics is written; the kernel gives what it allows
+SO_MEMINFO, MEMINFO = 55, Struct("9I")  # linux/sock_diag.h; the last number counts datagrams that were dropped
 # A revalidated file comes from the cache: the media service only confirmed it. An expired one was fetched again.
 OUTCOMES: Mapping[CacheStatus, str] = {
     "HIT": "hit",
@@ -62,13 +64,28 @@ class LineReceiver(asyncio.DatagramProtocol):
         self._spans = spans
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES)
+        self._socket = transport.get_extra_info("socket")
+        self._socket.setsockopt(SOL_SOCKET, SO_RCVBUF, BUFFER_BYTES)
+        self._dropped = 0
+
+    def count_dropped(self) -> None:
+        """Count the lines that the kernel dropped since the last call."""
+        counts = self._socket.getsockopt(SOL_SOCKET, SO_MEMINFO, MEMINFO.size)
+        now = MEMINFO.unpack(counts)[-1]
+        UNREAD.labels("dropped").inc(now - self._dropped)
+        self._dropped = now
+
+    async def count_repeatedly(self) -> None:
+        """Count dropped lines every 5 s, without end."""
+        while True:
+            self.count_dropped()
+            await asyncio.sleep(COUNT_EVERY_S)
 
     def datagram_received(self, data: bytes, _: tuple[str | Any, int]) -> None:
         try:
             line = parse(data)
         except ValueError:
-            UNREAD.inc()
+            UNREAD.labels("unparsed").inc()
             return
         record(line)
         if line.is_sampled:
@@ -87,12 +104,12 @@ def record(line: Line) -> None:
 
 
 @asynccontextmanager
-async def receive_lines(host: str, port: int, spans: Spans) -> AsyncIterator[None]:
+async def receive_lines(host: str, port: int, spans: Spans) -> AsyncIterator[LineReceiver]:
     """Receive lines until the block ends."""
     loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: LineReceiver(spans), local_addr=(host, port))
+    transport, receiver = await loop.create_datagram_endpoint(lambda: LineReceiver(spans), local_addr=(host, port))
     try:
-        yield
+        yield receiver
     finally:
         transport.close()
 
@@ -146,9 +163,10 @@ class Connections:
 async def compose(runtime: Runtime[ObserverSettings]) -> None:
     """Receive lines, and count connections in the background."""
     settings = runtime.settings
-    await runtime.stack.enter_async_context(
+    receiver = await runtime.stack.enter_async_context(
         receive_lines(settings.host, settings.port, Spans(trace.get_tracer_provider()))
     )
+    runtime.start("dropped-lines", receiver.count_repeatedly())
     runtime.start("connections", Connections(settings.gateway_status_url).count_repeatedly())
 
 

@@ -580,7 +580,7 @@ PARTS = (
         source="own: the gateway exports RED per route",
         expression="increase(feedmill_gateway_lines_unread_total[15m]) > 0",
         hold_s=0,
-        summary="Lines of the gateway's log can't be parsed.",
+        summary="Lines of the gateway's log are {{ $labels.why }}.",
         text="These requests are missing in the figures of the gateway, and so in the SLO.",
         dashboard="gateway",
     ),

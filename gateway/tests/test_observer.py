@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -60,10 +61,10 @@ def test_forged_datagrams_are_counted_and_nothing_else() -> None:
     spans, exporter = tracing()
     receiver = LineReceiver(spans)
     forged = [b"", b"\xff" * 60_000, datagram(route="/made-up"), datagram(status=[]), datagram(trace_flags="01")[:-2]]
-    before, series = value(UNREAD), len(exposition().splitlines())
+    before, series = value(UNREAD, why="unparsed"), len(exposition().splitlines())
     for one in forged:
         receiver.datagram_received(one, PEER)
-    assert value(UNREAD) - before == len(forged)
+    assert value(UNREAD, why="unparsed") - before == len(forged)
     assert len(exposition().splitlines()) == series
     assert exporter.get_finished_spans() == ()
 
@@ -90,6 +91,22 @@ def test_each_answer_of_the_cache_has_an_outcome(cache: str, outcome: str) -> No
     before = value(CACHE, kind="large", outcome=outcome)
     record(parse(datagram(cache=cache, media_kind="large")))
     assert value(CACHE, kind="large", outcome=outcome) - before == 1
+
+
+@pytest.mark.stores  # it opens a socket
+async def test_lines_that_the_kernel_drops_are_counted() -> None:
+    before, port = value(UNREAD, why="dropped"), choose(set())
+    async with receive_lines("127.0.0.1", port, OFF) as receiver:
+        receiver.count_dropped()
+        assert value(UNREAD, why="dropped") == before
+        with socket.socket(type=socket.SOCK_DGRAM) as sender:
+            while value(UNREAD, why="dropped") == before:  # nothing is read meanwhile
+                for _ in range(1_000):
+                    sender.sendto(datagram(), ("127.0.0.1", port))
+                receiver.count_dropped()
+        dropped = value(UNREAD, why="dropped")
+        receiver.count_dropped()
+        assert value(UNREAD, why="dropped") == dropped
 
 
 def test_a_sample_leads_to_its_trace() -> None:
@@ -237,7 +254,7 @@ FORM = "multipart/form-data; boundary=b"
 @contextlib.asynccontextmanager
 async def one_more(name: str, **labels: str) -> AsyncIterator[None]:
     """Wait until exactly one more is counted than before the block, and none is unread."""
-    before, unread = value(name, **labels), value(UNREAD)
+    before, unread = value(name, **labels), value(UNREAD, why="unparsed")
     yield
 
     async def counted() -> bool:
@@ -245,7 +262,7 @@ async def one_more(name: str, **labels: str) -> AsyncIterator[None]:
         return True
 
     await eventually(counted)
-    assert value(UNREAD) == unread
+    assert value(UNREAD, why="unparsed") == unread
 
 
 @real

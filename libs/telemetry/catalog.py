@@ -474,7 +474,8 @@ GATEWAY = (
     Metric(
         name="feedmill_gateway_lines_unread_total",
         kind="counter",
-        text="Lines of the gateway's log that could not be parsed.",
+        text="Lines of the gateway's log that are in no figure: not parsed, or dropped because the buffer was full.",
+        labels={"why": ("unparsed", "dropped")},
         jobs=("gateway-metrics",),
     ),
 )

@@ -130,10 +130,10 @@ CONNECTIONS = Row(
             width=10,
         ),
         Panel(
-            title="Log lines that were not understood",
-            text="Lines per second that the observer could not parse. Normal is 0, else these metrics are too low.",
+            title="Log lines that were not counted",
+            text="Lines per second that the observer could not parse or receive. Normal is 0.",
             unit="ops",
-            targets=[Target(rate("feedmill_gateway_lines_unread_total"), "lines")],
+            targets=[Target(rate("feedmill_gateway_lines_unread_total", by="why"), "{{why}}")],
             alerts=["GatewayLinesUnread"],
         ),
     ),

@@ -172,7 +172,7 @@ def slow_burn(severity: str, window: str, bad: float, good: float, minutes: int)
 FAULT, OLD_FAULT = last_minute('feedmill_oracle_faults_total{job="canary",fault="missing"}')
 DRIFT, OLD_DRIFT = last_minute('feedmill_reconcile_drift_total{job="canary",place="cache"}')
 FAILED, OLD_FAILED = last_minute('feedmill_media_processed_total{job="media-worker",outcome="processing_failed"}')
-UNREAD, OLD_UNREAD = last_minute('feedmill_gateway_lines_unread_total{job="gateway-metrics"}')
+UNREAD, OLD_UNREAD = last_minute('feedmill_gateway_lines_unread_total{job="gateway-metrics",why="dropped"}')
 UNCOUNTED = 'feedmill_rate_uncounted_total{job="feed",redis="away"}'
 WAITING = 'feedmill_pool_waiting{job="post",pool="cassandra"}'
 HOT = 'feedmill_hot_key_operations{job="canary",key="k"}'
