@@ -18,7 +18,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from chaos.faults import Act
-from chaos.load import Load, Person, gather_people, sign_in_again
+from chaos.load import SIGNED_IN_S, Load, Person, gather_people, sign_in_again
 from deploy.observability.answers import ASK_TIMEOUT_S, Prometheus
 from devstack.names import GATEWAY
 from devstack.observability import PROMETHEUS, Observability
@@ -238,19 +238,21 @@ class Range:
             alert that fired → seconds after the start. Pages and tickets count.
         """
         found: dict[str, float] = {}
-        begun = time.monotonic()
-        restarted = False
+        begun, restarted = time.monotonic(), False
         async with Api(self._settings.public_url) as api:
             people = await gather_people(api, PEOPLE, PEOPLE - 1)
-            async with Load(self._settings.public_url, people).going_on():
-                while (passed := time.monotonic() - begun) < minutes * 60:
-                    if passed > minutes * 30 and not restarted:
-                        restarted = True
-                        await asyncio.to_thread(self._restart_prometheus)
-                        say("Prometheus was restarted")
-                    for name in await self._firing(WATCHED):
-                        found.setdefault(name, passed)
-                    await asyncio.sleep(5 * POLL_S)
+            while (passed := time.monotonic() - begun) < minutes * 60:
+                people = await sign_in_again(api, people)
+                shift_ends = min(passed + SIGNED_IN_S, minutes * 60)
+                async with Load(self._settings.public_url, people).going_on():
+                    while (passed := time.monotonic() - begun) < shift_ends:
+                        if passed > minutes * 30 and not restarted:
+                            restarted = True
+                            await asyncio.to_thread(self._restart_prometheus)
+                            say("Prometheus was restarted")
+                        for name in await self._firing(WATCHED):
+                            found.setdefault(name, passed)
+                        await asyncio.sleep(5 * POLL_S)
         return found
 
     def _restart_prometheus(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from chaos.load import Load, gather_people, sign_in_again
+from chaos.load import SIGNED_IN_S, Load, gather_people, sign_in_again
 from devstack.stack import Stack
 from devstack.stores import ALL
 from libs.common.core.console import say
@@ -17,7 +17,6 @@ from ops.counts import ON_THEIR_WAY
 
 GROUPS = {**ON_THEIR_WAY, "fanout": ["posts"], "feed": ["graph", "posts", "interactions", "users"]}
 SAMPLES = 20
-SIGNED_IN_S = 600.0  # tokens live for 15 minutes
 GROWTH = 1.10  # of a process's memory from the second quarter of the samples to the last: more is no longer flat
 LAG = 500  # messages
 
