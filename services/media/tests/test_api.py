@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -11,6 +12,8 @@ import orjson
 import pytest
 
 from libs.common.core.errors import UnauthorizedError
+from libs.common.core.policies import OBJECTS
+from libs.common.stores import s3
 from libs.common.stores.idempotency import Answer, Create, Idempotency, Reservation
 from libs.common.stores.s3 import open_s3
 from libs.common.testing import SECRET, settings_for
@@ -20,7 +23,7 @@ from libs.common.web.auth import Principal, ServiceTokens, TokenVerifier
 from libs.common.web.runtime import Runtime
 from services.media.__main__ import APPLICATION
 from services.media.api.use_cases import MediaUseCases
-from services.media.domain import ProcessingStatus, StoredMedia, UploadSigner
+from services.media.domain import ProcessingStatus, StoredMedia, Upload, UploadSigner
 from services.media.ports import MediaObjects
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
@@ -160,6 +163,23 @@ async def test_a_client_of_a_bucket_uploads_past_the_service(s3_env: dict[str, s
             found = await client.get(f"/v1/m/{PLACE}/small.webp", headers={"Range": "bytes=2-4"})
             assert (found.status_code, found.content) == (206, b"234")
             assert await bucket.size(f"uploads/{MEDIA_ID}") is None
+
+
+@pytest.mark.stores  # it opens sockets
+async def test_without_the_bucket_the_answer_is_503(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "OBJECTS", replace(OBJECTS, backoff_s=0.01))
+    away = {"object_store_url": "s3://feedmill", "s3_endpoint": "http://127.0.0.1:9", "s3_access_key_id": "key"}
+    settings = settings_for(MediaSettings, {}, **away, s3_secret_access_key="secret")
+    async with open_s3(settings) as bucket, serving(S3MediaObjects(bucket)) as client:
+        assert (await client.post("/v1/media/upload-url", json=WANTED, headers=AS_OWNER)).status_code == 200
+        store: InMemoryMediaStore = client.app.state.store  # type: ignore[attr-defined]
+        await store.save(READY)
+        await store.announce(Upload(7, OWNER, "image/png", 9))
+        for answer in (
+            await client.post("/v1/media/upload-url/7/complete", headers=AS_OWNER),
+            await client.get(f"/v1/m/{PLACE}/small.webp"),
+        ):
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
 
 
 @pytest.mark.parametrize(
