@@ -2,6 +2,7 @@
 
 from libs.common.kafka.consumer import GatheringRunner
 from libs.common.web.keyspace import open_keyspace
+from libs.common.web.objects import open_bucket
 from libs.common.web.runtime import GATHER_MS, Runtime
 from libs.deployables.application import Application
 from libs.media.paths import SecretPaths
@@ -10,28 +11,15 @@ from services.media.api import routes
 from services.media.api.use_cases import MediaUseCases
 from services.media.consumers import MediaLifecycleConsumers
 from services.media.domain import MAX_IMAGE_BYTES, UploadSigner
-from services.media.ports import MediaObjects
 from services.media.service.library import MediaLibrary
 from services.media.service.lifetime import Lifetime
 from services.media.service.storage import StorageMonitor
 from services.media.settings import MediaSettings
 from services.media.stores.cassandra import CassandraMediaStore
 from services.media.stores.folder import FolderMediaObjects
+from services.media.stores.s3 import S3MediaObjects
 
 MIB = 1 << 20
-
-
-async def _open_objects(runtime: Runtime[MediaSettings]) -> MediaObjects:
-    """The bucket of `object_store_url`, or the folder."""
-    settings = runtime.settings
-    if not settings.object_store_url:
-        return FolderMediaObjects(settings.object_store_dir)
-    from libs.common.stores.s3 import open_s3  # 30 MB that a folder does not need
-    from services.media.stores.s3 import S3MediaObjects
-
-    bucket = await runtime.stack.enter_async_context(open_s3(settings))
-    runtime.ready_checks["objects"] = bucket.ready
-    return S3MediaObjects(bucket)
 
 
 async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
@@ -41,7 +29,8 @@ async def compose(runtime: Runtime[MediaSettings]) -> MediaUseCases:
     keyspace = await open_keyspace(runtime)
     paths = SecretPaths(secret)
     store = await CassandraMediaStore(keyspace.cassandra, keyspace.records, paths).prepare()
-    objects = await _open_objects(runtime)
+    bucket = await open_bucket(runtime)
+    objects = S3MediaObjects(bucket) if bucket else FolderMediaObjects(settings.object_store_dir)
     lifetime = Lifetime(store, objects, keyspace.outbox, settings.unposted_mb * MIB)
     library = MediaLibrary(
         store,

@@ -2,7 +2,8 @@
 
 from libs.common.core.priority import lower_priority
 from libs.common.kafka.consumer import UnorderedRunner
-from libs.common.stores.objects import FolderObjectStore, ObjectStore
+from libs.common.stores.objects import FolderObjectStore
+from libs.common.web.objects import open_bucket
 from libs.common.web.runtime import Runtime
 from libs.deployables.application import Application
 from libs.media.paths import SecretPaths
@@ -12,22 +13,10 @@ from workers.media.service.processing import UploadProcessor
 from workers.media.settings import MediaWorkerSettings
 
 
-async def _open_objects(runtime: Runtime[MediaWorkerSettings]) -> ObjectStore:
-    """The bucket of `object_store_url`, or the folder."""
-    settings = runtime.settings
-    if not settings.object_store_url:
-        return FolderObjectStore(settings.object_store_dir)
-    from libs.common.stores.s3 import open_s3  # 30 MB that a folder does not need
-
-    bucket = await runtime.stack.enter_async_context(open_s3(settings))
-    runtime.ready_checks["objects"] = bucket.ready
-    return bucket
-
-
 async def compose(runtime: Runtime[MediaWorkerSettings]) -> None:
     """Start the consumer."""
     settings = runtime.settings
-    objects = await _open_objects(runtime)
+    objects = await open_bucket(runtime) or FolderObjectStore(settings.object_store_dir)
     paths = SecretPaths(settings.internal_secret.get_secret_value())
     processing = UploadProcessor(objects, ChildDecoder(), await runtime.producer(), paths, settings.decoders)
     consumers = UploadConsumers(processing)

@@ -123,11 +123,12 @@ class S3ObjectStore:
             more = {"ContinuationToken": page["NextContinuationToken"]}
 
     async def delete_many(self, keys: Sequence[str]) -> None:
-        """Delete up to `DELETED_AT_ONCE` objects."""
-        objects = [{"Key": key} for key in keys]
-        answer = await self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
-        if failed := answer.get("Errors"):
-            raise UnavailableError(f"The object store did not delete {len(failed)} of {len(keys)} objects.")
+        """Delete objects, if they exist."""
+        for start in range(0, len(keys), DELETED_AT_ONCE):
+            objects = [{"Key": key} for key in keys[start : start + DELETED_AT_ONCE]]
+            answer = await self._call("delete_objects", Delete={"Objects": objects, "Quiet": True})
+            if failed := answer.get("Errors"):
+                raise UnavailableError(f"The object store did not delete {len(failed)} objects.")
 
     async def presigned_post(self, key: str, content_type: str, size: int, valid_s: int) -> PresignedPost:
         """Return a form that uploads exactly `size` bytes of this type under this key, for `valid_s` seconds."""

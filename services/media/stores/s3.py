@@ -1,16 +1,19 @@
 """The object store of the media service in a bucket."""
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from libs.common.stores.s3 import DELETED_AT_ONCE, S3ObjectStore
 from services.media.domain import Upload
 from services.media.ports import Space, StoredObject, UploadAddress
+
+if TYPE_CHECKING:
+    from libs.common.stores.s3 import S3ObjectStore  # imported only for a bucket
 
 
 class S3MediaObjects:
     """Implements `MediaObjects`."""
 
-    def __init__(self, objects: S3ObjectStore) -> None:
+    def __init__(self, objects: "S3ObjectStore") -> None:
         self._objects = objects
         self.put, self.get, self.size, self.delete = objects.put, objects.get, objects.size, objects.delete
 
@@ -29,8 +32,8 @@ class S3MediaObjects:
         old = list[str]()
         async for page in self._objects.listed(f"{folder}/"):
             found = (one["Key"] for one in page if one["LastModified"].timestamp() < before_s)
-            old += islice(found, min(limit, DELETED_AT_ONCE) - len(old))
-            if len(old) == min(limit, DELETED_AT_ONCE):
+            old += islice(found, limit - len(old))
+            if len(old) == limit:
                 break
         if old:
             await self._objects.delete_many(old)
