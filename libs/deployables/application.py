@@ -53,7 +53,7 @@ class Application(Generic[S]):
             eventless=self.eventless,
             limits=self.limits(settings) if self.limits else None,
             middleware=self.middleware,
-            urls=service_urls(),
+            urls={name: url for name, url in service_urls().items() if name in self.declared.calls},
             groups=self.declared.consumes,
         )
 
