@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories dashboards check-dashboards bench chaos drill-alerts soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories dashboards check-dashboards bench chaos drill-alerts soak check-k8s
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ dashboards: ## the figures of dashboards as text, after `make up OBS=1`; NAME="o
 check-dashboards: bootstrap ## every expression of every dashboard, asked of a real Prometheus, without and under load
 	@$(PYTHON) -m devstack up
 	@$(PYTHON) -m deploy.observability.check
+
+check-k8s: bootstrap ## the manifests of every overlay; with KUBECONFIG, in that cluster (dry-run)
+	@$(PYTHON) -m deploy.k8s check
 
 check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
 	@tests/platforms/check-install $(SUITE)
