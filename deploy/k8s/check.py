@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings
 
 from deploy.k8s.kustomize import Object, containers, pod
 from gateway.settings import GatewaySettings
-from libs.common.core.settings import Settings
+from libs.common.core.settings import Settings, faults
 from libs.common.web.runtime import LEAVE_S
 from libs.contracts.topics import TOPICS, dead_letter_topic
 from libs.deployables import DEPLOYABLES, SERVICES, Deployable
@@ -438,7 +438,7 @@ def _accepted(name: str, settings: type[BaseSettings], variables: Mapping[str, s
     try:
         settings(**{key: value for key, value in given.items() if key in settings.model_fields})
     except ValidationError as error:
-        yield from (f"{name}: FEEDMILL_{str(one['loc'][0]).upper()}: {one['msg']}" for one in error.errors())
+        yield from (f"{name}: {fault}" for fault in faults(error))
 
 
 def references_lead_somewhere(overlay: Overlay) -> Iterator[str]:
