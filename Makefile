@@ -1,7 +1,7 @@
 PYTHON := .venv/bin/python
 FEEDMILL := devstack/feedmill
 .DEFAULT_GOAL := help
-.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories sbom dashboards check-dashboards bench chaos drill-alerts soak
+.PHONY: help bootstrap up down restart status logs seed oracle explain rebuild reconcile hash dlq check unit test check-install lint fmt contracts advisories sbom dashboards check-dashboards bench chaos drill-alerts soak check-k8s run-k8s
 
 help: ## show this list
 	@awk -F ':.*## ' '/^##@ / {print "\n" substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,12 @@ dashboards: ## the figures of dashboards as text, after `make up OBS=1`; NAME="o
 check-dashboards: bootstrap ## every expression of every dashboard, asked of a real Prometheus, without and under load
 	@$(PYTHON) -m devstack up
 	@$(PYTHON) -m deploy.observability.check
+
+check-k8s: bootstrap ## the manifests of every overlay; with KUBECONFIG, in that cluster (dry-run)
+	@$(PYTHON) -m deploy.k8s check
+
+run-k8s: bootstrap ## run the overlay local on this node, as root, and restart everything under load; LOAD="kind load image-archive"
+	@$(PYTHON) -m deploy.k8s.run $(if $(LOAD),--load "$(LOAD)")
 
 check-install: ## both README commands on bare Debian 12 and 13; SUITE=trixie for one
 	@tests/platforms/check-install $(SUITE)

@@ -12,6 +12,7 @@ from gateway import viewer
 from gateway.openapi import DocumentError, fetch, merge
 from gateway.render import render
 from gateway.settings import GatewaySettings
+from libs.common.core.settings import faults
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,9 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             _write(_documents(settings, parsed.out))
     except ValidationError as error:
-        for fault in error.errors():
-            setting = f"FEEDMILL_{str(fault['loc'][0]).upper()}: " if fault["loc"] else ""
-            print(f"gateway: {setting}{fault['msg']}", file=sys.stderr)
+        for fault in faults(error):
+            print(f"gateway: {fault}", file=sys.stderr)
         return 1
     except (DocumentError, viewer.ViewerError, ValueError, OSError) as error:
         print(f"gateway: {error}", file=sys.stderr)

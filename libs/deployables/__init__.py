@@ -12,6 +12,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 Store = Literal["cassandra", "postgres"]
+Backend = Literal["cassandra", "kafka", "objects", "postgres", "redis"]
 Handling = Literal["json", "account", "upload", "cached"]
 """json: a small body. account: a smaller one. upload: a streamed file. cached: public bytes, cached at the edge."""
 _ADDRESS = re.compile(r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}")
@@ -42,6 +43,8 @@ class Deployable:
         extra: the lock in requirements/ that it installs.
         port: of a service that others call, where no URL is configured.
         store: where it has tables of its own, with migrations beside its `__main__`.
+        calls: names of the services whose HTTP API it calls. It can open no other client.
+        uses: what it connects to besides its own store, Kafka for its topics, and Redis, which every process needs.
         produces: topics.
         consumes: consumer group → topics.
         routes: public paths that the gateway sends to it.
@@ -52,9 +55,17 @@ class Deployable:
     extra: str = "base"
     port: int | None = None
     store: Store | None = None
+    calls: tuple[str, ...] = ()
+    uses: tuple[Backend, ...] = ()
     produces: tuple[str, ...] = ()
     consumes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     routes: tuple[Route, ...] = ()
+
+    @property
+    def backends(self) -> set[Backend]:
+        """Return everything that it connects to and that is no service."""
+        kafka: set[Backend] = {"kafka"} if self.produces or self.consumes else set()
+        return {"redis", *kafka, *([self.store] if self.store else []), *self.uses}
 
 
 DEPLOYABLES = (
@@ -64,6 +75,7 @@ DEPLOYABLES = (
         extra="user",
         port=8001,
         store="postgres",
+        calls=("media",),
         produces=("graph", "users"),
         consumes={"user-posts": ("posts",)},
         routes=(
@@ -82,6 +94,8 @@ DEPLOYABLES = (
         extra="media",
         port=8003,
         store="cassandra",
+        calls=("user",),
+        uses=("objects",),
         produces=("media",),
         consumes={"media-status": ("media",), "media-uses": ("posts",)},
         routes=(
@@ -96,6 +110,7 @@ DEPLOYABLES = (
         extra="cassandra",
         port=8002,
         store="cassandra",
+        calls=("user", "media", "interaction"),
         produces=("posts",),
         consumes={"post-publish": ("media",), "post-counts": ("counters",)},
         routes=(Route("/v1/posts"), Route("/v1/users/{id}/posts"), Route("/v1/hashtags")),
@@ -106,6 +121,7 @@ DEPLOYABLES = (
         extra="cassandra",
         port=8004,
         store="cassandra",
+        calls=("user", "post"),
         produces=("interactions",),
         routes=(
             Route("/v1/posts/{id}/like"),
@@ -121,6 +137,7 @@ DEPLOYABLES = (
         name="feed",
         module="services.feed",
         port=8005,
+        calls=("user", "post", "interaction"),
         consumes={"feed": ("graph", "posts", "interactions", "users")},
         routes=(
             Route("/v1/feed"),
@@ -132,6 +149,7 @@ DEPLOYABLES = (
     Deployable(
         name="fanout",
         module="workers.fanout",
+        calls=("user",),
         produces=("feed.fanout", "feed.fanout.slow"),
         consumes={
             "fanout": ("posts",),
@@ -143,6 +161,7 @@ DEPLOYABLES = (
         name="counters",
         module="workers.counters",
         extra="cassandra",
+        uses=("cassandra",),  # the keyspace of the interaction service
         produces=("counters",),
         consumes={"counters": ("interactions",)},
     ),
@@ -150,10 +169,11 @@ DEPLOYABLES = (
         name="media-worker",
         module="workers.media",
         extra="imaging",
+        uses=("objects",),
         produces=("media",),
         consumes={"media-worker": ("media",)},
     ),
-    Deployable(name="canary", module="ops.canary"),
+    Deployable(name="canary", module="ops.canary", calls=("user", "post", "interaction", "feed"), uses=("kafka",)),
     Deployable(name="gateway-metrics", module="gateway.observer"),
 )
 BY_NAME: Mapping[str, Deployable] = {one.name: one for one in DEPLOYABLES}

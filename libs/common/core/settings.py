@@ -5,12 +5,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 RENAMED = {"FEEDMILL_PATIENCE": "FEEDMILL_TIMEOUT_FACTOR", "FEEDMILL_LINGER_S": "FEEDMILL_SHUTDOWN_DELAY_S"}
 """Variables of earlier releases: an operator must not lose their effect without a word."""
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:\d{1,5})?|https?://\[[0-9a-f:.]+\](:\d{1,5})?")
+
+
+def faults(error: ValidationError) -> list[str]:
+    """Return a line for each setting that is missing or wrong, without its value."""
+    return [
+        f"FEEDMILL_{str(one['loc'][0]).upper()}: {one['msg']}" if one["loc"] else one["msg"] for one in error.errors()
+    ]
 
 
 def _origins(text: str) -> str:

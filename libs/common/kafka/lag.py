@@ -6,7 +6,9 @@ from typing import Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
+from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 
 _REQUEST_MS = 5_000
@@ -21,7 +23,10 @@ class GroupProgress:
 
 
 class LagMeter:
-    """Reads offsets from the brokers, without joining a consumer group."""
+    """Reads offsets from the brokers, without joining a consumer group.
+
+    To open it raises UnavailableError if Kafka does not answer.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -32,8 +37,10 @@ class LagMeter:
         try:
             await self._admin.start()
             await self._consumer.start()
-        except BaseException:
+        except BaseException as error:
             await self.__aexit__()
+            if isinstance(error, (KafkaError, OSError)):
+                raise UnavailableError("Kafka does not respond.") from error
             raise
         return self
 

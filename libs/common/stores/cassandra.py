@@ -140,9 +140,13 @@ class Cassandra:
     async def prepare(self, cql: str, name: str) -> PreparedStatement:
         """Prepare a statement. Metrics contain its table and `name`, such as `posts.get`.
 
-        All statements except lightweight transactions must be idempotent, because they are retried.
+        All statements except lightweight transactions must be idempotent, because they are retried. A table that does
+        not exist also raises UnavailableError, because its migration may run later.
         """
-        statement = await asyncio.to_thread(self._open.prepare, cql)
+        try:
+            statement = await asyncio.to_thread(self._open.prepare, cql)
+        except (NoHostAvailable, DriverException, ConnectionException) as error:
+            raise UnavailableError("Cassandra does not prepare a statement.") from error
         statement.is_idempotent = not CONDITIONAL.search(cql)
         operation, table = cql.split(maxsplit=1)[0], TABLE.search(cql)
         statement.table = table[1] if table else ""
@@ -210,6 +214,12 @@ class Cassandra:
 
     async def _probe(self) -> None:
         await self._bridge(PROBE, None)
+
+    async def migrations(self) -> set[str]:
+        """Return the names of the migrations that ran."""
+        with suppress(RejectedError):  # none
+            return {row.name for row in await self.execute("SELECT name FROM schema_migrations")}
+        return set()
 
     async def ready(self) -> bool:
         """A readiness check."""

@@ -150,6 +150,12 @@ class Postgres:
         async with self.connection() as connection:
             await connection.execute(sql, *parameters)
 
+    async def migrations(self) -> set[str]:
+        """Return the names of the migrations that ran."""
+        with suppress(asyncpg.UndefinedTableError):  # none
+            return {row["name"] for row in await self.fetch("SELECT name FROM schema_migrations")}
+        return set()
+
     async def ready(self) -> bool:
         """A readiness check."""
         await self.fetchrow("SELECT 1")
@@ -160,14 +166,17 @@ class Postgres:
 async def open_postgres(settings: Settings, database: str) -> AsyncIterator[Postgres]:
     """Yield a client with a connection pool, which is closed at the end. Raises UnavailableError."""
     dsn = _dsn(settings, database)
-    with _as_unavailable():
-        pool = await asyncpg.create_pool(
-            dsn,
-            min_size=2,
-            max_size=POOL_SIZE,
-            command_timeout=POSTGRES.timeout_s * settings.timeout_factor,
-            connection_class=_Connection,
-        )
+    try:
+        with _as_unavailable():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=2,
+                max_size=POOL_SIZE,
+                command_timeout=POSTGRES.timeout_s * settings.timeout_factor,
+                connection_class=_Connection,
+            )
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise UnavailableError("PostgreSQL refuses the connection of FEEDMILL_POSTGRES_DSN.") from error
     address = urlsplit(dsn)
     set_place("postgres", database, address.hostname or "", address.port or 5432)
     postgres = Postgres(pool, dsn, settings)

@@ -6,6 +6,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from libs.common.core.errors import UnavailableError
 from libs.common.core.settings import Settings
 from libs.common.kafka.lag import GroupProgress, LagMeter
 from libs.common.kafka.producer import EventProducer
@@ -47,3 +48,11 @@ async def test_lag_is_what_a_group_has_not_committed(settings: Settings, produce
             assert found[nobody] == GroupProgress(await meter.lag(nobody, ["users", "counters"]), 0)
     finally:
         await consumer.stop()
+
+
+async def test_without_kafka_the_meter_is_unavailable(settings: Settings) -> None:
+    """So a worker that starts without Kafka waits for it."""
+    nobody = settings.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    with pytest.raises(UnavailableError):
+        async with LagMeter(nobody):
+            pass

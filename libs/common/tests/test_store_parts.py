@@ -65,6 +65,23 @@ async def postgres(settings: Settings) -> AsyncIterator[Postgres]:
         yield postgres
 
 
+async def test_a_store_without_tables_is_unavailable(settings: Settings, cassandra: Cassandra) -> None:
+    """So a process that starts before its migrations waits for them."""
+    with pytest.raises(UnavailableError, match="PostgreSQL refuses"):
+        async with open_postgres(settings, settings.keyspace("nobody")):
+            pass
+    with pytest.raises(UnavailableError):
+        async with Cassandra(settings, settings.keyspace("nobody")):
+            pass
+    with pytest.raises(UnavailableError, match="does not prepare"):
+        await cassandra.prepare("SELECT a FROM no_such_table", "none")
+
+
+async def test_the_migrations_that_ran_are_known(cassandra: Cassandra, postgres: Postgres) -> None:
+    assert all(name.startswith("shared_migrations/") for name in await cassandra.migrations())
+    assert await postgres.migrations()
+
+
 @pytest.fixture(params=["cassandra", "postgres"])
 async def outbox(
     request: pytest.FixtureRequest, cassandra: Cassandra, postgres: Postgres

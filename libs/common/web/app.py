@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import APIRouter, FastAPI, Request
@@ -21,10 +22,11 @@ from libs.common.web.devices import Devices
 from libs.common.web.health import health_router
 from libs.common.web.jwks import RemoteKeys
 from libs.common.web.limits import MINUTE_S, RateLimited, RequestLimits
-from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLimits, HeadAsGet, RequestContext
+from libs.common.web.middleware import AdmissionControl, BodyChecks, BodySizeLimits, HeadAsGet, RequestContext, Started
 from libs.common.web.problems import Problem, install_error_handlers
 from libs.common.web.revocation import RedisRevokedSessions
 from libs.common.web.runtime import LEAVE_S, Runtime
+from libs.common.web.start import open_or_wait
 from libs.telemetry.tracing import flush_spans
 
 CORS: dict[str, Any] = {
@@ -83,8 +85,11 @@ def create_app(
     middleware: Callable[[ASGIApp], ASGIApp] | None = None,
     urls: Mapping[str, str] = {},
     groups: Mapping[str, tuple[str, ...]] = {},
+    migrations: Sequence[str] = (),
 ) -> FastAPI:
     """The ASGI application of a deployable.
+
+    While a store that it needs is unavailable at the start, it answers 503, is live and not ready, and tries again.
 
     Args:
         name: the deployable's name, such as `user`.
@@ -97,15 +102,16 @@ def create_app(
         middleware: ASGI middleware that may answer before the routes.
         urls: service name → URL.
         groups: consumer group → topics.
+        migrations: names of those that its own store must have.
     """
     running: list[Runtime[S]] = []
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            stack.push_async_callback(flush_spans)  # here, because uvicorn ends the process by a signal
+    async def open_runtime(app: FastAPI) -> AsyncExitStack:
+        """Open everything, or nothing. Raises UnavailableError while a store is not ready for this process."""
+        stack = AsyncExitStack()
+        try:
             redis = await stack.enter_async_context(open_redis(settings))
-            runtime = Runtime(name, settings, stack, redis, urls, groups)
+            runtime = Runtime(name, settings, stack, redis, urls, groups, migrations)
             app.state.accepts_writes = runtime.accepts_writes
             app.state.request_limits = _request_limits(redis, settings, limits)
             stack.push_async_callback(app.state.request_limits.close)
@@ -122,11 +128,23 @@ def create_app(
             running.append(runtime)
             runtime.start("checks", runtime.export_checks())
             log.info("started", port=settings.port, pid=os.getpid())
-            yield
+        except BaseException:
             running.clear()
+            await stack.aclose()
+            raise
+        return stack
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(flush_spans)  # here, because uvicorn ends the process by a signal
+            await open_or_wait(partial(open_runtime, app), stack)
+            yield
             log.info("stopping")
-            stop_by = app.state.stop_by or time.monotonic() + settings.drain_s
-            await runtime.drain(max(0.0, stop_by - time.monotonic()) + LEAVE_S)
+            if running:
+                runtime = running.pop()
+                stop_by = app.state.stop_by or time.monotonic() + settings.drain_s
+                await runtime.drain(max(0.0, stop_by - time.monotonic()) + LEAVE_S)
 
     errors: dict[int | str, dict[str, Any]] = {
         "4XX": {"model": Problem, "description": "Client error", "content": {"application/problem+json": {}}},
@@ -146,6 +164,7 @@ def create_app(
     )
     app.state.stop_by = None
     install_error_handlers(app)
+    app.state.has_started = lambda: bool(running)
     for router in (*routers, health_router(lambda: running[0] if running else None)):
         app.include_router(router)
     sizes = BodySizeLimits(body_limits)
@@ -158,6 +177,7 @@ def create_app(
     app.add_middleware(AdmissionControl, settings=settings, sizes=sizes, eventless=eventless)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins.split(","), **CORS)
+    app.add_middleware(Started)
     app.add_middleware(RequestContext)
     app.add_middleware(HeadAsGet)
     return app

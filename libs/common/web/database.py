@@ -25,6 +25,7 @@ async def open_database(runtime: Runtime[Any], on_commit: OnCommit | None = None
     settings = runtime.settings
     postgres = await runtime.stack.enter_async_context(open_postgres(settings, settings.keyspace(runtime.name)))
     runtime.ready_checks["postgres"] = postgres.ready
+    runtime.check_migrated(await postgres.migrations())
     outbox = Outbox(PostgresOutbox(postgres), await runtime.producer(), on_commit)
     minter = await runtime.minter(PostgresNodeLeases(postgres))
     runtime.relay(outbox)

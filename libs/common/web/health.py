@@ -18,7 +18,7 @@ def health_router(runtime_of: Callable[[], Runtime[Any] | None]) -> APIRouter:
     @router.get("/health/live")
     async def live() -> Response:
         runtime = runtime_of()
-        alive = runtime is not None and runtime.live()
+        alive = runtime is None or runtime.live()  # while it waits for a store at the start, too
         return JSONResponse({"live": alive}, 200 if alive else 503)
 
     @router.get("/health/ready")

@@ -34,6 +34,7 @@ async def open_cassandra(runtime: Runtime[Any], keyspace: str) -> Cassandra:
 async def open_keyspace(runtime: Runtime[Any], on_commit: OnCommit | None = None) -> Keyspace:
     """Open the deployable's own keyspace and start to relay its outbox. `on_commit` receives committed events."""
     cassandra = await open_cassandra(runtime, runtime.name)
+    runtime.check_migrated(await cassandra.migrations())
     records = await CassandraOutbox(cassandra).prepare()
     outbox = Outbox(records, await runtime.producer(), on_commit)
     minter = await runtime.minter(await CassandraNodeLeases(cassandra).prepare())

@@ -17,6 +17,7 @@ from libs.common.core.errors import (
     OverloadedError,
     SlowBodyError,
     TooLargeError,
+    UnavailableError,
 )
 from libs.common.core.fairness import CallerShares, FairSemaphore, Slot
 from libs.common.core.logging import get_logger
@@ -183,6 +184,20 @@ class BodySizeLimits:
     def is_large(self, scope: Scope) -> bool:
         """True for uploads, which the gateway does not buffer, so that they arrive at the speed of the client."""
         return self.limit(scope) > JSON_BODY_BYTES
+
+
+class Started:
+    """Refuses requests, except those of operators and probes, until the deployable has opened its stores."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_refused = scope["type"] == "http" and not scope["path"].startswith(UNOBSERVED)
+        if is_refused and not scope["app"].state.has_started():
+            await problem_of(UnavailableError())(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class AdmissionControl:

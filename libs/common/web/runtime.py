@@ -2,13 +2,14 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 from redis.asyncio import Redis
 
+from libs.common.core.errors import UnavailableError
 from libs.common.core.ids import RENEW_AGAIN_S, RENEW_S, IdMinter, NodeLeaseStore
 from libs.common.core.logging import get_logger
 from libs.common.core.policies import SERVICE_READ, Policy
@@ -43,6 +44,7 @@ class Runtime(Generic[S_co]):
         redis: a client with the policy for writes.
         urls: service name → URL.
         groups: declared consumer groups → topics; `consume` accepts no other group.
+        migrations: names of those that the deployable's own store must have.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Runtime(Generic[S_co]):
         redis: "Redis",
         urls: Mapping[str, str] = {},
         groups: Mapping[str, tuple[str, ...]] = {},
+        migrations: Sequence[str] = (),
     ) -> None:
         self.name = name
         self.settings = settings
@@ -65,6 +68,7 @@ class Runtime(Generic[S_co]):
         self.ready_checks: dict[str, ReadyCheck] = {}
         self._urls = urls
         self._groups = dict(groups)
+        self._migrations = migrations
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._outboxes: list[Outbox] = []
         self._clients: dict[tuple[str, Policy], ServiceClient] = {}
@@ -122,12 +126,17 @@ class Runtime(Generic[S_co]):
         if self._groups:
             raise RuntimeError(f"declared, but not consumed: {', '.join(self._groups)}")
 
+    def check_migrated(self, applied: Collection[str]) -> None:
+        """Raise UnavailableError if a migration has not run. More may have: those of a newer release."""
+        if missing := [name for name in self._migrations if name not in applied]:
+            raise UnavailableError(f"The migration {missing[0]} has not run.")
+
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run `work` in the background until shutdown. If it ends early, the process is not live and stops itself."""
         task = asyncio.create_task(work, name=name)
         self._tasks[name] = task
-        task.add_done_callback(self._on_done)
-        self.stack.push_async_callback(self._cancel, task)
+        task.add_done_callback(stop_on_end)
+        self.stack.push_async_callback(cancel, task)
 
     def relay(self, outbox: Outbox) -> None:
         """Publish the events of the outbox. While an event waits for too long, writes are refused."""
@@ -196,17 +205,26 @@ class Runtime(Generic[S_co]):
                 await asyncio.gather(*(outbox.flush() for outbox in self._outboxes))
         await _finish(publishers, FLUSH_S)
 
-    def _on_done(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled():
-            log.error(
-                "background_task_ended", task=task.get_name(), error=repr(task.exception()), exc_info=task.exception()
-            )
-            signal.raise_signal(signal.SIGTERM)
 
-    @staticmethod
-    async def _cancel(task: asyncio.Task[None]) -> None:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+def stop_on_end(task: asyncio.Task[None]) -> None:
+    """Stop the process: the task should have run until it is cancelled."""
+    if not task.cancelled():
+        log.error(
+            "background_task_ended", task=task.get_name(), error=repr(task.exception()), exc_info=task.exception()
+        )
+        signal.raise_signal(signal.SIGTERM)
+
+
+def stop_if_failed(task: asyncio.Task[None]) -> None:
+    """Stop the process if the task has failed."""
+    if not task.cancelled() and task.exception():
+        stop_on_end(task)
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    """Cancel the task, and wait until it has ended."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _finish(tasks: Collection[asyncio.Task[None]], left_s: float) -> None:

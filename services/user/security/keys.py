@@ -126,7 +126,9 @@ class KeyFolder:
         found = list[tuple[int, str, SigningKey]]()
         for path in self._folder.glob("*.pem"):
             try:
-                found.append((path.stat().st_mtime_ns, path.name, SigningKey.load(path)))
+                # Kubernetes writes all files of a Secret again, as links. So their times say nothing.
+                added_ns = 0 if path.is_symlink() else path.stat().st_mtime_ns
+                found.append((added_ns, path.name, SigningKey.load(path)))
             except (OSError, TypeError, ValueError, UnsupportedAlgorithm) as error:
                 # The file is incomplete, or was deleted during the scan.
                 log.warning("key_not_usable", file=path.name, error=repr(error))

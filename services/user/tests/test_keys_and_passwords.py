@@ -23,7 +23,7 @@ from libs.common.testing import settings_for
 from libs.common.testing.eventually import eventually
 from libs.common.web.auth import TokenVerifier
 from services.user.api.schemas import LoginRequest, ProfileRequest, RegisterRequest
-from services.user.security.keys import FIRST_KEY, KeyFolder, ensure_key
+from services.user.security.keys import FIRST_KEY, KeyFolder, SigningKey, ensure_key
 from services.user.security.passwords import NICENESS, Argon2Hasher, hashing_gate
 
 
@@ -39,6 +39,22 @@ async def test_a_token_of_another_folder_is_refused(tmp_path: Path) -> None:
     stranger = KeyFolder(tmp_path / "other").sign(1, 2, "user", datetime.now(UTC))
     with pytest.raises(UnauthorizedError):
         await TokenVerifier(KeyFolder(tmp_path / "ours")).verify(stranger)
+
+
+async def test_of_linked_keys_the_last_name_signs(tmp_path: Path) -> None:
+    """As Kubernetes mounts a Secret: all files are written again, and the folder contains links to them."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    for at, name in ((2, "0-next.pem"), (1, "2026-01.pem")):
+        key = tmp_path / "data" / name
+        KeyFolder(key.parent / str(at))
+        (key.parent / str(at) / FIRST_KEY).rename(key)
+        os.utime(key, (at, at))
+        (volume / name).symlink_to(key)
+    keys = KeyFolder(volume)
+    signed = jwt.get_unverified_header(keys.sign(1, 2, "user", datetime.now(UTC)))["kid"]
+    assert signed == SigningKey.load(volume / "2026-01.pem").kid
+    assert len(keys.published()) == 2
 
 
 async def test_the_newest_key_signs_and_all_are_published(tmp_path: Path) -> None:
