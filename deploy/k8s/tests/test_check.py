@@ -11,20 +11,17 @@ from deploy.k8s import check
 from deploy.k8s.__main__ import FOLDER, OVERLAYS, prometheus_rule
 from deploy.k8s.check import (
     APPS,
-    PENDING,
     PORT,
     RULES,
     SECRETS,
     STORES,
     Overlay,
     Pod,
-    application,
     findings,
     may_connect,
 )
 from deploy.k8s.kustomize import Object, build, documents
 from devstack.settings import ROOT
-from gateway.settings import GatewaySettings
 from libs.deployables import BY_NAME, DEPLOYABLES, SERVICES, Deployable
 from tests.traces.test_edges import LIFE, READ
 
@@ -279,12 +276,6 @@ def test_every_secret_is_documented() -> None:
     page = (ROOT / "docs/deploy.md").read_text()
     missing = [name for secret, names in SECRETS.items() for name in (secret, *names) if f"`{name}`" not in page]
     assert missing == []
-
-
-def test_no_pending_setting_exists() -> None:
-    classes = [*(application(row).settings.model_fields for row in DEPLOYABLES), GatewaySettings.model_fields]
-    known = {f"FEEDMILL_{name.upper()}" for fields in classes for name in fields}
-    assert known & PENDING == set(), "they exist now: take them out of PENDING"
 
 
 def test_every_exception_has_a_reason() -> None:
