@@ -37,6 +37,7 @@ REQUESTS = 10_000
 READERS = 10
 CALLERS = 8
 EVICTED = "feed"
+SCALED = "post"  # most requests of the load are reads of a post
 KILLED = "redis"
 
 
@@ -206,6 +207,13 @@ async def evict() -> None:
     await waits("rollout", "status", "--namespace", APPS, f"deployment/{EVICTED}", f"--timeout={READY}")
 
 
+async def scale() -> None:
+    """Wait until the HPA makes a second pod, and until it is ready. The CPU of the load is far above its target."""
+    hpa = f"hpa/{SCALED}"
+    await waits("wait", "--namespace", APPS, hpa, "--for=jsonpath={.status.desiredReplicas}=2", "--timeout=5m")
+    await waits("rollout", "status", "--namespace", APPS, f"deployment/{SCALED}", f"--timeout={READY}")
+
+
 async def kill_store() -> None:
     """Kill the pod of a store, and wait until everything is ready again. No other pod may be restarted."""
     before = restarts()
@@ -236,6 +244,10 @@ async def run(given: argparse.Namespace) -> None:
     await load.prepare()
     await under_load(load, "every Deployment restarted", restart_all)
     await under_load(load, f"a pod of {EVICTED} evicted", evict)
+    if "metrics.k8s.io" in kubectl("api-versions"):
+        await under_load(load, f"a step of the HPA of {SCALED}", scale)
+    else:
+        say("the cluster has no metrics, so no HPA was tried")
     await kill_store()
     await journey(base_url)
     say(f"{KILLED} killed: it returned, and nothing else was restarted")
