@@ -70,16 +70,26 @@ async def _print(address: str, wanted: Sequence[str]) -> None:
                 print("\n".join(await show(Prometheus(http), dashboard)), end="\n\n")
 
 
+def wanted(arguments: Sequence[str] | None = None) -> list[str]:
+    """The names of the dashboards that the command line asks for. Exits if one is unknown."""
+    names = [one.name for one in DASHBOARDS]
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.observability.show", epilog=f"there are: {', '.join(names)}"
+    )
+    # argparse refuses a default list that `choices` does not contain as a whole.
+    parser.add_argument("dashboards", nargs="*", default=["overview"], metavar="DASHBOARD")
+    given: list[str] = parser.parse_args(arguments).dashboards
+    if unknown := set(given) - set(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}; there are: {', '.join(names)}")
+    return given
+
+
 def main() -> int:
     """Exit with 1 and one message if Prometheus does not answer."""
-    names = [one.name for one in DASHBOARDS]
-    parser = argparse.ArgumentParser(prog="python -m deploy.observability.show")
-    parser.add_argument("dashboards", nargs="*", choices=names, default=["overview"], metavar="DASHBOARD")
-    parser.epilog = f"there are: {', '.join(names)}"
-    given = parser.parse_args()
+    dashboards = wanted()
     port = Stack(Settings.load(), threading.Event()).observability.port(PROMETHEUS)
     try:
-        asyncio.run(_print(f"http://127.0.0.1:{port}", given.dashboards))
+        asyncio.run(_print(f"http://127.0.0.1:{port}", dashboards))
     except PrometheusError as error:
         print(f"dashboards: {error}. Does it run? make up OBS=1", file=sys.stderr)
         return 1

@@ -12,6 +12,7 @@ from deploy.observability.dashboards.model import Dashboard, Limits, Panel, Row,
 from deploy.observability.lint import panels
 from deploy.observability.promql import with_variables
 from deploy.observability.rules import RULES
+from deploy.observability.show import wanted
 from deploy.observability.timing import Timing
 from libs.deployables import DEPLOYABLES
 from libs.telemetry.catalog import METRICS
@@ -144,3 +145,11 @@ def test_the_files_of_grafana() -> None:
     assert metrics["exemplarTraceIdDestinations"][0]["datasourceUid"] in ids
     assert traces["tracesToLogsV2"]["datasourceUid"] in ids
     assert logs["derivedFields"][0]["datasourceUid"] in ids
+
+
+def test_the_command_line_names_dashboards(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wanted([]) == ["overview"]
+    assert wanted(["feed", "stores"]) == ["feed", "stores"]
+    with pytest.raises(SystemExit):
+        wanted(["feed", "nothing"])
+    assert "unknown: nothing" in capsys.readouterr().err
