@@ -96,7 +96,7 @@ async def _rows(
             measured = (await size.rounds.of(one)).rounds
             if turn:
                 taken[share] += measured
-    found = {share: Latency.over(rounds) for share, rounds in taken.items()}
+    found = {share: Latency.over(taken[share]) for share in acts}
     return [
         Row(
             f"{what}, CPU a request with {share:.0%} sampled, beside 0%",

@@ -17,7 +17,7 @@ async def test_tracing(receiver: Receiver, stack: Stack, monkeypatch: pytest.Mon
     settings = operator_settings(stack, monkeypatch).model_copy(update={"otlp_endpoint": receiver.address})
     monkeypatch.setattr(tracing, "collecting", lambda _: nullcontext())  # the receiver is there already
     once = Rounds(count=1, idle_s=0.0)
-    size = tracing.Size(authors=2, page=2, connections=2, followers=1, seconds=0.1, commit_s=0.0, turns=1, rounds=once)
+    size = tracing.Size(authors=2, page=2, connections=2, followers=1, seconds=0.5, commit_s=0.0, turns=1, rounds=once)
     rows = await tracing.measure(settings, size)
     assert [row.what for row in rows] == [
         f"{what}, CPU a request with {share} sampled, beside 0%"
